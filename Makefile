@@ -1,0 +1,59 @@
+# Pestle: what a newcomer types. Each target says what it needs and does; `make` alone prints this list.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-check demo-clean test bench screenshots data fmt lint build setup-demo setup-test
+
+CARGO ?= cargo
+LOCKED ?= --locked
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Always the whole workspace, and always with its tests' features: any narrower choice would compile the dependencies twice.
+BUILD := $(CARGO) build $(LOCKED) --workspace --bins --tests
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: setup-demo build ## start the gateway, two branches and their simulated devices; Ctrl-C ends all of it
+	@exec $(TARGET)/debug/pestle-demo run
+
+demo-check: setup-demo build ## do the same without a person, pull every plug, and compare all totals
+	@exec $(TARGET)/debug/pestle-demo check
+
+demo-clean: build ## forget the demo's state
+	@exec $(TARGET)/debug/pestle-demo clean
+
+test: setup-test ## set up what is missing, then every check and every test
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	$(BUILD)
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run $(LOCKED) --workspace; \
+	else \
+	  $(CARGO) test $(LOCKED) --workspace --lib --bins --tests; \
+	fi
+
+bench: setup-demo ## measure against the baselines; writes target/bench.json
+	$(CARGO) build --release $(LOCKED) --workspace --bins
+	exec $(TARGET)/release/pestle-bench
+
+screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser
+	PESTLE_SCREENSHOTS=1 $(CARGO) test $(LOCKED) --workspace --test it browser -- --nocapture
+
+data: build ## write the demo's catalogue and opening stock under hil-tests/data/ anew
+	@exec $(TARGET)/debug/pestle-demo data
+
+fmt: ## format all code
+	$(CARGO) fmt --all
+
+lint: ## what `make test` checks before it builds
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+build:
+	@$(BUILD)
+
+setup-demo:
+	@hil-tests/setup.sh demo
+
+setup-test:
+	@hil-tests/setup.sh test

@@ -1,0 +1,242 @@
+//! Time, and how far it can be believed (invariant I7). The rules are plain functions; [`Clock`] asks the system.
+//!
+//! The wall clock is *doubted* when it is before a time that has certainly passed: the centre's word in a verified snapshot,
+//! or a moment at which the clock followed a time source; both are kept in a file, the *floor*. Links to the centre verify
+//! certificates against max(wall clock, floor, release), so a box whose clock fell back to 1970 still connects.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use pestle_domain::{
+    fact::{ClockQuality, Stamp},
+    units::{Day, UnixMillis},
+};
+use rustls_pki_types::UnixTime;
+use time::{Date, Month};
+
+use crate::durable_file::{self, FileError};
+
+/// No box runs this code before: 2026-01-01 00:00 UTC. To be raised with each release.
+const RELEASED_AFTER: UnixMillis = UnixMillis(1_767_225_600_000);
+/// systemd-timesyncd makes this file when it has set the clock from a server.
+const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
+/// The floor is kept when it rose by this much: often enough for calendar days, seldom enough for the disk.
+const FLOOR_STEP_MS: i64 = 3_600_000;
+
+/// What is known of a wall clock.
+pub fn quality(wall: UnixMillis, floor: UnixMillis, synchronised: bool, confirmed: bool) -> ClockQuality {
+    if wall < floor.max(RELEASED_AFTER) {
+        if confirmed { ClockQuality::Confirmed } else { ClockQuality::Doubted }
+    } else if synchronised {
+        ClockQuality::Synchronised
+    } else {
+        ClockQuality::Free
+    }
+}
+
+/// The day of business at `wall` in `zone`, where a day ends `cut_over_minutes` after midnight. A clock outside the years
+/// that a calendar can say gives its first day.
+pub fn business_date(wall: UnixMillis, zone: &TimeZone, cut_over_minutes: u16) -> Day {
+    let calendar = || {
+        let moment = Timestamp::from_millisecond(wall.0).ok()?;
+        let local = zone.to_datetime(moment).checked_sub(i64::from(cut_over_minutes).minutes()).ok()?;
+        let month = Month::try_from(u8::try_from(local.month()).ok()?).ok()?;
+        let day = u8::try_from(local.day()).ok()?;
+        Date::from_calendar_date(i32::from(local.year()), month, day).ok()
+    };
+    Day(calendar()
+        .filter(|date| (0..=9999).contains(&date.year()))
+        .unwrap_or(time::macros::date!(1970 - 01 - 01)))
+}
+
+/// The offset from UTC in a time zone, at any moment; always zero for a zone that this box does not know.
+pub fn offset_at(time_zone: &str) -> Arc<dyn Fn(UnixMillis) -> time::UtcOffset + Send + Sync> {
+    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
+    Arc::new(move |at| {
+        let moment = Timestamp::from_millisecond(at.0).unwrap_or_default();
+        time::UtcOffset::from_whole_seconds(zone.to_offset(moment).seconds()).unwrap_or(time::UtcOffset::UTC)
+    })
+}
+
+/// Where the branch is, for its days of business.
+#[derive(Debug, Clone)]
+struct Zone {
+    zone: TimeZone,
+    cut_over_minutes: u16,
+}
+
+/// The box's clock; cheap to share.
+#[derive(Debug)]
+pub struct Clock {
+    boot: Box<str>,
+    floor_file: PathBuf,
+    floor: AtomicI64,
+    floor_kept: AtomicI64,
+    confirmed: AtomicBool,
+    zone: RwLock<Zone>,
+}
+
+impl Clock {
+    /// A clock whose floor is kept in `data_dir`. Until the branch's profile is known, days are those of UTC.
+    ///
+    /// # Errors
+    /// When the folder cannot be made. A floor that cannot be read is begun anew.
+    pub fn open(data_dir: &std::path::Path) -> Result<Self, FileError> {
+        durable_file::create_folder(data_dir)?;
+        let floor_file = data_dir.join("time-floor.json");
+        let floor = match durable_file::read_json::<UnixMillis>(&floor_file) {
+            Ok(floor) => floor.unwrap_or(RELEASED_AFTER),
+            Err(error) => {
+                tracing::warn!(%error, "the time floor is begun anew");
+                RELEASED_AFTER
+            }
+        };
+        Ok(Self {
+            boot: boot_id(),
+            floor_file,
+            floor: AtomicI64::new(floor.0),
+            floor_kept: AtomicI64::new(floor.0),
+            confirmed: AtomicBool::new(false),
+            zone: RwLock::new(Zone { zone: TimeZone::UTC, cut_over_minutes: 0 }),
+        })
+    }
+
+    /// Milliseconds since the machine started; it never goes back and counts sleep.
+    pub fn mono_ms(&self) -> u64 {
+        let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(since.tv_sec).unwrap_or_default();
+        seconds * 1_000 + u64::try_from(since.tv_nsec).unwrap_or_default() / 1_000_000
+    }
+
+    /// The wall clock.
+    pub fn wall(&self) -> UnixMillis {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            Err(before) => UnixMillis(-i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// What a fact of this moment carries.
+    pub fn stamp(&self) -> Stamp {
+        let wall = self.wall();
+        let synchronised = std::path::Path::new(SYNCHRONISED_FILE).exists();
+        let clock = quality(wall, self.floor(), synchronised, self.confirmed.load(Relaxed));
+        if clock == ClockQuality::Synchronised {
+            self.raise_floor(wall);
+        }
+        let zone = self.zone.read().unwrap_or_else(PoisonError::into_inner);
+        let business_date = business_date(wall, &zone.zone, zone.cut_over_minutes);
+        Stamp { boot: self.boot.clone(), mono_ms: self.mono_ms(), wall_ms: wall, clock, business_date }
+    }
+
+    /// A time that has certainly passed.
+    pub fn floor(&self) -> UnixMillis {
+        UnixMillis(self.floor.load(Relaxed)).max(RELEASED_AFTER)
+    }
+
+    /// `passed` has certainly passed: the centre said so under its signature, or the clock followed a time source.
+    /// Kept on the disk now and then; should that fail, the floor holds until the next start.
+    pub fn raise_floor(&self, passed: UnixMillis) {
+        self.floor.fetch_max(passed.0, Relaxed);
+        let kept = self.floor_kept.load(Relaxed);
+        let due = passed.0.saturating_sub(kept) >= FLOOR_STEP_MS;
+        if due && self.floor_kept.compare_exchange(kept, passed.0, Relaxed, Relaxed).is_ok() {
+            let file = self.floor_file.clone();
+            let keep = move || {
+                if let Err(error) = durable_file::write_json(&file, &passed) {
+                    tracing::warn!(%error, "the time floor could not be kept");
+                }
+            };
+            // Never on the path of an act.
+            if std::thread::Builder::new().name("time-floor".into()).spawn(keep).is_err() {
+                tracing::warn!("the time floor could not be kept: no thread can be started");
+            }
+        }
+    }
+
+    /// A person confirmed today's date at the opening of a till.
+    pub fn confirm(&self) {
+        self.confirmed.store(true, Relaxed);
+    }
+
+    /// From now on days are counted where the branch is. An unknown zone leaves the one before and returns false.
+    pub fn set_branch(&self, time_zone: &str, cut_over_minutes: u16) -> bool {
+        let Ok(zone) = TimeZone::get(time_zone) else {
+            tracing::error!(
+                time_zone,
+                "the branch's time zone is not known to this box; the days of business stay as they were"
+            );
+            return false;
+        };
+        *self.zone.write().unwrap_or_else(PoisonError::into_inner) = Zone { zone, cut_over_minutes };
+        true
+    }
+}
+
+/// Certificates are verified against a time that cannot have fallen behind.
+impl rustls::time_provider::TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = self.wall().max(self.floor());
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now.0).ok()?)))
+    }
+}
+
+/// The kernel's name for this start of the machine, or one drawn now where it has none.
+fn boot_id() -> Box<str> {
+    match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(text) if !text.trim().is_empty() => text.trim().into(),
+        _ => uuid::Uuid::now_v7().to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> UnixMillis {
+        UnixMillis(text.parse::<Timestamp>().unwrap().as_millisecond())
+    }
+
+    #[test]
+    fn a_day_of_business_ends_at_its_cut_over_where_the_branch_is() {
+        let check = |moment: &str, zone: &str, cut_over: u16, expected: &str| {
+            let zone = TimeZone::get(zone).unwrap();
+            assert_eq!(business_date(at(moment), &zone, cut_over).to_string(), expected, "{moment}");
+        };
+        check("2026-11-21T12:00:00Z", "Europe/London", 0, "2026-11-21");
+        check("2026-07-01T23:30:00Z", "Europe/London", 0, "2026-07-02");
+        check("2026-11-21T02:59:00Z", "Europe/London", 180, "2026-11-20");
+        check("2026-11-21T03:00:00Z", "Europe/London", 180, "2026-11-21");
+        check("2026-11-21T20:00:00Z", "Asia/Tokyo", 0, "2026-11-22");
+        // The night in which the clock is put back has 25 hours.
+        check("2026-10-25T03:30:00Z", "Europe/London", 240, "2026-10-24");
+    }
+
+    #[test]
+    fn a_clock_before_a_time_that_has_passed_is_doubted_until_a_person_confirms_the_date() {
+        let (past, floor, now) =
+            (at("1970-01-02T00:00:00Z"), at("2026-11-20T00:00:00Z"), at("2026-11-21T00:00:00Z"));
+        assert_eq!(quality(past, floor, true, false), ClockQuality::Doubted);
+        assert_eq!(quality(past, floor, false, true), ClockQuality::Confirmed);
+        assert_eq!(quality(now, floor, false, false), ClockQuality::Free);
+        assert_eq!(quality(now, floor, true, false), ClockQuality::Synchronised);
+    }
+
+    #[test]
+    fn certificates_are_never_verified_at_a_time_before_the_floor() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::open(folder.path()).unwrap();
+        let ahead = UnixMillis(clock.wall().0 + 86_400_000);
+        clock.raise_floor(ahead);
+        let now = rustls::time_provider::TimeProvider::current_time(&clock).unwrap();
+        assert_eq!(i64::try_from(now.as_secs()).unwrap(), ahead.0 / 1_000);
+        assert_eq!(clock.stamp().clock, ClockQuality::Doubted);
+    }
+}

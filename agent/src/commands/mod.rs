@@ -1,0 +1,5 @@
+//! What `pestle-agent` does besides running: each a file.
+
+pub mod decode;
+pub mod show;
+pub mod stock_open;

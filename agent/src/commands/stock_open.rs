@@ -1,0 +1,223 @@
+//! `pestle-agent stock-open FILE.csv`: books a branch's first stock. The columns are `gtin,lot,expiry,quantity` in any
+//! order, or `product` in place of `gtin`; lot and expiry may be empty. The ids of its acts follow from the file's content,
+//! so the same file twice changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pestle_domain::{
+    fact::{Act, Actor, LotIn, Stamp, StockOpened},
+    gs1::Gtin,
+    ids::{ActId, FactId, ProductId},
+    signature::Hash,
+    units::{Day, Quantity},
+};
+use uuid::Uuid;
+
+use crate::journal::{Journal, JournalError, Place};
+
+/// Lines in one act: some 100 bytes each, so an act of stock is far below what a batch may carry.
+const LINES_PER_ACT: usize = 500;
+/// Longest lot (GS1 AI 10).
+const LOT_CHARACTERS_MAX: usize = 20;
+/// Under which act ids of stock files are derived (RFC 9562, version 5); drawn once.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7b0d_5a52_3c0e_4f5a_9a56_7a1d_2f40_91c3);
+
+/// Why a file is not booked. Nothing of it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StockFileError {
+    /// The first line.
+    #[error("line 1: {0}")]
+    Header(String),
+    /// Another line.
+    #[error("line {line}: {what}")]
+    Line {
+        /// From 1.
+        line: usize,
+        /// What is wrong, and what to write.
+        what: String,
+    },
+    /// Nothing to book.
+    #[error("the file has no line of stock below its header")]
+    Empty,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Booked {
+    /// Lines that were booked now.
+    pub lines: usize,
+    /// Acts that were there already.
+    pub repeated: usize,
+}
+
+/// Reads the file; `product_of` finds a GTIN's article.
+///
+/// # Errors
+/// [`StockFileError`] with the line.
+pub fn parse(
+    text: &str,
+    product_of: impl Fn(Gtin) -> Option<ProductId>,
+) -> Result<Vec<LotIn>, StockFileError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut lines = (1..).zip(text.lines());
+    let (_, header) = lines.next().ok_or(StockFileError::Empty)?;
+    let columns = columns(header).map_err(StockFileError::Header)?;
+    let mut stock = Vec::new();
+    for (line, row) in lines.filter(|(_, row)| !row.trim().is_empty()) {
+        stock.push(read_row(row, &columns, &product_of).map_err(|what| StockFileError::Line { line, what })?);
+    }
+    if stock.is_empty() { Err(StockFileError::Empty) } else { Ok(stock) }
+}
+
+fn columns(header: &str) -> Result<BTreeMap<&str, usize>, String> {
+    let known = ["gtin", "product", "lot", "expiry", "quantity"];
+    let mut columns = BTreeMap::new();
+    for (index, name) in header.split(',').map(str::trim).enumerate() {
+        if !known.contains(&name) {
+            return Err(format!("\"{name}\" is no column: write gtin,lot,expiry,quantity"));
+        }
+        if columns.insert(name, index).is_some() {
+            return Err(format!("the column \"{name}\" is there twice"));
+        }
+    }
+    if !columns.contains_key("quantity") || !(columns.contains_key("gtin") || columns.contains_key("product"))
+    {
+        return Err("the columns gtin (or product) and quantity are needed: write gtin,lot,expiry,quantity"
+            .to_owned());
+    }
+    Ok(columns)
+}
+
+fn read_row(
+    row: &str,
+    columns: &BTreeMap<&str, usize>,
+    product_of: &impl Fn(Gtin) -> Option<ProductId>,
+) -> Result<LotIn, String> {
+    let cells: Vec<&str> = row.split(',').map(str::trim).collect();
+    if cells.len() != columns.len() {
+        return Err(format!("{} cells, but {} columns", cells.len(), columns.len()));
+    }
+    let cell = |name: &str| {
+        columns.get(name).and_then(|index| cells.get(*index)).copied().filter(|text| !text.is_empty())
+    };
+    let product = match (cell("product"), cell("gtin")) {
+        (Some(product), _) => product.parse().map_err(|error| format!("{error}"))?,
+        (None, Some(digits)) => {
+            let gtin =
+                Gtin::from_digits(digits.as_bytes()).map_err(|error| format!("gtin {digits}: {error}"))?;
+            product_of(gtin).ok_or_else(|| {
+                format!("gtin {digits} is not in this branch's catalogue: add it at the centre, or leave the line out")
+            })?
+        }
+        (None, None) => return Err("the gtin is missing".to_owned()),
+    };
+    let lot = cell("lot");
+    if lot.is_some_and(|lot| lot.chars().count() > LOT_CHARACTERS_MAX) {
+        return Err(format!("a lot has at most {LOT_CHARACTERS_MAX} characters"));
+    }
+    let expiry: Option<Day> =
+        cell("expiry").map(str::parse).transpose().map_err(|error| format!("expiry: {error}"))?;
+    let quantity = cell("quantity").and_then(|text| text.parse().ok()).map(Quantity);
+    let quantity = quantity
+        .filter(|quantity| *quantity > Quantity::ZERO)
+        .ok_or("the quantity is a whole number of packs above zero")?;
+    Ok(LotIn { product, lot: lot.map(Into::into), expiry, quantity })
+}
+
+/// The acts that book `stock`; the same content gives the same ids.
+pub fn acts(text: &str, stock: &[LotIn], stamp: &Stamp) -> Vec<Act> {
+    let content = Hash::of(text.as_bytes());
+    stock
+        .chunks(LINES_PER_ACT)
+        .enumerate()
+        .map(|(index, lines)| {
+            let id = ActId(Uuid::new_v5(&NAMESPACE, format!("stock-open/{content}/{index}").as_bytes()));
+            let body = StockOpened { lines: lines.to_vec() };
+            Act::new(id, &Actor::Machine, stamp, vec![body.into()], || {
+                FactId(Uuid::new_v5(&NAMESPACE, format!("stock-open/{content}/{index}/fact").as_bytes()))
+            })
+        })
+        .collect()
+}
+
+/// Appends those of `acts` that the journal does not have.
+///
+/// # Errors
+/// [`JournalError`]; what was booked before it stays booked, and a repeat books the rest.
+pub fn book(journal: &Journal, acts: Vec<Act>) -> Result<Booked, JournalError> {
+    let wanted: BTreeSet<ActId> = acts.iter().map(|act| act.id).collect();
+    let mut known = BTreeSet::new();
+    journal.for_each(Place::START, |_, act| -> Result<(), JournalError> {
+        if wanted.contains(&act.act) {
+            known.insert(act.act);
+        }
+        Ok(())
+    })?;
+    let mut booked = Booked { lines: 0, repeated: known.len() };
+    for act in acts.into_iter().filter(|act| !known.contains(&act.id)) {
+        booked.lines += lines_of(&act);
+        journal.append_blocking(act.into())?;
+    }
+    Ok(booked)
+}
+
+fn lines_of(act: &Act) -> usize {
+    act.facts
+        .iter()
+        .map(|fact| match &fact.body {
+            pestle_domain::fact::FactBody::StockOpened(opened) => opened.lines.len(),
+            _ => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Settings, testing};
+
+    fn product(gtin: Gtin) -> Option<ProductId> {
+        (gtin.as_str() == "09520123456788").then(|| "aspirin".parse().unwrap())
+    }
+
+    fn check(text: &str, expected: &str) {
+        let said = parse(text, product).unwrap_err().to_string();
+        assert!(said.contains(expected), "{said:?} should contain {expected:?}");
+    }
+
+    const GOOD: &str = "gtin,lot,expiry,quantity\n09520123456788,A1,2027-01-31,12\n9520123456788,,,3\n";
+
+    #[test]
+    fn a_file_is_read_with_what_is_wrong_in_which_line() {
+        let stock = parse(GOOD, product).unwrap();
+        assert_eq!(stock.len(), 2);
+        assert_eq!((stock[0].lot.as_deref(), stock[0].quantity), (Some("A1"), Quantity(12)));
+        assert_eq!((stock[1].lot.as_deref(), stock[1].expiry), (None, None));
+        assert_eq!(parse("quantity,product\r\n1,aspirin\r\n", product).unwrap()[0].quantity, Quantity::ONE);
+        check("", "no line");
+        check("gtin,lot,expiry,quantity\n", "no line");
+        check("gtin,batch,quantity\n", "line 1: \"batch\" is no column");
+        check("lot,quantity\n", "line 1: the columns gtin");
+        check("gtin,quantity\n09520123456789,1\n", "line 2: gtin 09520123456789");
+        check("gtin,quantity\n09520000000004,1\n", "line 2: gtin");
+        check("gtin,quantity\n09520123456788,0\n", "line 2: the quantity");
+        check("gtin,quantity\n09520123456788\n", "line 2: 1 cells");
+        check("gtin,expiry,quantity\n09520123456788,31.1.2027,1\n", "line 2: expiry");
+    }
+
+    #[test]
+    fn the_same_file_twice_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            Settings { folder: folder.path().into(), stream: testing::stream(), limits: Default::default() };
+        let (journal, _) = Journal::open(settings, &testing::stamp()).unwrap();
+        let stock = parse(GOOD, product).unwrap();
+        let first = book(&journal, acts(GOOD, &stock, &testing::stamp())).unwrap();
+        assert_eq!(first, Booked { lines: 2, repeated: 0 });
+        let head = journal.head();
+        let again = book(&journal, acts(GOOD, &stock, &testing::stamp())).unwrap();
+        assert_eq!(again, Booked { lines: 0, repeated: 1 });
+        assert_eq!(journal.head(), head);
+        journal.close_blocking();
+    }
+}

@@ -1,0 +1,403 @@
+//! What the box is told by its configuration: defaults, then a TOML file, then the environment. Read once, turned into
+//! types that cannot hold a wrong value, and refused as a whole with one sentence when anything is wrong.
+//!
+//! The environment names a key as `PESTLE_AGENT_` and its path, `__` between the parts: `PESTLE_AGENT_WEB__LISTEN`.
+
+mod raw;
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use pestle_domain::ids::TillId;
+use pestle_drivers::{
+    device::DeviceName,
+    printer::{PrinterAddress, driver::EscPosSettings, model::PrinterModels},
+    scanner::serial::SerialScannerSettings,
+    sensor::{
+        bus::{BusSettings, SensorSettings},
+        profile::SensorProfiles,
+    },
+    serial::SerialSettings,
+};
+
+use crate::journal::Limits;
+pub use raw::LogFormat;
+
+/// Where the file is looked for when none is named.
+pub const DEFAULT_FILE: &str = "/etc/pestle/agent.toml";
+/// Before each key in the environment.
+pub const ENVIRONMENT_PREFIX: &str = "PESTLE_AGENT";
+
+/// The configuration of a box.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Everything that the box keeps.
+    pub data_dir: PathBuf,
+    /// The pages.
+    pub web: Web,
+    /// At least one.
+    pub tills: Vec<Till>,
+    /// By name, each of a till.
+    pub scanners: Vec<Scanner>,
+    /// By name, each of a till.
+    pub printers: Vec<Printer>,
+    /// Sensors, by the line that they share.
+    pub buses: Vec<SensorBus>,
+    /// Other addresses of the centre than the identity names.
+    pub gateway: Gateway,
+    /// Of each lane's journal.
+    pub journal: Limits,
+    /// How logs are written, and which.
+    pub log: Log,
+}
+
+/// The box's own pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Plain HTTP is for the loopback alone; everything else has TLS with the box's web certificate.
+    pub tls: bool,
+}
+
+/// A cash drawer with its page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Till {
+    /// Its id.
+    pub id: TillId,
+    /// As people call it.
+    pub name: String,
+}
+
+/// A scanner on a serial line.
+#[derive(Debug, Clone)]
+pub struct Scanner {
+    /// Whose baskets it fills.
+    pub till: TillId,
+    /// For the driver.
+    pub settings: SerialScannerSettings,
+}
+
+/// A receipt printer.
+#[derive(Debug, Clone)]
+pub struct Printer {
+    /// Whose receipts it prints.
+    pub till: TillId,
+    /// For the driver.
+    pub settings: EscPosSettings,
+}
+
+/// A Modbus line and how often each of its sensors is asked.
+#[derive(Debug, Clone)]
+pub struct SensorBus {
+    /// For the driver.
+    pub settings: BusSettings,
+    /// In the order of the settings' sensors.
+    pub intervals: Vec<(DeviceName, Duration)>,
+}
+
+/// Where the centre is, if not where the identity says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gateway {
+    /// `https://host:port`.
+    pub https: Option<String>,
+    /// `host:port`.
+    pub mqtt: Option<String>,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+    /// As `tracing-subscriber` reads it: `info`, `pestle_agent=debug,info`.
+    pub filter: String,
+}
+
+/// What is wrong with a configuration, in one sentence that says where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {what}")]
+pub struct ConfigError {
+    /// The file, or the environment.
+    pub place: String,
+    /// What is wrong, and what to write instead.
+    pub what: String,
+}
+
+impl Config {
+    /// Reads the configuration from `file` (or, where none is named, from [`DEFAULT_FILE`] if it is there) and the
+    /// environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says in a sentence what to change where.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let chosen = file.or_else(|| default.exists().then_some(default));
+        let text = match chosen {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError {
+                place: path.display().to_string(),
+                what: format!("the file cannot be read ({error})"),
+            })?,
+        };
+        let place = chosen.map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string());
+        Self::from_parts(
+            &place,
+            &text,
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// The configuration that a file's `text` and an environment give; `place` names the file in errors.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_parts(
+        place: &str,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let raw = raw::parse(place, text, environment)?;
+        validate(raw).map_err(|what| ConfigError { place: place.to_owned(), what })
+    }
+
+    /// The addresses of the centre: HTTPS and broker.
+    pub fn centre<'a>(&'a self, identity: &'a pestle_domain::enrolment::Identity) -> (&'a str, &'a str) {
+        (
+            self.gateway.https.as_deref().unwrap_or(&identity.https),
+            self.gateway.mqtt.as_deref().unwrap_or(&identity.mqtt),
+        )
+    }
+}
+
+fn validate(raw: raw::Raw) -> Result<Config, String> {
+    let tills = tills(raw.till)?;
+    let known: BTreeSet<&TillId> = tills.iter().map(|till| &till.id).collect();
+    let mut names = BTreeSet::new();
+    let mut scanners = Vec::new();
+    for one in raw.scanner {
+        let name = device_name(&mut names, "scanner", &one.name)?;
+        scanners.push(scanner(one, name, &known)?);
+    }
+    let models = PrinterModels::built_in().map_err(|error| error.to_string())?;
+    let mut printers = Vec::new();
+    for one in raw.printer {
+        let name = device_name(&mut names, "printer", &one.name)?;
+        printers.push(printer(&one, name, &models, &known)?);
+    }
+    let mut sensors = Vec::new();
+    for one in raw.sensor {
+        let name = device_name(&mut names, "sensor", &one.name)?;
+        sensors.push((name, one));
+    }
+    let listen = web(&raw.web.listen)?;
+    Ok(Config {
+        data_dir: raw.data_dir,
+        web: Web { listen, tls: !listen.ip().is_loopback() },
+        tills,
+        scanners,
+        printers,
+        buses: buses(sensors)?,
+        gateway: gateway(raw.gateway)?,
+        journal: journal(&raw.journal)?,
+        log: Log { format: raw.log.format, filter: raw.log.filter },
+    })
+}
+
+fn web(listen: &str) -> Result<SocketAddr, String> {
+    let told = listen.replace("localhost", &Ipv4Addr::LOCALHOST.to_string());
+    told.parse().map_err(|_| {
+        format!("web.listen is \"{listen}\": write an address and a port, such as \"127.0.0.1:8080\" or \"0.0.0.0:8443\"")
+    })
+}
+
+fn tills(raw: Vec<raw::Till>) -> Result<Vec<Till>, String> {
+    let mut tills: Vec<Till> = Vec::new();
+    for one in raw {
+        let id: TillId =
+            one.id.parse().map_err(|error: pestle_domain::ids::BadSlug| format!("till.id: {error}"))?;
+        if tills.iter().any(|till| till.id == id) {
+            return Err(format!("two tills have the id \"{id}\": give each its own"));
+        }
+        let name = if one.name.trim().is_empty() { id.to_string() } else { one.name };
+        tills.push(Till { id, name });
+    }
+    if tills.is_empty() {
+        return Err("no till is configured: add [[till]] with id = \"till-1\" and a name".to_owned());
+    }
+    Ok(tills)
+}
+
+fn device_name(names: &mut BTreeSet<String>, class: &str, name: &str) -> Result<DeviceName, String> {
+    let good = (1..=40).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if !good {
+        return Err(format!("{class}.name is \"{name}\": write 1 to 40 letters, digits, - _ or ."));
+    }
+    if !names.insert(name.to_owned()) {
+        return Err(format!("two devices are named \"{name}\": give each its own name"));
+    }
+    Ok(DeviceName::new(name))
+}
+
+fn its_till(class: &str, name: &DeviceName, till: &str, known: &BTreeSet<&TillId>) -> Result<TillId, String> {
+    known.iter().find(|id| id.as_str() == till).map(|id| (*id).clone()).ok_or_else(|| {
+        let ids: Vec<_> = known.iter().map(|id| id.as_str()).collect();
+        format!(
+            "{class} \"{name}\" names the till \"{till}\", which is not configured: write one of {}",
+            ids.join(", ")
+        )
+    })
+}
+
+fn scanner(raw: raw::Scanner, name: DeviceName, known: &BTreeSet<&TillId>) -> Result<Scanner, String> {
+    let till = its_till("scanner", &name, &raw.till, known)?;
+    let serial =
+        SerialSettings::new(raw.path, raw.baud).map_err(|error| format!("scanner \"{name}\": {error}"))?;
+    let mut framing = pestle_drivers::scanner::framing::FramingRules::default();
+    if let Some(suffix) = raw.suffix {
+        framing.suffixes = suffix.bytes();
+    }
+    Ok(Scanner { till, settings: SerialScannerSettings { name, serial, framing, proved: raw.proved } })
+}
+
+fn printer(
+    raw: &raw::Printer,
+    name: DeviceName,
+    models: &PrinterModels,
+    known: &BTreeSet<&TillId>,
+) -> Result<Printer, String> {
+    let till = its_till("printer", &name, &raw.till, known)?;
+    let mut model = models.get(&raw.model).map_err(|error| format!("printer \"{name}\": {error}"))?.clone();
+    if let Some(columns) = raw.columns {
+        if !(24..=64).contains(&columns) {
+            return Err(format!(
+                "printer \"{name}\" has columns = {columns}: receipt printers have 24 to 64"
+            ));
+        }
+        model.columns = columns;
+    }
+    let address = printer_address(&raw.address).map_err(|what| format!("printer \"{name}\": {what}"))?;
+    Ok(Printer { till, settings: EscPosSettings { name, address, model, timeouts: Default::default() } })
+}
+
+/// `tcp://192.0.2.7:9100`, or `serial:/dev/ttyUSB0?baud=19200`.
+fn printer_address(text: &str) -> Result<PrinterAddress, String> {
+    let usage = || {
+        format!("address is \"{text}\": write \"tcp://192.0.2.7:9100\" or \"serial:/dev/ttyUSB0?baud=19200\"")
+    };
+    if let Some(socket) = text.strip_prefix("tcp://") {
+        return socket.parse().map(PrinterAddress::Tcp).map_err(|_| usage());
+    }
+    let line = text.strip_prefix("serial:").ok_or_else(usage)?;
+    let (path, baud) = line.split_once("?baud=").unwrap_or((line, "9600"));
+    let baud = baud.parse().map_err(|_| usage())?;
+    if path.is_empty() {
+        return Err(usage());
+    }
+    SerialSettings::new(path, baud).map(PrinterAddress::Serial).map_err(|error| error.to_string())
+}
+
+/// A line while its sensors are collected.
+struct Line {
+    path: PathBuf,
+    serial: SerialSettings,
+    sensors: Vec<SensorSettings>,
+    intervals: Vec<(DeviceName, Duration)>,
+}
+
+fn buses(sensors: Vec<(DeviceName, raw::Sensor)>) -> Result<Vec<SensorBus>, String> {
+    let profiles = SensorProfiles::built_in().map_err(|error| error.to_string())?;
+    let mut lines: Vec<Line> = Vec::new();
+    for (name, raw) in sensors {
+        let profile =
+            profiles.get(&raw.profile).map_err(|error| format!("sensor \"{name}\": {error}"))?.clone();
+        // Every 5 minutes at the least (cold chain), and a bus of several sensors must get round.
+        if !(1..=300).contains(&raw.interval_s) {
+            return Err(format!(
+                "sensor \"{name}\" has interval_s = {}: write 1 to 300 seconds",
+                raw.interval_s
+            ));
+        }
+        let baud = raw.baud.unwrap_or(profile.baud);
+        let serial = SerialSettings::new(raw.path.clone(), baud)
+            .map_err(|error| format!("sensor \"{name}\": {error}"))?;
+        let index = match lines.iter().position(|line| line.path == raw.path) {
+            Some(index) if lines[index].serial != serial => {
+                return Err(format!(
+                    "sensor \"{name}\" has another speed than the others on its line: give them all the same baud"
+                ));
+            }
+            Some(index) => index,
+            None => {
+                lines.push(Line { path: raw.path, serial, sensors: Vec::new(), intervals: Vec::new() });
+                lines.len() - 1
+            }
+        };
+        lines[index].intervals.push((name.clone(), Duration::from_secs(raw.interval_s)));
+        lines[index].sensors.push(SensorSettings { name, slave: raw.slave, profile });
+    }
+    lines
+        .into_iter()
+        .map(|line| {
+            let settings = BusSettings::new(line.serial, line.sensors).map_err(|error| error.to_string())?;
+            Ok(SensorBus { settings, intervals: line.intervals })
+        })
+        .collect()
+}
+
+fn gateway(raw: raw::Gateway) -> Result<Gateway, String> {
+    if let Some(https) = &raw.https {
+        https_address(https)
+            .ok_or_else(|| format!("gateway.https is \"{https}\": write \"https://host:port\""))?;
+    }
+    if let Some(mqtt) = &raw.mqtt {
+        host_and_port(mqtt).ok_or_else(|| format!("gateway.mqtt is \"{mqtt}\": write \"host:port\""))?;
+    }
+    Ok(Gateway { https: raw.https, mqtt: raw.mqtt })
+}
+
+/// Host and port of an address such as `centre.example:8883` or `[::1]:8883`.
+pub fn host_and_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let good = !host.is_empty() && (host.parse::<IpAddr>().is_ok() || !host.contains([':', '/', ' ', '@']));
+    if good { Some((host, port.parse().ok().filter(|port| *port != 0)?)) } else { None }
+}
+
+/// Host and port of `https://host[:port]`, without a path.
+pub fn https_address(text: &str) -> Option<(&str, u16)> {
+    let rest = text.strip_prefix("https://")?.trim_end_matches('/');
+    host_and_port(rest)
+        .or_else(|| (!rest.is_empty() && !rest.contains([':', '/', ' ', '@'])).then_some((rest, 443)))
+}
+
+fn journal(raw: &raw::Journal) -> Result<Limits, String> {
+    let bytes = raw::byte_size(&raw.generation_bytes)
+        .filter(|bytes| (64 * 1024..=1024 * 1024 * 1024).contains(bytes))
+        .ok_or_else(|| {
+            format!(
+                "journal.generation_bytes is \"{}\": write a size from \"64KiB\" to \"1GiB\"",
+                raw.generation_bytes
+            )
+        })?;
+    if !(100..=10_000_000).contains(&raw.generation_facts) {
+        return Err(format!("journal.generation_facts is {}: write 100 to 10000000", raw.generation_facts));
+    }
+    if !(1..=3_650).contains(&raw.retention_days) {
+        return Err(format!("journal.retention_days is {}: write 1 to 3650", raw.retention_days));
+    }
+    Ok(Limits {
+        generation_facts: raw.generation_facts,
+        generation_bytes: bytes,
+        retention: Duration::from_secs(raw.retention_days * 86_400),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use super::*;
+
+const WHOLE: &str = r#"
+data_dir = "/srv/pestle"
+[web]
+listen = "0.0.0.0:8443"
+[[till]]
+id = "till-1"
+name = "Front"
+[[scanner]]
+name = "scanner-1"
+path = "/dev/serial/by-id/x"
+till = "till-1"
+proved = true
+suffix = "cr"
+[[printer]]
+name = "printer-1"
+till = "till-1"
+address = "tcp://192.0.2.7:9100"
+model = "epson-tm-t20"
+columns = 42
+[[sensor]]
+name = "fridge-1"
+path = "/dev/ttyUSB0"
+slave = 1
+profile = "xy-md02"
+[[sensor]]
+name = "fridge-2"
+path = "/dev/ttyUSB0"
+slave = 2
+profile = "xy-md02"
+interval_s = 30
+[journal]
+generation_bytes = "1MiB"
+"#;
+
+fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let pairs = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_parts("agent.toml", text, pairs)
+}
+
+/// `text` (after a till) is refused with `expected`.
+fn check(text: &str, expected: &str) {
+    let said = parse(text, &[]).unwrap_err().to_string();
+    assert!(said.contains(expected), "{said:?} should contain {expected:?}");
+    assert!(!said.contains('\n'), "one sentence: {said:?}");
+}
+
+#[test]
+fn a_whole_file_is_understood() {
+    let config = parse(WHOLE, &[]).unwrap();
+    assert_eq!(config.data_dir, Path::new("/srv/pestle"));
+    assert!(config.web.tls);
+    assert_eq!(config.tills[0].name, "Front");
+    assert!(config.scanners[0].settings.proved);
+    assert_eq!(config.scanners[0].settings.framing.suffixes, [b"\r".to_vec()]);
+    assert_eq!(config.printers[0].settings.model.columns, 42);
+    assert_eq!(config.buses.len(), 1, "two sensors on one line share a bus");
+    assert_eq!(config.buses[0].intervals[1].1, Duration::from_secs(30));
+    assert_eq!(config.journal.generation_bytes, 1024 * 1024);
+    assert_eq!(config.journal.retention, Duration::from_secs(35 * 86_400));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_a_number_stays_as_it_was_written() {
+    let config = parse(
+        WHOLE,
+        &[
+            ("PESTLE_AGENT_WEB__LISTEN", "127.0.0.1:0"),
+            ("PESTLE_AGENT_JOURNAL__RETENTION_DAYS", "60"),
+            ("PESTLE_AGENT_DATA_DIR", "0012345"),
+            ("PESTLE_OTHER", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.web, Web { listen: "127.0.0.1:0".parse().unwrap(), tls: false });
+    assert_eq!(config.journal.retention, Duration::from_secs(60 * 86_400));
+    assert_eq!(config.data_dir, Path::new("0012345"));
+}
+
+#[test]
+fn an_unknown_name_is_refused_with_the_file_and_the_nearest_known_one() {
+    check(
+        "[web]\nlisen = \"127.0.0.1:1\"",
+        "agent.toml: \"lisen\" is no name of a setting: the nearest name is \"listen\"",
+    );
+    check("[[til]]\nid = \"a\"", "the nearest name is \"till\"");
+    check("[[till]]\nid = \"a\"\nnam = \"b\"", "the nearest name is \"name\"");
+    let said = parse(WHOLE, &[("PESTLE_AGENT_JOURNAL__RETENTON_DAYS", "3")]).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "PESTLE_AGENT_JOURNAL__RETENTON_DAYS: \"retenton_days\" is no name of a setting: the nearest name is \"retention_days\""
+    );
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_to_write_instead() {
+    let till = "[[till]]\nid = \"till-1\"\n";
+    check("", "no till is configured");
+    check("not toml", "agent.toml");
+    check("[[till]]\nid = \"Till 1\"", "write 1 to 40 characters");
+    check(&format!("{till}[[till]]\nid = \"till-1\""), "two tills");
+    check(&format!("{till}[web]\nlisten = \"8080\""), "write an address and a port");
+    check(
+        &format!("{till}[[scanner]]\nname = \"s\"\npath = \"/dev/x\"\ntill = \"till-2\""),
+        "write one of till-1",
+    );
+    check(
+        &format!("{till}[[scanner]]\nname = \"s\"\npath = \"/dev/x\"\ntill = \"till-1\"\nbaud = 9601"),
+        "scanner \"s\"",
+    );
+    check(&format!("{till}[[printer]]\nname = \"p\"\ntill = \"till-1\"\naddress = \"lpt1\""), "tcp://");
+    check(
+        &format!(
+            "{till}[[printer]]\nname = \"p\"\ntill = \"till-1\"\naddress = \"tcp://1.2.3.4:9100\"\nmodel = \"x\""
+        ),
+        "printer \"p\"",
+    );
+    check(&format!("{till}[journal]\ngeneration_bytes = \"7\""), "64KiB");
+    check(&format!("{till}[journal]\nretention_days = 0"), "1 to 3650");
+    check(&format!("{till}[gateway]\nmqtt = \"centre\""), "host:port");
+    check(&format!("{till}[gateway]\nhttps = \"http://centre\""), "https://host:port");
+}
+
+#[test]
+fn addresses_are_cut_into_host_and_port() {
+    assert_eq!(host_and_port("centre.example:8883"), Some(("centre.example", 8883)));
+    assert_eq!(host_and_port("[::1]:8883"), Some(("::1", 8883)));
+    for bad in ["centre", "centre:", ":1", "a b:1", "centre:0", "centre:70000", "https://x:1"] {
+        assert_eq!(host_and_port(bad), None, "{bad}");
+    }
+    assert_eq!(https_address("https://centre.example"), Some(("centre.example", 443)));
+    assert_eq!(https_address("https://127.0.0.1:8443/"), Some(("127.0.0.1", 8443)));
+    assert_eq!(https_address("http://centre.example"), None);
+}

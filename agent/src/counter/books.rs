@@ -1,0 +1,429 @@
+//! What the journal's facts add up to: stock, tills, receipt numbers, which acts are done, which packs left, which
+//! documents may still have to be printed.
+//!
+//! [`Books::apply`] is the one way in, at replay and live. Everything here is derived: it may be deleted and is then
+//! rebuilt from the journal.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use pestle_domain::{
+    fact::{Actor, Fact, FactBody, LotIn, ReceiptNumber, SaleCompleted, StockOpened, TaxShare, TillClosed},
+    ids::{ActId, ProductId, SessionId, TillId},
+    money::Money,
+    stock::{Discrepancy, Ledger, LotBalance},
+    till::Till,
+    units::{Day, UnixMillis},
+};
+use serde::{Deserialize, Serialize};
+
+/// Acts that are remembered for repeats: a busy branch's 35 days at some 1,400 sales a day, which is how long its facts
+/// stay on the box.
+pub const ACTS_MAX: usize = 50_000;
+
+/// Serial numbers that are remembered. What a branch sells one by one in two years; older packs are past their expiry
+/// or known to the verification system.
+pub const SERIALS_MAX: usize = 200_000;
+
+/// What is stored beside an act and never sent: what is to be printed once it is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrintIntent {
+    /// Whether a document belongs to this act.
+    pub print: bool,
+}
+
+impl PrintIntent {
+    /// The attachment's bytes; none when nothing is to be printed.
+    pub fn to_bytes(self) -> Vec<u8> {
+        if self.print { br#"{"print":true}"#.to_vec() } else { Vec::new() }
+    }
+
+    /// Reads an attachment. Bytes of a later version mean: there was something.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        match serde_json::from_slice(bytes) {
+            Ok(intent) => intent,
+            Err(_newer_or_none) => Self { print: !bytes.is_empty() },
+        }
+    }
+}
+
+/// A sale, as far as a receipt and a repeat need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaleRecord {
+    /// The act.
+    pub act: ActId,
+    /// When it was recorded.
+    pub at: UnixMillis,
+    /// By whom.
+    pub by: Actor,
+    /// What.
+    pub sale: SaleCompleted,
+}
+
+/// A closed session, as far as its report needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosingRecord {
+    /// The act.
+    pub act: ActId,
+    /// When it was recorded.
+    pub at: UnixMillis,
+    /// By whom.
+    pub by: Actor,
+    /// What was counted.
+    pub closed: TillClosed,
+    /// What it came to.
+    pub sums: Sums,
+}
+
+/// What a session came to so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Which.
+    pub session: SessionId,
+    /// When it began.
+    pub opened_at: UnixMillis,
+    /// On which day of business.
+    pub opened_on: Day,
+    /// Counted in.
+    pub float: Money,
+    /// Cash from sales.
+    pub received: Money,
+    /// Put in without a sale.
+    pub paid_in: Money,
+    /// Taken out without a sale.
+    pub paid_out: Money,
+    /// Tax of its sales, the highest rate first. The sum of what the receipts say, so that both can be compared.
+    pub taxes: Vec<TaxShare>,
+}
+
+/// A document that belongs to an act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Printable {
+    /// A receipt.
+    Receipt(Box<SaleRecord>),
+    /// The report of a closed session.
+    Closing(Box<ClosingRecord>),
+}
+
+impl Printable {
+    /// The act that it belongs to.
+    pub fn act(&self) -> ActId {
+        match self {
+            Self::Receipt(record) => record.act,
+            Self::Closing(record) => record.act,
+        }
+    }
+
+    /// The till that it belongs to.
+    pub fn till(&self) -> &TillId {
+        match self {
+            Self::Receipt(record) => &record.sale.till,
+            Self::Closing(record) => &record.closed.till,
+        }
+    }
+
+    /// For lists and questions.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Receipt(record) => format!("Receipt {}", record.sale.receipt.number),
+            Self::Closing(record) => format!("Closing of {}", record.closed.till),
+        }
+    }
+}
+
+/// What became of an act that was sent before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "done")]
+pub enum Done {
+    /// A sale.
+    Sold {
+        /// Its receipt.
+        receipt: ReceiptNumber,
+        /// What it came to.
+        total: Money,
+        /// What was given.
+        tendered: Money,
+        /// What was handed back.
+        change: Money,
+    },
+    /// A session began.
+    Opened {
+        /// Which.
+        session: SessionId,
+    },
+    /// A session ended.
+    Closed {
+        /// By the person.
+        counted: Money,
+        /// By the book.
+        expected: Money,
+        /// Counted less expected.
+        variance: Money,
+    },
+    /// The drawer was opened without a sale.
+    DrawerOpened,
+}
+
+/// One till's book.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TillBook {
+    /// Its session, if one is open.
+    pub till: Till,
+    /// What the open session came to.
+    pub sums: Option<Sums>,
+    /// The last receipt's epoch and number.
+    pub last: Option<(u32, u64)>,
+    /// The last sale.
+    pub last_sale: Option<SaleRecord>,
+    /// The last closing.
+    pub last_closing: Option<ClosingRecord>,
+}
+
+impl TillBook {
+    /// The number of the next receipt in this life of the store.
+    pub fn next_number(&self, epoch: u32) -> u64 {
+        match self.last {
+            Some((of, number)) if of == epoch => number + 1,
+            _ => 1,
+        }
+    }
+}
+
+/// The folded state of a branch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Books {
+    /// What the branch holds.
+    pub ledger: Ledger,
+    tills: BTreeMap<TillId, TillBook>,
+    acts: HashMap<ActId, Done>,
+    acts_in_order: VecDeque<ActId>,
+    serials: HashMap<ProductId, HashMap<Box<str>, ReceiptNumber>>,
+    serials_in_order: VecDeque<(ProductId, Box<str>)>,
+    prints: BTreeMap<ActId, Printable>,
+}
+
+impl Books {
+    /// One till's book; `None` before its first fact.
+    pub fn till(&self, till: &TillId) -> Option<&TillBook> {
+        self.tills.get(till)
+    }
+
+    /// What became of an act that a page sent before.
+    pub fn done(&self, act: ActId) -> Option<&Done> {
+        self.acts.get(&act)
+    }
+
+    /// The receipt with which a serial number left.
+    pub fn sold(&self, product: &ProductId, serial: &str) -> Option<&ReceiptNumber> {
+        self.serials.get(product)?.get(serial)
+    }
+
+    /// Documents of which no fact tells that they are on paper.
+    pub fn prints(&self) -> impl Iterator<Item = &Printable> {
+        self.prints.values()
+    }
+
+    /// Books one act. Total: whatever is in the journal happened. What cannot be right is returned, to be logged and
+    /// counted.
+    pub fn apply(&mut self, facts: &[Fact], attachment: &[u8]) -> Vec<Discrepancy> {
+        let intent = PrintIntent::from_bytes(attachment);
+        let mut found = Vec::new();
+        for fact in facts {
+            found.extend(self.ledger.apply(&fact.body));
+            self.apply_fact(fact, intent);
+        }
+        found
+    }
+
+    fn apply_fact(&mut self, fact: &Fact, intent: PrintIntent) {
+        match &fact.body {
+            FactBody::SaleCompleted(sale) => self.apply_sale(fact, sale, intent),
+            FactBody::TillOpened(opened) => {
+                let zero = Money::zero(opened.float.currency);
+                let book = self.tills.entry(opened.till.clone()).or_default();
+                book.till.apply(&fact.body);
+                book.sums = Some(Sums {
+                    session: opened.session,
+                    opened_at: fact.at.wall_ms,
+                    opened_on: fact.at.business_date,
+                    float: opened.float,
+                    received: zero,
+                    paid_in: zero,
+                    paid_out: zero,
+                    taxes: Vec::new(),
+                });
+                self.remember(fact.act, Done::Opened { session: opened.session });
+            }
+            FactBody::TillClosed(closed) => self.apply_closing(fact, closed, intent),
+            FactBody::TillReceived(moved) => {
+                self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.received);
+            }
+            FactBody::TillPaidIn(moved) => {
+                self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.paid_in);
+            }
+            FactBody::TillPaidOut(moved) => {
+                self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.paid_out);
+            }
+            FactBody::DrawerOpened(opened) if opened.cause == pestle_domain::fact::DrawerCause::NoSale => {
+                self.remember(fact.act, Done::DrawerOpened);
+            }
+            FactBody::StockSold(sold) => {
+                for one in &sold.moves {
+                    for serial in &one.serials {
+                        self.remember_serial(&one.product, serial, &sold.receipt);
+                    }
+                }
+            }
+            FactBody::PrintCompleted(printed) => drop(self.prints.remove(&printed.document)),
+            FactBody::PrintReprinted(printed) => drop(self.prints.remove(&printed.document)),
+            // A person who gave a document up has answered the question; the box alone has not.
+            FactBody::PrintUnknown(unknown) if fact.actor != Actor::Machine => {
+                drop(self.prints.remove(&unknown.document));
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_sale(&mut self, fact: &Fact, sale: &SaleCompleted, intent: PrintIntent) {
+        let record =
+            SaleRecord { act: fact.act, at: fact.at.wall_ms, by: fact.actor.clone(), sale: sale.clone() };
+        let book = self.tills.entry(sale.till.clone()).or_default();
+        let number = (sale.receipt.epoch, sale.receipt.number);
+        book.last = book.last.max(Some(number));
+        if let Some(sums) = book.sums.as_mut().filter(|sums| sums.session == sale.session) {
+            add_taxes(&mut sums.taxes, &sale.taxes);
+        }
+        book.last_sale = Some(record.clone());
+        if intent.print {
+            self.prints.insert(fact.act, Printable::Receipt(Box::new(record)));
+        }
+        let SaleCompleted { receipt, total, tendered, change, .. } = sale.clone();
+        self.remember(fact.act, Done::Sold { receipt, total, tendered, change });
+    }
+
+    fn apply_closing(&mut self, fact: &Fact, closed: &TillClosed, intent: PrintIntent) {
+        let book = self.tills.entry(closed.till.clone()).or_default();
+        book.till.apply(&fact.body);
+        if let Some(sums) = book.sums.take_if(|sums| sums.session == closed.session) {
+            let record = ClosingRecord {
+                act: fact.act,
+                at: fact.at.wall_ms,
+                by: fact.actor.clone(),
+                closed: closed.clone(),
+                sums,
+            };
+            book.last_closing = Some(record.clone());
+            if intent.print {
+                self.prints.insert(fact.act, Printable::Closing(Box::new(record)));
+            }
+        }
+        let TillClosed { counted, expected, variance, .. } = *closed;
+        self.remember(fact.act, Done::Closed { counted, expected, variance });
+    }
+
+    fn move_money(
+        &mut self,
+        till: &TillId,
+        fact: &Fact,
+        session: SessionId,
+        amount: Money,
+        sum: impl Fn(&mut Sums) -> &mut Money,
+    ) {
+        let book = self.tills.entry(till.clone()).or_default();
+        book.till.apply(&fact.body);
+        if let Some(sums) = book.sums.as_mut().filter(|sums| sums.session == session) {
+            let sum = sum(sums);
+            *sum = sum.add(amount).unwrap_or(*sum);
+        }
+    }
+
+    fn remember(&mut self, act: ActId, done: Done) {
+        if self.acts.insert(act, done).is_none() {
+            self.acts_in_order.push_back(act);
+        }
+        while self.acts_in_order.len() > ACTS_MAX {
+            if let Some(oldest) = self.acts_in_order.pop_front() {
+                self.acts.remove(&oldest);
+            }
+        }
+    }
+
+    fn remember_serial(&mut self, product: &ProductId, serial: &str, receipt: &ReceiptNumber) {
+        let of_product = self.serials.entry(product.clone()).or_default();
+        if of_product.insert(serial.into(), receipt.clone()).is_none() {
+            self.serials_in_order.push_back((product.clone(), serial.into()));
+        }
+        while self.serials_in_order.len() > SERIALS_MAX {
+            let Some((product, serial)) = self.serials_in_order.pop_front() else { break };
+            if let Some(of_product) = self.serials.get_mut(&product) {
+                of_product.remove(&serial);
+                if of_product.is_empty() {
+                    self.serials.remove(&product);
+                }
+            }
+        }
+    }
+}
+
+fn add_taxes(sums: &mut Vec<TaxShare>, shares: &[TaxShare]) {
+    for share in shares {
+        match sums.iter_mut().find(|sum| sum.rate == share.rate) {
+            Some(sum) => {
+                sum.gross = sum.gross.add(share.gross).unwrap_or(sum.gross);
+                sum.tax = sum.tax.add(share.tax).unwrap_or(sum.tax);
+            }
+            None => sums.push(*share),
+        }
+    }
+    sums.sort_by_key(|sum| std::cmp::Reverse(sum.rate));
+}
+
+/// [`Books`] as they are kept in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptBooks {
+    lots: Vec<(ProductId, Vec<LotBalance>)>,
+    tills: Vec<(TillId, TillBook)>,
+    acts: Vec<(ActId, Done)>,
+    serials: Vec<(ProductId, Box<str>, ReceiptNumber)>,
+    prints: Vec<Printable>,
+}
+
+impl From<&Books> for KeptBooks {
+    fn from(books: &Books) -> Self {
+        let acts = books.acts_in_order.iter().filter_map(|act| Some((*act, books.acts.get(act)?.clone())));
+        let serials = books.serials_in_order.iter().filter_map(|(product, serial)| {
+            Some((product.clone(), serial.clone(), books.sold(product, serial)?.clone()))
+        });
+        Self {
+            lots: books.ledger.iter().map(|(product, lots)| (product.clone(), lots.to_vec())).collect(),
+            tills: books.tills.iter().map(|(till, book)| (till.clone(), book.clone())).collect(),
+            acts: acts.collect(),
+            serials: serials.collect(),
+            prints: books.prints.values().cloned().collect(),
+        }
+    }
+}
+
+impl From<KeptBooks> for Books {
+    fn from(kept: KeptBooks) -> Self {
+        let mut books = Self { tills: kept.tills.into_iter().collect(), ..Self::default() };
+        let lines = kept.lots.into_iter().flat_map(|(product, lots)| {
+            lots.into_iter().map(move |balance| LotIn {
+                product: product.clone(),
+                lot: balance.lot,
+                expiry: balance.expiry,
+                quantity: balance.on_hand,
+            })
+        });
+        // A balance below zero was reported when it came about.
+        let _known = books.ledger.apply(&StockOpened { lines: lines.collect() }.into());
+        for (act, done) in kept.acts {
+            books.remember(act, done);
+        }
+        for (product, serial, receipt) in kept.serials {
+            books.remember_serial(&product, &serial, &receipt);
+        }
+        books.prints = kept.prints.into_iter().map(|print| (print.act(), print)).collect();
+        books
+    }
+}

@@ -1,0 +1,121 @@
+//! The words between the counter's machine and its shell: what can happen, and what is to be done about it.
+
+use std::sync::Arc;
+
+use pestle_domain::{
+    document::Document,
+    fact::{Act, FactBody, Stamp},
+    ids::TillId,
+    journal::Lane,
+    stock::Discrepancy,
+};
+use uuid::Uuid;
+
+use super::{
+    command::{Answer, Pin, Request, Ticket},
+    live::Scanned,
+    shop::Shop,
+    view::{DeviceView, LinkView, ReadingView},
+};
+use crate::spool::machine::{Ended, JobId};
+
+/// Time and identity, as the shell saw and drew them.
+pub struct Now<'a> {
+    /// Since the start of the machine.
+    pub mono_ms: u64,
+    /// What facts of this moment carry.
+    pub stamp: Stamp,
+    /// Draws an identity (UUID version 7).
+    pub draw: &'a mut dyn FnMut() -> Uuid,
+}
+
+impl std::fmt::Debug for Now<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Now").field("mono_ms", &self.mono_ms).finish_non_exhaustive()
+    }
+}
+
+/// An append on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub u64);
+
+/// Something that happened to the counter.
+#[derive(Debug)]
+pub enum Event {
+    /// A person asks for something; somebody waits for the answer.
+    Asked(Ticket, Request),
+    /// A scanner read something for a till.
+    Scanned(TillId, Scanned),
+    /// A scanner read something that is no barcode.
+    ScanRejected(TillId, String),
+    /// An append has returned.
+    Appended(CommitId, Result<(), String>),
+    /// A PIN was compared.
+    PinChecked(Ticket, bool),
+    /// A print has ended; the drawer's story with it.
+    PrintEnded(String, JobId, Ended),
+    /// A printer confirmed a job late.
+    PrintFinishedLate(String, [u8; 4]),
+    /// A printer says whether it would print.
+    PrinterIs(String, Result<(), String>),
+    /// A device came, went, or is in trouble.
+    Device(DeviceView, Option<FactBody>),
+    /// A sensor was asked.
+    Reading(ReadingView, FactBody),
+    /// The link to the centre.
+    Link(LinkView),
+    /// A new snapshot.
+    Shop(Arc<Shop>),
+    /// Time passes.
+    Tick,
+}
+
+/// Something that the shell is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Append, then report [`Event::Appended`]. In the order of these effects.
+    Append {
+        /// Named in the report.
+        commit: CommitId,
+        /// Into which stream.
+        lane: Lane,
+        /// What.
+        act: Act,
+        /// Stored beside it, never sent.
+        attachment: Vec<u8>,
+    },
+    /// Compare a PIN with its verifier, then report [`Event::PinChecked`].
+    CheckPin {
+        /// Named in the report.
+        ticket: Ticket,
+        /// argon2id, as a PHC string.
+        verifier: Box<str>,
+        /// As typed.
+        pin: Pin,
+    },
+    /// Tell whoever waits.
+    Answer(Ticket, Answer),
+    /// The page of this till has changed.
+    Show(TillId),
+    /// All pages have changed.
+    ShowAll,
+    /// The basket of this till has changed.
+    Keep(TillId),
+    /// Print, then report [`Event::PrintEnded`].
+    Print {
+        /// On which printer.
+        printer: String,
+        /// Named in the report.
+        job: JobId,
+        /// What.
+        document: Document,
+        /// With the drawer.
+        drawer: bool,
+    },
+    /// Open the drawer behind this printer.
+    KickDrawer(String),
+    /// A person said that the date is right.
+    ConfirmDate,
+    /// The book cannot be right: log and count.
+    Doubt(Discrepancy),
+}

@@ -1,0 +1,132 @@
+//! What the counter keeps per till beside the books: who is there, what lies on the counter, what was said last.
+
+use pestle_domain::{
+    fact::Actor,
+    ids::{ActId, StaffId},
+    sale::{Basket, LotChoice, Pack},
+    staff::Role,
+};
+use serde::{Deserialize, Serialize};
+
+use super::command::{StationId, Ticket};
+
+/// Scans that wait while a payment is being recorded (milliseconds). A person scans two packs a second; past this the
+/// disk is in trouble, and the page says so.
+pub const HELD_SCANS_MAX: usize = 16;
+
+/// Refusals that stay on the page until somebody has seen them.
+pub const REFUSALS_MAX: usize = 5;
+
+/// One till as it is now.
+#[derive(Debug, Clone, Default)]
+pub struct LiveTill {
+    /// What lies on the counter; `None` before the first pack.
+    pub basket: Option<Basket>,
+    /// The pack whose lot somebody has to read.
+    pub question: Option<LotQuestion>,
+    /// Who serves.
+    pub signed_in: Option<SignedIn>,
+    /// What is on its way to the disk.
+    pub busy: Option<Busy>,
+    /// Scans that came meanwhile.
+    pub held: Vec<Scanned>,
+    /// What was said last.
+    pub notice: Option<Notice>,
+    /// Refusals that nobody has put aside yet, the newest last.
+    pub refusals: Vec<Notice>,
+    /// The last sale has just been made: its change is shown until the next scan.
+    pub just_sold: bool,
+    /// Numbers the notices.
+    pub notices: u64,
+}
+
+/// A pack whose lot has to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LotQuestion {
+    /// As scanned.
+    pub pack: Pack,
+    /// Of the article.
+    pub name: Box<str>,
+    /// What the branch has.
+    pub choices: Vec<LotChoice>,
+}
+
+/// Somebody who serves at a till.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// Who.
+    pub staff: StaffId,
+    /// As the counter greets them.
+    pub name: Box<str>,
+    /// What they are.
+    pub role: Role,
+    /// At which browser.
+    pub station: StationId,
+    /// When something was last done (monotonic).
+    pub last_ms: u64,
+}
+
+impl SignedIn {
+    /// As facts name them.
+    pub fn actor(&self) -> Actor {
+        Actor::Staff(self.staff.clone())
+    }
+}
+
+/// An act of a till that is on its way to the disk. One at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Busy {
+    /// Which.
+    pub act: ActId,
+    /// Who waits for it: the page, and its repeats.
+    pub tickets: Vec<Ticket>,
+}
+
+/// A scan, from a scanner or typed into the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scanned {
+    /// As it came, without prefix and suffix.
+    pub bytes: Vec<u8>,
+    /// Whether the scanner was proved to keep the separators.
+    pub proved: bool,
+}
+
+/// How a notice is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tone {
+    /// It went well.
+    Good,
+    /// Worth knowing.
+    Info,
+    /// It was not done.
+    Refused,
+}
+
+/// Something that the person at the till is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Rises with each notice of this till, so that a page knows what is new.
+    pub seq: u64,
+    /// How it is meant.
+    pub tone: Tone,
+    /// What happened, and what to do next.
+    pub text: String,
+}
+
+impl LiveTill {
+    /// Says something. A refusal stays until it is put aside.
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.notices += 1;
+        let notice = Notice { seq: self.notices, tone, text: text.into() };
+        if tone == Tone::Refused {
+            // The same again is said again, not twice.
+            self.refusals.retain(|earlier| earlier.text != notice.text);
+            if self.refusals.len() >= REFUSALS_MAX {
+                self.refusals.remove(0);
+            }
+            self.refusals.push(notice.clone());
+        }
+        self.notice = Some(notice);
+    }
+}

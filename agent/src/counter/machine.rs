@@ -1,0 +1,426 @@
+//! The counter's decisions: events in, effects out. No clock, no randomness, no I/O: all of them come in with [`Now`].
+//!
+//! What a person does goes one way: judged here, appended to the journal, booked when the append has returned, and only
+//! then shown, printed and answered (invariant I1). A till has one act on its way at a time; tills do not wait for each
+//! other, and each settlement counts what the others have on the way as taken.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use pestle_domain::{
+    fact::{Act, Actor, ClockQuality, Fact, FactBody},
+    ids::{ActId, FactId, StaffId, TillId},
+    journal::Lane,
+    sale::Basket,
+    staff::PinThrottle,
+};
+
+use super::{
+    books::{Books, PrintIntent, Printable},
+    command::{Command, Refused, Request, Said, StationId, Ticket, Why},
+    live::{LiveTill, Scanned, Tone},
+    shop::Shop,
+    view::{DeviceView, LinkView, ReadingView},
+};
+use crate::spool::machine::{Job, Spool};
+
+pub use super::event::{CommitId, Effect, Event, Now};
+
+/// One till as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TillSettings {
+    /// In facts and on receipts.
+    pub id: TillId,
+    /// On the page.
+    pub name: String,
+    /// Which printer, and so which drawer; without one receipts are not printed, and the page says so.
+    pub printer: Option<String>,
+}
+
+/// The counter as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CounterSettings {
+    /// At least one.
+    pub tills: Vec<TillSettings>,
+    /// Without a scan or a key for this long, the person is signed out.
+    pub idle_sign_out_ms: u64,
+    /// Which life of the store this is; receipts carry it.
+    pub epoch: u32,
+}
+
+/// For how long nobody may have done anything: a customer's question, not a coffee.
+const IDLE_SIGN_OUT_MS: u64 = 10 * 60 * 1_000;
+
+impl CounterSettings {
+    /// The counter of a configuration. A till prints on the first printer that names it.
+    pub fn from_config(config: &crate::config::Config, epoch: u32) -> Self {
+        let printer = |till: &TillId| config.printers.iter().find(|one| one.till == *till);
+        let tills = config.tills.iter().map(|till| TillSettings {
+            id: till.id.clone(),
+            name: till.name.clone(),
+            printer: printer(&till.id).map(|one| one.settings.name.to_string()),
+        });
+        Self { tills: tills.collect(), idle_sign_out_ms: IDLE_SIGN_OUT_MS, epoch }
+    }
+
+    /// The printers that tills print on.
+    pub fn printers(&self) -> impl Iterator<Item = &str> {
+        self.tills.iter().filter_map(|till| till.printer.as_deref())
+    }
+}
+
+/// Why something was appended: what follows once it is on the disk.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Purpose {
+    /// Nothing follows.
+    Plain,
+    /// A person signs in.
+    SignIn { ticket: Ticket, till: TillId, staff: StaffId, station: StationId },
+    /// A till's own act: a sale, an opening, a closing, the drawer.
+    Till(TillId),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct UnderWay {
+    pub(super) facts: Vec<Fact>,
+    pub(super) intent: PrintIntent,
+    pub(super) purpose: Purpose,
+}
+
+/// A sign-in whose PIN is being compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Check {
+    pub(super) till: TillId,
+    pub(super) staff: StaffId,
+    pub(super) station: StationId,
+}
+
+/// The whole counter of a branch.
+#[derive(Debug)]
+pub struct Branch {
+    pub(super) settings: CounterSettings,
+    pub(super) shop: Option<Arc<Shop>>,
+    pub(super) books: Books,
+    pub(super) tills: BTreeMap<TillId, LiveTill>,
+    pub(super) spools: BTreeMap<String, Spool>,
+    pub(super) printables: BTreeMap<ActId, Printable>,
+    pub(super) under_way: BTreeMap<CommitId, UnderWay>,
+    pub(super) checks: HashMap<Ticket, Check>,
+    pub(super) throttles: HashMap<StaffId, PinThrottle>,
+    pub(super) strangers: HashMap<TillId, PinThrottle>,
+    pub(super) devices: BTreeMap<String, DeviceView>,
+    pub(super) readings: BTreeMap<String, ReadingView>,
+    pub(super) link: LinkView,
+    pub(super) date_confirmed: bool,
+    next_commit: u64,
+}
+
+impl Branch {
+    /// A counter at its start: the books as the journal has them, the baskets as they were kept. A basket whose act is
+    /// done was paid; any other is back on its page, and both are said.
+    pub fn new(
+        settings: CounterSettings,
+        shop: Option<Arc<Shop>>,
+        books: Books,
+        baskets: Vec<(TillId, Basket)>,
+    ) -> Self {
+        let tills = settings.tills.iter().map(|till| (till.id.clone(), LiveTill::default())).collect();
+        let printers = settings.tills.iter().filter_map(|till| till.printer.clone());
+        let spools = printers.map(|printer| (printer, Spool::default())).collect();
+        let mut branch = Self {
+            settings,
+            shop,
+            books,
+            tills,
+            spools,
+            printables: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            checks: HashMap::new(),
+            throttles: HashMap::new(),
+            strangers: HashMap::new(),
+            devices: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            link: LinkView::default(),
+            date_confirmed: false,
+            next_commit: 1,
+        };
+        branch.recover_prints();
+        branch.recover_baskets(baskets);
+        branch
+    }
+
+    /// Decides what follows from `event`.
+    pub fn handle(&mut self, now: &mut Now<'_>, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let out = &mut effects;
+        match event {
+            Event::Asked(ticket, request) => self.asked(now, ticket, request, out),
+            Event::Scanned(till, scanned) => self.scanned(now, &till, scanned, out),
+            Event::ScanRejected(till, why) => {
+                self.tell(&till, Tone::Refused, format!("That was no barcode: {why}."), out);
+            }
+            Event::Appended(commit, result) => self.appended(now, commit, result, out),
+            Event::PinChecked(ticket, right) => self.pin_checked(now, ticket, right, out),
+            Event::PrintEnded(printer, job, ended) => self.print_ended(now, &printer, job, ended, out),
+            Event::PrintFinishedLate(printer, process) => {
+                self.print_finished_late(now, &printer, process, out)
+            }
+            Event::PrinterIs(printer, ready) => self.printer_is(now, &printer, ready, out),
+            Event::Device(device, fact) => {
+                self.devices.insert(device.name.clone(), device);
+                if let Some(body) = fact {
+                    self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![body], out);
+                }
+                out.push(Effect::ShowAll);
+            }
+            Event::Reading(reading, fact) => {
+                self.readings.insert(reading.sensor.clone(), reading);
+                self.append_plain(now, Lane::Telemetry, &Actor::Machine, vec![fact], out);
+                out.push(Effect::ShowAll);
+            }
+            Event::Link(link) => {
+                if self.link != link {
+                    self.link = link;
+                    out.push(Effect::ShowAll);
+                }
+            }
+            Event::Shop(shop) => {
+                self.shop = Some(shop);
+                out.push(Effect::ShowAll);
+            }
+            Event::Tick => self.sign_out_idle(now, out),
+        }
+        effects
+    }
+
+    /// The books, for whoever keeps or shows them.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// What lies at a till.
+    pub fn basket(&self, till: &TillId) -> Option<&Basket> {
+        self.tills.get(till)?.basket.as_ref()
+    }
+
+    /// The tills, as configured.
+    pub fn till_settings(&self) -> &[TillSettings] {
+        &self.settings.tills
+    }
+
+    fn asked(&mut self, now: &mut Now<'_>, ticket: Ticket, request: Request, out: &mut Vec<Effect>) {
+        if !self.tills.contains_key(&request.till) {
+            let refused =
+                Refused::new(Why::NotFound, "This branch has no such till. Choose one on the start page.");
+            out.push(Effect::Answer(ticket, Err(refused)));
+            return;
+        }
+        let (till, is_sign_in) = (request.till.clone(), matches!(request.command, Command::SignIn { .. }));
+        match self.carry_out(now, ticket, request, out) {
+            // The answer comes once the act is on the disk, or the PIN is compared.
+            Ok(None) => {}
+            Ok(Some(said)) => {
+                out.push(Effect::Show(till));
+                out.push(Effect::Answer(ticket, Ok(said)));
+            }
+            Err(refused) => {
+                // What is refused at sign-in is shown in the answer alone: others may be looking at the page.
+                if !is_sign_in && refused.why != Why::Authentication {
+                    self.tell(&till, Tone::Refused, refused.message.clone(), out);
+                }
+                out.push(Effect::Answer(ticket, Err(refused)));
+            }
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        now: &mut Now<'_>,
+        ticket: Ticket,
+        request: Request,
+        out: &mut Vec<Effect>,
+    ) -> Result<Option<Said>, Refused> {
+        let Request { till, station, command } = request;
+        if let Command::SignIn { staff, pin } = command {
+            return self.sign_in(now, ticket, till, station, &staff, pin, out).map(|()| None);
+        }
+        self.touch(now, &till, &station)?;
+        match command {
+            Command::SignIn { .. } => Ok(None),
+            Command::SignOut => self.sign_out(&till).map(Some),
+            Command::OpenTill { act, float, date_confirmed } => {
+                self.open_till(now, ticket, &till, act, float, date_confirmed, out)
+            }
+            Command::CloseTill { act, counted } => self.close_till(now, ticket, &till, act, counted, out),
+            Command::Scan { bytes } => {
+                // Nobody has proved the keyboard: it may swallow what separates lot from serial.
+                self.scanned(now, &till, Scanned { bytes, proved: false }, out);
+                Ok(Some(Said::words("")))
+            }
+            Command::Add { product } => self.add_by_hand(now, &till, &product, out).map(Some),
+            Command::SetQuantity { line, quantity } => {
+                self.set_quantity(&till, line, quantity, out).map(Some)
+            }
+            Command::Void { line } => self.void(&till, line, out).map(Some),
+            Command::VoidAll => self.void_all(&till, out).map(Some),
+            Command::ChooseLot { line, lot } => self.choose_lot(now, &till, line, &lot, out).map(Some),
+            Command::Dismiss => {
+                if let Some(live) = self.tills.get_mut(&till) {
+                    live.question = None;
+                    live.refusals.clear();
+                    live.notice = None;
+                }
+                Ok(Some(Said::words("")))
+            }
+            Command::Pay { act, tendered } => self.pay(now, ticket, &till, act, tendered, out),
+            Command::OpenDrawer { act } => self.open_drawer(now, ticket, &till, act, out),
+            Command::Reprint => self.reprint(now, &till, out).map(Some),
+            Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),
+        }
+    }
+
+    pub(super) fn tell(&mut self, till: &TillId, tone: Tone, text: impl Into<String>, out: &mut Vec<Effect>) {
+        if let Some(live) = self.tills.get_mut(till) {
+            live.say(tone, text);
+            out.push(Effect::Show(till.clone()));
+        }
+    }
+
+    pub(super) fn shop(&self) -> Result<Arc<Shop>, Refused> {
+        self.shop.clone().ok_or_else(|| {
+            Refused::new(
+                Why::Unavailable,
+                "This box has no catalogue yet. It comes by itself when the centre is reached; call support if it stays away.",
+            )
+        })
+    }
+
+    /// Appends facts that nobody waits for.
+    pub(super) fn append_plain(
+        &mut self,
+        now: &mut Now<'_>,
+        lane: Lane,
+        actor: &Actor,
+        bodies: Vec<FactBody>,
+        out: &mut Vec<Effect>,
+    ) {
+        let act = ActId((now.draw)());
+        self.append(now, act, lane, actor, bodies, PrintIntent { print: false }, Purpose::Plain, out);
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is one part of the record, and this is the one place that makes it"
+    )]
+    pub(super) fn append(
+        &mut self,
+        now: &mut Now<'_>,
+        act: ActId,
+        lane: Lane,
+        actor: &Actor,
+        bodies: Vec<FactBody>,
+        intent: PrintIntent,
+        purpose: Purpose,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut stamp = now.stamp.clone();
+        if stamp.clock == ClockQuality::Doubted && self.date_confirmed {
+            stamp.clock = ClockQuality::Confirmed;
+        }
+        let act = Act::new(act, actor, &stamp, bodies, || FactId((now.draw)()));
+        let commit = CommitId(self.next_commit);
+        self.next_commit += 1;
+        self.under_way.insert(commit, UnderWay { facts: act.facts.clone(), intent, purpose });
+        out.push(Effect::Append { commit, lane, act, attachment: intent.to_bytes() });
+    }
+
+    fn appended(
+        &mut self,
+        now: &mut Now<'_>,
+        commit: CommitId,
+        result: Result<(), String>,
+        out: &mut Vec<Effect>,
+    ) {
+        // Each append is reported once; a second report finds nothing and books nothing.
+        let Some(UnderWay { facts, intent, purpose }) = self.under_way.remove(&commit) else { return };
+        if result.is_ok() {
+            let doubts = self.books.apply(&facts, &intent.to_bytes());
+            out.extend(doubts.into_iter().map(Effect::Doubt));
+        }
+        match purpose {
+            Purpose::Plain => {}
+            Purpose::SignIn { ticket, till, staff, station } => {
+                self.signed_in(now, ticket, &till, &staff, station, result, out);
+            }
+            Purpose::Till(till) => self.till_act_ended(now, &till, &facts, result, out),
+        }
+    }
+
+    /// What a till's own act leads to, once it is on the disk or is known not to be.
+    fn till_act_ended(
+        &mut self,
+        now: &mut Now<'_>,
+        till: &TillId,
+        facts: &[Fact],
+        result: Result<(), String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(live) = self.tills.get_mut(till) else { return };
+        let Some(busy) = live.busy.take() else { return };
+        let held = std::mem::take(&mut live.held);
+        let answer = match result {
+            Ok(()) => self.booked(now, till, busy.act, facts, out),
+            Err(why) => {
+                let mut message = format!("{why}. Nothing was booked, and the basket is as it was.");
+                if let Some(first) = message.get_mut(..1) {
+                    first.make_ascii_uppercase();
+                }
+                self.tell(till, Tone::Refused, message.clone(), out);
+                Err(Refused::new(Why::Unavailable, message))
+            }
+        };
+        out.push(Effect::Keep(till.clone()));
+        out.push(Effect::Show(till.clone()));
+        out.extend(busy.tickets.into_iter().map(|ticket| Effect::Answer(ticket, answer.clone())));
+        for scanned in held {
+            self.scanned(now, till, scanned, out);
+        }
+    }
+
+    /// Starts a till's own act, or joins whoever waits for the same.
+    pub(super) fn begin(
+        &mut self,
+        till: &TillId,
+        act: ActId,
+        ticket: Ticket,
+    ) -> Result<Option<Said>, Refused> {
+        let live = self.tills.get_mut(till).ok_or_else(|| Refused::new(Why::NotFound, "No such till."))?;
+        match &mut live.busy {
+            Some(busy) if busy.act == act => {
+                busy.tickets.push(ticket);
+                Ok(None)
+            }
+            Some(_) => {
+                Err(Refused::new(Why::Conflict, "Something else is being recorded at this till. Try again."))
+            }
+            None => {
+                live.busy = Some(super::live::Busy { act, tickets: vec![ticket] });
+                Ok(None)
+            }
+        }
+    }
+
+    /// The printer's name and queue of a till, if it has one.
+    pub(super) fn spool_of(&mut self, till: &TillId) -> Option<(String, &mut Spool)> {
+        let printer = self.settings.tills.iter().find(|one| one.id == *till)?.printer.clone()?;
+        let spool = self.spools.get_mut(&printer)?;
+        Some((printer, spool))
+    }
+
+    /// The jobs that belong to a till.
+    pub(super) fn jobs_of(&self, till: &TillId) -> Vec<&Job> {
+        self.spools.values().flat_map(Spool::jobs).filter(|job| job.till == *till).collect()
+    }
+}

@@ -1,0 +1,268 @@
+//! From acts to paper: which document belongs to which act, and the facts of what became of it.
+
+use pestle_domain::{
+    document::Document,
+    fact::{Actor, DrawerCause, Fact, FactBody, PrintCompleted, PrintReprinted, PrintUnknown},
+    ids::{ActId, TillId},
+    journal::Lane,
+    receipt::{Circumstances, SessionSums, closing_report, copy_note, receipt},
+};
+
+use super::{
+    books::Printable,
+    command::{Refused, Said, Why},
+    live::Tone,
+    machine::{Branch, Effect, Now},
+    shop::Shop,
+};
+use crate::spool::machine::{self as spool, Ended, Job, JobId, State, Word};
+
+impl Branch {
+    /// Queues what an act has to print, and opens the drawer where it asks for that.
+    pub(super) fn print_of(
+        &mut self,
+        now: &mut Now<'_>,
+        till: &TillId,
+        act: ActId,
+        facts: &[Fact],
+        out: &mut Vec<Effect>,
+    ) {
+        let drawer = facts.iter().find_map(|fact| match &fact.body {
+            FactBody::DrawerOpened(opened) => Some(opened.cause),
+            _ => None,
+        });
+        let Some(printable) = self.books.prints().find(|print| print.act() == act).cloned() else {
+            if let (Some(DrawerCause::NoSale | DrawerCause::Till), Some((printer, _))) =
+                (drawer, self.spool_of(till))
+            {
+                out.push(Effect::KickDrawer(printer));
+            }
+            return;
+        };
+        let title = printable.title();
+        self.printables.insert(act, printable);
+        if let Some((printer, spool)) = self.spool_of(till) {
+            let effects = spool.enqueue(act, till.clone(), title, false, drawer.is_some());
+            self.spool_effects(now, &printer, effects, &Actor::Machine, out);
+        }
+    }
+
+    /// Puts documents whose end no fact tells before a person.
+    pub(super) fn recover_prints(&mut self) {
+        for printable in self.books.prints().cloned().collect::<Vec<_>>() {
+            let (act, till, title) = (printable.act(), printable.till().clone(), printable.title());
+            self.printables.insert(act, printable);
+            if let Some((_, spool)) = self.spool_of(&till) {
+                spool.recover(act, till, title);
+            }
+        }
+    }
+
+    pub(super) fn print_ended(
+        &mut self,
+        now: &mut Now<'_>,
+        printer: &str,
+        job: JobId,
+        ended: Ended,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(spool) = self.spools.get_mut(printer) else { return };
+        let effects = spool.ended(job, ended);
+        self.spool_effects(now, printer, effects, &Actor::Machine, out);
+        out.push(Effect::ShowAll);
+    }
+
+    pub(super) fn print_finished_late(
+        &mut self,
+        now: &mut Now<'_>,
+        printer: &str,
+        process: [u8; 4],
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(spool) = self.spools.get_mut(printer) else { return };
+        let effects = spool.finished_late(process);
+        self.spool_effects(now, printer, effects, &Actor::Machine, out);
+        out.push(Effect::ShowAll);
+    }
+
+    pub(super) fn printer_is(
+        &mut self,
+        now: &mut Now<'_>,
+        printer: &str,
+        ready: Result<(), String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(spool) = self.spools.get_mut(printer) else { return };
+        let effects = spool.printer_is(ready);
+        self.spool_effects(now, printer, effects, &Actor::Machine, out);
+        out.push(Effect::ShowAll);
+    }
+
+    pub(super) fn answer_print(
+        &mut self,
+        now: &mut Now<'_>,
+        till: &TillId,
+        job: JobId,
+        word: Word,
+        out: &mut Vec<Effect>,
+    ) -> Result<Said, Refused> {
+        let actor = self.actor_at(till);
+        let effects = self.spool_of(till).and_then(|(printer, spool)| {
+            let here = spool.jobs().iter().any(|one| one.id == job && one.till == *till);
+            here.then(|| spool.word(job, word)).flatten().map(|effects| (printer, effects))
+        });
+        let Some((printer, effects)) = effects else {
+            return Err(Refused::new(
+                Why::Conflict,
+                "This print needs no answer any more. Look at the list again.",
+            ));
+        };
+        self.spool_effects(now, &printer, effects, &actor, out);
+        Ok(Said::words(match word {
+            Word::CameOut => "Noted: the paper is there.",
+            Word::PrintCopy => "A copy is being printed.",
+            Word::GiveUp => "Noted: it will not be printed.",
+        }))
+    }
+
+    pub(super) fn reprint(
+        &mut self,
+        now: &mut Now<'_>,
+        till: &TillId,
+        out: &mut Vec<Effect>,
+    ) -> Result<Said, Refused> {
+        let actor = self.actor_at(till);
+        let sale = self.books.till(till).and_then(|book| book.last_sale.clone());
+        let sale =
+            sale.ok_or_else(|| Refused::new(Why::NotFound, "There is no sale of this till to print."))?;
+        let printable = Printable::Receipt(Box::new(sale));
+        let (act, title) = (printable.act(), printable.title());
+        let open = self.jobs_of(till).into_iter().find(|job| job.document == act);
+        match open.map(|job| &job.state) {
+            Some(State::Unknown { .. }) => {
+                return Err(Refused::new(
+                    Why::Conflict,
+                    "Look whether the receipt came out, and answer the question about it.",
+                ));
+            }
+            Some(_) => return Ok(Said::words(format!("{title} is waiting for the printer."))),
+            None => {}
+        }
+        self.printables.insert(act, printable);
+        let Some((printer, spool)) = self.spool_of(till) else {
+            return Err(Refused::new(Why::Conflict, "This till has no printer."));
+        };
+        let effects = spool.enqueue(act, till.clone(), title.clone(), true, false);
+        self.spool_effects(now, &printer, effects, &actor, out);
+        Ok(Said::words(format!("A copy of {title} is being printed.")))
+    }
+
+    fn spool_effects(
+        &mut self,
+        now: &mut Now<'_>,
+        printer: &str,
+        effects: Vec<spool::Effect>,
+        actor: &Actor,
+        out: &mut Vec<Effect>,
+    ) {
+        for effect in effects {
+            match effect {
+                spool::Effect::Send(job) => self.send(now, printer, &job, out),
+                spool::Effect::KickDrawer => out.push(Effect::KickDrawer(printer.into())),
+                spool::Effect::Completed(job) => {
+                    let (document, name) = (job.document, printer.into());
+                    let body = if job.copy {
+                        PrintReprinted { document, printer: name }.into()
+                    } else {
+                        PrintCompleted { document, printer: name }.into()
+                    };
+                    self.end_print(now, &job, actor, body, out);
+                }
+                spool::Effect::Unknown(job, reason) => {
+                    let body = PrintUnknown {
+                        document: job.document,
+                        printer: printer.into(),
+                        reason: (*reason).into(),
+                    };
+                    self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![body.into()], out);
+                    let text = format!(
+                        "It is not known whether {} came out. Look at the printer, then answer below.",
+                        job.title
+                    );
+                    self.tell(&job.till, Tone::Info, text, out);
+                }
+                spool::Effect::GivenUp(job) => {
+                    let reason = "given up: not printed again".into();
+                    let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
+                    self.end_print(now, &job, actor, body.into(), out);
+                }
+            }
+        }
+    }
+
+    fn end_print(
+        &mut self,
+        now: &mut Now<'_>,
+        job: &Job,
+        actor: &Actor,
+        body: FactBody,
+        out: &mut Vec<Effect>,
+    ) {
+        self.printables.remove(&job.document);
+        self.append_plain(now, Lane::Ledger, actor, vec![body], out);
+        out.push(Effect::Show(job.till.clone()));
+    }
+
+    fn send(&mut self, now: &mut Now<'_>, printer: &str, job: &Job, out: &mut Vec<Effect>) {
+        let document = match (&self.shop, self.printables.get(&job.document)) {
+            (Some(shop), Some(printable)) => {
+                document_of(printable, shop, now, job, &self.actor_at(&job.till))
+            }
+            // A snapshot is never taken away, and a job keeps its printable: this prints the title rather than nothing.
+            _ => Document::new(job.title.clone()),
+        };
+        out.push(Effect::Print { printer: printer.into(), job: job.id, document, drawer: job.drawer });
+        out.push(Effect::Show(job.till.clone()));
+    }
+
+    fn actor_at(&self, till: &TillId) -> Actor {
+        let signed_in = self.tills.get(till).and_then(|live| live.signed_in.as_ref());
+        signed_in.map_or(Actor::Machine, super::live::SignedIn::actor)
+    }
+}
+
+fn document_of(printable: &Printable, shop: &Shop, now: &Now<'_>, job: &Job, asked_by: &Actor) -> Document {
+    let document = match printable {
+        Printable::Receipt(record) => {
+            let on = Circumstances {
+                profile: &shop.profile,
+                act: record.act,
+                at: shop.local(record.at),
+                staff: shop.name_of(&record.by),
+            };
+            receipt(&record.sale, &on)
+        }
+        Printable::Closing(record) => {
+            let on = Circumstances {
+                profile: &shop.profile,
+                act: record.act,
+                at: shop.local(record.at),
+                staff: shop.name_of(&record.by),
+            };
+            let sums = SessionSums {
+                opened_at: shop.local(record.sums.opened_at),
+                float: record.sums.float,
+                received: record.sums.received,
+                paid_in: record.sums.paid_in,
+                paid_out: record.sums.paid_out,
+                taxes: record.sums.taxes.clone(),
+            };
+            closing_report(&record.closed, &sums, &on)
+        }
+    };
+    if job.copy {
+        let note = copy_note(&job.title, shop.local(now.stamp.wall_ms), shop.name_of(asked_by));
+        return document.as_copy(note);
+    }
+    document
+}

@@ -1,0 +1,81 @@
+//! What the centre tells the branch, ready for use at the counter.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use jiff::{Timestamp, tz::TimeZone};
+use pestle_domain::{
+    catalogue::Catalogue,
+    fact::Actor,
+    ids::StaffId,
+    snapshot::{BranchProfile, Snapshot},
+    staff::Member,
+    units::UnixMillis,
+};
+use time::{OffsetDateTime, UtcOffset};
+
+/// The branch's offset from UTC at a moment.
+pub type OffsetAt = Arc<dyn Fn(UnixMillis) -> UtcOffset + Send + Sync>;
+
+/// One version of a snapshot, indexed. It is swapped as a whole.
+#[derive(Clone)]
+pub struct Shop {
+    /// The snapshot's version.
+    pub version: u64,
+    /// How the branch presents itself.
+    pub profile: BranchProfile,
+    /// Articles and recalls.
+    pub catalogue: Catalogue,
+    staff: HashMap<StaffId, Member>,
+    offset_at: OffsetAt,
+}
+
+impl fmt::Debug for Shop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shop").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// The offsets of a time zone by its IANA name; one that this box does not know counts as UTC, and is told.
+pub fn offsets_of(time_zone: &str) -> OffsetAt {
+    let zone = TimeZone::get(time_zone).unwrap_or_else(|error| {
+        tracing::error!(time_zone, %error, "the branch's time zone is not known to this box; receipts show UTC");
+        TimeZone::UTC
+    });
+    Arc::new(move |at| {
+        let moment = Timestamp::from_millisecond(at.0).unwrap_or_default();
+        UtcOffset::from_whole_seconds(zone.to_offset(moment).seconds()).unwrap_or(UtcOffset::UTC)
+    })
+}
+
+impl Shop {
+    /// A snapshot as the box uses it.
+    pub fn open(snapshot: Snapshot) -> Self {
+        let offset_at = offsets_of(&snapshot.profile.time_zone);
+        Self::new(snapshot, offset_at)
+    }
+
+    /// Indexes a snapshot. `offset_at` knows the time zone of its profile.
+    pub fn new(snapshot: Snapshot, offset_at: OffsetAt) -> Self {
+        let Snapshot { version, profile, products, recalls, staff, .. } = snapshot;
+        let staff = staff.into_iter().map(|member| (member.id.clone(), member)).collect();
+        Self { version, profile, catalogue: Catalogue::new(products, recalls), staff, offset_at }
+    }
+
+    /// A person who may sign in here.
+    pub fn member(&self, id: &StaffId) -> Option<&Member> {
+        self.staff.get(id)
+    }
+
+    /// What is printed and shown for who did something.
+    pub fn name_of<'a>(&'a self, actor: &'a Actor) -> &'a str {
+        match actor {
+            Actor::Machine => "the box",
+            Actor::Staff(id) => self.member(id).map_or(id.as_str(), |member| &member.name),
+        }
+    }
+
+    /// A moment on the branch's own clock.
+    pub fn local(&self, at: UnixMillis) -> OffsetDateTime {
+        at.utc().unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset((self.offset_at)(at))
+    }
+}

@@ -1,0 +1,436 @@
+//! What a till's page shows, as data: the page renders it, machines read it as JSON (`GET /till/{id}/state`).
+//!
+//! Fields are only ever added. Money is `{"minor":499,"currency":"GBP"}` in minor units; moments are milliseconds since
+//! 1970 in UTC.
+
+use pestle_domain::{
+    fact::{Provenance, ReceiptNumber},
+    gs1::Gtin,
+    ids::{ActId, ProductId, SessionId, StaffId, TillId},
+    money::{Currency, Money},
+    sale::{LineId, LotChoice},
+    staff::{Permission, Role},
+    units::{Day, MilliCelsius, Quantity, UnixMillis},
+};
+use serde::Serialize;
+
+use super::{
+    live::Notice,
+    machine::{Branch, Now},
+};
+use crate::spool::machine::JobId;
+
+/// One till.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TillView {
+    /// Which.
+    pub till: TillId,
+    /// As the branch calls it.
+    pub till_name: String,
+    /// The branch.
+    pub branch: String,
+    /// In which it sells; `None` before the first snapshot.
+    pub currency: Option<Currency>,
+    /// The day of business.
+    pub business_date: Day,
+    /// The clock is doubted: the date is to be confirmed when the till is opened.
+    pub date_doubted: bool,
+    /// What the person at the till is about to do.
+    pub phase: Phase,
+    /// Who serves.
+    pub signed_in: Option<Person>,
+    /// The cash session.
+    pub session: Option<SessionView>,
+    /// What lies on the counter.
+    pub basket: Option<BasketView>,
+    /// A pack whose lot has to be read.
+    pub question: Option<QuestionView>,
+    /// The last sale of this till.
+    pub last_sale: Option<SaleView>,
+    /// The last closing of this till.
+    pub last_closing: Option<ClosingView>,
+    /// Prints that have not ended, the oldest first.
+    pub prints: Vec<PrintView>,
+    /// What was said last.
+    pub notice: Option<Notice>,
+    /// Refusals that nobody has put aside, the newest last.
+    pub refusals: Vec<Notice>,
+    /// The link to the centre.
+    pub link: LinkView,
+    /// All devices of the branch.
+    pub devices: Vec<DeviceView>,
+    /// What the sensors said last.
+    pub readings: Vec<ReadingView>,
+}
+
+/// What the person at the till is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The box has no catalogue yet.
+    NoCatalogue,
+    /// Sign in.
+    SignIn,
+    /// Open the till.
+    Closed,
+    /// Scan the first pack.
+    Ready,
+    /// Scan on, or take the money.
+    Selling,
+    /// Wait: the sale is on its way to the disk.
+    Paying,
+    /// Hand over the change.
+    Change,
+}
+
+/// Who serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// Who.
+    pub staff: StaffId,
+    /// As the counter greets them.
+    pub name: Box<str>,
+    /// What they are.
+    pub role: Role,
+    /// Whether this role may count and close the till.
+    pub may_close: bool,
+    /// Whether this role may open the drawer without a sale.
+    pub may_open_drawer: bool,
+}
+
+/// The cash session. What is expected in the drawer is not shown: the count is blind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionView {
+    /// Which.
+    pub id: SessionId,
+    /// Counted in.
+    pub float: Money,
+    /// Sales so far.
+    pub sales: u64,
+    /// On which day of business it began.
+    pub opened_on: Option<Day>,
+    /// It was left open overnight: close it.
+    pub stale: bool,
+}
+
+/// What lies on the counter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BasketView {
+    /// To be sent with the payment.
+    pub act: ActId,
+    /// In the order of their scans.
+    pub lines: Vec<LineView>,
+    /// Packs of all lines.
+    pub packs: Quantity,
+    /// What they come to.
+    pub total: Money,
+    /// Amounts that people hand over for this total: exact, then the next notes.
+    pub suggestions: Vec<Money>,
+}
+
+/// One line of the basket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LineView {
+    /// Which.
+    pub line: LineId,
+    /// The article.
+    pub product: ProductId,
+    /// As scanned.
+    pub gtin: Gtin,
+    /// As it will be printed.
+    pub name: Box<str>,
+    /// Packs.
+    pub quantity: Quantity,
+    /// Of one pack.
+    pub unit_price: Money,
+    /// `quantity × unit_price`.
+    pub amount: Money,
+    /// The price is another one now: the basket keeps its own.
+    pub price_changed: bool,
+    /// The lot, where it is known.
+    pub lot: Option<Box<str>>,
+    /// Who says so.
+    pub provenance: Option<Provenance>,
+    /// Last day of use, where it is known.
+    pub expiry: Option<Day>,
+    /// Serial numbers that were scanned.
+    pub serials: Vec<Box<str>>,
+    /// Packs by the book, before this sale. Zero does not stop a sale.
+    pub on_hand: Quantity,
+}
+
+/// A pack whose lot has to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QuestionView {
+    /// As scanned.
+    pub gtin: Gtin,
+    /// Of the article.
+    pub name: Box<str>,
+    /// What the branch has.
+    pub choices: Vec<LotChoice>,
+}
+
+/// A sale that is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SaleView {
+    /// Its act; the QR code of its receipt.
+    pub act: ActId,
+    /// Its receipt.
+    pub receipt: ReceiptNumber,
+    /// What it came to.
+    pub total: Money,
+    /// What was given.
+    pub tendered: Money,
+    /// What was handed back.
+    pub change: Money,
+    /// When it was recorded.
+    pub at: UnixMillis,
+    /// `none` (no printer), or as the print's state, or `printed`.
+    pub print: &'static str,
+}
+
+/// A closing that is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClosingView {
+    /// Its act.
+    pub act: ActId,
+    /// By the person.
+    pub counted: Money,
+    /// By the book.
+    pub expected: Money,
+    /// Counted less expected.
+    pub variance: Money,
+    /// Sales of the session.
+    pub sales: u64,
+    /// When it was recorded.
+    pub at: UnixMillis,
+}
+
+/// A print that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrintView {
+    /// Which.
+    pub job: JobId,
+    /// The act whose document it is.
+    pub document: ActId,
+    /// For people.
+    pub title: String,
+    /// `queued`, `sent`, `not_printed`, `unknown`.
+    pub state: &'static str,
+    /// Why, where there is something to say.
+    pub reason: Option<String>,
+    /// It says COPY.
+    pub copy: bool,
+}
+
+/// The link to the centre, and what waits to be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct LinkView {
+    /// `offline`, `catch_up`, `live` or `draining`.
+    pub state: String,
+    /// Facts that the centre has not acknowledged.
+    pub waiting: u64,
+    /// What is wrong, where something is.
+    pub detail: Option<String>,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceView {
+    /// As configured.
+    pub name: String,
+    /// `scanner`, `printer` or `sensor`.
+    pub class: String,
+    /// `ok`, `trouble` or `away`.
+    pub state: DeviceState,
+    /// What it says, where it says something.
+    pub detail: Option<String>,
+}
+
+/// How a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// It works.
+    Ok,
+    /// It is there, and something is wrong.
+    Trouble,
+    /// It is not there.
+    Away,
+}
+
+/// What a sensor said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReadingView {
+    /// As configured.
+    pub sensor: String,
+    /// Thousandths of a degree Celsius, if it said a temperature.
+    pub milli_celsius: Option<MilliCelsius>,
+    /// Why not, if it did not.
+    pub missing: Option<String>,
+    /// When.
+    pub at: UnixMillis,
+}
+
+impl Branch {
+    /// What the page of a till shows now; `None` for a till that is not configured.
+    pub fn view(&self, now: &Now<'_>, till: &TillId) -> Option<TillView> {
+        let settings = self.settings.tills.iter().find(|one| one.id == *till)?;
+        let live = self.tills.get(till)?;
+        let book = self.books.till(till);
+        let shop = self.shop.as_deref();
+        let session = book.and_then(|book| book.till.session().ok()).map(|session| SessionView {
+            id: session.id,
+            float: session.float,
+            sales: session.sales,
+            opened_on: book.and_then(|book| book.sums.as_ref()).map(|sums| sums.opened_on),
+            stale: self.stale_session(now, till),
+        });
+        let basket = self.basket_view(till);
+        let phase = match () {
+            () if shop.is_none() => Phase::NoCatalogue,
+            () if live.signed_in.is_none() => Phase::SignIn,
+            () if session.is_none() => Phase::Closed,
+            () if live.busy.is_some() && basket.is_some() => Phase::Paying,
+            () if basket.is_some() || live.question.is_some() => Phase::Selling,
+            () if live.just_sold => Phase::Change,
+            () => Phase::Ready,
+        };
+        Some(TillView {
+            till: till.clone(),
+            till_name: settings.name.clone(),
+            branch: shop.map_or_else(String::new, |shop| shop.profile.name.to_string()),
+            currency: shop.map(|shop| shop.profile.currency),
+            business_date: now.stamp.business_date,
+            date_doubted: now.stamp.clock == pestle_domain::fact::ClockQuality::Doubted
+                && !self.date_confirmed,
+            phase,
+            signed_in: live.signed_in.as_ref().map(|one| Person {
+                staff: one.staff.clone(),
+                name: one.name.clone(),
+                role: one.role,
+                may_close: one.role.may(Permission::CloseTill),
+                may_open_drawer: one.role.may(Permission::OpenDrawer),
+            }),
+            session,
+            basket,
+            question: live.question.as_ref().map(|question| QuestionView {
+                gtin: question.pack.gtin,
+                name: question.name.clone(),
+                choices: question.choices.clone(),
+            }),
+            last_sale: self.last_sale(till, settings.printer.is_some()),
+            last_closing: book.and_then(|book| book.last_closing.as_ref()).map(|record| ClosingView {
+                act: record.act,
+                counted: record.closed.counted,
+                expected: record.closed.expected,
+                variance: record.closed.variance,
+                sales: record.closed.sales,
+                at: record.at,
+            }),
+            prints: self.prints(till),
+            notice: live.notice.clone(),
+            refusals: live.refusals.clone(),
+            link: self.link.clone(),
+            devices: self.devices.values().cloned().collect(),
+            readings: self.readings.values().cloned().collect(),
+        })
+    }
+
+    fn basket_view(&self, till: &TillId) -> Option<BasketView> {
+        let basket = self.basket(till)?;
+        let catalogue = self.shop.as_deref().map(|shop| &shop.catalogue);
+        let lines: Vec<LineView> = basket
+            .lines()
+            .iter()
+            .map(|line| {
+                let price =
+                    catalogue.and_then(|catalogue| catalogue.get(&line.product)).map(|product| product.price);
+                LineView {
+                    line: line.id,
+                    product: line.product.clone(),
+                    gtin: line.gtin,
+                    name: line.name.clone(),
+                    quantity: line.quantity,
+                    unit_price: line.unit_price,
+                    // A line that cannot be priced is refused when it is paid.
+                    amount: line.amount().unwrap_or(line.unit_price),
+                    price_changed: price.is_some_and(|price| price != line.unit_price),
+                    lot: line.lot.as_ref().map(|known| known.lot.clone()),
+                    provenance: line.lot.as_ref().map(|known| known.provenance),
+                    expiry: line.expiry,
+                    serials: line.serials.clone(),
+                    on_hand: self.books.ledger.on_hand(&line.product),
+                }
+            })
+            .collect();
+        let total = basket.total().unwrap_or(Money::zero(basket.currency));
+        let packs = lines.iter().map(|line| line.quantity).sum();
+        Some(BasketView { act: basket.act, lines, packs, total, suggestions: suggestions(total) })
+    }
+
+    fn last_sale(&self, till: &TillId, has_printer: bool) -> Option<SaleView> {
+        let record = self.books.till(till)?.last_sale.as_ref()?;
+        let jobs = self.jobs_of(till);
+        let print = match jobs.iter().find(|job| job.document == record.act && !job.copy) {
+            Some(job) => job.state.as_str(),
+            None if has_printer => "printed",
+            None => "none",
+        };
+        Some(SaleView {
+            act: record.act,
+            receipt: record.sale.receipt.clone(),
+            total: record.sale.total,
+            tendered: record.sale.tendered,
+            change: record.sale.change,
+            at: record.at,
+            print,
+        })
+    }
+
+    fn prints(&self, till: &TillId) -> Vec<PrintView> {
+        let one = |job: &crate::spool::machine::Job| PrintView {
+            job: job.id,
+            document: job.document,
+            title: job.title.clone(),
+            state: job.state.as_str(),
+            reason: job.state.reason().map(str::to_owned),
+            copy: job.copy,
+        };
+        self.jobs_of(till).into_iter().map(one).collect()
+    }
+}
+
+/// `£12.40`, as it stands on British pages.
+pub fn shown(money: &Money) -> String {
+    let sign = if money.minor < 0 { "−" } else { "" };
+    let magnitude = Money { minor: money.minor.saturating_abs(), ..*money }.plain();
+    match money.currency {
+        Currency::GBP => format!("{sign}£{magnitude}"),
+        Currency::EUR => format!("{sign}€{magnitude}"),
+        Currency::USD => format!("{sign}${magnitude}"),
+        other => format!("{sign}{other} {magnitude}"),
+    }
+}
+
+/// Amounts that people hand over for `total`: exact, then what rounds it up to a usual note. At most four.
+pub fn suggestions(total: Money) -> Vec<Money> {
+    if total.minor <= 0 {
+        return vec![total];
+    }
+    let unit = 10i64.pow(total.currency.decimals());
+    // Steps of whole units in which notes and large coins come; a yen's are a hundred times as many.
+    let scale = if total.currency.decimals() == 0 { 100 } else { 1 };
+    let mut amounts = vec![total];
+    for step in [5, 10, 20, 50, 100, 200, 500] {
+        let step = step * unit * scale;
+        let Some(rounded) = total.minor.checked_add(step - 1).map(|sum| sum / step * step) else { break };
+        if amounts.last().is_some_and(|last| rounded > last.minor) {
+            amounts.push(Money { minor: rounded, ..total });
+        }
+        if amounts.len() == 4 {
+            break;
+        }
+    }
+    amounts
+}

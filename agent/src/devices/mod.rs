@@ -1,0 +1,210 @@
+//! The devices of this box: opened as configured, their scans brought to the right till, their state to the pages and
+//! into the journal.
+
+use std::{sync::Arc, time::Duration};
+
+use pestle_domain::{
+    fact::{DeviceAttached, DeviceFault, DeviceLost, FactBody, ReadingSampled, Sample},
+    ids::TillId,
+    units::UnixMillis,
+};
+use pestle_drivers::{
+    device::DeviceEvent,
+    printer::{Printer, PrinterEvent, PrinterStatus, driver::EscPosPrinter},
+    scanner::{self, ScannerEvent, serial::SerialScanner},
+    sensor::{NoData, Reading, Sensor, bus},
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{self, MissedTickBehavior},
+};
+
+use crate::{
+    clock::Clock,
+    config::{Config, Scanner, SensorBus},
+    counter::{
+        live::Scanned,
+        machine::Event,
+        task::Counter,
+        view::{DeviceState, DeviceView, ReadingView},
+    },
+    spool::task::{self as spool, Orders},
+};
+
+/// Opens all devices of the configuration. They work until the returned set is dropped or aborted; a device that is not
+/// there is told, and used when it comes. Must be called within a tokio runtime.
+pub fn start(config: &Config, mut orders: Orders, counter: &Counter, clock: &Arc<Clock>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for Scanner { till, settings } in config.scanners.iter().cloned() {
+        tasks.spawn(read_scanner(Box::new(SerialScanner::start(settings)), till, counter.clone()));
+    }
+    for one in &config.printers {
+        let name = one.settings.name.to_string();
+        let (printer, events) = EscPosPrinter::start(one.settings.clone());
+        let printer: Arc<dyn Printer> = Arc::new(printer);
+        tasks.spawn(watch_printer(printer.clone(), events, counter.clone()));
+        if let Some(orders) = orders.remove(&name) {
+            tasks.spawn(spool::watch_status(printer.clone(), counter.clone()));
+            tasks.spawn(spool::run(printer, orders, counter.clone()));
+        }
+    }
+    for SensorBus { settings, intervals } in config.buses.iter().cloned() {
+        let (sensors, events) = bus::start(settings);
+        tasks.spawn(watch_bus(events, counter.clone()));
+        for (sensor, (_name, every)) in sensors.into_iter().zip(intervals) {
+            tasks.spawn(sample(Arc::new(sensor), every, counter.clone(), clock.clone()));
+        }
+    }
+    tasks
+}
+
+async fn read_scanner(mut scanner: Box<dyn scanner::Scanner>, till: TillId, counter: Counter) {
+    while let Some(event) = scanner.next().await {
+        match event {
+            ScannerEvent::Scan(scan) => {
+                let scanned = Scanned { bytes: scan.bytes, proved: scan.proved };
+                counter.tell(Event::Scanned(till.clone(), scanned)).await;
+            }
+            ScannerEvent::Rejected { rejection, .. } => {
+                counter.tell(Event::ScanRejected(till.clone(), rejection.to_string())).await;
+            }
+            ScannerEvent::Device { event, source } => {
+                counter.tell(device_event("scanner", source.as_str(), &event)).await;
+            }
+        }
+    }
+}
+
+async fn watch_printer(
+    printer: Arc<dyn Printer>,
+    mut events: mpsc::Receiver<PrinterEvent>,
+    counter: Counter,
+) {
+    let name = printer.name().to_string();
+    let mut status = printer.status();
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                None => return,
+                Some(PrinterEvent::Device(event)) => counter.tell(device_event("printer", &name, &event)).await,
+                Some(late) => if let Some(process) = spool::late(&late) {
+                    counter.tell(Event::PrintFinishedLate(name.clone(), process)).await;
+                },
+            },
+            changed = status.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let view = printer_view(&name, &status.borrow_and_update());
+                counter.tell(Event::Device(view, None)).await;
+            }
+        }
+    }
+}
+
+fn printer_view(name: &str, status: &PrinterStatus) -> DeviceView {
+    let (state, detail) = match (status, status.ready()) {
+        (PrinterStatus::Away { .. } | PrinterStatus::Starting, Err(reason)) => {
+            (DeviceState::Away, Some(reason.to_string()))
+        }
+        (_, Err(reason)) => (DeviceState::Trouble, Some(reason.to_string())),
+        (PrinterStatus::Here(condition), Ok(()))
+            if condition.paper == pestle_drivers::printer::status::Paper::NearEnd =>
+        {
+            (DeviceState::Trouble, Some("the paper is nearly used up: have a new roll ready".into()))
+        }
+        (_, Ok(())) => (DeviceState::Ok, None),
+    };
+    DeviceView { name: name.into(), class: "printer".into(), state, detail }
+}
+
+async fn watch_bus(mut events: mpsc::Receiver<pestle_drivers::sensor::SensorEvent>, counter: Counter) {
+    while let Some(told) = events.recv().await {
+        counter.tell(device_event("sensor", told.source.as_str(), &told.event)).await;
+    }
+}
+
+async fn sample(sensor: Arc<dyn Sensor>, every: Duration, counter: Counter, clock: Arc<Clock>) {
+    let mut tick = time::interval(every);
+    // After a suspension one reading is enough.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let reading = sensor.read().await;
+        let at = clock.stamp().wall_ms;
+        let (view, fact) = reading_event(sensor.name().as_str(), reading, at);
+        counter.tell(Event::Reading(view, fact)).await;
+    }
+}
+
+fn reading_event(sensor: &str, reading: Reading, at: UnixMillis) -> (ReadingView, FactBody) {
+    let (sample, milli_celsius, missing) = match reading {
+        Ok(temperature) => (Sample::Temperature(temperature), Some(temperature), None),
+        Err(reason) => (Sample::Missing(reason_code(reason)), None, Some(reason.to_string())),
+    };
+    let view = ReadingView { sensor: sensor.into(), milli_celsius, missing, at };
+    (view, ReadingSampled { sensor: sensor.into(), sample }.into())
+}
+
+/// The reason as it stands in facts.
+fn reason_code(reason: NoData) -> Box<str> {
+    match reason {
+        NoData::Timeout => "timeout".into(),
+        NoData::Crc => "crc".into(),
+        NoData::Garbled => "garbled".into(),
+        NoData::Exception(code) => format!("exception_{code}").into(),
+        NoData::NoProbe => "no_probe".into(),
+        NoData::OutOfRange(_) => "out_of_range".into(),
+        NoData::Gone => "gone".into(),
+    }
+}
+
+fn device_event(class: &str, name: &str, event: &DeviceEvent) -> Event {
+    let (named, classed): (Box<str>, Box<str>) = (name.into(), class.into());
+    let (state, detail, fact): (_, _, FactBody) = match event {
+        DeviceEvent::Attached => {
+            (DeviceState::Ok, None, DeviceAttached { name: named, class: classed }.into())
+        }
+        DeviceEvent::Lost { reason } => {
+            let fact = DeviceLost { name: named, class: classed, reason: reason.as_str().into() };
+            (DeviceState::Away, Some(reason.clone()), fact.into())
+        }
+        DeviceEvent::Fault { reason } => {
+            let fact = DeviceFault { name: named, class: classed, reason: reason.as_str().into() };
+            (DeviceState::Away, Some(reason.clone()), fact.into())
+        }
+    };
+    let view = DeviceView { name: name.into(), class: class.into(), state, detail };
+    Event::Device(view, Some(fact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pestle_domain::units::MilliCelsius;
+
+    #[test]
+    fn a_missing_temperature_is_a_reason_and_never_a_number() {
+        let (view, fact) = reading_event("fridge-1", Err(NoData::Timeout), UnixMillis(0));
+        assert_eq!(view.milli_celsius, None);
+        assert!(view.missing.is_some_and(|text| text.contains("does not answer")));
+        let FactBody::ReadingSampled(sampled) = fact else { panic!() };
+        assert_eq!(sampled.sample, Sample::Missing("timeout".into()));
+        let (view, _) = reading_event("fridge-1", Ok(MilliCelsius(4_200)), UnixMillis(0));
+        assert_eq!(view.milli_celsius, Some(MilliCelsius(4_200)));
+    }
+
+    #[test]
+    fn a_printer_without_paper_is_in_trouble_and_says_what_to_do() {
+        let view = printer_view("printer-1", &PrinterStatus::Away { reason: "unplugged".into() });
+        assert_eq!(view.state, DeviceState::Away);
+        let condition = pestle_drivers::printer::status::Condition {
+            paper: pestle_drivers::printer::status::Paper::Out,
+            ..Default::default()
+        };
+        let view = printer_view("printer-1", &PrinterStatus::Here(condition));
+        assert_eq!(view.state, DeviceState::Trouble);
+        assert!(view.detail.is_some_and(|text| text.contains("put in a new roll")));
+    }
+}

@@ -1,0 +1,256 @@
+//! What the box says about itself: `/health` for people and scripts, `/metrics` for Prometheus.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use pestle_domain::ids::{BranchId, DeviceId, TenantId};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use serde::Serialize;
+
+use crate::{
+    clock::Clock,
+    counter::{
+        task::Counter,
+        view::{DeviceView, ReadingView},
+    },
+    journal::{Finding, Journal},
+    relay::{LinkState, Phase, Relay},
+    snapshot::{SnapshotState, Snapshots},
+};
+
+/// Everything that is asked for its state.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The chain.
+    pub tenant: TenantId,
+    /// The pharmacy.
+    pub branch: BranchId,
+    /// The box.
+    pub device: DeviceId,
+    /// Since when it runs (monotonic).
+    pub started_mono_ms: u64,
+    /// Time.
+    pub clock: Arc<Clock>,
+    /// One per lane.
+    pub journals: Vec<Journal>,
+    /// The link.
+    pub relay: Relay,
+    /// The snapshot.
+    pub snapshots: Snapshots,
+    /// Knows the devices.
+    pub counter: Counter,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    status: Status,
+    version: &'static str,
+    tenant: TenantId,
+    branch: BranchId,
+    device: DeviceId,
+    uptime_s: u64,
+    journal: Vec<JournalReport>,
+    link: LinkState,
+    snapshot: SnapshotState,
+    devices: Vec<DeviceView>,
+    readings: Vec<ReadingView>,
+}
+
+/// How the box is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    /// All is well; being offline is normal.
+    Ok,
+    /// It sells, and a person should look.
+    Degraded,
+    /// Nothing can be recorded.
+    Failing,
+}
+
+#[derive(Debug, Serialize)]
+struct JournalReport {
+    lane: &'static str,
+    epoch: u32,
+    head: u64,
+    waiting: u64,
+    trouble: Option<String>,
+    findings: Vec<String>,
+}
+
+impl Health {
+    /// `/health` and `/metrics`.
+    pub fn router(self) -> Router {
+        let metrics = Arc::new(Metrics::new());
+        Router::new()
+            .route("/health", get(health))
+            .route("/metrics", get(move |state| self::metrics(state, metrics.clone())))
+            .with_state(self)
+    }
+
+    fn report(&self) -> Report {
+        let journal: Vec<_> = self.journals.iter().map(journal_report).collect();
+        let snapshot = self.snapshots.state().borrow().clone();
+        let link = self.relay.watch().borrow().clone();
+        // Every till's view shows all devices of the branch.
+        let view = self.counter.tills().first().and_then(|till| self.counter.watch(&till.id));
+        let (devices, readings) = view
+            .map(|view| (view.borrow().devices.clone(), view.borrow().readings.clone()))
+            .unwrap_or_default();
+        Report {
+            status: status(&journal, &snapshot, &link),
+            version: env!("CARGO_PKG_VERSION"),
+            tenant: self.tenant.clone(),
+            branch: self.branch.clone(),
+            device: self.device.clone(),
+            uptime_s: self.clock.mono_ms().saturating_sub(self.started_mono_ms) / 1_000,
+            journal,
+            link,
+            snapshot,
+            devices,
+            readings,
+        }
+    }
+}
+
+fn journal_report(journal: &Journal) -> JournalReport {
+    JournalReport {
+        lane: journal.stream().lane.as_str(),
+        epoch: journal.stream().epoch,
+        head: journal.head().seq,
+        waiting: journal.waiting(),
+        trouble: journal.watch_trouble().borrow().clone(),
+        findings: journal.findings().iter().map(Finding::to_string).collect(),
+    }
+}
+
+fn status(journals: &[JournalReport], snapshot: &SnapshotState, link: &LinkState) -> Status {
+    let refused = link.state != Phase::Offline && link.detail.is_some();
+    if journals.iter().any(|journal| journal.trouble.is_some()) {
+        Status::Failing
+    } else if snapshot.version == 0 || refused || journals.iter().any(|journal| !journal.findings.is_empty())
+    {
+        Status::Degraded
+    } else {
+        Status::Ok
+    }
+}
+
+async fn health(State(health): State<Health>) -> impl IntoResponse {
+    let report = health.report();
+    let code =
+        if report.status == Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, Json(report))
+}
+
+async fn metrics(State(health): State<Health>, metrics: Arc<Metrics>) -> impl IntoResponse {
+    metrics.read(&health);
+    let mut text = String::new();
+    match encode(&mut text, &metrics.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabel {
+    lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhatLabel {
+    what: &'static str,
+}
+
+/// Read from the parts at each scrape: the parts count for themselves, off every path.
+#[derive(Debug)]
+struct Metrics {
+    registry: Registry,
+    head: Family<LaneLabel, Gauge>,
+    waiting: Family<LaneLabel, Gauge>,
+    acts: Family<LaneLabel, Gauge>,
+    commits: Family<LaneLabel, Gauge>,
+    failures: Family<LaneLabel, Gauge>,
+    findings: Family<LaneLabel, Gauge>,
+    relay: Family<WhatLabel, Gauge>,
+    online: Gauge,
+    snapshot: Gauge,
+    uptime_s: Gauge,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let mut registry = Registry::with_prefix("pestle_agent");
+        let mut lane = |name: &str, help: &str| {
+            let family = Family::<LaneLabel, Gauge>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let head = lane("journal_head", "Number of the last fact on the disk");
+        let waiting = lane("journal_waiting", "Facts that the centre has not acknowledged");
+        let acts = lane("journal_acts", "Acts recorded since the start");
+        let commits = lane("journal_commits", "Syncs of the disk since the start");
+        let failures = lane("journal_failures", "Acts that the disk refused since the start");
+        let findings = lane("journal_findings", "Damages found since the start");
+        let relay = Family::<WhatLabel, Gauge>::default();
+        registry.register("relay", "What the relay has counted since the start", relay.clone());
+        let mut one = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let online = one("link_online", "Whether the box is connected to the centre");
+        let snapshot = one("snapshot_version", "Version of the snapshot in use, 0 for none");
+        let uptime_s = one("uptime_seconds", "Time since the start");
+        Self { head, waiting, acts, commits, failures, findings, relay, online, snapshot, uptime_s, registry }
+    }
+
+    fn read(&self, health: &Health) {
+        for journal in &health.journals {
+            let lane = LaneLabel { lane: journal.stream().lane.as_str() };
+            let counters = journal.counters();
+            let set = |family: &Family<LaneLabel, Gauge>, value: u64| {
+                family.get_or_create(&lane).set(gauge_value(value));
+            };
+            set(&self.head, journal.head().seq);
+            set(&self.waiting, journal.waiting());
+            set(&self.acts, counters.acts.load(Relaxed));
+            set(&self.commits, counters.commits.load(Relaxed));
+            set(&self.failures, counters.failures.load(Relaxed));
+            set(&self.findings, journal.findings().len() as u64);
+        }
+        let relay = health.relay.counters();
+        for (what, count) in [
+            ("batches", &relay.batches),
+            ("facts", &relay.facts),
+            ("acknowledgements", &relay.acknowledgements),
+            ("refusals", &relay.refusals),
+            ("rewinds", &relay.rewinds),
+            ("connections", &relay.connections),
+            ("bad_messages", &relay.bad_messages),
+            ("alarms", &relay.alarms),
+        ] {
+            self.relay.get_or_create(&WhatLabel { what }).set(gauge_value(count.load(Relaxed)));
+        }
+        self.online.set(i64::from(health.relay.watch().borrow().state != Phase::Offline));
+        self.snapshot.set(gauge_value(*health.snapshots.version().borrow()));
+        self.uptime_s.set(gauge_value(health.clock.mono_ms().saturating_sub(health.started_mono_ms) / 1_000));
+    }
+}
+
+fn gauge_value(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

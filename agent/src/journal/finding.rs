@@ -1,0 +1,102 @@
+//! What the journal found wrong with itself, each in a sentence that a person can act on.
+
+use std::{fmt, path::PathBuf};
+
+use pestle_domain::journal::Head;
+
+/// Something that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Acts that were certainly on the disk are not there any more.
+    TailLost {
+        /// In which epoch.
+        epoch: u32,
+        /// As far as it was certainly written.
+        marked: Head,
+        /// As far as it can be read.
+        readable: Head,
+        /// Where the store lies, untouched.
+        kept: PathBuf,
+    },
+    /// A store's bytes are damaged.
+    Damaged {
+        /// In which epoch.
+        epoch: u32,
+        /// The first fact of the generation.
+        first: u64,
+        /// As far as its acts can be read.
+        readable: Head,
+        /// What is wrong.
+        what: &'static str,
+        /// Where the store lies, untouched.
+        kept: PathBuf,
+    },
+    /// Facts between two generations are gone.
+    Gap {
+        /// In which epoch.
+        epoch: u32,
+        /// The first that is missing.
+        from: u64,
+        /// The last that is missing.
+        to: u64,
+    },
+    /// The mark cannot be read, so that nobody can say whether a tail was lost.
+    MarkLost {
+        /// In which epoch.
+        epoch: u32,
+    },
+    /// What an epoch says of itself cannot be read.
+    EpochUnreadable {
+        /// What is wrong.
+        what: String,
+        /// Where it lies now.
+        kept: PathBuf,
+    },
+}
+
+impl Finding {
+    /// Whether facts may have been lost by it, so that a new epoch has to begin.
+    pub fn ends_epoch(&self) -> bool {
+        !matches!(self, Self::MarkLost { .. })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TailLost { epoch, marked, readable, kept } => write!(
+                formatter,
+                "The journal's epoch {epoch} was written up to fact {}, but only {} can be read: facts {} to {} were \
+                 lost with the disk, unless the centre has them. The store is kept in {}.",
+                marked.seq,
+                readable.seq,
+                readable.seq + 1,
+                marked.seq,
+                kept.display()
+            ),
+            Self::Damaged { epoch, first, readable, what, kept } => write!(
+                formatter,
+                "The journal's store from fact {first} of epoch {epoch} is damaged ({what}); it can be read up to fact \
+                 {}. Check the disk, and compare the last sales with the centre. The damaged store is kept in {}.",
+                readable.seq,
+                kept.display()
+            ),
+            Self::Gap { epoch, from, to } => write!(
+                formatter,
+                "Facts {from} to {to} of the journal's epoch {epoch} are not on the disk any more, unless the centre \
+                 has them they are lost."
+            ),
+            Self::MarkLost { epoch } => write!(
+                formatter,
+                "The mark of the journal's epoch {epoch} cannot be read: whether its last facts were lost cannot be \
+                 told. Check the disk, and compare the last sales with the centre."
+            ),
+            Self::EpochUnreadable { what, kept } => write!(
+                formatter,
+                "The journal's description of an epoch cannot be read ({what}). The epoch is kept in {}. Call support: its \
+                 facts that the centre does not have can be read out of it.",
+                kept.display()
+            ),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! One bounded sled store while it is written, and everything that sled 0.34 needs to be safe against a power cut. No
+//! other file of the product names sled's types.
+//!
+//! What was found by running it (docs/dependencies.md): `flush` does not sync the disk, so each commit ends with an
+//! `fdatasync` of sled's own log file; sled's other files are never synced, so they are once after creation; an error
+//! sticks, and opening an existing store may panic, lose records or change the file. So a store is created, written and, when
+//! the process ends or anything goes wrong, never opened by sled again: [`super::raw`] reads it.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use super::record::{self, Joiner, Key, RecordError, StoredAct};
+use crate::durable_file::{FileError, create_folder, sync_folder};
+
+/// What sled may keep in memory of one store, in bytes. Reading goes straight through and writing is append-only, so
+/// more would serve nobody.
+const CACHE_BYTES: u64 = 2 * 1024 * 1024;
+/// sled's log, which holds all data.
+pub const LOG: &str = "db";
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// sled reports an error; it sticks.
+    #[error("the store in {path} reports an error")]
+    Sled {
+        /// Which.
+        path: PathBuf,
+        /// What it says.
+        #[source]
+        source: sled::Error,
+    },
+    /// sled gave up.
+    #[error("the store in {path} failed: {what}")]
+    Panicked {
+        /// Which.
+        path: PathBuf,
+        /// What it said before it gave up.
+        what: String,
+    },
+    /// What sled returned is not what was stored.
+    #[error("the store in {path} is damaged behind position {behind}")]
+    Record {
+        /// Which.
+        path: PathBuf,
+        /// The last position that was good.
+        behind: u64,
+        /// What is wrong with the next.
+        #[source]
+        source: RecordError,
+    },
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Generation {
+    folder: PathBuf,
+    store: sled::Db,
+    log: File,
+}
+
+impl Generation {
+    /// Creates a store in `folder`. What an attempt before left there is removed: the caller knows that it holds nothing
+    /// that counts.
+    ///
+    /// # Errors
+    /// [`StoreError::File`], [`StoreError::Sled`], [`StoreError::Panicked`].
+    pub fn create(folder: &Path) -> Result<Self, StoreError> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).map_err(FileError::disk("remove", folder))?;
+        }
+        create_folder(folder)?;
+        let store = open_in_own_thread(folder)?;
+        let log_path = folder.join(LOG);
+        let log = File::options()
+            .read(true)
+            .write(true)
+            .open(&log_path)
+            .map_err(FileError::disk("open", &log_path))?;
+        let generation = Self { folder: folder.to_owned(), store, log };
+        generation.sync_everything()?;
+        Ok(generation)
+    }
+
+    /// Puts chunks into the store, all or none. They are on the disk only after [`Generation::commit`].
+    ///
+    /// # Errors
+    /// [`StoreError::Sled`].
+    pub fn insert(&self, chunks: Vec<(Key, Vec<u8>)>) -> Result<(), StoreError> {
+        let mut chunks = chunks;
+        if chunks.len() == 1
+            && let Some((key, value)) = chunks.pop()
+        {
+            return self.store.insert(key, value).map(drop).map_err(|source| self.sled(source));
+        }
+        let mut batch = sled::Batch::default();
+        for (key, value) in chunks {
+            batch.insert(&key[..], value);
+        }
+        self.store.apply_batch(batch).map_err(|source| self.sled(source))
+    }
+
+    /// Returns when everything that was inserted is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Sled`], [`StoreError::File`]. The store must then not be used any more.
+    pub fn commit(&self) -> Result<(), StoreError> {
+        self.store.flush().map_err(|source| self.sled(source))?;
+        self.log.sync_data().map_err(FileError::disk("sync", &self.folder.join(LOG)))?;
+        Ok(())
+    }
+
+    /// The acts that begin at or after position `first`, in order. Ends after the first error.
+    pub fn acts_from(&self, first: u64) -> impl Iterator<Item = Result<StoredAct, StoreError>> + '_ {
+        let mut joiner = Joiner::default();
+        let mut behind = first.saturating_sub(1);
+        let mut values = self.store.range(record::key(first, 0)..);
+        let mut ended = false;
+        std::iter::from_fn(move || {
+            while !ended {
+                let pushed = match values.next() {
+                    Some(Ok((key, value))) => joiner.push(&key, &value),
+                    Some(Err(source)) => {
+                        ended = true;
+                        return Some(Err(self.sled(source)));
+                    }
+                    None if joiner.is_in_the_middle() => Err(RecordError::Parts),
+                    None => return None,
+                };
+                match pushed {
+                    Ok(None) => {}
+                    Ok(Some(act)) => {
+                        behind = act.after.seq;
+                        return Some(Ok(act));
+                    }
+                    Err(source) => {
+                        ended = true;
+                        return Some(Err(StoreError::Record { path: self.folder.clone(), behind, source }));
+                    }
+                }
+            }
+            None
+        })
+    }
+
+    /// The act that has the fact at `seq`, if it is here.
+    ///
+    /// # Errors
+    /// [`StoreError::Sled`], [`StoreError::Record`].
+    pub fn act_with(&self, seq: u64) -> Result<Option<StoredAct>, StoreError> {
+        let before = self
+            .store
+            .range(..=record::key(seq, u16::MAX))
+            .next_back()
+            .transpose()
+            .map_err(|source| self.sled(source))?;
+        let Some((first, _)) = before.and_then(|(key, _)| record::parse_key(&key)) else { return Ok(None) };
+        let act = self.acts_from(first).next().transpose()?;
+        Ok(act.filter(|act| act.after.seq >= seq))
+    }
+
+    fn sled(&self, source: sled::Error) -> StoreError {
+        StoreError::Sled { path: self.folder.clone(), source }
+    }
+
+    fn sync_everything(&self) -> Result<(), StoreError> {
+        self.commit()?;
+        let entries = fs::read_dir(&self.folder).map_err(FileError::disk("list", &self.folder))?;
+        for entry in entries {
+            let path = entry.map_err(FileError::disk("list", &self.folder))?.path();
+            match File::open(&path).and_then(|file| file.sync_all()) {
+                // sled renames its snapshots by itself: what has gone needs no sync.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.map_err(FileError::disk("sync", &path))?,
+            }
+        }
+        sync_folder(&self.folder)?;
+        sync_folder(self.folder.parent().unwrap_or(Path::new(".")))?;
+        Ok(())
+    }
+}
+
+fn open_in_own_thread(folder: &Path) -> Result<sled::Db, StoreError> {
+    let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    let opened = thread::Builder::new()
+        .name("open-store".into())
+        .spawn(move || config.open())
+        .map_err(FileError::disk("start a thread for", folder))?
+        .join();
+    match opened {
+        Ok(Ok(store)) => Ok(store),
+        Ok(Err(source)) => Err(StoreError::Sled { path: folder.to_owned(), source }),
+        Err(panic) => Err(StoreError::Panicked { path: folder.to_owned(), what: panic_text(panic.as_ref()) }),
+    }
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
+        .unwrap_or_else(|| "it gave up without a word".to_owned())
+}

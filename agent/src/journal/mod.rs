@@ -1,0 +1,472 @@
+//! The journal: every act of this box, on the disk before anybody is told (invariant I1), chained, and kept until
+//! the centre has it *and* the retention time is over.
+//!
+//! One journal per lane. On the disk:
+//!
+//! ```text
+//! journal/ledger/
+//!   epoch-00001/                      one life of the store
+//!     epoch.json                      which stream, which store, from which it descends
+//!     mark                            how far it was certainly written, how far the centre has it
+//!     generation-0000000000000001/    named by its first fact
+//!       begun.json                    the head before its first fact
+//!       sealed.json                   when it is full: the head after its last fact
+//!       store/                        sled's; never opened by sled again once the process has ended
+//!   damaged/                          epochs whose description could not be read, as they were found
+//! ```
+//!
+//! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`raw`] (one that was),
+//! [`manifest`] and [`mark`] (what is known about stores besides their contents), [`open`] (start-up and its checks),
+//! [`writer`] (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the
+//! commit's path).
+
+pub mod ack;
+pub mod finding;
+pub mod generation;
+pub mod keeper;
+pub mod manifest;
+pub mod mark;
+pub mod open;
+pub mod raw;
+pub mod reader;
+pub mod record;
+pub mod stores;
+#[cfg(test)]
+pub mod testing;
+pub mod writer;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use pestle_domain::{
+    fact::{Act, Stamp},
+    ids::StoreId,
+    journal::{Head, Stream},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use finding::Finding;
+pub use generation::StoreError;
+pub use record::StoredAct;
+
+use crate::durable_file::FileError;
+use manifest::Book;
+use stores::Stores;
+use writer::{Append, Command};
+
+/// Acts that may wait for the writer: more than a branch has counters, few enough that a full queue means trouble
+/// within a second and not within an hour.
+const QUEUE_ACTS_MAX: usize = 256;
+/// Largest act, lines and attachment together, in bytes. With its header it fits into one batch
+/// ([`crate::relay::BATCH_BYTES_MAX`]); a sale of a hundred lines takes about a third.
+pub const ACT_BYTES_MAX: usize = 160 * 1024;
+
+/// How large a generation grows and how long it stays.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Facts in one generation.
+    pub generation_facts: u64,
+    /// Bytes of records in one generation.
+    pub generation_bytes: u64,
+    /// How long a sealed generation stays after the centre has it.
+    pub retention: Duration,
+}
+
+impl Default for Limits {
+    /// 35 days are longer than the centre's recovery window.
+    fn default() -> Self {
+        Self {
+            generation_facts: 100_000,
+            generation_bytes: 64 * 1024 * 1024,
+            retention: Duration::from_secs(35 * 86_400),
+        }
+    }
+}
+
+/// Where a journal lies and whose it is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its folder, one per lane.
+    pub folder: PathBuf,
+    /// Whose facts. The epoch is the journal's own to give; what stands here is not looked at.
+    pub stream: Stream,
+    /// Sizes and times.
+    pub limits: Limits,
+}
+
+/// A fact's place in this box's journal of one lane, over all epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Place {
+    /// Which life of the store.
+    pub epoch: u32,
+    /// The fact.
+    pub seq: u64,
+}
+
+impl Place {
+    /// Before everything.
+    pub const START: Self = Self { epoch: 0, seq: 0 };
+}
+
+/// An act to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewAct {
+    /// One or more facts.
+    pub act: Act,
+    /// Kept in the same record and neither hashed nor sent: print intents.
+    pub attachment: Vec<u8>,
+}
+
+impl From<Act> for NewAct {
+    fn from(act: Act) -> Self {
+        Self { act, attachment: Vec::new() }
+    }
+}
+
+/// An act is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Position of its first fact.
+    pub first: Place,
+    /// Position of its last fact.
+    pub last: Place,
+    /// The head after it.
+    pub head: Head,
+}
+
+/// What the checks at opening told.
+#[derive(Debug, Clone, Default)]
+pub struct OpenReport {
+    /// What was wrong; empty when all was well.
+    pub findings: Vec<Finding>,
+}
+
+impl OpenReport {
+    /// All findings in sentences; `None` when all was well.
+    pub fn sentences(&self) -> Option<String> {
+        let all: Vec<_> = self.findings.iter().map(Finding::to_string).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
+}
+
+/// One epoch as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochState {
+    /// Its stream.
+    pub stream: Stream,
+    /// Its store.
+    pub store: StoreId,
+    /// After its last fact.
+    pub head: Head,
+    /// As far as the centre has it.
+    pub acknowledged: Head,
+    /// Its first fact that is still here.
+    pub first_kept: u64,
+}
+
+impl EpochState {
+    /// Facts that the centre has not acknowledged.
+    pub fn waiting(&self) -> u64 {
+        self.head.seq.saturating_sub(self.acknowledged.seq)
+    }
+}
+
+/// How far one epoch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Its number.
+    pub epoch: u32,
+    /// Its last fact.
+    pub head: u64,
+    /// The last fact that the centre has.
+    pub acknowledged: u64,
+}
+
+/// Why an act was not recorded, or facts could not be read. What a person sees begins with the consequence.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// The disk or the store failed. Nothing of the act is kept, and it may be tried again.
+    #[error(
+        "not recorded; the box's disk does not take it. Free some space or call support, then do it again"
+    )]
+    NotRecorded(#[source] Arc<StoreError>),
+    /// The act is larger than any that can be sent.
+    #[error("not recorded; it is too large ({bytes} bytes, at most {ACT_BYTES_MAX}). Do it in smaller parts")]
+    TooLarge {
+        /// Lines and attachment.
+        bytes: usize,
+    },
+    /// An act has one to 65,535 facts, and JSON must be able to say each.
+    #[error("not recorded; the program made an act that cannot be written. Call support")]
+    Unwritable,
+    /// The agent is ending.
+    #[error("not recorded; the box is shutting down. Do it again when it is back")]
+    Closed,
+    /// Facts are missing from the disk.
+    #[error("facts {from} to {to} of epoch {epoch} cannot be read any more; their damaged store is {kept}")]
+    Hole {
+        /// In which epoch.
+        epoch: u32,
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+        /// Where the damaged store lies.
+        kept: PathBuf,
+    },
+    /// Reading or opening failed.
+    #[error("the journal cannot be read")]
+    Store(#[source] Arc<StoreError>),
+    /// The blocking thread panicked, which sled does on damaged bytes.
+    #[error("the journal cannot be read: {0}")]
+    Panicked(String),
+}
+
+impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+impl From<FileError> for JournalError {
+    fn from(error: FileError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+/// A journal of one lane; cheap to clone. The writer and keeper threads end with [`Journal::close`].
+#[derive(Debug, Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Command>,
+}
+
+/// What writer, keeper and readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    /// The stream of the current epoch: an epoch never ends while the journal is open.
+    pub(crate) stream: Stream,
+    pub(crate) book: RwLock<Book>,
+    pub(crate) stores: Stores,
+    /// The head up to which everything is on the disk.
+    pub(crate) committed: Mutex<Head>,
+    pub(crate) head: watch::Sender<Head>,
+    /// Rises whenever an acknowledgement lets something go.
+    pub(crate) acknowledged: watch::Sender<u64>,
+    /// Why nothing can be recorded just now.
+    pub(crate) trouble: watch::Sender<Option<String>>,
+    pub(crate) findings: Mutex<Vec<Finding>>,
+    pub(crate) keeper: keeper::Handle,
+    pub(crate) counters: Counters,
+}
+
+/// What the writer has done since the start, for the metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Acts on the disk.
+    pub acts: std::sync::atomic::AtomicU64,
+    /// Facts on the disk.
+    pub facts: std::sync::atomic::AtomicU64,
+    /// Groups that shared one sync.
+    pub commits: std::sync::atomic::AtomicU64,
+    /// Acts that were refused because of the disk.
+    pub failures: std::sync::atomic::AtomicU64,
+    /// Generations that were sealed.
+    pub sealed: std::sync::atomic::AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn book(&self) -> RwLockReadGuard<'_, Book> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn book_mut(&self) -> RwLockWriteGuard<'_, Book> {
+        self.book.write().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn committed(&self) -> MutexGuard<'_, Head> {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn found(&self, finding: Finding) {
+        tracing::error!(lane = self.stream.lane.as_str(), "{finding}");
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    }
+}
+
+impl Journal {
+    /// Opens the journal in `settings.folder`, creating it if it is not there, and checks it. Blocks on the disk.
+    ///
+    /// What is damaged is set aside and told in the report; the journal then goes on in a new epoch. `stamp` dates
+    /// the fact that opens a new epoch.
+    ///
+    /// # Errors
+    /// [`JournalError::Store`] when the disk refuses: then nothing was changed.
+    pub fn open(settings: Settings, stamp: &Stamp) -> Result<(Self, OpenReport), JournalError> {
+        let opened = open::open(&settings, stamp.wall_ms)?;
+        let report = OpenReport { findings: opened.findings.clone() };
+        for finding in &report.findings {
+            tracing::error!(lane = settings.stream.lane.as_str(), "{finding}");
+        }
+        let new_epoch = opened.head == Head::EMPTY;
+        let (keeper, wakes) = keeper::Handle::new();
+        let stores = Stores::new(opened.folder.clone(), opened.generation.clone());
+        let shared = Arc::new(Shared {
+            stream: opened.book.current().manifest.stream.clone(),
+            settings,
+            book: RwLock::new(opened.book),
+            stores,
+            committed: Mutex::new(opened.head),
+            head: watch::Sender::new(opened.head),
+            acknowledged: watch::Sender::new(0),
+            trouble: watch::Sender::new(None),
+            findings: Mutex::new(opened.findings),
+            keeper,
+            counters: Counters::default(),
+        });
+        keeper::spawn(shared.clone(), wakes)?;
+        let (queue, commands) = mpsc::channel(QUEUE_ACTS_MAX);
+        writer::spawn(shared.clone(), commands, opened.generation)?;
+        let journal = Self { shared, queue };
+        if new_epoch {
+            journal.append_blocking(open::epoch_opened(&journal.shared.book(), stamp).into())?;
+        }
+        Ok((journal, report))
+    }
+
+    /// Records an act, and returns once it is on the disk. A dropped future does not take the act back.
+    ///
+    /// # Errors
+    /// [`JournalError::NotRecorded`], [`JournalError::TooLarge`], [`JournalError::Unwritable`],
+    /// [`JournalError::Closed`]: in each case nothing was recorded.
+    pub async fn append(&self, act: NewAct) -> Result<Committed, JournalError> {
+        let (append, answer) = prepare(&act)?;
+        self.queue.send(Command::Append(append)).await.map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// [`Journal::append`] outside of tokio.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_blocking(&self, act: NewAct) -> Result<Committed, JournalError> {
+        let (append, answer) = prepare(&act)?;
+        self.queue.blocking_send(Command::Append(append)).map_err(|_| JournalError::Closed)?;
+        answer.blocking_recv().map_err(|_| JournalError::Closed)?
+    }
+
+    /// The stream of the current epoch.
+    pub fn stream(&self) -> &Stream {
+        &self.shared.stream
+    }
+
+    /// The head up to which everything is on the disk.
+    pub fn head(&self) -> Head {
+        *self.shared.committed()
+    }
+
+    /// Tells each new head.
+    pub fn watch_head(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
+    }
+
+    /// Changes whenever the centre has acknowledged more.
+    pub fn watch_acknowledged(&self) -> watch::Receiver<u64> {
+        self.shared.acknowledged.subscribe()
+    }
+
+    /// Why nothing can be recorded just now, in a sentence; `None` while all is well.
+    pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
+        self.shared.trouble.subscribe()
+    }
+
+    /// What was found damaged, at opening or since.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.shared.findings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the writer has done since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// All epochs that have facts here, the oldest first. The last is the current one.
+    pub fn epochs(&self) -> Vec<EpochState> {
+        let head = self.head();
+        let book = self.shared.book();
+        let last = book.epochs.len().saturating_sub(1);
+        book.epochs
+            .iter()
+            .enumerate()
+            .map(|(index, epoch)| EpochState {
+                stream: epoch.manifest.stream.clone(),
+                store: epoch.manifest.store,
+                head: if index == last { head } else { epoch.head },
+                acknowledged: epoch.acknowledged,
+                first_kept: epoch
+                    .generations
+                    .first()
+                    .map_or(epoch.head.seq + 1, |entry| entry.begun.before.seq + 1),
+            })
+            .collect()
+    }
+
+    /// How far each epoch is, the oldest first: [`Journal::epochs`] without the names.
+    pub fn progress(&self) -> Vec<Progress> {
+        let head = self.head().seq;
+        let book = self.shared.book();
+        let last = book.epochs.len().saturating_sub(1);
+        book.epochs
+            .iter()
+            .enumerate()
+            .map(|(index, epoch)| Progress {
+                epoch: epoch.number(),
+                head: if index == last { head } else { epoch.head.seq },
+                acknowledged: epoch.acknowledged.seq,
+            })
+            .collect()
+    }
+
+    /// Facts of all epochs that the centre has not acknowledged.
+    pub fn waiting(&self) -> u64 {
+        self.progress().iter().map(|epoch| epoch.head.saturating_sub(epoch.acknowledged)).sum()
+    }
+
+    /// Ends the writer after what waits, writes the last mark, and closes the stores. The journal then answers
+    /// [`JournalError::Closed`].
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.queue.send(Command::Close(done)).await.is_ok() {
+            // An error means that the writer has ended already.
+            let _ = closed.await;
+        }
+    }
+
+    /// [`Journal::close`] outside of tokio.
+    pub fn close_blocking(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.queue.blocking_send(Command::Close(done)).is_ok() {
+            let _ = closed.blocking_recv();
+        }
+    }
+}
+
+fn prepare(
+    act: &NewAct,
+) -> Result<(Append, oneshot::Receiver<Result<Committed, JournalError>>), JournalError> {
+    if act.act.facts.is_empty() || act.act.facts.len() > record::FACTS_MAX {
+        return Err(JournalError::Unwritable);
+    }
+    let lines = act
+        .act
+        .facts
+        .iter()
+        .map(|fact| fact.to_line().map_err(|_| JournalError::Unwritable))
+        .collect::<Result<Vec<_>, _>>()?;
+    let bytes = lines.iter().map(|line| line.len() + 1).sum::<usize>() + act.attachment.len();
+    if bytes > ACT_BYTES_MAX {
+        return Err(JournalError::TooLarge { bytes });
+    }
+    let (answer, answered) = oneshot::channel();
+    Ok((Append { act: act.act.id, lines, attachment: act.attachment.clone(), answer }, answered))
+}

@@ -1,0 +1,91 @@
+//! Which stores are open: the current generation's always, and of those that are no longer written no more than two at a
+//! time, since the index of one costs some megabytes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use pestle_domain::journal::Stream;
+
+use super::{
+    generation::{Generation, StoreError},
+    manifest::Entry,
+    raw::RawStore,
+};
+
+/// Sealed stores that stay open: the one that the relay reads, and the next or one that a person looks at.
+const SEALED_OPEN_MAX: usize = 2;
+/// A sealed store that nobody read for this long is closed.
+const UNUSED_MAX: Duration = Duration::from_secs(5);
+
+/// The open stores.
+#[derive(Debug)]
+pub struct Stores {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    current: Option<(PathBuf, Arc<Generation>)>,
+    /// The one used last is the last.
+    sealed: Vec<(PathBuf, Arc<RawStore>, Instant)>,
+}
+
+impl Stores {
+    /// With the current generation's store.
+    pub fn new(folder: PathBuf, current: Arc<Generation>) -> Self {
+        Self { inner: Mutex::new(Inner { current: Some((folder, current)), sealed: Vec::new() }) }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store that is being written, if it is this generation's.
+    pub fn current(&self, entry: &Entry) -> Option<Arc<Generation>> {
+        let inner = self.lock();
+        inner.current.as_ref().filter(|(folder, _)| *folder == entry.folder).map(|(_, store)| store.clone())
+    }
+
+    /// The store of a generation that is no longer written, scanned and verified if it is not open yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the disk refuses.
+    pub fn sealed(&self, entry: &Entry, stream: &Stream) -> Result<Arc<RawStore>, StoreError> {
+        let mut inner = self.lock();
+        let known = inner.sealed.iter().position(|(folder, ..)| *folder == entry.folder);
+        let store = match known {
+            Some(index) => inner.sealed.remove(index).1,
+            None => Arc::new(RawStore::open(&entry.store(), stream, entry.begun.before)?),
+        };
+        inner.sealed.push((entry.folder.clone(), store.clone(), Instant::now()));
+        let surplus = inner.sealed.len().saturating_sub(SEALED_OPEN_MAX);
+        inner.sealed.drain(..surplus);
+        Ok(store)
+    }
+
+    /// The writer goes on with another generation's store; `None` while it has none.
+    pub fn set_current(&self, current: Option<(PathBuf, Arc<Generation>)>) {
+        self.lock().current = current;
+    }
+
+    /// Closes the store of the generation in `folder`, should it be open.
+    pub fn close(&self, folder: &Path) {
+        self.lock().sealed.retain(|(path, ..)| path != folder);
+    }
+
+    /// Closes what nobody read for a while.
+    pub fn close_unused(&self) {
+        let now = Instant::now();
+        self.lock().sealed.retain(|(_, _, used)| now.duration_since(*used) < UNUSED_MAX);
+    }
+
+    /// Closes all.
+    pub fn close_all(&self) {
+        let mut inner = self.lock();
+        inner.current = None;
+        inner.sealed.clear();
+    }
+}

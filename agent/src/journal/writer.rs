@@ -1,0 +1,253 @@
+//! The writer: one thread that puts acts on the disk, many with one sync where many wait.
+//!
+//! On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
+//! error the generation is sealed at the last fact that was confirmed, and the next act begins another: whatever of an act
+//! reached the disk after that does not count, since the caller was told "not recorded".
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use pestle_domain::{ids::ActId, journal::Head, units::UnixMillis};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Committed, JournalError, Place, Shared,
+    generation::{Generation, StoreError, panic_text},
+    manifest::{Begun, Entry, Sealed, file, generation_folder},
+    record,
+};
+use crate::durable_file::{self, FileError, create_folder};
+
+/// Acts that share one sync: all counters of a branch at once, and a bound for what one error takes back.
+const GROUP_ACTS_MAX: usize = 64;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Record an act.
+    Append(Append),
+    /// End, and say when it is done.
+    Close(oneshot::Sender<()>),
+}
+
+/// An act whose lines were made.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) act: ActId,
+    pub(crate) lines: Vec<Vec<u8>>,
+    pub(crate) attachment: Vec<u8>,
+    pub(crate) answer: oneshot::Sender<Result<Committed, JournalError>>,
+}
+
+pub(crate) fn spawn(
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    generation: Arc<Generation>,
+) -> Result<(), JournalError> {
+    let name = format!("journal-{}", shared.stream.lane.as_str());
+    let folder = shared.settings.folder.clone();
+    let head = *shared.committed();
+    let writer = Writer { shared, generation: Some(generation), head, bytes: 0 };
+    thread::Builder::new()
+        .name(name)
+        .spawn(move || writer.run(commands))
+        .map_err(|source| FileError::disk("start a thread for", &folder)(source))?;
+    Ok(())
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    /// `None` after an error, until another was begun.
+    generation: Option<Arc<Generation>>,
+    head: Head,
+    /// Of the current generation's records.
+    bytes: u64,
+}
+
+impl Writer {
+    fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut group = Vec::with_capacity(GROUP_ACTS_MAX);
+        while let Some(command) = commands.blocking_recv() {
+            let mut close = None;
+            let mut next = Some(command);
+            while let Some(command) = next {
+                match command {
+                    Command::Append(append) => group.push(append),
+                    Command::Close(done) => close = Some(done),
+                }
+                let full = group.len() >= GROUP_ACTS_MAX || close.is_some();
+                next = if full { None } else { commands.try_recv().ok() };
+            }
+            self.commit(&mut group);
+            if let Some(done) = close {
+                commands.close();
+                self.end();
+                // Whoever asked may have gone.
+                let _ = done.send(());
+                return;
+            }
+            self.rotate_if_full();
+        }
+        self.end();
+    }
+
+    fn commit(&mut self, group: &mut Vec<Append>) {
+        if group.is_empty() {
+            return;
+        }
+        let outcome = self.store().and_then(|store| {
+            catch_unwind(AssertUnwindSafe(|| self.write(&store, group))).unwrap_or_else(|panic| {
+                Err(StoreError::Panicked { path: self.folder(), what: panic_text(panic.as_ref()) })
+            })
+        });
+        match outcome {
+            Ok((heads, bytes)) => self.committed(group, &heads, bytes),
+            Err(error) => self.failed(group, error),
+        }
+    }
+
+    /// The store; another one if the last commit failed.
+    fn store(&mut self) -> Result<Arc<Generation>, StoreError> {
+        if let Some(store) = &self.generation {
+            return Ok(store.clone());
+        }
+        self.begin_next()?;
+        tracing::info!(lane = self.shared.stream.lane.as_str(), "the journal goes on in a new generation");
+        self.generation
+            .clone()
+            .ok_or_else(|| StoreError::Panicked { path: self.folder(), what: "no store".to_owned() })
+    }
+
+    fn folder(&self) -> PathBuf {
+        let book = self.shared.book();
+        book.current().generations.last().map(Entry::store).unwrap_or_default()
+    }
+
+    fn write(&self, store: &Generation, group: &[Append]) -> Result<(Vec<Head>, u64), StoreError> {
+        let mut head = self.head;
+        let mut bytes = 0;
+        let mut heads = Vec::with_capacity(group.len());
+        for append in group {
+            head = head.after_all(&self.shared.stream, append.lines.iter().map(Vec::as_slice));
+            let chunks = record::encode(append.act, &head, &append.lines, &append.attachment);
+            bytes += chunks.iter().map(|(_, chunk)| chunk.len() as u64).sum::<u64>();
+            store.insert(chunks)?;
+            heads.push(head);
+        }
+        store.commit()?;
+        Ok((heads, bytes))
+    }
+
+    fn committed(&mut self, group: &mut Vec<Append>, heads: &[Head], bytes: u64) {
+        let epoch = self.shared.stream.epoch;
+        let counters = &self.shared.counters;
+        let before = self.head;
+        self.head = heads.last().copied().unwrap_or(before);
+        self.bytes += bytes;
+        // Before the answers: who was told must be able to read it back.
+        *self.shared.committed() = self.head;
+        self.shared.trouble.send_if_modified(|trouble| trouble.take().is_some());
+        counters.acts.fetch_add(group.len() as u64, Relaxed);
+        counters.facts.fetch_add(self.head.seq - before.seq, Relaxed);
+        counters.commits.fetch_add(1, Relaxed);
+        for (append, head) in group.drain(..).zip(heads) {
+            let first = Place { epoch, seq: head.seq + 1 - append.lines.len() as u64 };
+            let last = Place { epoch, seq: head.seq };
+            // A caller that went away has its act recorded all the same.
+            let _ = append.answer.send(Ok(Committed { first, last, head: *head }));
+        }
+        self.shared.head.send_replace(self.head);
+    }
+
+    fn failed(&mut self, group: &mut Vec<Append>, error: StoreError) {
+        let error = Arc::new(error);
+        self.shared.counters.failures.fetch_add(group.len() as u64, Relaxed);
+        let told = JournalError::NotRecorded(error.clone());
+        tracing::error!(lane = self.shared.stream.lane.as_str(), acts = group.len(), error = ?error, "{told}");
+        // sled's errors stick: the next commit begins another store.
+        self.generation = None;
+        self.shared.stores.set_current(None);
+        self.shared.trouble.send_replace(Some(told.to_string()));
+        for append in group.drain(..) {
+            let _ = append.answer.send(Err(told.clone()));
+        }
+    }
+
+    fn rotate_if_full(&mut self) {
+        let first = self.shared.book().current().generations.last().map_or(1, Entry::first);
+        let limits = &self.shared.settings.limits;
+        let facts = self.head.seq + 1 - first;
+        if facts < limits.generation_facts && self.bytes < limits.generation_bytes {
+            return;
+        }
+        if let Err(error) = self.begin_next() {
+            // The generation grows on, and the next commit tries again.
+            tracing::error!(error = ?error, "a full generation of the journal could not be sealed");
+        }
+    }
+
+    /// Seals the current generation at the last confirmed fact, and begins the next. One without a confirmed fact is
+    /// begun again in its place.
+    fn begin_next(&mut self) -> Result<(), StoreError> {
+        let (old, epoch) = {
+            let book = self.shared.book();
+            let epoch = book.current();
+            (epoch.generations.last().cloned(), epoch.folder.clone())
+        };
+        let Some(old) = old else { return Ok(()) };
+        let again = old.sealed.is_none() && old.begun.before == self.head;
+        if old.sealed.is_none() && !again {
+            self.shared.keeper.mark();
+            let sealed = seal(&old, self.head, now())?;
+            if let Some(entry) = self.shared.book_mut().current_mut().generations.last_mut() {
+                entry.sealed = Some(sealed);
+            }
+            self.shared.counters.sealed.fetch_add(1, Relaxed);
+        }
+        // From here on the old one is not written any more, whatever becomes of the next.
+        self.generation = None;
+        self.shared.stores.set_current(None);
+        let next = if again { old } else { begin_generation(&epoch, self.head)? };
+        let store = Arc::new(Generation::create(&next.store())?);
+        self.shared.stores.set_current(Some((next.folder.clone(), store.clone())));
+        if !again {
+            self.shared.book_mut().current_mut().generations.push(next);
+        }
+        self.generation = Some(store);
+        self.bytes = 0;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.generation = None;
+        self.shared.keeper.end();
+        self.shared.stores.close_all();
+    }
+}
+
+/// Makes the folder of the generation behind `before`, so that it survives a power cut.
+pub(crate) fn begin_generation(epoch: &std::path::Path, before: Head) -> Result<Entry, FileError> {
+    let folder = generation_folder(epoch, before.seq + 1);
+    create_folder(&folder)?;
+    let begun = Begun { before };
+    durable_file::write_json(&folder.join(file::BEGUN), &begun)?;
+    Ok(Entry { folder, begun, sealed: None })
+}
+
+/// Writes that a generation takes no more facts, and ends with `last`.
+pub(crate) fn seal(entry: &Entry, last: Head, at: UnixMillis) -> Result<Sealed, FileError> {
+    let sealed = Sealed { last, facts: last.seq - entry.begun.before.seq, at };
+    durable_file::write_json(&entry.folder.join(file::SEALED), &sealed)?;
+    Ok(sealed)
+}
+
+/// The wall clock, for retention alone: nothing is decided by it but when an acknowledged generation may go.
+pub(crate) fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

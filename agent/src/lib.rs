@@ -1,0 +1,23 @@
+//! The branch daemon: devices, counter, journal, relay to the centre, and the counter's pages.
+//!
+//! In reading order: what it is told ([`config`], [`identity`], [`clock`]); how it remembers ([`journal`],
+//! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`snapshot`]); what happens at the counter
+//! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`supervisor`],
+//! [`health`]); what else the program does ([`commands`]).
+
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod durable_file;
+pub mod health;
+pub mod identity;
+pub mod journal;
+pub mod lock;
+pub mod relay;
+pub mod snapshot;
+pub mod supervisor;
+
+pub mod counter;
+pub mod devices;
+pub mod spool;
+pub mod web;

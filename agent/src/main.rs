@@ -1,0 +1,183 @@
+//! `pestle-agent`: the branch daemon, and the few commands that a technician runs beside it.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use pestle_agent::{
+    commands::{decode, show, stock_open},
+    config::{Config, LogFormat},
+    identity::IdentityError,
+    supervisor::{self, Foundation},
+};
+use tracing_subscriber::EnvFilter;
+
+/// A wrong configuration (sysexits.h: EX_USAGE, as architecture and operations documents name it).
+const EXIT_CONFIG: u8 = 64;
+/// The box is not enrolled (sysexits.h: EX_CONFIG): restarting does not help.
+const EXIT_NOT_ENROLLED: u8 = 78;
+
+/// The computer in the branch: sells, remembers, and tells the centre.
+#[derive(Debug, Parser)]
+#[command(name = "pestle-agent", version)]
+struct Arguments {
+    /// The configuration file. Without it, /etc/pestle/agent.toml is read if it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the box until it is told to stop. This is what happens without a command.
+    Run,
+    /// Read scanned strings from standard input, one a line, and print what each means as a line of JSON.
+    Decode,
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Book a branch's first stock from a file with the columns gtin,lot,expiry,quantity. The agent must not run.
+    StockOpen {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Look at the journal. The agent must not run.
+    #[command(subcommand)]
+    Journal(JournalCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the configuration is good, and what it says.
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Print every fact of the ledger.
+    Show,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if matches!(arguments.command, Some(Command::Decode)) {
+        return finish(
+            decode::decode(io::stdin().lock(), io::stdout().lock()).context("decoding ended early"),
+        );
+    }
+    let config = match Config::load(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        complain("two cryptographic providers were installed; this is a fault of the program");
+        return ExitCode::FAILURE;
+    }
+    finish(match arguments.command.unwrap_or(Command::Run) {
+        Command::Decode => Ok(()),
+        Command::Config(ConfigCommand::Check) => say(&summary(&config)),
+        Command::Run => start_log(&config).and_then(|()| run(&config)),
+        Command::StockOpen { file } => open_stock(&config, &file),
+        Command::Journal(JournalCommand::Show) => show_journal(&config),
+    })
+}
+
+fn run(config: &Config) -> anyhow::Result<()> {
+    let foundation = Foundation::open(config)?;
+    let outcome = runtime()?.block_on(supervisor::run(config, &foundation));
+    foundation.close();
+    outcome
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.filter)
+        .with_context(|| format!("log.filter \"{}\" cannot be read: write \"info\"", config.log.filter))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.log.format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+fn open_stock(config: &Config, file: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let foundation = Foundation::open(config)?;
+    let outcome =
+        book_stock(config, &foundation, &text).with_context(|| format!("{} was not booked", file.display()));
+    foundation.close();
+    let booked = outcome?;
+    say(&match booked {
+        stock_open::Booked { lines: 0, .. } => {
+            format!("{} was booked before: nothing was changed.", file.display())
+        }
+        stock_open::Booked { lines, .. } => format!("{lines} lines of stock were booked."),
+    })
+}
+
+fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::Result<stock_open::Booked> {
+    let (snapshots, mut task) = foundation.snapshots(config, Arc::default())?;
+    if *snapshots.version().borrow() == 0 {
+        // A box that was never started has no catalogue yet.
+        runtime()?
+            .block_on(task.look())
+            .context("this box has no catalogue yet, and it cannot be fetched")?;
+    }
+    let stock = stock_open::parse(text, |gtin| snapshots.product(gtin))?;
+    let acts = stock_open::acts(text, &stock, &foundation.clock.stamp());
+    Ok(stock_open::book(&foundation.ledger, acts)?)
+}
+
+fn show_journal(config: &Config) -> anyhow::Result<()> {
+    let foundation = Foundation::open(config)?;
+    let shown = show::show(&foundation.ledger, &mut io::BufWriter::new(io::stdout().lock()));
+    foundation.close();
+    Ok(shown?)
+}
+
+fn summary(config: &Config) -> String {
+    let tills: Vec<_> = config.tills.iter().map(|till| till.id.to_string()).collect();
+    format!(
+        "The configuration is good: data in {}, pages on {}{}, tills {}; {} scanners, {} printers, {} sensor lines.",
+        config.data_dir.display(),
+        config.web.listen,
+        if config.web.tls { " with TLS" } else { "" },
+        tills.join(", "),
+        config.scanners.len(),
+        config.printers.len(),
+        config.buses.len()
+    )
+}
+
+fn finish(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            let not_enrolled = matches!(error.downcast_ref(), Some(IdentityError::NotEnrolled { .. }));
+            if not_enrolled { ExitCode::from(EXIT_NOT_ENROLLED) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+fn complain(text: &str) {
+    // Nobody listens on standard error: the exit code still tells.
+    let _ = writeln!(io::stderr(), "pestle-agent: {text}");
+}

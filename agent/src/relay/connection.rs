@@ -1,0 +1,212 @@
+//! One connection to the broker, from birth to death.
+//!
+//! rumqttc 0.25 as it was found to be safe (docs/dependencies.md): a new event loop for each connection, a clean start,
+//! polled by one task of its own that is never cancelled in the middle, and nothing trusted to its queue: whatever a
+//! connection took with it is sent again from the journal.
+
+use std::{sync::Arc, time::Duration};
+
+use pestle_domain::{
+    ids::{ConnectionId, DeviceId},
+    wire::{
+        MESSAGE_BYTES_MAX, WIRE_VERSION,
+        message::{Presence, Status},
+        topic::{Channel, Topic},
+    },
+};
+use rumqttc::{
+    TlsConfiguration, Transport,
+    v5::{
+        AsyncClient, Event, EventLoop, Incoming, MqttOptions,
+        mqttbytes::{
+            QoS,
+            v5::{ConnectReturnCode, Filter, LastWill, SubscribeReasonCode},
+        },
+    },
+};
+use rustls::ClientConfig;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::clock::Clock;
+
+/// A dead line is noticed after one and a half of these. rumqttc panics below 5 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// TCP, TLS and the broker's answer.
+const CONNECT_S_MAX: u64 = 10;
+/// Requests that rumqttc holds: all windows, heads and statuses together are fewer, so that it never blocks us.
+const REQUESTS_MAX: usize = 128;
+/// Unacknowledged messages of QoS 1: above all windows together.
+const IN_FLIGHT_MAX: u16 = 64;
+/// A message and its topic.
+const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
+
+/// Where to connect and as whom.
+#[derive(Debug, Clone)]
+pub struct ConnectionSettings {
+    /// The broker's host.
+    pub host: String,
+    /// And port.
+    pub port: u16,
+    /// Mutual TLS.
+    pub tls: Arc<ClientConfig>,
+    /// The client id, and the certificate's name.
+    pub device: DeviceId,
+    /// The agent's version.
+    pub agent: Box<str>,
+}
+
+/// What a connection tells.
+#[derive(Debug)]
+pub enum Word {
+    /// Connected and subscribed.
+    Up,
+    /// A message for us.
+    Message(Channel, Vec<u8>),
+    /// It ended; why, in a sentence.
+    Down(String),
+}
+
+/// An open connection, or one that is being opened.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name in births, deaths and heads.
+    pub id: ConnectionId,
+    client: AsyncClient,
+    device: DeviceId,
+    agent: Box<str>,
+    task: JoinHandle<()>,
+}
+
+impl Connection {
+    /// Begins to connect as `id`; `words` hears what becomes of it.
+    pub fn open(
+        settings: &ConnectionSettings,
+        id: ConnectionId,
+        clock: &Clock,
+        words: mpsc::Sender<(ConnectionId, Word)>,
+    ) -> Self {
+        let ConnectionSettings { host, port, tls, device, agent } = settings;
+        let status = Topic { device: device.clone(), channel: Channel::Status }.to_string();
+        let death = status_message(id, Presence::Offline, agent, clock);
+        let mut options = MqttOptions::new(device.as_str(), host.as_str(), *port);
+        options
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())))
+            .set_keep_alive(KEEP_ALIVE)
+            .set_connection_timeout(CONNECT_S_MAX)
+            .set_clean_start(true)
+            .set_session_expiry_interval(Some(0))
+            .set_max_packet_size(u32::try_from(PACKET_BYTES_MAX).ok())
+            .set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX)
+            .set_request_channel_capacity(REQUESTS_MAX)
+            .set_last_will(LastWill::new(status, death, QoS::AtLeastOnce, true, None));
+        let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
+        let task = tokio::spawn(poll(events, client.clone(), device.clone(), id, words));
+        Self { id, client, device: device.clone(), agent: agent.clone(), task }
+    }
+
+    /// Hands a message to the connection. It is sent at least once, unless the connection ends before.
+    ///
+    /// # Errors
+    /// A sentence, when the connection takes nothing more.
+    pub fn publish(&self, channel: Channel, message: Vec<u8>, retain: bool) -> Result<(), String> {
+        let topic = Topic { device: self.device.clone(), channel }.to_string();
+        self.client.try_publish(topic, QoS::AtLeastOnce, retain, message).map_err(|error| error.to_string())
+    }
+
+    /// Says that we are here.
+    ///
+    /// # Errors
+    /// As [`Connection::publish`].
+    pub fn announce(&self, clock: &Clock) -> Result<(), String> {
+        self.publish(Channel::Status, status_message(self.id, Presence::Online, &self.agent, clock), true)
+    }
+
+    /// Says that we go, and ends the connection in order. The will is then not sent.
+    pub async fn leave(self, clock: &Clock, longest: Duration) {
+        let death = status_message(self.id, Presence::Offline, &self.agent, clock);
+        let said = self.publish(Channel::Status, death, true).is_ok() && self.client.try_disconnect().is_ok();
+        let abort = self.task.abort_handle();
+        if !said || tokio::time::timeout(longest, self.task).await.is_err() {
+            // The broker then sends the will.
+            abort.abort();
+        }
+    }
+
+    /// Ends the connection at once.
+    pub fn drop_now(self) {
+        self.task.abort();
+    }
+}
+
+fn status_message(connection: ConnectionId, state: Presence, agent: &str, clock: &Clock) -> Vec<u8> {
+    let status = Status { v: WIRE_VERSION, connection, state, at: clock.wall(), agent: agent.into() };
+    serde_json::to_vec(&status).unwrap_or_default()
+}
+
+async fn poll(
+    mut events: EventLoop,
+    client: AsyncClient,
+    device: DeviceId,
+    id: ConnectionId,
+    words: mpsc::Sender<(ConnectionId, Word)>,
+) {
+    loop {
+        let word = match events.poll().await {
+            Ok(Event::Incoming(Incoming::ConnAck(answer))) => {
+                match subscribe(&client, &device, answer.code) {
+                    Ok(()) => continue,
+                    Err(why) => Word::Down(why),
+                }
+            }
+            Ok(Event::Incoming(Incoming::SubAck(answer))) => {
+                let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
+                if answer.return_codes.iter().all(granted) {
+                    Word::Up
+                } else {
+                    Word::Down("the broker does not let this box hear its answers: its rights at the centre are wrong".to_owned())
+                }
+            }
+            Ok(Event::Incoming(Incoming::Publish(message))) => {
+                match std::str::from_utf8(&message.topic).ok().and_then(|topic| topic.parse::<Topic>().ok()) {
+                    Some(topic) if topic.device == device => {
+                        Word::Message(topic.channel, message.payload.to_vec())
+                    }
+                    _ => continue,
+                }
+            }
+            Ok(Event::Incoming(Incoming::Disconnect(bye))) => {
+                Word::Down(format!("the broker ended the connection ({:?})", bye.reason_code))
+            }
+            Ok(_) => continue,
+            Err(error) => Word::Down(explain(&error)),
+        };
+        let down = matches!(word, Word::Down(_));
+        if words.send((id, word)).await.is_err() || down {
+            return;
+        }
+    }
+}
+
+fn subscribe(client: &AsyncClient, device: &DeviceId, code: ConnectReturnCode) -> Result<(), String> {
+    if code != ConnectReturnCode::Success {
+        return Err(format!("the broker refuses this box ({code:?})"));
+    }
+    let filters = [Channel::Ack, Channel::Nudge]
+        .map(|channel| Filter::new(Topic { device: device.clone(), channel }.to_string(), QoS::AtLeastOnce));
+    client.try_subscribe_many(filters).map_err(|error| error.to_string())
+}
+
+/// The whole chain of causes in one line: rumqttc's own text often names the least of them.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = inner.source();
+    }
+    text
+}

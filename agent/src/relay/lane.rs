@@ -1,0 +1,297 @@
+//! One stream on its way: which acts were read, which batches are in flight, and what an answer changes. Pure.
+//!
+//! ```text
+//!            acknowledged        sent            read          head
+//! ───────────────┼────────────────┼───────────────┼─────────────┼───►
+//!   may be pruned   in flight        to be sent      to be read
+//! ```
+
+use std::collections::VecDeque;
+
+use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
+
+use super::BATCH_BYTES_MAX;
+
+/// Batches of the ledger in flight: enough to hide a round trip of 100 ms at a gateway's full speed.
+const LEDGER_WINDOW: usize = 8;
+/// Telemetry has one at a time, and so never stands before the ledger for longer than one message takes.
+const TELEMETRY_WINDOW: usize = 1;
+/// How much is read ahead, in bytes of lines: one and a half windows.
+const READ_AHEAD_BYTES: usize = 12 * BATCH_BYTES_MAX;
+/// What is read in one go.
+pub const READ_BYTES: usize = 4 * BATCH_BYTES_MAX;
+/// An answer takes milliseconds; after so long it was lost, and the centre is asked where it stands.
+pub const ANSWER_MS_MAX: u64 = 10_000;
+/// A culprit, or a stream that the centre does not want, is tried again after this.
+const HELD_MS: u64 = 300_000;
+
+/// Names a stream of this box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey {
+    /// Ledger before telemetry.
+    pub lane: Lane,
+    /// Older before newer.
+    pub epoch: u32,
+}
+
+/// An act that was read: where it lies and how long its lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Act {
+    /// Its first fact.
+    pub first: u64,
+    /// Its last fact.
+    pub last: u64,
+    /// Of its lines, with line ends.
+    pub bytes: usize,
+}
+
+/// A run of whole acts to be sent as one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Its name in answers.
+    pub batch: BatchId,
+    /// The first fact.
+    pub first: u64,
+    /// The last fact.
+    pub last: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Flight {
+    run: Run,
+    acts: usize,
+    sent_at_ms: u64,
+}
+
+/// Why a stream stands still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// In words, for a person.
+    pub why: String,
+    /// When it is tried again (monotonic).
+    until_ms: u64,
+}
+
+/// One stream on its way.
+#[derive(Debug)]
+pub struct Stream {
+    /// Which.
+    pub key: StreamKey,
+    /// The last fact that is on the disk.
+    pub head: u64,
+    /// The last fact that the centre has.
+    pub acknowledged: u64,
+    /// Read and not acknowledged, in order.
+    acts: VecDeque<Act>,
+    /// How many of `acts` are in flight.
+    sent: usize,
+    flights: VecDeque<Flight>,
+    /// A read is under way.
+    reading: bool,
+    /// Most acts in a batch: one half of what was refused, until its culprit is found.
+    acts_max: usize,
+    /// Up to here batches are halved.
+    suspect_until: u64,
+    held: Option<Held>,
+}
+
+/// What a refusal led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Another batch than those in flight: nothing.
+    Unknown,
+    /// It is sent again in halves.
+    Halved,
+    /// This act alone is refused: the stream stands still before it, and a person has to look.
+    Culprit(Act),
+    /// Whatever is in it, it would be refused.
+    Whole,
+}
+
+impl Stream {
+    /// A stream at rest.
+    pub fn new(key: StreamKey, head: u64, acknowledged: u64) -> Self {
+        Self {
+            key,
+            head,
+            acknowledged,
+            acts: VecDeque::new(),
+            sent: 0,
+            flights: VecDeque::new(),
+            reading: false,
+            acts_max: usize::MAX,
+            suspect_until: 0,
+            held: None,
+        }
+    }
+
+    /// Facts that the centre has not acknowledged.
+    pub fn waiting(&self) -> u64 {
+        self.head.saturating_sub(self.acknowledged)
+    }
+
+    /// Facts that wait and are not even in flight.
+    pub fn unsent(&self) -> u64 {
+        let sent = self.flights.back().map_or(self.acknowledged, |flight| flight.run.last);
+        self.head.saturating_sub(sent)
+    }
+
+    /// Why it stands still, if it does.
+    pub fn held(&self) -> Option<&str> {
+        self.held.as_ref().map(|held| held.why.as_str())
+    }
+
+    /// Where the next read begins, when one is due; marks it as begun.
+    pub fn begin_read(&mut self) -> Option<u64> {
+        let next = self.acts.back().map_or(self.acknowledged, |act| act.last) + 1;
+        let ahead: usize = self.acts.iter().skip(self.sent).map(|act| act.bytes).sum();
+        let due = !self.reading && self.held.is_none() && next <= self.head && ahead < READ_AHEAD_BYTES / 2;
+        due.then(|| {
+            self.reading = true;
+            next
+        })
+    }
+
+    /// A read has ended. Acts that do not follow on what is known belong to a read from before a rewind.
+    pub fn read(&mut self, acts: &[Act]) {
+        self.reading = false;
+        for act in acts {
+            let next = self.acts.back().map_or(self.acknowledged, |act| act.last) + 1;
+            if act.first == next {
+                self.acts.push_back(*act);
+            }
+        }
+    }
+
+    /// A read has failed: the stream stands still for a while.
+    pub fn unreadable(&mut self, now_ms: u64, why: String) {
+        self.reading = false;
+        self.hold(now_ms, why);
+    }
+
+    /// The next batch, if the window has room.
+    pub fn next_batch(&mut self, now_ms: u64, id: impl FnOnce() -> BatchId) -> Option<Run> {
+        if self.held.as_ref().is_some_and(|held| now_ms >= held.until_ms) {
+            self.held = None;
+        }
+        let window = match self.key.lane {
+            _ if self.suspect_until > self.acknowledged => 1,
+            Lane::Ledger => LEDGER_WINDOW,
+            Lane::Telemetry => TELEMETRY_WINDOW,
+        };
+        if self.held.is_some() || self.flights.len() >= window {
+            return None;
+        }
+        let mut bytes = 0;
+        let mut count = 0usize;
+        for act in self.acts.iter().skip(self.sent).take(self.acts_max) {
+            if count > 0 && bytes + act.bytes > BATCH_BYTES_MAX {
+                break;
+            }
+            bytes += act.bytes;
+            count += 1;
+        }
+        let first = self.acts.get(self.sent)?.first;
+        let last = self.acts.get(self.sent + count.checked_sub(1)?)?.last;
+        let run = Run { batch: id(), first, last };
+        self.sent += count;
+        self.flights.push_back(Flight { run, acts: count, sent_at_ms: now_ms });
+        Some(run)
+    }
+
+    /// The centre has everything up to `seq`.
+    pub fn acknowledge(&mut self, seq: u64) {
+        self.acknowledged = self.acknowledged.max(seq);
+        while let Some(act) = self.acts.front()
+            && act.last <= self.acknowledged
+        {
+            self.acts.pop_front();
+            self.sent = self.sent.saturating_sub(1);
+        }
+        while let Some(flight) = self.flights.front()
+            && flight.run.last <= self.acknowledged
+        {
+            self.flights.pop_front();
+        }
+        // The centre had more than we had read: what was read begins anew behind it.
+        let next = self.acknowledged + 1;
+        if self.acts.front().is_some_and(|act| act.first != next) {
+            self.forget();
+        }
+        self.suspicion_ends();
+    }
+
+    /// Sends again from behind `seq`, which may be before what was acknowledged when the centre lost something.
+    pub fn rewind(&mut self, seq: u64) {
+        self.forget();
+        self.acknowledged = seq.min(self.head);
+    }
+
+    /// Whether `batch` is in flight.
+    pub fn has(&self, batch: BatchId) -> bool {
+        self.flights.iter().any(|flight| flight.run.batch == batch)
+    }
+
+    /// The centre refuses a batch.
+    pub fn refused(&mut self, now_ms: u64, batch: BatchId, reason: RefusalReason, message: &str) -> Refused {
+        let Some(flight) = self.flights.iter().find(|flight| flight.run.batch == batch).copied() else {
+            return Refused::Unknown;
+        };
+        let culprit = self.acts.iter().find(|act| act.first == flight.run.first).copied();
+        self.unsend();
+        let Some(act) = culprit else { return Refused::Unknown };
+        match reason {
+            RefusalReason::NewerVersion
+            | RefusalReason::NotAllowed
+            | RefusalReason::WrongStream
+            | RefusalReason::WrongSignature => {
+                self.hold(now_ms, format!("the centre refuses what this box sends: {message}"));
+                Refused::Whole
+            }
+            _ if flight.acts == 1 => {
+                let facts = format!("facts {} to {}", act.first, act.last);
+                self.hold(now_ms, format!("the centre refuses {facts}, and so all after them: {message}"));
+                Refused::Culprit(act)
+            }
+            _ => {
+                self.acts_max = flight.acts / 2;
+                self.suspect_until = self.suspect_until.max(flight.run.last);
+                Refused::Halved
+            }
+        }
+    }
+
+    /// The centre cannot take anything now: what is in flight is to be sent again.
+    pub fn unsend(&mut self) {
+        self.flights.clear();
+        self.sent = 0;
+    }
+
+    /// Whether the oldest batch in flight waits too long for its answer.
+    pub fn overdue(&self, now_ms: u64, longest_ms: u64) -> bool {
+        self.flights.front().is_some_and(|flight| now_ms.saturating_sub(flight.sent_at_ms) > longest_ms)
+    }
+
+    /// The connection has gone: everything in flight is sent again, and what was held is tried again.
+    pub fn disconnected(&mut self) {
+        self.unsend();
+        self.held = None;
+    }
+
+    /// Stands still for a while, and says why.
+    pub fn hold(&mut self, now_ms: u64, why: String) {
+        self.held = Some(Held { why, until_ms: now_ms + HELD_MS });
+    }
+
+    fn suspicion_ends(&mut self) {
+        if self.suspect_until <= self.acknowledged {
+            self.acts_max = usize::MAX;
+            self.suspect_until = 0;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.acts.clear();
+        self.unsend();
+    }
+}

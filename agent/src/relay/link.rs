@@ -1,0 +1,411 @@
+//! The link to the centre as a state machine. Pure: time and randomness come in, effects go out.
+//!
+//! ```text
+//!             Connected                 nothing unsent
+//!   Offline ────────────► CatchUp ◄───────────────────► Live
+//!      ▲                     │        something unsent     │
+//!      └──── Disconnected ───┴─────────────────────────────┘
+//!   any ── Drain ──► Draining ── nothing waits, or Disconnected, or the deadline ──► Finished
+//! ```
+
+use std::collections::BTreeMap;
+
+use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
+
+use super::{
+    lane::{ANSWER_MS_MAX, Act, Refused, Run, Stream, StreamKey},
+    state::Phase,
+};
+
+/// Heads are stated this often, so that whatever was lost heals by itself.
+const HEADS_EVERY_MS: u64 = 30_000;
+/// The first wait after a broken connection; doubled with each failure, and drawn evenly below that.
+const BACKOFF_MS_FIRST: u64 = 500;
+/// No longer than this: a shop whose line is back wants to see it within half a minute.
+const BACKOFF_MS_MAX: u64 = 30_000;
+/// A refused connection is not tried again at once, whatever was drawn.
+const BACKOFF_MS_MIN: u64 = 100;
+/// Bounds for what a busy gateway may ask.
+const BUSY_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+/// What shutting down waits for the centre's last answers.
+const DRAIN_MS_MAX: u64 = 3_000;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// The journal has more, or streams that the link does not know yet.
+    Heads(Vec<Known>),
+    /// The broker took us, and we are subscribed.
+    Connected,
+    /// The connection failed or ended. `random` is any number.
+    Disconnected {
+        /// What happened, in words.
+        why: String,
+        /// For the jitter.
+        random: u64,
+    },
+    /// A read has ended.
+    Read(StreamKey, Vec<Act>),
+    /// A read has failed.
+    Unreadable(StreamKey, String),
+    /// A verified acknowledgement of our own head.
+    Acknowledged {
+        /// Of which stream.
+        stream: StreamKey,
+        /// Up to here.
+        seq: u64,
+        /// Of the centre's database.
+        incarnation: u64,
+    },
+    /// The centre stands elsewhere: `ours` says whether we have its head.
+    Rewind {
+        /// Of which stream.
+        stream: StreamKey,
+        /// Which batch did not join.
+        batch: BatchId,
+        /// Where the centre stands.
+        seq: u64,
+        /// Whether our own chain has the same value there.
+        ours: bool,
+    },
+    /// A verified statement names a head that we do not have.
+    Contradicted(StreamKey, String),
+    /// The centre refuses a batch; `None` when it could not even read which.
+    Refused {
+        /// Which.
+        batch: Option<BatchId>,
+        /// Why.
+        reason: RefusalReason,
+        /// In words.
+        message: String,
+    },
+    /// The centre cannot take anything now.
+    Busy {
+        /// Wait so long.
+        retry_ms: u64,
+    },
+    /// The centre asks where we stand.
+    Nudged,
+    /// The box is shutting down.
+    Drain,
+}
+
+/// A stream as the journal knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Which.
+    pub stream: StreamKey,
+    /// Its last fact.
+    pub head: u64,
+    /// As far as the centre has it.
+    pub acknowledged: u64,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Open a connection.
+    Connect,
+    /// Read acts of a stream from a position on.
+    Read(StreamKey, u64),
+    /// Send these facts as one batch.
+    Send(StreamKey, Run),
+    /// State all heads.
+    StateHeads,
+    /// A person should look: logged, counted and shown.
+    Alarm(String),
+    /// The connection may be closed: nothing more will be sent.
+    Finished,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Link {
+    phase: Phase,
+    streams: BTreeMap<StreamKey, Stream>,
+    failures: u32,
+    connect_at_ms: Option<u64>,
+    heads_at_ms: u64,
+    asked_at_ms: u64,
+    busy_until_ms: u64,
+    drain_until_ms: Option<u64>,
+    incarnation: Option<u64>,
+    finished: bool,
+    why_offline: Option<String>,
+}
+
+impl Link {
+    /// Offline, about to connect.
+    pub fn new() -> Self {
+        Self {
+            phase: Phase::Offline,
+            streams: BTreeMap::new(),
+            failures: 0,
+            connect_at_ms: Some(0),
+            heads_at_ms: 0,
+            asked_at_ms: 0,
+            busy_until_ms: 0,
+            drain_until_ms: None,
+            incarnation: None,
+            finished: false,
+            why_offline: None,
+        }
+    }
+
+    /// What it is doing.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Facts that the centre has not acknowledged.
+    pub fn waiting(&self) -> u64 {
+        self.streams.values().map(Stream::waiting).sum()
+    }
+
+    /// Why it is offline, or what is refused.
+    pub fn detail(&self) -> Option<String> {
+        let held = self.streams.values().find_map(|stream| stream.held().map(str::to_owned));
+        if self.phase == Phase::Offline { self.why_offline.clone() } else { held }
+    }
+
+    /// The stream that a batch in flight belongs to.
+    pub fn stream_of(&self, batch: BatchId) -> Option<StreamKey> {
+        self.streams.values().find(|stream| stream.has(batch)).map(|stream| stream.key)
+    }
+
+    /// Takes an event at `now_ms` (monotonic); `ids` names new batches.
+    pub fn handle(&mut self, now_ms: u64, event: Event, ids: &mut dyn FnMut() -> BatchId) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Tick => self.tick(now_ms, &mut effects),
+            Event::Heads(known) => self.heads(&known),
+            Event::Connected => self.connected(now_ms, &mut effects),
+            Event::Disconnected { why, random } => self.disconnected(now_ms, why, random, &mut effects),
+            Event::Read(stream, acts) => {
+                if let Some(stream) = self.streams.get_mut(&stream) {
+                    stream.read(&acts);
+                }
+            }
+            Event::Unreadable(stream, why) => {
+                if let Some(stream) = self.streams.get_mut(&stream) {
+                    stream.unreadable(now_ms, why.clone());
+                    effects.push(Effect::Alarm(why));
+                }
+            }
+            Event::Acknowledged { stream, seq, incarnation } => {
+                self.acknowledged(stream, seq, incarnation, &mut effects)
+            }
+            Event::Rewind { stream, batch, seq, ours } => {
+                self.rewind(now_ms, stream, batch, seq, ours, &mut effects)
+            }
+            Event::Contradicted(stream, why) => self.contradicted(now_ms, stream, why, &mut effects),
+            Event::Refused { batch, reason, message } => {
+                self.refused(now_ms, batch, reason, &message, &mut effects)
+            }
+            Event::Busy { retry_ms } => {
+                self.busy_until_ms = now_ms + retry_ms.clamp(*BUSY_MS.start(), *BUSY_MS.end());
+                self.streams.values_mut().for_each(Stream::unsend);
+            }
+            Event::Nudged => effects.push(Effect::StateHeads),
+            Event::Drain => {
+                self.drain_until_ms = Some(now_ms + DRAIN_MS_MAX);
+            }
+        }
+        self.go_on(now_ms, &mut effects, ids);
+        effects
+    }
+
+    fn is_connected(&self) -> bool {
+        self.phase != Phase::Offline
+    }
+
+    fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Offline {
+            if self.connect_at_ms.is_some_and(|at| now_ms >= at) && self.drain_until_ms.is_none() {
+                self.connect_at_ms = None;
+                effects.push(Effect::Connect);
+            }
+            return;
+        }
+        let overdue = self.streams.values().any(|stream| stream.overdue(now_ms, ANSWER_MS_MAX));
+        let asked_recently = now_ms.saturating_sub(self.asked_at_ms) < ANSWER_MS_MAX;
+        if now_ms >= self.heads_at_ms || (overdue && !asked_recently) {
+            self.asked_at_ms = now_ms;
+            self.heads_at_ms = now_ms + HEADS_EVERY_MS;
+            effects.push(Effect::StateHeads);
+        }
+        // Asked, and still no answer: what is in flight was lost.
+        for stream in self.streams.values_mut().filter(|stream| stream.overdue(now_ms, 3 * ANSWER_MS_MAX)) {
+            stream.unsend();
+        }
+    }
+
+    fn heads(&mut self, known: &[Known]) {
+        for one in known {
+            let stream = self
+                .streams
+                .entry(one.stream)
+                .or_insert_with(|| Stream::new(one.stream, one.head, one.acknowledged));
+            stream.head = one.head;
+        }
+    }
+
+    fn connected(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        // Offline => CatchUp
+        self.phase = Phase::CatchUp;
+        self.failures = 0;
+        self.connect_at_ms = None;
+        self.why_offline = None;
+        self.busy_until_ms = 0;
+        self.heads_at_ms = now_ms + HEADS_EVERY_MS;
+        self.asked_at_ms = now_ms;
+        effects.push(Effect::StateHeads);
+    }
+
+    fn disconnected(&mut self, now_ms: u64, why: String, random: u64, effects: &mut Vec<Effect>) {
+        // CatchUp | Live | Offline => Offline
+        self.phase = Phase::Offline;
+        self.streams.values_mut().for_each(Stream::disconnected);
+        let ceiling = BACKOFF_MS_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MS_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.connect_at_ms = Some(now_ms + (random % (ceiling + 1)).max(BACKOFF_MS_MIN));
+        self.why_offline = Some(why);
+        if self.drain_until_ms.is_some() {
+            self.finish(effects);
+        }
+    }
+
+    fn acknowledged(&mut self, stream: StreamKey, seq: u64, incarnation: u64, effects: &mut Vec<Effect>) {
+        let restored = self.incarnation.is_some_and(|known| incarnation > known);
+        self.incarnation = self.incarnation.max(Some(incarnation));
+        let Some(stream) = self.streams.get_mut(&stream) else { return };
+        if restored && seq < stream.acknowledged {
+            effects.push(Effect::Alarm(format!(
+                "the centre's database was restored and lacks facts {} to {}; they are sent again",
+                seq + 1,
+                stream.acknowledged
+            )));
+            stream.rewind(seq);
+        } else {
+            stream.acknowledge(seq);
+        }
+    }
+
+    fn rewind(
+        &mut self,
+        now_ms: u64,
+        stream: StreamKey,
+        batch: BatchId,
+        seq: u64,
+        ours: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(known) = self.streams.get_mut(&stream) else { return };
+        // Batches that were sent behind a gapped one come back too: one rewind is enough.
+        if !known.has(batch) {
+            return;
+        }
+        if ours {
+            known.rewind(seq);
+        } else {
+            let why = format!(
+                "the centre stands at fact {seq} of this box's epoch {}, which this box does not have",
+                stream.epoch
+            );
+            self.contradicted(now_ms, stream, why, effects);
+        }
+    }
+
+    fn contradicted(&mut self, now_ms: u64, stream: StreamKey, why: String, effects: &mut Vec<Effect>) {
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.unsend();
+            stream.hold(now_ms, format!("{why}: its store was restored from an old copy, or another box writes under its name. Call support"));
+        }
+        effects.push(Effect::Alarm(why));
+    }
+
+    fn refused(
+        &mut self,
+        now_ms: u64,
+        batch: Option<BatchId>,
+        reason: RefusalReason,
+        message: &str,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(batch) = batch else {
+            // The centre could not read whose it was; the answer that is missing will be noticed.
+            effects.push(Effect::Alarm(format!("the centre could not read a batch: {message}")));
+            return;
+        };
+        for stream in self.streams.values_mut().filter(|stream| stream.has(batch)) {
+            match stream.refused(now_ms, batch, reason, message) {
+                Refused::Unknown | Refused::Halved => {}
+                Refused::Culprit(act) => effects.push(Effect::Alarm(format!(
+                    "the centre refuses facts {} to {} of the {} lane: {message}. They are kept; call support",
+                    act.first,
+                    act.last,
+                    stream.key.lane.as_str()
+                ))),
+                Refused::Whole => {
+                    effects.push(Effect::Alarm(format!("the centre refuses what this box sends: {message}")));
+                }
+            }
+        }
+    }
+
+    /// What the state asks for, after every event: reads, batches, phases, the end.
+    fn go_on(&mut self, now_ms: u64, effects: &mut Vec<Effect>, ids: &mut dyn FnMut() -> BatchId) {
+        if !self.is_connected() {
+            if self.drain_until_ms.is_some() {
+                self.finish(effects);
+            }
+            return;
+        }
+        if now_ms >= self.busy_until_ms {
+            // Ledger streams come first in the map's order.
+            for stream in self.streams.values_mut() {
+                while let Some(run) = stream.next_batch(now_ms, &mut *ids) {
+                    effects.push(Effect::Send(stream.key, run));
+                }
+                if let Some(from) = stream.begin_read() {
+                    effects.push(Effect::Read(stream.key, from));
+                }
+            }
+        }
+        let ledger_unsent =
+            self.streams.values().any(|stream| stream.key.lane == Lane::Ledger && stream.unsent() > 0);
+        let unsent = ledger_unsent || self.streams.values().any(|stream| stream.unsent() > 0);
+        self.phase = match self.drain_until_ms {
+            // CatchUp | Live => Draining
+            Some(_) => Phase::Draining,
+            // Live => CatchUp
+            None if unsent => Phase::CatchUp,
+            // CatchUp => Live
+            None => Phase::Live,
+        };
+        if let Some(until) = self.drain_until_ms
+            && (now_ms >= until || self.waiting() == 0)
+        {
+            self.finish(effects);
+        }
+    }
+
+    fn finish(&mut self, effects: &mut Vec<Effect>) {
+        if !self.finished {
+            self.finished = true;
+            effects.push(Effect::Finished);
+        }
+    }
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -1,0 +1,359 @@
+use super::*;
+use crate::relay::BATCH_BYTES_MAX;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const LEDGER: StreamKey = StreamKey { lane: Lane::Ledger, epoch: 1 };
+const TELEMETRY: StreamKey = StreamKey { lane: Lane::Telemetry, epoch: 1 };
+
+/// A link with a journal behind it: acts of `facts_per_act` facts and `act_bytes` bytes.
+struct Bench {
+    link: Link,
+    now_ms: u64,
+    ids: u128,
+    heads: BTreeMap<StreamKey, u64>,
+    facts_per_act: u64,
+    act_bytes: usize,
+    sent: Vec<(StreamKey, Run)>,
+    alarms: Vec<String>,
+    connects: usize,
+    heads_stated: usize,
+    finished: bool,
+}
+
+impl Bench {
+    fn new(facts_per_act: u64, act_bytes: usize) -> Self {
+        Self {
+            link: Link::new(),
+            now_ms: 1_000,
+            ids: 0,
+            heads: BTreeMap::new(),
+            facts_per_act,
+            act_bytes,
+            sent: Vec::new(),
+            alarms: Vec::new(),
+            connects: 0,
+            heads_stated: 0,
+            finished: false,
+        }
+    }
+
+    /// Handles an event, and answers every read from the journal at once.
+    fn take(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let ids = &mut self.ids;
+            let effects = self.link.handle(self.now_ms, event, &mut || {
+                *ids += 1;
+                BatchId(Uuid::from_u128(*ids))
+            });
+            for effect in effects {
+                match effect {
+                    Effect::Connect => self.connects += 1,
+                    Effect::Read(stream, from) => events.push(Event::Read(stream, self.read(stream, from))),
+                    Effect::Send(stream, run) => self.sent.push((stream, run)),
+                    Effect::StateHeads => self.heads_stated += 1,
+                    Effect::Alarm(why) => self.alarms.push(why),
+                    Effect::Finished => self.finished = true,
+                }
+            }
+        }
+    }
+
+    fn read(&self, stream: StreamKey, from: u64) -> Vec<Act> {
+        let head = self.heads[&stream];
+        let mut acts = Vec::new();
+        let mut first = from;
+        while first <= head && acts.len() * self.act_bytes < super::super::lane::READ_BYTES {
+            let last = first + self.facts_per_act - 1;
+            acts.push(Act { first, last, bytes: self.act_bytes });
+            first = last + 1;
+        }
+        acts
+    }
+
+    fn journal(&mut self, stream: StreamKey, head: u64) {
+        self.heads.insert(stream, head);
+        self.take(Event::Heads(vec![Known { stream, head, acknowledged: 0 }]));
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.take(Event::Tick);
+    }
+
+    fn acknowledge(&mut self, stream: StreamKey, seq: u64) {
+        self.take(Event::Acknowledged { stream, seq, incarnation: 1 });
+    }
+
+    fn refuse(&mut self, batch: BatchId, reason: RefusalReason) {
+        self.take(Event::Refused { batch: Some(batch), reason, message: "no".to_owned() });
+    }
+
+    fn drain_sent(&mut self) -> Vec<(u64, u64)> {
+        self.sent.drain(..).map(|(_, run)| (run.first, run.last)).collect()
+    }
+}
+
+fn online(head: u64) -> Bench {
+    let mut bench = Bench::new(4, 2_000);
+    bench.journal(LEDGER, head);
+    bench.take(Event::Connected);
+    bench
+}
+
+#[test]
+fn a_box_that_is_offline_sends_nothing_and_says_so() {
+    let mut bench = Bench::new(4, 2_000);
+    bench.journal(LEDGER, 8);
+    bench.take(Event::Tick);
+    assert_eq!(bench.connects, 1);
+    bench.take(Event::Disconnected { why: "no route".to_owned(), random: 0 });
+    assert!(bench.sent.is_empty());
+    assert_eq!((bench.link.phase(), bench.link.waiting()), (Phase::Offline, 8));
+    assert_eq!(bench.link.detail().as_deref(), Some("no route"));
+}
+
+#[test]
+fn on_connect_heads_are_stated_and_everything_is_sent_and_let_go_only_by_the_centres_word() {
+    let mut bench = online(8);
+    assert_eq!(bench.heads_stated, 1);
+    assert_eq!(bench.drain_sent(), [(1, 8)]);
+    assert_eq!((bench.link.phase(), bench.link.waiting()), (Phase::Live, 8));
+    bench.acknowledge(LEDGER, 8);
+    assert_eq!(bench.link.waiting(), 0);
+    bench.journal(LEDGER, 12);
+    assert_eq!(bench.drain_sent(), [(9, 12)]);
+}
+
+#[test]
+fn a_large_backlog_is_in_flight_by_windows_of_whole_acts_and_bounded_batches() {
+    let mut bench = online(200_000);
+    let window = bench.drain_sent();
+    assert_eq!(window.len(), 8);
+    for (first, last) in &window {
+        assert_eq!((first % 4, last % 4), (1, 0), "no act is split");
+        assert!((last + 1 - first) / 4 * 2_000 <= BATCH_BYTES_MAX as u64);
+    }
+    assert_eq!(bench.link.phase(), Phase::CatchUp);
+    let mut acknowledged = 0;
+    let mut next = window;
+    while acknowledged < 200_000 {
+        for (first, last) in std::mem::take(&mut next) {
+            assert_eq!(first, acknowledged + 1, "in order, without a gap");
+            acknowledged = last;
+            bench.acknowledge(LEDGER, last);
+        }
+        next = bench.drain_sent();
+    }
+    assert_eq!((bench.link.phase(), bench.link.waiting()), (Phase::Live, 0));
+}
+
+#[test]
+fn after_a_broken_connection_everything_that_was_not_acknowledged_is_sent_again() {
+    let mut bench = online(8);
+    bench.drain_sent();
+    bench.take(Event::Disconnected { why: "gone".to_owned(), random: 7 });
+    bench.take(Event::Connected);
+    assert_eq!(bench.drain_sent(), [(1, 8)]);
+}
+
+#[test]
+fn the_wait_before_the_next_try_grows_is_drawn_and_has_a_bound() {
+    let mut bench = Bench::new(4, 2_000);
+    for failure in 0..20 {
+        bench.take(Event::Disconnected { why: String::new(), random: u64::MAX });
+        let ceiling = 500u64.saturating_mul(1 << failure).min(30_000);
+        let drawn = (u64::MAX % (ceiling + 1)).max(100);
+        let connects = bench.connects;
+        bench.wait(drawn - 1);
+        assert_eq!(bench.connects, connects, "failure {failure}: too early");
+        bench.wait(1);
+        assert_eq!(bench.connects, connects + 1, "failure {failure}");
+    }
+}
+
+#[test]
+fn a_gap_is_answered_by_one_rewind_however_many_batches_were_behind_it() {
+    let mut bench = online(4_000);
+    let batches: Vec<_> = bench.sent.drain(..).map(|(_, run)| run).collect();
+    assert!(batches.len() > 2);
+    for run in &batches {
+        bench.take(Event::Rewind { stream: LEDGER, batch: run.batch, seq: 0, ours: true });
+    }
+    let again = bench.drain_sent();
+    assert_eq!(again.iter().filter(|(first, _)| *first == 1).count(), 1);
+}
+
+#[test]
+fn a_head_that_this_box_never_had_stops_the_stream_and_calls_a_person() {
+    let mut bench = online(8);
+    let (_, run) = bench.sent.remove(0);
+    bench.take(Event::Rewind { stream: LEDGER, batch: run.batch, seq: 500, ours: false });
+    assert_eq!(bench.alarms.len(), 1);
+    assert!(bench.link.detail().unwrap().contains("Call support"));
+    bench.journal(LEDGER, 12);
+    assert!(bench.sent.is_empty());
+    assert_eq!(bench.link.waiting(), 12, "nothing is lost");
+}
+
+#[test]
+fn a_refused_batch_is_halved_until_its_culprit_is_found_which_is_kept() {
+    let mut bench = online(64);
+    // The act with facts 37 to 40 is what the centre cannot take.
+    let mut rounds = 0;
+    while bench.alarms.is_empty() {
+        rounds += 1;
+        assert!(rounds < 40, "the culprit is not found");
+        let (_, run) = bench.sent.remove(0);
+        if (run.first..=run.last).contains(&37) {
+            bench.refuse(run.batch, RefusalReason::Malformed);
+        } else {
+            bench.acknowledge(LEDGER, run.last);
+        }
+    }
+    assert!(bench.alarms[0].contains("facts 37 to 40"), "{}", bench.alarms[0]);
+    assert_eq!(bench.link.waiting(), 64 - 36);
+    assert!(bench.sent.is_empty(), "what is behind it waits");
+    bench.wait(400_000);
+    assert_eq!(bench.drain_sent()[0].0, 37, "and is tried again");
+}
+
+#[test]
+fn a_box_that_may_not_send_at_all_does_not_search_for_a_culprit() {
+    let mut bench = online(64);
+    let (_, run) = bench.sent.remove(0);
+    bench.refuse(run.batch, RefusalReason::NotAllowed);
+    assert_eq!(bench.alarms.len(), 1);
+    assert!(bench.sent.is_empty());
+}
+
+#[test]
+fn a_busy_centre_is_left_alone_for_as_long_as_it_asks() {
+    let mut bench = online(8);
+    bench.drain_sent();
+    bench.take(Event::Busy { retry_ms: 5_000 });
+    bench.wait(4_900);
+    assert!(bench.sent.is_empty());
+    bench.wait(100);
+    assert_eq!(bench.drain_sent(), [(1, 8)]);
+}
+
+#[test]
+fn a_lost_answer_heals_by_asking_and_then_by_sending_again() {
+    let mut bench = online(8);
+    bench.drain_sent();
+    bench.wait(10_001);
+    assert_eq!(bench.heads_stated, 2, "asked where the centre stands");
+    bench.wait(20_001);
+    assert_eq!(bench.drain_sent(), [(1, 8)], "sent again");
+}
+
+#[test]
+fn heads_are_stated_every_thirty_seconds_and_when_the_centre_asks() {
+    let mut bench = online(0);
+    bench.wait(30_000);
+    assert_eq!(bench.heads_stated, 2);
+    bench.take(Event::Nudged);
+    assert_eq!(bench.heads_stated, 3);
+}
+
+#[test]
+fn telemetry_has_one_batch_in_flight_and_never_stands_before_the_ledger() {
+    let mut bench = Bench::new(4, 2_000);
+    bench.heads.insert(LEDGER, 40_000);
+    bench.heads.insert(TELEMETRY, 40_000);
+    let known = [LEDGER, TELEMETRY].map(|stream| Known { stream, head: 40_000, acknowledged: 0 });
+    bench.take(Event::Heads(known.to_vec()));
+    bench.take(Event::Connected);
+    let telemetry = bench.sent.iter().filter(|(stream, _)| *stream == TELEMETRY).count();
+    assert_eq!((bench.sent.len() - telemetry, telemetry), (8, 1));
+}
+
+#[test]
+fn a_restored_centre_gets_back_what_it_lost() {
+    let mut bench = online(8);
+    bench.drain_sent();
+    bench.acknowledge(LEDGER, 8);
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 2 });
+    assert_eq!(bench.drain_sent(), [(5, 8)]);
+    assert_eq!(bench.alarms.len(), 1);
+}
+
+#[test]
+fn draining_ends_when_all_is_acknowledged_or_at_its_deadline_or_without_a_connection() {
+    let mut bench = online(8);
+    bench.take(Event::Drain);
+    assert_eq!(bench.link.phase(), Phase::Draining);
+    assert!(!bench.finished);
+    bench.acknowledge(LEDGER, 8);
+    assert!(bench.finished);
+
+    let mut bench = online(8);
+    bench.take(Event::Drain);
+    bench.wait(3_000);
+    assert!(bench.finished);
+
+    let mut bench = Bench::new(4, 2_000);
+    bench.take(Event::Drain);
+    assert!(bench.finished);
+}
+
+proptest! {
+    /// A centre that takes batches only in order, on a line that loses, repeats and breaks: in the end it has
+    /// everything, and nothing was let go that it did not have.
+    #[test]
+    fn whatever_the_line_does_everything_arrives_in_order(
+        acts in 1u64..400,
+        bytes in 100usize..60_000,
+        faults in proptest::collection::vec(0u8..10, 0..200),
+    ) {
+        let head = acts * 4;
+        let mut bench = Bench::new(4, bytes);
+        bench.journal(LEDGER, head);
+        bench.take(Event::Connected);
+        let mut centre = 0;
+        let mut faults = faults.into_iter();
+        for _ in 0..20_000 {
+            if bench.link.waiting() == 0 {
+                break;
+            }
+            if bench.sent.is_empty() {
+                bench.wait(5_000);
+                if bench.link.phase() == Phase::Offline {
+                    bench.take(Event::Connected);
+                }
+                continue;
+            }
+            let (_, run) = bench.sent.remove(0);
+            match faults.next() {
+                // The batch is lost on its way.
+                Some(0) => continue,
+                // The connection breaks, and all on its way with it.
+                Some(1) => {
+                    bench.sent.clear();
+                    bench.take(Event::Disconnected { why: String::new(), random: 3 });
+                    bench.take(Event::Connected);
+                    continue;
+                }
+                Some(2) => {
+                    bench.take(Event::Busy { retry_ms: 1_000 });
+                    continue;
+                }
+                _ => {}
+            }
+            if run.first > centre + 1 {
+                bench.take(Event::Rewind { stream: LEDGER, batch: run.batch, seq: centre, ours: true });
+                continue;
+            }
+            centre = centre.max(run.last);
+            // Some answers are lost.
+            if faults.next() != Some(3) {
+                bench.acknowledge(LEDGER, centre);
+            }
+            prop_assert!(head - bench.link.waiting() <= centre, "let go what the centre does not have");
+        }
+        prop_assert_eq!(bench.link.waiting(), 0);
+        prop_assert_eq!(centre, head);
+    }
+}

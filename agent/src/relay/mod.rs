@@ -1,0 +1,23 @@
+//! The relay: brings every fact to the centre, and lets go of none before the centre's own signed word.
+//!
+//! [`link`] decides (pure): what is sent when, what an answer means, when to try again. [`lane`] is its part for one
+//! stream. [`driver`] does: it owns the connection ([`connection`]), reads the journals, builds and signs batches, and
+//! runs the link's effects. [`state`] is what others see.
+
+pub mod connection;
+pub mod driver;
+pub mod lane;
+pub mod link;
+pub mod state;
+
+use pestle_domain::wire::MESSAGE_BYTES_MAX;
+
+pub use driver::{Relay, RelayParts};
+pub use state::{LinkState, Phase};
+
+/// Largest batch in bytes of lines. The header has some 700 bytes; the rest of the message's bound is left to a broker's
+/// own overhead.
+pub const BATCH_BYTES_MAX: usize = 200 * 1024;
+
+const _: () = assert!(BATCH_BYTES_MAX + 4 * 1024 < MESSAGE_BYTES_MAX);
+const _: () = assert!(crate::journal::ACT_BYTES_MAX < BATCH_BYTES_MAX);

@@ -1,0 +1,44 @@
+//! What the counter's page, the metrics and the health page see of the link.
+
+use pestle_domain::units::UnixMillis;
+use serde::Serialize;
+
+/// What the link is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Not connected; it tries again by itself.
+    #[default]
+    Offline,
+    /// Connected, and sending what had waited.
+    CatchUp,
+    /// Connected, and everything is with the centre or on its way.
+    Live,
+    /// The box is shutting down and sends what it can.
+    Draining,
+}
+
+impl Phase {
+    /// As it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::CatchUp => "catch_up",
+            Self::Live => "live",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// The link at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LinkState {
+    /// What it is doing.
+    pub state: Phase,
+    /// Facts that the centre has not acknowledged.
+    pub waiting: u64,
+    /// When the centre last acknowledged something.
+    pub last_ack_at: Option<UnixMillis>,
+    /// Why it is not connected, or what the centre refuses; a sentence for people.
+    pub detail: Option<String>,
+}

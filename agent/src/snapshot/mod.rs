@@ -1,0 +1,223 @@
+//! The snapshot of catalogue, recalls and staff: fetched from the centre, verified, kept, and swapped in whole.
+//!
+//! [`verify`] is the rule (pure), [`fetch`] the HTTPS, [`kept`] the file. A snapshot that is refused leaves the one before in
+//! use; a box that starts without the centre uses the one that it has.
+
+pub mod fetch;
+pub mod kept;
+pub mod verify;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use pestle_domain::{ids::ProductId, snapshot::Snapshot, units::UnixMillis};
+use serde::Serialize;
+use tokio::{
+    sync::{Notify, watch},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{Clock, offset_at},
+    counter::shop::Shop,
+    identity::DeviceIdentity,
+};
+use fetch::{Centre, FetchError, Fetched};
+use verify::{Proof, Refused};
+
+/// The centre is asked this often, and at once on a nudge.
+const POLL_EVERY: Duration = Duration::from_secs(60);
+/// While there is none at all, a box cannot sell: it asks more often.
+const POLL_FIRST: Duration = Duration::from_secs(2);
+
+/// What is known of the snapshot, for the health page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SnapshotState {
+    /// In use; 0 for none.
+    pub version: u64,
+    /// When the centre made it.
+    pub made_at: Option<UnixMillis>,
+    /// When the centre last said that it is current.
+    pub checked_at: Option<UnixMillis>,
+    /// Articles in it.
+    pub products: usize,
+    /// Why a newer one is not in use, or the centre cannot be asked.
+    pub trouble: Option<String>,
+}
+
+/// What the snapshot's task needs.
+#[derive(Debug)]
+pub struct SnapshotParts {
+    /// Where it is kept.
+    pub folder: PathBuf,
+    /// Whose it must be.
+    pub identity: Arc<DeviceIdentity>,
+    /// Learns the branch's time zone, and that the snapshot's making is past.
+    pub clock: Arc<Clock>,
+    /// Where it is fetched.
+    pub centre: Centre,
+    /// Ask now.
+    pub nudge: Arc<Notify>,
+}
+
+/// The snapshot in use, for others to watch.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    shop: watch::Receiver<Option<Arc<Shop>>>,
+    version: watch::Receiver<u64>,
+    state: watch::Receiver<SnapshotState>,
+}
+
+impl Snapshots {
+    /// Takes the snapshot that is kept, if there is a good one; the task then looks for newer ones.
+    pub fn open(parts: SnapshotParts) -> (Self, SnapshotTask) {
+        let (shop, shops) = watch::channel(None);
+        let (version, versions) = watch::channel(0);
+        let (state, states) = watch::channel(SnapshotState::default());
+        let mut task = SnapshotTask { parts, proof: None, shop, version, state };
+        match kept::load(&task.parts.folder) {
+            Ok(None) => {}
+            Ok(Some((proof, body))) => {
+                match verify::verify(&proof, &body, &task.parts.identity.identity, 0) {
+                    Ok(snapshot) => task.use_it(proof, snapshot),
+                    Err(refused) => task.trouble(format!("the kept snapshot is not used: {refused}")),
+                }
+            }
+            Err(error) => task.trouble(format!("the kept snapshot is not used: {error}")),
+        }
+        (Self { shop: shops, version: versions, state: states }, task)
+    }
+
+    /// Everything that the counter needs of it; `None` until the first was fetched.
+    pub fn shop(&self) -> watch::Receiver<Option<Arc<Shop>>> {
+        self.shop.clone()
+    }
+
+    /// Its version; 0 for none.
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.version.clone()
+    }
+
+    /// What is known of it.
+    pub fn state(&self) -> watch::Receiver<SnapshotState> {
+        self.state.clone()
+    }
+
+    /// The article of a GTIN.
+    pub fn product(&self, gtin: pestle_domain::gs1::Gtin) -> Option<ProductId> {
+        let shop = self.shop.borrow();
+        shop.as_ref().and_then(|shop| shop.catalogue.by_gtin(gtin)).map(|product| product.id.clone())
+    }
+}
+
+/// Why a snapshot did not come into use.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The centre could not be asked.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What it sent is not used.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It could not be kept.
+    #[error("the snapshot cannot be kept")]
+    Kept(#[from] crate::durable_file::FileError),
+}
+
+/// Looks for newer snapshots.
+#[derive(Debug)]
+pub struct SnapshotTask {
+    parts: SnapshotParts,
+    proof: Option<Proof>,
+    shop: watch::Sender<Option<Arc<Shop>>>,
+    version: watch::Sender<u64>,
+    state: watch::Sender<SnapshotState>,
+}
+
+impl SnapshotTask {
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let nudge = self.parts.nudge.clone();
+        let mut every = interval(POLL_FIRST);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = self.look() => looked,
+            };
+            if let Err(error) = looked {
+                self.trouble(explain(&error));
+            }
+            let wait = if self.proof.is_some() { POLL_EVERY } else { POLL_FIRST };
+            every.reset_after(wait);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = nudge.notified() => {}
+                _ = every.tick() => {}
+            }
+        }
+    }
+
+    /// Asks the centre once, and takes a newer snapshot into use.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the one before stays in use.
+    pub async fn look(&mut self) -> Result<(), SnapshotError> {
+        let etag = self.proof.as_ref().map(|proof| proof.etag.as_str());
+        match self.parts.centre.fetch(etag).await? {
+            Fetched::Unchanged => {}
+            Fetched::Body { proof, body } => {
+                let known = self.proof.as_ref().map_or(0, |proof| proof.version);
+                let snapshot = verify::verify(&proof, &body, &self.parts.identity.identity, known)?;
+                let folder = self.parts.folder.clone();
+                let to_keep = proof.clone();
+                match tokio::task::spawn_blocking(move || kept::keep(&folder, &to_keep, &body)).await {
+                    Ok(written) => written?,
+                    Err(panic) => tracing::error!(%panic, "keeping the snapshot failed"),
+                }
+                self.use_it(proof, snapshot);
+            }
+        }
+        let now = self.parts.clock.wall();
+        self.state.send_modify(|state| {
+            state.checked_at = Some(now);
+            state.trouble = None;
+        });
+        Ok(())
+    }
+
+    fn use_it(&mut self, proof: Proof, snapshot: Snapshot) {
+        let clock = &self.parts.clock;
+        clock.set_branch(&snapshot.profile.time_zone, snapshot.profile.cut_over_minutes);
+        clock.raise_floor(snapshot.made_at);
+        let (version, made_at, products) = (snapshot.version, snapshot.made_at, snapshot.products.len());
+        tracing::info!(version, products, "a snapshot is in use");
+        let offset = offset_at(&snapshot.profile.time_zone);
+        self.shop.send_replace(Some(Arc::new(Shop::new(snapshot, offset))));
+        self.version.send_replace(version);
+        self.state.send_modify(|state| {
+            (state.version, state.made_at, state.products) = (version, Some(made_at), products);
+        });
+        self.proof = Some(proof);
+    }
+
+    fn trouble(&self, why: String) {
+        let is_new = self.state.borrow().trouble.as_ref() != Some(&why);
+        if is_new {
+            tracing::warn!("{why}");
+            self.state.send_modify(|state| state.trouble = Some(why));
+        }
+    }
+}
+
+/// An error with all its causes in one line.
+pub fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

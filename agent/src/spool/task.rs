@@ -1,0 +1,104 @@
+//! The shell around one printer: takes orders one by one, and reports what became of each.
+
+use std::{collections::HashMap, sync::Arc};
+
+use pestle_domain::document::Document;
+use pestle_drivers::printer::{DrawerOutcome, Outcome, PrintJob, PrintReport, Printer, PrinterEvent};
+use tokio::sync::mpsc;
+
+use super::machine::{Ended, JobId};
+use crate::counter::{machine::Event, task::Counter};
+
+/// Orders that may wait for one printer: the spool sends one job at a time, and drawers are opened by hand.
+const ORDERS_WAITING_MAX: usize = 16;
+
+/// What the counter asks of a printer.
+#[derive(Debug)]
+pub enum PrintOrder {
+    /// Print, in one attempt.
+    Print {
+        /// Named in the report.
+        job: JobId,
+        /// What.
+        document: Document,
+        /// With the drawer.
+        drawer: bool,
+    },
+    /// Open the drawer alone.
+    KickDrawer,
+}
+
+/// The queues of all printers: the counter has one end, the printers' shells have the other.
+pub type Orders = HashMap<String, mpsc::Receiver<PrintOrder>>;
+
+/// Makes a queue per printer.
+pub fn queues<'a>(
+    printers: impl IntoIterator<Item = &'a str>,
+) -> (HashMap<String, mpsc::Sender<PrintOrder>>, Orders) {
+    let (mut senders, mut orders) = (HashMap::new(), HashMap::new());
+    for printer in printers {
+        let (sender, receiver) = mpsc::channel(ORDERS_WAITING_MAX);
+        senders.insert(printer.to_owned(), sender);
+        orders.insert(printer.to_owned(), receiver);
+    }
+    (senders, orders)
+}
+
+/// Carries out orders until the counter has gone.
+pub async fn run(printer: Arc<dyn Printer>, mut orders: mpsc::Receiver<PrintOrder>, counter: Counter) {
+    let name = printer.name().to_string();
+    while let Some(order) = orders.recv().await {
+        match order {
+            PrintOrder::Print { job, document, drawer } => {
+                let report = printer.print(PrintJob { document, open_drawer: drawer }).await;
+                for replaced in &report.replaced {
+                    tracing::warn!(printer = name, ?replaced, "a character was printed as another");
+                }
+                warn_of_drawer(&name, report.drawer);
+                counter.tell(Event::PrintEnded(name.clone(), job, ended(report))).await;
+            }
+            PrintOrder::KickDrawer => warn_of_drawer(&name, Some(printer.open_drawer().await)),
+        }
+    }
+}
+
+/// Tells the counter whenever the printer's readiness changes.
+pub async fn watch_status(printer: Arc<dyn Printer>, counter: Counter) {
+    let name = printer.name().to_string();
+    let mut status = printer.status();
+    loop {
+        let ready = status.borrow_and_update().ready().map_err(|reason| reason.to_string());
+        counter.tell(Event::PrinterIs(name.clone(), ready)).await;
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A late confirmation, for the counter; `None` for what is told elsewhere.
+pub fn late(event: &PrinterEvent) -> Option<[u8; 4]> {
+    match event {
+        PrinterEvent::FinishedLate(process) => Some(process.0),
+        PrinterEvent::Device(_) => None,
+    }
+}
+
+fn ended(report: PrintReport) -> Ended {
+    let drawer_kicked = !matches!(report.drawer, None | Some(DrawerOutcome::NotKicked));
+    match report.outcome {
+        Outcome::Printed => Ended::Printed,
+        Outcome::NotPrinted { reason } => Ended::NotPrinted { reason: reason.to_string(), drawer_kicked },
+        Outcome::Unknown { reason } => {
+            Ended::Unknown { reason: reason.to_string(), process: report.process.map(|process| process.0) }
+        }
+    }
+}
+
+fn warn_of_drawer(printer: &str, outcome: Option<DrawerOutcome>) {
+    match outcome {
+        Some(DrawerOutcome::NotOpened | DrawerOutcome::NotKicked) => {
+            tracing::warn!(printer, ?outcome, "the drawer did not open: use its key, and check its cable");
+        }
+        Some(DrawerOutcome::Opened | DrawerOutcome::AlreadyOpen | DrawerOutcome::KickedUnseen) | None => {}
+    }
+}

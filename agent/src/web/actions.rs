@@ -1,0 +1,292 @@
+//! What a page or a machine sends, as commands, and their answers as JSON.
+//!
+//! An answer is `{"success":true,"data":…,"message":…}` or
+//! `{"success":false,"error":"CODE","message":…,"status_code":…,"request_id":…,"details":null}`, as at the centre.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Extension, Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use pestle_domain::{
+    ids::{ActId, ProductId, TillId},
+    money::{Currency, Money},
+    sale::LineId,
+    units::Quantity,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    counter::{
+        command::{Answer, Command, Pin, Refused, Request, StationId, Why},
+        task::Counter,
+        view::shown,
+    },
+    spool::machine::{JobId, Word},
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignIn {
+    staff: String,
+    pin: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Open {
+    act: ActId,
+    /// As typed: `100.00`.
+    float: String,
+    #[serde(default)]
+    date_confirmed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Close {
+    act: ActId,
+    /// As typed.
+    counted: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scan {
+    code: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Add {
+    product: ProductId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetQuantity {
+    line: LineId,
+    quantity: Quantity,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Void {
+    line: LineId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lot {
+    line: Option<LineId>,
+    lot: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pay {
+    act: ActId,
+    /// As typed.
+    tendered: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Drawer {
+    act: ActId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Print {
+    job: u64,
+    word: PrintWord,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PrintWord {
+    CameOut,
+    PrintCopy,
+    GiveUp,
+}
+
+/// Nothing to say: `{}` or an empty body.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body)
+        .map_err(|error| Refused::new(Why::Validation, format!("The request cannot be read: {error}.")))
+}
+
+fn amount(text: &str, currency: Option<Currency>) -> Result<Money, Refused> {
+    let currency = currency.ok_or_else(|| {
+        Refused::new(
+            Why::Unavailable,
+            "This box has no catalogue yet, and so no currency. Wait until it has come.",
+        )
+    })?;
+    Money::parse(text, currency).map_err(|error| {
+        let mut text = error.to_string();
+        text.push('.');
+        Refused::new(Why::Validation, text)
+    })
+}
+
+/// Reads an action's body. Pure: the currency is the branch's.
+///
+/// # Errors
+/// An unknown action, or a body that it does not take.
+pub fn command(action: &str, body: &[u8], currency: Option<Currency>) -> Result<Command, Refused> {
+    Ok(match action {
+        "sign-in" => {
+            let SignIn { staff, pin } = read(body)?;
+            Command::SignIn { staff, pin: Pin(pin.into()) }
+        }
+        "sign-out" => read::<Nothing>(body).map(|_| Command::SignOut)?,
+        "open" => {
+            let Open { act, float, date_confirmed } = read(body)?;
+            Command::OpenTill { act, float: amount(&float, currency)?, date_confirmed }
+        }
+        "close" => {
+            let Close { act, counted } = read(body)?;
+            Command::CloseTill { act, counted: amount(&counted, currency)? }
+        }
+        "scan" => Command::Scan { bytes: read::<Scan>(body)?.code.into_bytes() },
+        "add" => Command::Add { product: read::<Add>(body)?.product },
+        "quantity" => {
+            let SetQuantity { line, quantity } = read(body)?;
+            Command::SetQuantity { line, quantity }
+        }
+        "void" => Command::Void { line: read::<Void>(body)?.line },
+        "void-all" => read::<Nothing>(body).map(|_| Command::VoidAll)?,
+        "lot" => {
+            let Lot { line, lot } = read(body)?;
+            Command::ChooseLot { line, lot: lot.into() }
+        }
+        "dismiss" => read::<Nothing>(body).map(|_| Command::Dismiss)?,
+        "pay" => {
+            let Pay { act, tendered } = read(body)?;
+            Command::Pay { act, tendered: amount(&tendered, currency)? }
+        }
+        "drawer" => Command::OpenDrawer { act: read::<Drawer>(body)?.act },
+        "reprint" => read::<Nothing>(body).map(|_| Command::Reprint)?,
+        "print" => {
+            let Print { job, word } = read(body)?;
+            let word = match word {
+                PrintWord::CameOut => Word::CameOut,
+                PrintWord::PrintCopy => Word::PrintCopy,
+                PrintWord::GiveUp => Word::GiveUp,
+            };
+            Command::AnswerPrint { job: JobId(job), word }
+        }
+        _ => return Err(Refused::new(Why::NotFound, "There is no such action at a till.")),
+    })
+}
+
+/// `POST /till/{till}/{action}`.
+pub async fn act(
+    State(counter): State<Counter>,
+    Extension(station): Extension<StationId>,
+    Path((till, action)): Path<(TillId, String)>,
+    body: Bytes,
+) -> Response {
+    let currency = counter.shop().map(|shop| shop.profile.currency);
+    let answer = match command(&action, &body, currency) {
+        Ok(command) => counter.ask(Request { till, station, command }).await,
+        Err(refused) => Err(refused),
+    };
+    respond(answer)
+}
+
+fn respond(answer: Answer) -> Response {
+    match answer {
+        Ok(said) => {
+            Json(json!({"success": true, "data": said.done, "message": said.message})).into_response()
+        }
+        Err(refused) => refusal(&refused),
+    }
+}
+
+/// A refusal as an answer.
+pub fn refusal(refused: &Refused) -> Response {
+    let (code, status) = refused.why.code();
+    let body = json!({
+        "success": false,
+        "error": code,
+        "message": refused.message,
+        "status_code": status,
+        "request_id": Uuid::now_v7(),
+        "details": null,
+    });
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(body)).into_response()
+}
+
+/// `GET /till/{till}/state`.
+pub async fn state(State(counter): State<Counter>, Path(till): Path<TillId>) -> Response {
+    match counter.watch(&till) {
+        Some(view) => {
+            let view = view.borrow().clone();
+            Json(&*view).into_response()
+        }
+        None => refusal(&Refused::new(Why::NotFound, "This branch has no such till.")),
+    }
+}
+
+/// What is searched for.
+#[derive(Debug, Deserialize)]
+pub struct Search {
+    /// Words of the name.
+    #[serde(default)]
+    q: String,
+}
+
+/// `GET /till/{till}/search?q=…`.
+pub async fn search(State(counter): State<Counter>, Query(search): Query<Search>) -> Response {
+    let hits: Vec<_> = counter
+        .search(&search.q)
+        .into_iter()
+        .map(|hit| {
+            json!({
+                "product": hit.product, "name": hit.name, "price": hit.price, "shown": shown(&hit.price),
+                "sold_here": hit.sold_here,
+            })
+        })
+        .collect();
+    Json(json!({"success": true, "data": hits, "message": ""})).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(action: &str, body: &str, expected: Result<Command, Why>) {
+        let found = command(action, body.as_bytes(), Some(Currency::GBP)).map_err(|refused| refused.why);
+        assert_eq!(found, expected, "{action} {body}");
+    }
+
+    #[test]
+    fn each_action_takes_its_body_and_nothing_else() {
+        let act = ActId(Uuid::nil());
+        let pay = Command::Pay { act, tendered: Money::new(2_000, Currency::GBP) };
+        check("pay", &json!({"act": act, "tendered": "20"}).to_string(), Ok(pay));
+        check("pay", &json!({"act": act, "tendered": "20.001"}).to_string(), Err(Why::Validation));
+        check("pay", &json!({"act": act, "tendered": "20", "discount": 5}).to_string(), Err(Why::Validation));
+        check("pay", "", Err(Why::Validation));
+        check("dismiss", "", Ok(Command::Dismiss));
+        check("dismiss", "{}", Ok(Command::Dismiss));
+        check("scan", "{\"code\":\"10A\\u001d217\"}", Ok(Command::Scan { bytes: b"10A\x1d217".to_vec() }));
+        let word = Command::AnswerPrint { job: JobId(3), word: Word::PrintCopy };
+        check("print", r#"{"job":3,"word":"print_copy"}"#, Ok(word));
+        check("refund", "{}", Err(Why::NotFound));
+        check("void", "not json", Err(Why::Validation));
+    }
+}

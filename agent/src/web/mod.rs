@@ -1,0 +1,14 @@
+//! The counter's pages: rendered here, pushed live, served over HTTPS on the branch's network and over plain HTTP on
+//! loopback.
+//!
+//! [`routes`] is the table of addresses; [`actions`] turns what a page sends into commands; [`pages`] renders;
+//! [`stream`] pushes; [`guard`] keeps other sites and other browsers out; [`assets`] are the files that do not change;
+//! [`serve`] is the listening loop.
+
+pub mod actions;
+pub mod assets;
+pub mod guard;
+pub mod pages;
+pub mod routes;
+pub mod serve;
+pub mod stream;

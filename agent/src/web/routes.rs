@@ -1,0 +1,39 @@
+//! The table of addresses.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
+
+use super::{actions, assets, guard, pages, stream};
+use crate::counter::task::Counter;
+
+/// Largest body that a page sends: a scan of the longest symbol (7,089 bytes), with room for JSON's escapes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// All addresses of the counter.
+///
+/// | address | what |
+/// |---|---|
+/// | `GET /` | the choice of tills |
+/// | `GET /till/{till}` | the page |
+/// | `GET /till/{till}/events` | its changes, as server-sent events |
+/// | `GET /till/{till}/state` | the same as JSON |
+/// | `GET /till/{till}/search?q=` | articles by name |
+/// | `POST /till/{till}/{action}` | what a person does: see [`actions::command`] |
+/// | `GET /static/{file}` | style, script, icon |
+pub fn router(counter: Counter, transport: guard::Transport) -> Router {
+    Router::new()
+        .route("/", get(pages::index))
+        .route("/till/{till}", get(pages::till))
+        .route("/till/{till}/events", get(stream::events))
+        .route("/till/{till}/state", get(actions::state))
+        .route("/till/{till}/search", get(actions::search))
+        .route("/till/{till}/{action}", post(actions::act))
+        .route("/static/{file}", get(assets::file))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(transport, guard::guard))
+        .with_state(counter)
+}

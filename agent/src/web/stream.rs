@@ -1,0 +1,78 @@
+//! The live page: server-sent events, one per piece that has changed.
+
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Path, State},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures::stream::{self, Stream, StreamExt as _};
+use pestle_domain::ids::TillId;
+use tokio::sync::watch;
+
+use super::{actions::refusal, assets, pages};
+use crate::counter::{
+    command::{Refused, Why},
+    task::Counter,
+    view::TillView,
+};
+
+/// How soon a page tries again after a break.
+const RETRY: Duration = Duration::from_millis(500);
+/// A comment on a silent stream, so that both ends see a broken line.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// What stands for an empty piece: nothing to see, and not nothing.
+const EMPTY: &str = "<!---->";
+
+struct Pushed {
+    view: watch::Receiver<Arc<TillView>>,
+    sent: HashMap<&'static str, String>,
+    first: bool,
+}
+
+/// `GET /till/{till}/events`: first everything, then each piece as it changes. Nothing is held back to be joined with
+/// what may come: a line is on the stream as soon as its scan is judged.
+pub async fn events(State(counter): State<Counter>, Path(till): Path<TillId>) -> Response {
+    let Some(view) = counter.watch(&till) else {
+        return refusal(&Refused::new(Why::NotFound, "This branch has no such till."));
+    };
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Sse::new(pushes(view)).keep_alive(keep_alive).into_response()
+}
+
+fn pushes(view: watch::Receiver<Arc<TillView>>) -> impl Stream<Item = Result<Event, Infallible>> {
+    let pushed = Pushed { view, sent: HashMap::new(), first: true };
+    stream::unfold(pushed, |mut pushed| async move {
+        let mut events = Vec::new();
+        if pushed.first {
+            pushed.first = false;
+            events.push(Event::default().event("version").data(assets::version()).retry(RETRY));
+        } else if pushed.view.changed().await.is_err() {
+            // The counter has ended: the page comes again when the box is back.
+            return None;
+        }
+        let view = pushed.view.borrow_and_update().clone();
+        match pages::fragments(&view) {
+            Ok(fragments) => {
+                for (name, mut html) in fragments {
+                    // An event without data is never told to the page (HTML Standard, 9.2.6), and a piece that
+                    // became empty must be cleared.
+                    if html.trim().is_empty() {
+                        html = EMPTY.to_owned();
+                    }
+                    if pushed.sent.get(name) != Some(&html) {
+                        events.push(Event::default().event(name).data(&html));
+                        pushed.sent.insert(name, html);
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "a piece of the page cannot be rendered"),
+        }
+        Some((stream::iter(events.into_iter().map(Ok)), pushed))
+    })
+    .flatten()
+}

@@ -1,0 +1,288 @@
+// The counter page: swaps the fragments that the box pushes, sends what a person does, and keeps a scanner's typing out
+// of the fields. Everything is decided by the box; this file decides nothing.
+"use strict";
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const body = document.body;
+  const base = `/till/${body.dataset.till}`;
+  const FRAGMENTS = ["status", "notice", "lines", "total", "quick", "prints"];
+  let state = { phase: body.dataset.phase, act: null };
+  let marked = null;          // the line that keys act on
+  let openAct = null;         // one act per attempt to open, close or kick: a double tap is one act
+  let toldSeq = 0;
+
+  // --- what the box pushes -------------------------------------------------------------------------------------
+  const stream = new EventSource(`${base}/events`);
+  stream.onopen = () => { body.dataset.stream = "open"; };
+  stream.onerror = () => { body.dataset.stream = "lost"; };
+  for (const name of FRAGMENTS) stream.addEventListener(name, (event) => swap(name, event.data));
+  stream.addEventListener("phase", (event) => enter(JSON.parse(event.data)));
+  stream.addEventListener("version", (event) => { if (event.data !== body.dataset.version) location.reload(); });
+
+  function swap(name, html) {
+    const place = $(name);
+    const typed = place.contains(document.activeElement) ? [document.activeElement.id, document.activeElement.value] : null;
+    place.innerHTML = html;
+    if (typed && typed[0] && $(typed[0])) { $(typed[0]).value = typed[1] ?? ""; $(typed[0]).focus(); }
+    if (name === "lines") mark(null);
+  }
+
+  function enter(next) {
+    const before = state;
+    state = next;
+    body.dataset.phase = next.phase;
+    body.dataset.doubted = next.date_doubted;
+    body.dataset.mayClose = next.may_close;
+    body.dataset.mayDrawer = next.may_open_drawer;
+    body.dataset.session = next.session;
+    document.querySelector("#open .date").textContent = next.business_date;
+    if (next.notice && next.notice.seq > toldSeq) {
+      if (toldSeq > 0) sound(next.notice.tone);
+      toldSeq = next.notice.seq;
+    }
+    if (before.act !== next.act) { $("tendered").value = ""; problem($("pay"), ""); }
+    if (before.phase !== next.phase || document.activeElement === body) focusHome();
+  }
+
+  function focusHome() {
+    const home = { sign_in: "staff", closed: "float" }[state.phase] ?? "entry";
+    if (document.querySelector("dialog[open]") || document.activeElement?.closest("#pay, #lot-form")) return;
+    if (matchMedia("(pointer: fine)").matches || home !== "entry") $(home).focus();
+  }
+
+  // --- sending -------------------------------------------------------------------------------------------------
+  async function send(action, data = {}) {
+    try {
+      const answer = await fetch(`${base}/${action}`, {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(data), credentials: "same-origin",
+      });
+      return await answer.json();
+    } catch {
+      return { success: false, error: "NO_ANSWER", message: "The box did not answer. Wait until it is back, then look whether it was recorded." };
+    }
+  }
+  const problem = (form, text) => { form.querySelector(".problem").textContent = text; };
+  const newAct = () => ([1e7] + -1e3 + -4e3 + -8e3 + -1e11).replace(/[018]/g, (c) =>
+    (c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (c / 4)))).toString(16));
+
+  async function submit(form, action, data) {
+    const button = form.querySelector(".go");
+    button.disabled = true;
+    problem(form, "");
+    const answer = await send(action, data);
+    button.disabled = false;
+    problem(form, answer.success ? "" : answer.message);
+    return answer.success;
+  }
+
+  const FORMS = {
+    "sign-in": async (form) => {
+      const good = await submit(form, "sign-in", { staff: $("staff").value, pin: $("pin").value });
+      $("pin").value = "";
+      if (good) form.reset(); else $("pin").focus();
+    },
+    "open": async (form) => {
+      openAct ??= newAct();
+      if (await submit(form, "open", { act: openAct, float: $("float").value, date_confirmed: $("date-confirmed").checked })) { openAct = null; form.reset(); }
+    },
+    "close": async (form) => {
+      openAct ??= newAct();
+      if (await submit(form, "close", { act: openAct, counted: $("counted").value })) { openAct = null; form.reset(); $("close-dialog").close(); }
+    },
+    "pay": async (form) => {
+      if (await submit(form, "pay", { act: state.act, tendered: $("tendered").value })) { $("tendered").value = ""; $("entry").focus(); }
+      else if (state.phase === "selling") $("tendered").focus();
+    },
+    "lot-form": () => send("lot", { line: null, lot: $("lot").value }),
+    "entry-form": () => entered($("entry").value.trim()),
+  };
+  document.addEventListener("submit", (event) => {
+    event.preventDefault();
+    FORMS[event.target.id]?.(event.target);
+  });
+
+  // What was typed into the entry field: a code, a quantity, or a name.
+  async function entered(text) {
+    $("hits").hidden = true;
+    if (text === "") { if (state.phase === "selling") $("tendered").focus(); return; }
+    $("entry").value = "";
+    if (/^\d{1,4}$/.test(text)) { if (marked) send("quantity", { line: marked, quantity: Number(text) }); return; }
+    if (/^[\](]|^\d{6,}|\x1d|^https?:/i.test(text)) { send("scan", { code: text }); return; }
+    const found = await fetch(`${base}/search?q=${encodeURIComponent(text)}`).then((answer) => answer.json()).catch(() => null);
+    showHits(found?.data ?? [], text);
+  }
+  function showHits(hits, text) {
+    const list = $("hits");
+    list.replaceChildren(...hits.map((hit) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.add = hit.product;
+      const [name, price] = [document.createElement("span"), document.createElement("span")];
+      name.textContent = hit.name + (hit.sold_here ? "" : " – on prescription");
+      name.className = hit.sold_here ? "" : "not";
+      price.textContent = hit.shown;
+      price.className = "num";
+      button.append(name, price);
+      item.append(button);
+      return item;
+    }));
+    if (hits.length === 0) {
+      const item = document.createElement("li");
+      item.textContent = `No article has “${text}” in its name. Type fewer letters, or scan the pack.`;
+      list.append(item);
+    }
+    list.hidden = false;
+    list.querySelector("button")?.focus();
+  }
+
+  // --- buttons -------------------------------------------------------------------------------------------------
+  const DO = {
+    "help": () => $("help-dialog").showModal(),
+    "cash": () => { if (state.phase === "selling") $("tendered").focus(); },
+    "reprint": () => send("reprint"),
+    "void-all": () => { if (state.phase === "selling") $("sure-dialog").showModal(); },
+    "void-all-now": () => { $("sure-dialog").close(); send("void-all"); },
+    "drawer": () => send("drawer", { act: newAct() }),
+    "close": () => { openAct = null; problem($("close"), ""); $("close-dialog").showModal(); },
+    "sign-out": () => send("sign-out"),
+    "dismiss": () => send("dismiss"),
+    "cancel": () => document.querySelector("dialog[open]")?.close(),
+    "sound": (button) => {
+      const on = localStorage.getItem("sound") !== "on";
+      localStorage.setItem("sound", on ? "on" : "off");
+      showSound(button);
+      if (on) sound("good");
+    },
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) {
+      const line = event.target.closest("[data-line]");
+      if (line) mark(Number(line.dataset.line));
+      return;
+    }
+    const { data } = { data: button.dataset };
+    if (data.do) DO[data.do]?.(button);
+    else if (data.amount) { $("tendered").value = data.amount; FORMS.pay($("pay")); }
+    else if (data.void) send("void", { line: Number(data.void) });
+    else if (data.more || data.less) step(Number(data.more ?? data.less), data.more ? 1 : -1);
+    else if (data.lot) send("lot", { line: null, lot: data.lot });
+    else if (data.add) { $("hits").hidden = true; $("entry").focus(); send("add", { product: data.add }); }
+    else if (data.print) send("print", { job: Number(data.print), word: data.word });
+  });
+  function step(line, by) {
+    const output = document.querySelector(`[data-line="${line}"] output`);
+    const quantity = Number(output.dataset.quantity) + by;
+    output.dataset.quantity = quantity;      // quick taps add up; the box's answer replaces it
+    send("quantity", { line, quantity });
+  }
+  function mark(line) {
+    const all = [...document.querySelectorAll("[data-line]")];
+    const ids = all.map((one) => Number(one.dataset.line));
+    const newest = Math.max(0, ...ids);
+    if (line === null) { line = newest > mark.newest || !ids.includes(marked) ? newest : marked; mark.newest = newest; }
+    marked = line || null;
+    for (const one of all) one.classList.toggle("marked", Number(one.dataset.line) === marked);
+    document.querySelector(".marked")?.scrollIntoView({ block: "nearest" });
+  }
+  mark.newest = 0;
+  function move(by) {
+    const ids = [...document.querySelectorAll("[data-line]")].map((one) => Number(one.dataset.line));
+    const at = ids.indexOf(marked);
+    if (ids.length) mark(ids[Math.min(ids.length - 1, Math.max(0, at + by))]);
+  }
+
+  // --- keys, and the scanner that types ------------------------------------------------------------------------
+  // A scanner sends a key every few milliseconds; a person needs 80 ms and more. Keys that follow each other within
+  // GAP_MS are gathered; if at least SCAN_MIN of them end with Enter they are a scan, and the field that happened to
+  // have the focus gets its old value back.
+  const GAP_MS = 35, SCAN_MIN = 6;
+  let run = { text: "", last: 0, field: null, before: "" };
+  document.addEventListener("keydown", (event) => {
+    const now = performance.now();
+    const separator = event.key === "F8" || (event.ctrlKey && (event.key === "]" || event.code === "BracketRight")) || event.key === "\x1d";
+    const character = separator ? "\x1d" : event.key.length === 1 && !event.ctrlKey && !event.altKey && !event.metaKey ? event.key : null;
+    const quick = now - run.last <= GAP_MS;
+    if (event.key === "Shift" || event.key === "Control") return;
+    if (character !== null) {
+      if (!quick) {
+        const field = event.target.matches?.("input[type=text], input[type=password]") ? event.target : null;
+        run = { text: "", last: now, field, before: field ? field.value : "" };
+      }
+      run.text += character;
+      run.last = now;
+      if (separator) event.preventDefault();
+      else if (!run.field && !event.target.matches?.("input, button") && !document.querySelector("dialog[open]") && $("entry").offsetParent) {
+        $("entry").focus();                  // typing anywhere goes to the entry field
+        run.before = $("entry").value;
+        run.field = $("entry");
+      }
+      return;
+    }
+    if ((event.key === "Enter" || event.key === "Tab") && quick && run.text.length >= SCAN_MIN) {
+      event.preventDefault();
+      event.stopPropagation();
+      if (run.field) run.field.value = run.before;
+      const code = run.text;
+      run = { text: "", last: 0, field: null, before: "" };
+      send("scan", { code });
+      return;
+    }
+    run.last = 0;
+    key(event);
+  }, true);
+
+  function key(event) {
+    const inField = event.target.matches?.("input[type=text], input[type=password]");
+    const emptyEntry = event.target === $("entry") && $("entry").value === "";
+    const free = !inField || emptyEntry;
+    const act = (name) => { event.preventDefault(); DO[name](); };
+    if (document.querySelector("dialog[open]")) return;
+    if (event.key === "F1") act("help");
+    else if (event.key === "F2") act("cash");
+    else if (event.key === "F4") act("reprint");
+    else if (event.key === "F9" && body.dataset.mayDrawer === "true") act("drawer");
+    else if (event.key === "F10" && body.dataset.mayClose === "true" && body.dataset.session === "true") act("close");
+    else if (event.key === "Escape" && event.shiftKey) act("sign-out");
+    else if (event.key === "Escape") {
+      event.preventDefault();
+      if (!$("hits").hidden) $("hits").hidden = true;
+      else if (event.target === $("entry") || event.target === body) send("dismiss");
+      $("tendered").value = "";
+      if (state.phase !== "sign_in" && state.phase !== "closed") $("entry").focus();
+    }
+    else if (event.key === "Delete" && event.shiftKey && free) act("void-all");
+    else if (event.key === "Delete" && free && marked) { event.preventDefault(); send("void", { line: marked }); }
+    else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && event.target.dataset?.add) {
+      event.preventDefault();
+      const item = event.target.parentElement[event.key === "ArrowDown" ? "nextElementSibling" : "previousElementSibling"];
+      (item?.querySelector("button") ?? event.target).focus();
+    }
+    else if (event.key === "ArrowDown" && free) { event.preventDefault(); move(1); }
+    else if (event.key === "ArrowUp" && free) { event.preventDefault(); move(-1); }
+  }
+
+  // --- sound (off until somebody wants it) ---------------------------------------------------------------------
+  let audio = null;
+  function sound(tone) {
+    if (localStorage.getItem("sound") !== "on") return;
+    audio ??= new AudioContext();
+    const beep = (hertz, from, long) => {
+      const [voice, volume] = [audio.createOscillator(), audio.createGain()];
+      voice.frequency.value = hertz;
+      voice.type = tone === "refused" ? "square" : "sine";
+      volume.gain.value = 0.08;
+      voice.connect(volume).connect(audio.destination);
+      voice.start(audio.currentTime + from);
+      voice.stop(audio.currentTime + from + long);
+    };
+    if (tone === "refused") { beep(220, 0, 0.18); beep(165, 0.22, 0.3); } else if (tone === "info") beep(440, 0, 0.12); else beep(880, 0, 0.06);
+  }
+  const showSound = (button) => {
+    const on = localStorage.getItem("sound") === "on";
+    button.setAttribute("aria-pressed", on);
+    button.textContent = `Sound: ${on ? "on" : "off"}`;
+  };
+  showSound(document.querySelector("[data-do=sound]"));
+})();

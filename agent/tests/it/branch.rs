@@ -1,0 +1,231 @@
+//! A branch for tests: real journals in a throwaway folder, a real counter, its pages, no devices.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers fail as the test does"
+)]
+
+use std::sync::Arc;
+
+use argon2::{Argon2, PasswordHasher as _};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use http_body_util::BodyExt as _;
+use pestle_agent::{
+    clock::Clock,
+    config::Config,
+    counter::{
+        keep::Keep,
+        machine::CounterSettings,
+        shop::Shop,
+        task::{Counter, CounterParts},
+    },
+    journal::{Journal, Limits, Settings},
+    web::{guard::Transport, routes::router},
+};
+use pestle_domain::{
+    catalogue::{Product, Storage, Supply},
+    gs1::Gtin,
+    journal::{Lane, Stream},
+    money::{BasisPoints, Currency, Money},
+    snapshot::{BranchProfile, Snapshot},
+    staff::{Member, Role},
+    units::UnixMillis,
+};
+use serde_json::{Value, json};
+use tokio::{sync::watch, task::JoinSet};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// Anna's PIN.
+pub(crate) const PIN: &str = "2468";
+
+/// The article that tests sell: 4.99, no stock.
+pub(crate) fn gtin() -> Gtin {
+    Gtin::with_check_digit(b"0952000000001").unwrap()
+}
+
+pub(crate) struct Branch {
+    pub(crate) counter: Counter,
+    pub(crate) router: Router,
+    pub(crate) ledger: Journal,
+    telemetry: Journal,
+    pub(crate) folder: tempfile::TempDir,
+    cookie: String,
+    devices: JoinSet<()>,
+}
+
+/// Two tills and no devices.
+const BARE: &str = "[[till]]\nid = \"till-1\"\nname = \"Till 1\"\n[[till]]\nid = \"till-2\"\n";
+
+impl Branch {
+    /// A new branch.
+    pub(crate) async fn new() -> Self {
+        Self::open(tempfile::tempdir().unwrap(), BARE).await
+    }
+
+    /// The branch of a folder, as after a restart, with the tills and devices of a configuration.
+    pub(crate) async fn open(folder: tempfile::TempDir, config: &str) -> Self {
+        let config = Config::from_parts("the test", config, []).unwrap();
+        let clock = Arc::new(Clock::open(folder.path()).unwrap());
+        let journal = |lane: Lane| {
+            let stream = Stream {
+                tenant: "acme".parse().unwrap(),
+                branch: "north".parse().unwrap(),
+                term: 1,
+                device: "box-1".parse().unwrap(),
+                lane,
+                epoch: 1,
+            };
+            let folder = folder.path().join(lane.as_str());
+            let (settings, stamp) = (Settings { folder, stream, limits: Limits::default() }, clock.stamp());
+            tokio::task::spawn_blocking(move || Journal::open(settings, &stamp).unwrap().0)
+        };
+        let (ledger, telemetry) =
+            (journal(Lane::Ledger).await.unwrap(), journal(Lane::Telemetry).await.unwrap());
+        // The sender may go: the snapshot stays.
+        let (_, shop) = watch::channel(Some(Arc::new(Shop::open(snapshot()))));
+        let settings = CounterSettings::from_config(&config, ledger.stream().epoch);
+        let (printers, orders) = pestle_agent::spool::task::queues(settings.printers());
+        let parts = CounterParts {
+            settings,
+            ledger: ledger.clone(),
+            telemetry: telemetry.clone(),
+            keep: Keep::new(folder.path().join("counter")).unwrap(),
+            clock: clock.clone(),
+            shop,
+            printers,
+        };
+        let counter = Counter::start(parts).await.unwrap();
+        let devices = pestle_agent::devices::start(&config, orders, &counter, &clock);
+        let router = router(counter.clone(), Transport::PlainOnLoopback);
+        Self { counter, router, ledger, telemetry, folder, cookie: String::new(), devices }
+    }
+
+    /// Ends it as a shutdown does, and starts it again.
+    pub(crate) async fn restart(self) -> Self {
+        self.counter.stop().await;
+        self.die().await
+    }
+
+    /// Ends it without a word to the counter, and starts it again.
+    pub(crate) async fn die(self) -> Self {
+        let Self { counter, router, ledger, telemetry, folder, devices, .. } = self;
+        drop((counter, router, devices));
+        ledger.close().await;
+        telemetry.close().await;
+        drop((ledger, telemetry));
+        Self::open(folder, BARE).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    pub(crate) async fn state(&self, till: &str) -> Value {
+        let (status, text) = self.get(&format!("/till/{till}/state")).await;
+        assert_eq!(status, StatusCode::OK);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Sends an action as the browser of this test does: it keeps its cookie.
+    pub(crate) async fn post(&mut self, till: &str, action: &str, body: Value) -> (StatusCode, Value) {
+        let mut request = Request::post(format!("/till/{till}/{action}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::HOST, "box.local")
+            .header(header::ORIGIN, "https://box.local");
+        if !self.cookie.is_empty() {
+            request = request.header(header::COOKIE, &self.cookie);
+        }
+        let response =
+            self.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
+        if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
+            self.cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+        }
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// [`Branch::post`] that must go well.
+    pub(crate) async fn done(&mut self, till: &str, action: &str, body: Value) -> Value {
+        let (status, answer) = self.post(till, action, body).await;
+        assert_eq!(status, StatusCode::OK, "{action}: {answer}");
+        assert_eq!(answer["success"], true);
+        answer
+    }
+
+    /// Signs Anna in and opens the till.
+    pub(crate) async fn open_till(&mut self, till: &str) {
+        self.done(till, "sign-in", json!({"staff": "anna", "pin": PIN})).await;
+        self.done(till, "open", json!({"act": Uuid::now_v7(), "float": "100.00"})).await;
+    }
+
+    pub(crate) async fn scan(&mut self, till: &str) {
+        self.done(till, "scan", json!({"code": gtin().short()})).await;
+    }
+}
+
+fn snapshot() -> Snapshot {
+    // Weaker than what the centre makes, so that tests do not wait for it; the verifier says so itself.
+    let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
+    let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
+    let verifier = hasher.hash_password_with_salt(PIN.as_bytes(), b"saltsaltsaltsalt").unwrap().to_string();
+    Snapshot {
+        form: 1,
+        tenant: "acme".parse().unwrap(),
+        branch: "north".parse().unwrap(),
+        version: 1,
+        made_at: UnixMillis(0),
+        profile: BranchProfile {
+            name: "North <Street>".into(),
+            address: vec![],
+            tax_number: "".into(),
+            currency: Currency::GBP,
+            time_zone: "Europe/London".into(),
+            cut_over_minutes: 0,
+            receipt_header: vec![],
+            receipt_footer: vec![],
+        },
+        products: vec![Product {
+            id: "ibuprofen-200".parse().unwrap(),
+            gtins: vec![gtin()],
+            name: "Ibuprofen 200 mg <24>".into(),
+            price: Money::new(499, Currency::GBP),
+            tax: BasisPoints(2_000),
+            supply: Supply::General,
+            storage: Storage::Ambient,
+        }],
+        recalls: vec![],
+        staff: vec![Member {
+            id: "anna".parse().unwrap(),
+            name: "Anna".into(),
+            role: Role::Manager,
+            pin_verifier: verifier.into(),
+            valid_until: None,
+        }],
+    }
+}
+
+impl Branch {
+    /// A payment as the page's handler makes it, for tests that send several at once.
+    pub(crate) fn request(&self, till: &str, body: Value) -> pestle_agent::counter::command::Request {
+        let command =
+            pestle_agent::web::actions::command("pay", body.to_string().as_bytes(), Some(Currency::GBP));
+        let station = self.cookie.split_once('=').map(|(_, station)| station).unwrap_or_default();
+        pestle_agent::counter::command::Request {
+            till: till.parse().unwrap(),
+            station: pestle_agent::counter::command::StationId(station.into()),
+            command: command.unwrap(),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The journal after everything that a disk can do to it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use pestle_agent::journal::{Finding, Journal, JournalError, Place};
+
+use crate::journal::{act, all, generations, numbers, open, open_well, small};
+
+/// A journal of `acts` acts of three facts, closed; returns its generations.
+fn written(folder: &Path, acts: u128) -> Vec<PathBuf> {
+    let journal = open_well(folder, small());
+    for number in 1..=acts {
+        journal.append_blocking(act(number, 3, 100)).unwrap();
+    }
+    journal.close_blocking();
+    drop(journal);
+    generations(folder)
+}
+
+fn log_of(generation: &Path) -> PathBuf {
+    generation.join("store/db")
+}
+
+/// What must hold after any damage: the acts that are read are the first ones, in order and chained; new ones are
+/// recorded; and a second start finds nothing new.
+fn goes_on(folder: &Path, written: u128) -> (usize, Vec<Finding>) {
+    let (journal, report) = open(folder, small());
+    let kept = numbers(&all(&journal));
+    let expected: Vec<u128> = (1..=written).take(kept.len()).collect();
+    assert_eq!(kept, expected, "what is left is the beginning");
+    journal.append_blocking(act(1_000_000, 2, 0)).unwrap();
+    journal.close_blocking();
+    drop(journal);
+    let (journal, again) = open(folder, small());
+    assert_eq!(again.findings, Vec::<Finding>::new());
+    assert_eq!(numbers(&all(&journal)).last(), Some(&1_000_000));
+    journal.close_blocking();
+    (kept.len(), report.findings)
+}
+
+#[test]
+fn a_tail_that_was_cut_off_is_noticed_and_nothing_before_it_is_lost() {
+    for cut in [1u64, 100, 2_000, 20_000, 100_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let generations = written(folder.path(), 50);
+        let log = log_of(&generations[0]);
+        let length = fs::metadata(&log).unwrap().len();
+        fs::File::options().write(true).open(&log).unwrap().set_len(length.saturating_sub(cut)).unwrap();
+        let (kept, findings) = goes_on(folder.path(), 50);
+        if kept < 50 {
+            assert_eq!(findings.len(), 1, "{cut} bytes cut off, {kept} acts kept");
+            assert!(findings[0].ends_epoch());
+        }
+    }
+}
+
+#[test]
+fn a_store_that_vanished_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 20);
+    fs::remove_file(log_of(&generations[0])).unwrap();
+    let (kept, findings) = goes_on(folder.path(), 20);
+    assert_eq!(kept, 0);
+    assert!(findings[0].ends_epoch());
+
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 20);
+    fs::remove_dir_all(generations[0].join("store")).unwrap();
+    let (_, findings) = goes_on(folder.path(), 20);
+    let said = findings[0].to_string();
+    assert!(said.contains("facts 1 to 61 were lost with the disk"), "{said}");
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_the_open_store_costs_nothing_before_it() {
+    let template = tempfile::tempdir().unwrap();
+    let made = written(template.path(), 40);
+    let log = log_of(&made[0]);
+    let length = usize::try_from(fs::metadata(&log).unwrap().len()).unwrap();
+    let relative = log.strip_prefix(template.path()).unwrap().to_owned();
+    let mut seen = 0;
+    for at in (0..length).step_by(length / 24) {
+        let folder = tempfile::tempdir().unwrap();
+        copy(template.path(), folder.path());
+        let log = folder.path().join(&relative);
+        let mut bytes = fs::read(&log).unwrap();
+        bytes[at] ^= 0x55;
+        fs::write(&log, bytes).unwrap();
+        let (kept, findings) = goes_on(folder.path(), 40);
+        if kept < 40 {
+            assert!(!findings.is_empty(), "byte {at}: {kept} acts kept and nothing said");
+        }
+        seen += usize::from(!findings.is_empty());
+    }
+    assert!(seen > 0, "no flip was noticed: the test does not test");
+}
+
+#[test]
+fn what_sled_would_not_open_is_read_all_the_same_and_never_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 200);
+    assert!(generations.len() >= 3);
+    // sled's own header of the first segment: nothing of ours is hit, and sled would drop the segment.
+    let log = log_of(&generations[0]);
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[3] ^= 0xFF;
+    fs::write(&log, &bytes).unwrap();
+    let journal = open_well(folder.path(), small());
+    assert_eq!(numbers(&all(&journal)), (1..=200).collect::<Vec<_>>());
+    assert_eq!(journal.findings(), []);
+    journal.close_blocking();
+    assert_eq!(fs::read(&log).unwrap(), bytes);
+}
+
+#[test]
+fn facts_that_a_sealed_store_lost_for_good_are_named_and_everything_around_them_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 200);
+    let log = log_of(&generations[1]);
+    fs::write(&log, b"").unwrap();
+    let journal = open_well(folder.path(), small());
+    let seen = numbers(&all_with_holes(&journal));
+    assert!(seen.len() >= 120, "{}", seen.len());
+    assert!(seen.contains(&1) && seen.contains(&200), "what is around the hole is read");
+    let [Finding::Damaged { readable: behind, .. }] = journal.findings()[..] else {
+        panic!("{:?}", journal.findings())
+    };
+    let error = journal.read_blocking(1, behind.seq + 1, 1).unwrap_err();
+    assert!(error.to_string().contains("cannot be read any more"), "{error}");
+    let JournalError::Hole { to, .. } = error else { panic!("{error:?}") };
+    assert!(!journal.read_blocking(1, to + 1, 1).unwrap().is_empty(), "what is behind the hole is read");
+    journal.append_blocking(act(7_000, 1, 0)).unwrap();
+    journal.close_blocking();
+}
+
+fn all_with_holes(journal: &Journal) -> Vec<pestle_domain::ids::ActId> {
+    let mut seen = Vec::new();
+    journal
+        .for_each(Place::START, |_, act| -> Result<(), JournalError> {
+            seen.push(act.act);
+            Ok(())
+        })
+        .unwrap();
+    seen
+}
+
+#[test]
+fn a_generation_whose_seal_is_damaged_is_read_to_where_the_next_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 200);
+    let (last, before) = (generations.len() - 1, generations.len() - 2);
+    for damaged in [0, before, last] {
+        fs::write(generations[damaged].join("sealed.json"), b"{}").unwrap();
+    }
+    let journal = open_well(folder.path(), small());
+    assert_eq!(numbers(&all(&journal)), (1..=200).collect::<Vec<_>>());
+    journal.close_blocking();
+}
+
+#[test]
+fn an_act_that_was_torn_by_a_power_cut_was_never_confirmed_and_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_well(folder.path(), small());
+    journal.append_blocking(act(1, 1, 0)).unwrap();
+    let marked = generations(folder.path())[0].parent().unwrap().join("mark");
+    journal.close_blocking();
+    drop(journal);
+    let mark = fs::read(&marked).unwrap();
+    let journal = open_well(folder.path(), small());
+    journal.append_blocking(act(2, 1, 30_000)).unwrap();
+    journal.close_blocking();
+    drop(journal);
+    // As if the plug had been pulled before the second mark, with the last of the act's four parts missing.
+    fs::write(&marked, mark).unwrap();
+    let log = log_of(&generations(folder.path())[1]);
+    let bytes = fs::read(&log).unwrap();
+    let parts: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"PJ1\n")).collect();
+    fs::write(&log, &bytes[..parts[3]]).unwrap();
+    let (kept, findings) = goes_on(folder.path(), 2);
+    assert_eq!((kept, findings.len()), (1, 0));
+}
+
+#[test]
+fn a_lost_mark_is_told_and_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 5);
+    let mark = generations[0].parent().unwrap().join("mark");
+    fs::write(&mark, [0; 8_000]).unwrap();
+    let (journal, report) = open(folder.path(), small());
+    assert_eq!(report.findings, [Finding::MarkLost { epoch: 1 }]);
+    assert_eq!(numbers(&all(&journal)), [1, 2, 3, 4, 5]);
+    journal.close_blocking();
+}
+
+#[test]
+fn an_epoch_whose_description_is_damaged_is_set_aside_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 5);
+    let manifest = generations[0].parent().unwrap().join("epoch.json");
+    fs::write(&manifest, b"{}").unwrap();
+    let (journal, report) = open(folder.path(), small());
+    assert!(matches!(report.findings[..], [Finding::EpochUnreadable { .. }]), "{:?}", report.findings);
+    assert_eq!(journal.stream().epoch, 2, "a number is never used twice");
+    journal.append_blocking(act(6, 1, 0)).unwrap();
+    journal.close_blocking();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

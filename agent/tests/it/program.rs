@@ -1,0 +1,208 @@
+//! The program itself, started as a service manager or a technician starts it.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use pestle_domain::{enrolment::Identity, signature::VerifyingKey};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData as _};
+
+/// A box that is enrolled at a centre that does not answer, with its configuration.
+fn enrolled_box() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = folder.path().join("identity");
+    std::fs::create_dir(&identity).unwrap();
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = authority.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::new(authority, &authority_key);
+    let key = KeyPair::generate().unwrap();
+    let certificate = |name: &str| {
+        CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap().pem()
+    };
+    let who = Identity {
+        tenant: "acme".parse().unwrap(),
+        branch: "north".parse().unwrap(),
+        device: "box-1".parse().unwrap(),
+        term: 1,
+        https: "https://127.0.0.1:1".into(),
+        mqtt: "127.0.0.1:1".into(),
+        centre_keys: vec![VerifyingKey::from_point(authority_key.der_bytes()).unwrap()],
+    };
+    for (name, text) in [
+        ("device.key.pem", key.serialize_pem()),
+        ("device.cert.pem", certificate("box-1")),
+        ("web.cert.pem", certificate("localhost")),
+        ("ca.pem", ca.pem()),
+        ("identity.json", serde_json::to_string(&who).unwrap()),
+    ] {
+        std::fs::write(identity.join(name), text).unwrap();
+    }
+    configure(folder.path());
+    folder
+}
+
+fn configure(folder: &Path) {
+    let text = format!("data_dir = {folder:?}\n[web]\nlisten = \"127.0.0.1:0\"\n[[till]]\nid = \"till-1\"\n");
+    std::fs::write(folder.join("agent.toml"), text).unwrap();
+}
+
+fn agent(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pestle-agent"));
+    command.arg("--config").arg(folder.join("agent.toml")).args(arguments);
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat()).into_owned()
+}
+
+/// A running agent, killed at the latest when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended in order.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn until<T>(what: &str, mut f: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = f() {
+            return found;
+        }
+        assert!(begun.elapsed() < SOON, "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
+/// Starts it, and waits until it says where its pages are.
+fn start(folder: &Path) -> (Running, String) {
+    let running = Running(agent(folder, &["run"]).stderr(Stdio::null()).spawn().unwrap());
+    let id = u64::from(running.0.id());
+    let file = folder.join("run/addresses.json");
+    let web = until("the start", || {
+        let text = std::fs::read(&file).ok()?;
+        let addresses: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        (addresses["pid"] == id).then(|| addresses["web"].as_str().unwrap().to_owned())
+    });
+    (running, web)
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn terminate(running: &mut Running) -> Option<i32> {
+    let id = rustix::process::Pid::from_child(&running.0);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    until("the end", || running.0.try_wait().unwrap()).code()
+}
+
+#[test]
+fn a_box_without_its_centre_starts_says_how_it_is_and_ends_in_order() {
+    let folder = enrolled_box();
+    let (mut running, web) = start(folder.path());
+    let health = get(&web, "/health");
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+    for expected in
+        [r#""device":"box-1""#, r#""state":"offline""#, r#""lane":"ledger","epoch":1"#, r#""version":0"#]
+    {
+        assert!(health.contains(expected), "{expected} is not in {health}");
+    }
+    let metrics = get(&web, "/metrics");
+    assert!(metrics.contains(r#"pestle_agent_journal_waiting{lane="ledger"}"#), "{metrics}");
+    assert!(get(&web, "/till/till-1").starts_with("HTTP/1.1 200"));
+
+    let second = agent(folder.path(), &["run"]).output().unwrap();
+    let told = said(&second);
+    assert!(told.contains(&format!("in use by process {}", running.0.id())), "{told}");
+    assert_eq!(terminate(&mut running), Some(0));
+
+    let shown = said(&agent(folder.path(), &["journal", "show"]).output().unwrap());
+    let kinds: Vec<_> =
+        shown.lines().filter_map(|line| line.split(r#""kind":""#).nth(1)?.split('"').next()).collect();
+    assert_eq!(kinds[..2], ["epoch.opened", "box.started"], "{shown}");
+}
+
+#[test]
+fn a_box_whose_plug_was_pulled_starts_again_and_goes_on_with_the_chain() {
+    let folder = enrolled_box();
+    for _ in 0..3 {
+        let (mut running, _) = start(folder.path());
+        running.0.kill().unwrap();
+        running.0.wait().unwrap();
+    }
+    let shown = said(&agent(folder.path(), &["journal", "show"]).output().unwrap());
+    assert_eq!(shown.matches("box.started").count(), 3, "{shown}");
+    assert_eq!(shown.matches("epoch.opened").count(), 1, "{shown}");
+    assert!(shown.starts_with("1/1\t"), "{shown}");
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_64_and_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("agent.toml"), "[web]\nlisen = \"x\"\n").unwrap();
+    let output = agent(folder.path(), &["config", "check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let told = said(&output);
+    assert!(told.contains("agent.toml") && told.contains("the nearest name is \"listen\""), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    configure(folder.path());
+    assert!(agent(folder.path(), &["config", "check"]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_box_that_is_not_enrolled_says_what_to_run_and_ends_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let output = agent(folder.path(), &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("pestle-provision enrol"), "{}", said(&output));
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_what_to_do() {
+    let folder = enrolled_box();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = agent(folder.path(), &["run"])
+        .env("PESTLE_AGENT_WEB__LISTEN", taken.local_addr().unwrap().to_string())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("another program listens there"), "{}", said(&output));
+}
+
+#[test]
+fn decode_answers_each_line_at_once() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pestle-agent"))
+        .arg("decode")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+    for _ in 0..3 {
+        input.write_all(b"]d20109520123456788\r\n").unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        assert!(line.contains(r#""ok":true"#), "{line}");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,34 @@
+//! The business itself: the rules of a pharmacy branch, and the words that branch and centre speak.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: time, randomness and identity come in as
+//! arguments. Agent and gateway run the same rules, so a stock figure in the branch and at the centre cannot
+//! be computed in two ways.
+//!
+//! In reading order: what things are called ([`ids`], [`units`], [`money`]); what a pack says ([`gs1`]); what is
+//! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
+//! [`till`]); how it is kept and proved ([`journal`], [`signature`]); how it travels ([`wire`], [`enrolment`]);
+//! what is printed ([`document`]).
+
+pub mod ids;
+pub mod money;
+pub mod units;
+
+pub mod gs1;
+
+pub mod catalogue;
+pub mod snapshot;
+pub mod staff;
+
+pub mod fact;
+pub mod receipt;
+pub mod sale;
+pub mod stock;
+pub mod till;
+
+pub mod journal;
+pub mod signature;
+
+pub mod enrolment;
+pub mod wire;
+
+pub mod document;

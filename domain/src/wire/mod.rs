@@ -1,0 +1,15 @@
+//! How branch and centre talk: topics both ways, batches of facts, and the small messages beside them.
+//!
+//! Everything is JSON, one version in the topic (`v1`) and one in each message. Versions are append-only; the files
+//! under `tests/golden/` hold the bytes.
+
+pub mod batch;
+pub mod message;
+pub mod topic;
+
+/// Version of every message that this code writes.
+pub const WIRE_VERSION: u16 = 1;
+
+/// Largest message in bytes, on every topic. The broker and both clients are set to it, since an oversize message
+/// would be refused for ever.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;

@@ -1,0 +1,67 @@
+//! `golden/facts-v1.jsonl` holds one line of every kind, as the first version wrote it. A line that is there may
+//! never change; a new kind adds a line. `PESTLE_GOLDEN=append` writes lines that are missing.
+
+use std::{fs, path::PathBuf};
+
+use pestle_domain::{
+    fact::{Envelope, Fact, FactBody},
+    journal::Head,
+};
+
+use crate::samples;
+
+pub(crate) fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// The frozen lines, after adding those that are missing if that was asked for.
+pub(crate) fn frozen_lines(name: &str, written: &[String]) -> Vec<String> {
+    let path = golden(name);
+    let mut frozen: Vec<String> =
+        fs::read_to_string(&path).unwrap_or_default().lines().map(str::to_owned).collect();
+    if std::env::var("PESTLE_GOLDEN").is_ok_and(|value| value == "append") && frozen.len() < written.len() {
+        frozen.extend_from_slice(&written[frozen.len()..]);
+        fs::write(&path, frozen.join("\n") + "\n").unwrap();
+    }
+    frozen
+}
+
+#[test]
+fn every_kind_is_written_as_it_always_was() {
+    let written: Vec<String> =
+        samples::facts().iter().map(|fact| String::from_utf8(fact.to_line().unwrap()).unwrap()).collect();
+    assert_eq!(frozen_lines("facts-v1.jsonl", &written), written);
+}
+
+#[test]
+fn every_kind_has_a_sample() {
+    let kinds: Vec<_> = samples::bodies().iter().map(FactBody::kind).collect();
+    assert_eq!(kinds, FactBody::KINDS);
+}
+
+#[test]
+fn every_frozen_line_is_still_read() {
+    for (line, fact) in fs::read_to_string(golden("facts-v1.jsonl")).unwrap().lines().zip(samples::facts()) {
+        assert_eq!(Fact::from_line(line.as_bytes()).unwrap(), Some(fact));
+    }
+}
+
+#[test]
+fn the_chain_over_the_frozen_lines_ends_where_it_always_did() {
+    let text = fs::read_to_string(golden("facts-v1.jsonl")).unwrap();
+    let head = Head::EMPTY.after_all(&samples::stream(), text.lines().map(str::as_bytes));
+    let written = vec![format!("{} {}", head.seq, head.hash)];
+    assert_eq!(frozen_lines("chain-v1.txt", &written), written);
+}
+
+#[test]
+fn a_kind_of_a_later_version_is_kept_and_not_called_malformed() {
+    let line = String::from_utf8(samples::facts()[1].to_line().unwrap()).unwrap();
+    let later = line.replace("box.started", "box.teleported");
+    assert_eq!(Envelope::parse(later.as_bytes()).unwrap().kind, "box.teleported");
+    assert_eq!(Fact::from_line(later.as_bytes()).unwrap(), None);
+    let newer_envelope = line.replacen("\"v\":1", "\"v\":2", 1);
+    assert_eq!(Fact::from_line(newer_envelope.as_bytes()).unwrap(), None);
+    let broken = line.replace("\"version\"", "\"verison\"");
+    assert!(Fact::from_line(broken.as_bytes()).is_err());
+}

@@ -1,0 +1,173 @@
+//! One of everything, always the same.
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use pestle_domain::{
+    fact::*,
+    ids::*,
+    journal::{Head, Lane, Parent, Stream},
+    money::{BasisPoints, Currency, Money},
+    signature::{Hash, SigningKey},
+    units::{MilliCelsius, Quantity, UnixMillis},
+};
+use uuid::Uuid;
+
+pub(crate) fn uuid(byte: u8) -> Uuid {
+    Uuid::from_bytes([byte; 16])
+}
+
+pub(crate) fn till() -> TillId {
+    "till-1".parse().unwrap()
+}
+
+pub(crate) fn product() -> ProductId {
+    "paracetamol-500".parse().unwrap()
+}
+
+pub(crate) fn pence(minor: i64) -> Money {
+    Money::new(minor, Currency::GBP)
+}
+
+pub(crate) fn receipt() -> ReceiptNumber {
+    ReceiptNumber { till: till(), epoch: 1, number: 1042 }
+}
+
+pub(crate) fn stream() -> Stream {
+    Stream {
+        tenant: "acme".parse().unwrap(),
+        branch: "north".parse().unwrap(),
+        term: 1,
+        device: "box-1".parse().unwrap(),
+        lane: Lane::Ledger,
+        epoch: 1,
+    }
+}
+
+pub(crate) fn stamp() -> Stamp {
+    Stamp {
+        boot: "b1".into(),
+        mono_ms: 61_234,
+        wall_ms: UnixMillis(1_795_000_000_000),
+        clock: ClockQuality::Synchronised,
+        business_date: "2026-11-21".parse().unwrap(),
+    }
+}
+
+pub(crate) fn key() -> SigningKey {
+    let document =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    SigningKey::from_pkcs8(document.as_ref()).unwrap()
+}
+
+/// One fact of every kind, in the order of the kinds.
+pub(crate) fn bodies() -> Vec<FactBody> {
+    let session = SessionId(uuid(5));
+    let lot_in = LotIn {
+        product: product(),
+        lot: Some("A12".into()),
+        expiry: Some("2028-02-29".parse().unwrap()),
+        quantity: Quantity(24),
+    };
+    let line = SaleLine {
+        product: product(),
+        gtin: "09521234543213".parse().unwrap(),
+        name: "Paracetamol 500 mg tablets 16".into(),
+        quantity: Quantity(2),
+        unit_price: pence(120),
+        amount: pence(240),
+        tax: BasisPoints(2000),
+    };
+    let moved = LotMove {
+        product: product(),
+        lot: Some("A12".into()),
+        provenance: Provenance::Scanned,
+        quantity: Quantity(2),
+        serials: vec!["S1".into()],
+    };
+    vec![
+        EpochOpened {
+            store: StoreId(uuid(6)),
+            parent: Some(Parent {
+                epoch: 1,
+                head: Head { seq: 7, hash: Hash([9; 32]) },
+                store: StoreId(uuid(7)),
+            }),
+        }
+        .into(),
+        BoxStarted { version: "0.1.0".into(), found: None }.into(),
+        StaffSignedIn { staff: "anna".parse().unwrap(), till: till() }.into(),
+        StaffDenied { staff: "anna".parse().unwrap(), till: till(), reason: "pin".into() }.into(),
+        TillOpened { till: till(), session, float: pence(10_000) }.into(),
+        TillPaidIn { till: till(), session, amount: pence(500), reason: "change".into() }.into(),
+        TillPaidOut { till: till(), session, amount: pence(300), reason: "stamps".into() }.into(),
+        TillReceived { till: till(), session, tender: Tender::Cash, amount: pence(240), receipt: receipt() }
+            .into(),
+        TillClosed {
+            till: till(),
+            session,
+            counted: pence(10_430),
+            expected: pence(10_440),
+            variance: pence(-10),
+            sales: 1,
+        }
+        .into(),
+        SaleCompleted {
+            till: till(),
+            session,
+            receipt: receipt(),
+            lines: vec![line],
+            total: pence(240),
+            taxes: vec![TaxShare { rate: BasisPoints(2000), gross: pence(240), tax: pence(40) }],
+            tender: Tender::Cash,
+            tendered: pence(500),
+            change: pence(260),
+        }
+        .into(),
+        DrawerOpened { till: till(), cause: DrawerCause::Sale }.into(),
+        StockOpened { lines: vec![lot_in.clone()] }.into(),
+        StockReceived { lines: vec![lot_in], reference: "DN-7".into() }.into(),
+        StockSold { receipt: receipt(), moves: vec![moved] }.into(),
+        StockAdjusted {
+            product: product(),
+            lot: None,
+            delta: Quantity(1),
+            reason: AdjustReason::FoundAtSale,
+            count_wanted: true,
+            note: "".into(),
+        }
+        .into(),
+        StockCounted {
+            product: product(),
+            lot: Some("A12".into()),
+            expected: Quantity(5),
+            found: Quantity(4),
+            difference: Quantity(-1),
+        }
+        .into(),
+        PrintCompleted { document: ActId(uuid(2)), printer: "receipt".into() }.into(),
+        PrintUnknown { document: ActId(uuid(2)), printer: "receipt".into(), reason: "it vanished".into() }
+            .into(),
+        PrintReprinted { document: ActId(uuid(2)), printer: "receipt".into() }.into(),
+        DeviceAttached { name: "scanner-1".into(), class: "scanner".into() }.into(),
+        DeviceLost { name: "scanner-1".into(), class: "scanner".into(), reason: "unplugged".into() }.into(),
+        DeviceFault { name: "receipt".into(), class: "printer".into(), reason: "paper out".into() }.into(),
+        ReadingSampled { sensor: "fridge-1".into(), sample: Sample::Temperature(MilliCelsius(4_200)) }.into(),
+    ]
+}
+
+pub(crate) fn facts() -> Vec<Fact> {
+    bodies()
+        .into_iter()
+        .enumerate()
+        .map(|(index, body)| Fact {
+            id: FactId(uuid(100 + u8::try_from(index).unwrap())),
+            act: ActId(uuid(2)),
+            part: Part(1, 1),
+            actor: if index % 2 == 0 { Actor::Machine } else { Actor::Staff("anna".parse().unwrap()) },
+            at: stamp(),
+            body,
+        })
+        .collect()
+}

@@ -1,0 +1,308 @@
+//! One conversation with an ESC/POS printer, from opening the line until it breaks.
+//!
+//! Answers carry no question, so after any silence the line is given up: a late answer would be taken for the next one.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    DrawerOutcome, NotPrinted, Outcome, PrinterAddress, Unknown,
+    driver::PrinterTimeouts,
+    link::Duplex,
+    model::{Completion, PrinterModel},
+    status::{AUTOMATIC_STATUS_ON, Answer, AnswerReader, Condition, ProcessId, QUEUED_STATUS, Question},
+};
+
+/// How often the drawer's pin is asked for after a kick, for printers that do not tell by themselves.
+const DRAWER_POLL: Duration = Duration::from_millis(100);
+
+/// Late completions that may wait to be told; more than a printer's buffer holds jobs.
+const FINISHED_KEPT_MAX: usize = 32;
+
+/// The line is of no use any more; the text says what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Broken(pub(super) String);
+
+/// An open line and what is known of the printer.
+pub(super) struct Session {
+    read: ReadHalf<Box<dyn Duplex>>,
+    write: WriteHalf<Box<dyn Duplex>>,
+    answers: AnswerReader,
+    model: PrinterModel,
+    address: PrinterAddress,
+    timeouts: PrinterTimeouts,
+    open_question: Option<Question>,
+    queued_asked: u64,
+    queued_answered: u64,
+    finished: VecDeque<ProcessId>,
+    drawer_seen_open: bool,
+    condition: Condition,
+}
+
+impl Session {
+    /// Opens the line and, if the model answers at all, has it say how it is.
+    pub(super) async fn open(
+        address: &PrinterAddress,
+        model: &PrinterModel,
+        timeouts: PrinterTimeouts,
+    ) -> Result<Session, Broken> {
+        let (read, write) = split(address.open().await.map_err(Broken)?);
+        let mut session = Session {
+            read,
+            write,
+            answers: AnswerReader::default(),
+            model: model.clone(),
+            address: address.clone(),
+            timeouts,
+            open_question: None,
+            queued_asked: 0,
+            queued_answered: 0,
+            finished: VecDeque::new(),
+            drawer_seen_open: false,
+            condition: Condition::default(),
+        };
+        if model.status {
+            session.write_control(&AUTOMATIC_STATUS_ON).await?;
+            session.refresh().await?;
+        }
+        Ok(session)
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        self.condition
+    }
+
+    /// The next process that the printer finished and nobody waited for.
+    pub(super) fn take_finished(&mut self) -> Option<ProcessId> {
+        self.finished.pop_front()
+    }
+
+    /// Waits for something from the printer and takes it in. Cancel-safe.
+    pub(super) async fn listen(&mut self) -> Result<(), Broken> {
+        let mut buffer = [0u8; 256];
+        match self.read.read(&mut buffer).await {
+            Ok(0) => Err(Broken("the printer closed the line (switched off or unplugged)".to_owned())),
+            Ok(count) => {
+                self.absorb(&buffer[..count]);
+                Ok(())
+            }
+            Err(error) => Err(Broken(format!("the line to the printer failed ({error})"))),
+        }
+    }
+
+    /// Asks everything that can be asked in real time.
+    pub(super) async fn refresh(&mut self) -> Result<(), Broken> {
+        if self.model.status {
+            for question in Question::ALL {
+                self.ask(question).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a job and waits until the printer has said that it is on paper. One attempt, whatever happens.
+    pub(super) async fn print(
+        &mut self,
+        job: &[u8],
+        process: ProcessId,
+    ) -> Result<Outcome, (Outcome, Broken)> {
+        let mut bytes = job.to_vec();
+        match self.model.completion {
+            Completion::ProcessId => bytes.extend(process.request()),
+            Completion::QueuedStatus => {
+                bytes.extend(QUEUED_STATUS);
+                self.queued_asked += 1;
+            }
+            Completion::None => {}
+        }
+        if let Some(undelivered) = self.send(&bytes).await? {
+            return Ok(undelivered);
+        }
+        self.confirm(&bytes, process).await
+    }
+
+    /// Starts watching the drawer. Returns whether it is open already.
+    pub(super) fn watch_drawer(&mut self) -> bool {
+        self.drawer_seen_open = false;
+        self.model.drawer.open_level.is_some_and(|level| self.condition.drawer_open(level))
+    }
+
+    /// Kicks the drawer outside of a job.
+    pub(super) async fn kick(&mut self) -> Result<(), Broken> {
+        let kick = self.model.drawer.kick();
+        self.write_control(&kick).await
+    }
+
+    /// What became of a kick that was sent at `kicked_at`.
+    pub(super) async fn drawer_outcome(&mut self, kicked_at: Instant) -> Result<DrawerOutcome, Broken> {
+        if self.model.drawer.open_level.is_none() {
+            return Ok(DrawerOutcome::KickedUnseen);
+        }
+        let deadline = kicked_at + self.model.drawer.opens_within();
+        loop {
+            if self.drawer_seen_open {
+                return Ok(DrawerOutcome::Opened);
+            }
+            if Instant::now() >= deadline {
+                return Ok(DrawerOutcome::NotOpened);
+            }
+            match timeout(DRAWER_POLL, self.listen()).await {
+                Ok(heard) => heard?,
+                Err(_elapsed) => self.ask(Question::Printer).await?,
+            }
+        }
+    }
+
+    /// Sends; `None` when all was accepted. Listens at the same time, so that "paper out" is heard in the middle.
+    async fn send(&mut self, bytes: &[u8]) -> Result<Option<Outcome>, (Outcome, Broken)> {
+        let deadline = Instant::now() + self.timeouts.send + self.address.time_for(bytes.len());
+        let mut sent = 0;
+        let mut buffer = [0u8; 256];
+        while sent < bytes.len() {
+            let failed = tokio::select! {
+                biased;
+                read = self.read.read(&mut buffer) => match read {
+                    Ok(0) => "the printer closed the line".to_owned(),
+                    Ok(count) => {
+                        self.absorb(&buffer[..count]);
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                written = self.write.write(&bytes[sent..]) => match written {
+                    Ok(0) => "the line takes nothing".to_owned(),
+                    Ok(count) => {
+                        sent += count;
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                () = sleep_until(deadline) => return self.stuck(sent, bytes.len()),
+            };
+            return Err((vanished(sent, bytes.len(), &failed), Broken(failed)));
+        }
+        Ok(None)
+    }
+
+    /// The line took no more for too long. Half a job is on its way, so the line is given up.
+    fn stuck(&self, sent: usize, length: usize) -> Result<Option<Outcome>, (Outcome, Broken)> {
+        let broken = Broken("the printer took no more bytes".to_owned());
+        let outcome = match (sent, self.condition.trouble()) {
+            (0, _) => vanished(0, length, &broken.0),
+            (_, Some(trouble)) => Outcome::Unknown { reason: Unknown::Held(trouble) },
+            (_, None) => Outcome::Unknown { reason: Unknown::Unconfirmed { sent, length } },
+        };
+        Err((outcome, broken))
+    }
+
+    async fn confirm(&mut self, bytes: &[u8], process: ProcessId) -> Result<Outcome, (Outcome, Broken)> {
+        if self.model.completion == Completion::None {
+            return Ok(Outcome::Unknown { reason: Unknown::CannotTell });
+        }
+        let length = bytes.len();
+        let deadline = Instant::now() + self.timeouts.confirm + self.address.time_for(length);
+        loop {
+            if self.is_finished(process) {
+                return Ok(Outcome::Printed);
+            }
+            if Instant::now() >= deadline {
+                return self.unconfirmed(length);
+            }
+            let until = deadline.min(Instant::now() + self.timeouts.answer);
+            let heard = match timeout_at(until, self.listen()).await {
+                Ok(heard) => heard,
+                Err(_elapsed) => self.refresh().await,
+            };
+            if let Err(broken) = heard {
+                // Its last words may have been "finished".
+                if self.is_finished(process) {
+                    return Err((Outcome::Printed, broken));
+                }
+                return Err((vanished(length, length, &broken.0), broken));
+            }
+        }
+    }
+
+    /// All was sent, and the printer did not say that it is on paper.
+    fn unconfirmed(&self, length: usize) -> Result<Outcome, (Outcome, Broken)> {
+        if let Some(trouble) = self.condition.trouble() {
+            return Ok(Outcome::Unknown { reason: Unknown::Held(trouble) });
+        }
+        let outcome = Outcome::Unknown { reason: Unknown::Unconfirmed { sent: length, length } };
+        match self.model.completion {
+            // Its answers have no names: one that comes now would confirm the next job. Begin again.
+            Completion::QueuedStatus => {
+                Err((outcome, Broken("the printer did not confirm a job".to_owned())))
+            }
+            Completion::ProcessId | Completion::None => Ok(outcome),
+        }
+    }
+
+    fn is_finished(&mut self, process: ProcessId) -> bool {
+        match self.model.completion {
+            Completion::ProcessId => {
+                let place = self.finished.iter().position(|finished| *finished == process);
+                place.and_then(|place| self.finished.remove(place)).is_some()
+            }
+            Completion::QueuedStatus => self.queued_answered >= self.queued_asked,
+            Completion::None => false,
+        }
+    }
+
+    async fn ask(&mut self, question: Question) -> Result<(), Broken> {
+        self.open_question = Some(question);
+        self.write_control(&question.bytes()).await?;
+        let deadline = Instant::now() + self.timeouts.answer;
+        while self.open_question.is_some() {
+            let silent = || {
+                Broken("the printer does not answer: check that it is switched on, its cable, and its model's settings".to_owned())
+            };
+            timeout_at(deadline, self.listen()).await.map_err(|_elapsed| silent())??;
+        }
+        Ok(())
+    }
+
+    async fn write_control(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        match timeout(self.timeouts.answer, self.write.write_all(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Broken(format!("the line to the printer failed ({error})"))),
+            Err(_elapsed) => Err(Broken("the printer takes no bytes: check its power and cable".to_owned())),
+        }
+    }
+
+    fn absorb(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match self.answers.push(*byte) {
+                Some(Answer::RealTime(answer)) => {
+                    if let Some(question) = self.open_question.take() {
+                        self.condition.take_real_time(question, answer);
+                    }
+                }
+                Some(Answer::Automatic(status)) => self.condition.take_automatic(status),
+                Some(Answer::Queued(_)) => self.queued_answered += 1,
+                Some(Answer::Finished(process)) => {
+                    if self.finished.len() == FINISHED_KEPT_MAX {
+                        self.finished.pop_front();
+                    }
+                    self.finished.push_back(process);
+                }
+                None => {}
+            }
+            if self.model.drawer.open_level.is_some_and(|level| self.condition.drawer_open(level)) {
+                self.drawer_seen_open = true;
+            }
+        }
+    }
+}
+
+fn vanished(sent: usize, length: usize, cause: &str) -> Outcome {
+    if sent == 0 {
+        Outcome::NotPrinted { reason: NotPrinted::Away(cause.to_owned()) }
+    } else {
+        Outcome::Unknown { reason: Unknown::Vanished { sent, length, cause: cause.to_owned() } }
+    }
+}

@@ -1,0 +1,58 @@
+//! Barcode scanners: a stream of scans, in the order in which they were read.
+//!
+//! [`framing`] cuts the bytes of a line into scans and is pure; [`serial`] owns the line.
+
+pub mod framing;
+pub mod serial;
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use crate::device::{DeviceEvent, DeviceName};
+use framing::Rejection;
+
+/// One barcode as the scanner sent it, its prefix and suffix taken off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// The bytes; GS (0x1D) is kept, it separates GS1 elements.
+    pub bytes: Vec<u8>,
+    /// When the last byte was read from the line.
+    pub received_at: Instant,
+    /// Which scanner.
+    pub source: DeviceName,
+    /// Was this scanner proved with the sheet of test codes? An unproved one may swallow GS: take GTINs from it, never
+    /// lot or serial.
+    pub proved: bool,
+}
+
+/// What comes out of a scanner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScannerEvent {
+    /// A barcode.
+    Scan(Scan),
+    /// Something arrived that is no barcode. A person should scan again.
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// Which scanner.
+        source: DeviceName,
+    },
+    /// The scanner came, went, or cannot be opened.
+    Device {
+        /// What happened.
+        event: DeviceEvent,
+        /// Which scanner.
+        source: DeviceName,
+    },
+}
+
+/// A scanner of any kind.
+#[async_trait]
+pub trait Scanner: Send + std::fmt::Debug {
+    /// What the branch calls it.
+    fn name(&self) -> &DeviceName;
+
+    /// The next event; waits for it. `None` after the driver has ended. Cancel-safe.
+    async fn next(&mut self) -> Option<ScannerEvent>;
+}

@@ -1,0 +1,421 @@
+//! An ESC/POS receipt printer with a cutter and a cash drawer, on the network or on a serial cable.
+//!
+//! [`decode`] reads commands, `engine` carries them out as the mechanism would, [`receipt`] is the paper, and `picture`
+//! draws it. This file is the plug: who is connected, and whether there is power.
+
+mod bars;
+pub mod decode;
+mod engine;
+mod picture;
+pub mod receipt;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
+
+pub use engine::{Controls, Counts};
+pub use picture::PictureError;
+pub use receipt::Receipt;
+
+use super::{SimError, pty::Pty};
+use crate::printer::status::Paper;
+use engine::Engine;
+
+/// Bytes that wait for paper before the printer takes no more.
+const BUFFER_BYTES_MAX: usize = 64 * 1_024;
+
+/// A simulated printer. Cloned handles drive the same printer; it ends with the last of them.
+#[derive(Debug, Clone)]
+pub struct SimPrinter {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    place: Place,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.task).take() {
+            task.abort();
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Tcp(SocketAddr),
+    Serial(PathBuf),
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: Mutex<Engine>,
+    power: Mutex<Power>,
+    /// There may be something for the host, or room in the buffer.
+    wake: Notify,
+    /// Counts up at each change of anything.
+    changes: watch::Sender<u64>,
+}
+
+/// The mains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    // On => Off | OnFor
+    On,
+    // OnFor => Off, after so many more bytes have been received
+    OnFor(usize),
+    // Off => On
+    Off,
+}
+
+/// How the printer is at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrinterView {
+    /// It has power.
+    pub powered: bool,
+    /// Levers, sensors and lamps.
+    pub controls: Controls,
+    /// Counts since the start.
+    pub counts: Counts,
+    /// Bytes that wait in its buffer.
+    pub waiting_bytes: usize,
+}
+
+impl SimPrinter {
+    /// Switches a printer on that listens on `address`; port 0 takes a free one, which it then keeps.
+    /// `dots` is the printable width: 576 for 48 columns, 512 for 42, 384 for 32.
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn listen(address: SocketAddr, dots: u16) -> Result<SimPrinter, SimError> {
+        let listener = bind(address)?;
+        let address = listener.local_addr().map_err(|source| listen_error(address, source))?;
+        let printer = SimPrinter::new(Place::Tcp(address), dots);
+        printer.run(accept_hosts(listener, Arc::clone(&printer.inner.shared)));
+        Ok(printer)
+    }
+
+    /// Switches a printer on that is plugged in at the path `link`.
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// No pseudo-terminal could be made there.
+    pub fn plug_in(link: impl Into<PathBuf>, dots: u16) -> Result<SimPrinter, SimError> {
+        let link = link.into();
+        let pty = Pty::plug_in(&link)?;
+        let printer = SimPrinter::new(Place::Serial(link), dots);
+        printer.run(serve_cable(pty, Arc::clone(&printer.inner.shared)));
+        Ok(printer)
+    }
+
+    /// The network address; `None` for a printer on a cable.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.inner.place {
+            Place::Tcp(address) => Some(*address),
+            Place::Serial(_) => None,
+        }
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn view(&self) -> PrinterView {
+        let powered = *lock(&self.inner.shared.power) != Power::Off;
+        let engine = self.engine();
+        PrinterView {
+            powered,
+            controls: engine.controls,
+            counts: engine.counts,
+            waiting_bytes: engine.waiting(),
+        }
+    }
+
+    /// The receipts that came out, oldest first (the last 2,000).
+    #[must_use]
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.engine().receipts.clone()
+    }
+
+    /// The last receipt that came out.
+    #[must_use]
+    pub fn last_receipt(&self) -> Option<Receipt> {
+        self.engine().receipts.last().cloned()
+    }
+
+    /// What hangs out of the printer, uncut.
+    #[must_use]
+    pub fn hanging(&self) -> Receipt {
+        self.engine().hanging()
+    }
+
+    /// Throws the printed receipts away; counts go on.
+    pub fn clear_receipts(&self) {
+        self.engine().receipts.clear();
+        self.changed();
+    }
+
+    /// Changes after each byte and each lever; the number itself means nothing.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.shared.changes.subscribe()
+    }
+
+    /// Waits until the printer is as asked. The caller sets the deadline. Cancel-safe.
+    pub async fn wait_until(&self, mut is: impl FnMut(&PrinterView) -> bool) -> PrinterView {
+        let mut changes = self.changes();
+        loop {
+            changes.mark_unchanged();
+            let view = self.view();
+            if is(&view) {
+                return view;
+            }
+            // The sender lives in `self`.
+            let _always_open = changes.changed().await;
+        }
+    }
+
+    /// Sets the paper roll. Putting paper in prints what was held.
+    pub fn set_paper(&self, paper: Paper) {
+        self.control(|controls| controls.paper = paper);
+    }
+
+    /// The paper ends after so many more lines.
+    pub fn end_paper_after(&self, lines: u32) {
+        self.engine().lines_left = Some(lines);
+        self.changed();
+    }
+
+    /// Opens or closes the cover.
+    pub fn set_cover_open(&self, open: bool) {
+        self.control(|controls| controls.cover_open = open);
+    }
+
+    /// Takes it offline without a reason that it could tell.
+    pub fn set_offline(&self, offline: bool) {
+        self.control(|controls| controls.offline = offline);
+    }
+
+    /// Jams or clears the cutter.
+    pub fn set_cutter_jammed(&self, jammed: bool) {
+        self.control(|controls| controls.cutter_jammed = jammed);
+    }
+
+    /// Hangs it: connected, and dead.
+    pub fn set_hung(&self, hung: bool) {
+        self.control(|controls| controls.hung = hung);
+    }
+
+    /// Pulls the drawer open or pushes it shut.
+    pub fn set_drawer_open(&self, open: bool) {
+        self.control(|controls| controls.drawer_open = open);
+    }
+
+    /// Locks the drawer, so that kicks do nothing.
+    pub fn set_drawer_locked(&self, locked: bool) {
+        self.control(|controls| controls.drawer_locked = locked);
+    }
+
+    /// Power goes once so many more bytes have been received.
+    pub fn vanish_after(&self, bytes: usize) {
+        *lock(&self.inner.shared.power) = Power::OnFor(bytes);
+    }
+
+    /// Pulls the mains plug.
+    pub fn power_off(&self) {
+        if let Some(task) = lock(&self.inner.task).take() {
+            task.abort();
+        }
+        self.inner.shared.lose_power();
+    }
+
+    /// Plugs the mains in again, at the same address or path. Nothing happens if it has power.
+    ///
+    /// # Errors
+    /// The port was taken meanwhile, or no pseudo-terminal could be made.
+    pub fn power_on(&self) -> Result<(), SimError> {
+        let shared = &self.inner.shared;
+        if *lock(&shared.power) != Power::Off {
+            return Ok(());
+        }
+        match &self.inner.place {
+            Place::Tcp(address) => self.run(accept_hosts(bind(*address)?, Arc::clone(shared))),
+            Place::Serial(link) => self.run(serve_cable(Pty::plug_in(link)?, Arc::clone(shared))),
+        }
+        *lock(&shared.power) = Power::On;
+        self.changed();
+        Ok(())
+    }
+
+    fn new(place: Place, dots: u16) -> SimPrinter {
+        let shared = Shared {
+            engine: Mutex::new(Engine::new(dots)),
+            power: Mutex::new(Power::On),
+            wake: Notify::new(),
+            changes: watch::Sender::new(0),
+        };
+        SimPrinter { inner: Arc::new(Inner { shared: Arc::new(shared), place, task: Mutex::new(None) }) }
+    }
+
+    fn run(&self, service: impl Future<Output = ()> + Send + 'static) {
+        *lock(&self.inner.task) = Some(tokio::spawn(service).abort_handle());
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        lock(&self.inner.shared.engine)
+    }
+
+    fn control(&self, change: impl FnOnce(&mut Controls)) {
+        self.engine().control(change);
+        self.changed();
+    }
+
+    fn changed(&self) {
+        self.inner.shared.changed();
+    }
+}
+
+/// Why a host's line ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HostEnd {
+    HungUp,
+    PowerLost,
+}
+
+impl Shared {
+    fn changed(&self) {
+        self.wake.notify_one();
+        self.changes.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// Takes bytes from the host, as far as there is power.
+    fn receive(&self, bytes: &[u8]) -> Result<(), HostEnd> {
+        let (taken, power) = match *lock(&self.power) {
+            Power::On => (bytes.len(), Power::On),
+            Power::OnFor(left) if bytes.len() < left => (bytes.len(), Power::OnFor(left - bytes.len())),
+            Power::OnFor(left) => (left, Power::Off),
+            Power::Off => (0, Power::Off),
+        };
+        *lock(&self.power) = power;
+        lock(&self.engine).receive(&bytes[..taken]);
+        if power == Power::Off {
+            self.lose_power();
+            return Err(HostEnd::PowerLost);
+        }
+        self.changed();
+        Ok(())
+    }
+
+    fn lose_power(&self) {
+        *lock(&self.power) = Power::Off;
+        lock(&self.engine).lose_power();
+        self.changed();
+    }
+
+    fn has_room(&self) -> bool {
+        lock(&self.engine).waiting() < BUFFER_BYTES_MAX
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, SimError> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    listen().map_err(|source| listen_error(address, source))
+}
+
+fn listen_error(address: SocketAddr, source: io::Error) -> SimError {
+    SimError::Listen { address: address.to_string(), source }
+}
+
+/// One host at a time, as most printers do; the next one waits.
+async fn accept_hosts(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let _best_effort = stream.set_nodelay(true);
+        if serve(&Line::Tcp(stream), &shared).await == HostEnd::PowerLost {
+            return;
+        }
+    }
+}
+
+async fn serve_cable(pty: Pty, shared: Arc<Shared>) {
+    serve(&Line::Serial(pty), &shared).await;
+}
+
+#[derive(Debug)]
+enum Line {
+    Tcp(TcpStream),
+    Serial(Pty),
+}
+
+impl Line {
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Line::Serial(pty) => pty.read(buffer).await,
+            Line::Tcp(stream) => loop {
+                stream.readable().await?;
+                match stream.try_read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read,
+                }
+            },
+        }
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Line::Serial(pty) => pty.write_all(bytes).await,
+            Line::Tcp(stream) => {
+                while !bytes.is_empty() {
+                    stream.writable().await?;
+                    match stream.try_write(bytes) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        written => bytes = bytes.get(written?..).unwrap_or_default(),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn serve(line: &Line, shared: &Shared) -> HostEnd {
+    let mut buffer = [0u8; 1_024];
+    loop {
+        let answers = lock(&shared.engine).take_answers();
+        if !answers.is_empty() && line.write_all(&answers).await.is_err() {
+            return HostEnd::HungUp;
+        }
+        tokio::select! {
+            () = shared.wake.notified() => {}
+            read = line.read(&mut buffer), if shared.has_room() => match read {
+                Ok(0) | Err(_) => return HostEnd::HungUp,
+                Ok(count) => {
+                    if let Err(end) = shared.receive(&buffer[..count]) {
+                        return end;
+                    }
+                }
+            },
+        }
+    }
+}

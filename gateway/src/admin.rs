@@ -1,0 +1,301 @@
+//! What `pestle-gateway admin …` does: on the database, beside a running gateway, with the same rules as REST.
+//!
+//! Each function answers with a sentence for the person at the terminal.
+
+use pestle_domain::{
+    ids::{BranchId, DeviceId, TenantId},
+    signature::Hash,
+    staff::Role,
+};
+use time::OffsetDateTime;
+
+use crate::{
+    authority::{Authority, AuthorityError},
+    catalogue,
+    config::{Config, DatabaseChoice},
+    db::{self, Db, DbError},
+    enrolment::enrol::{self, IssueError},
+    fleet,
+    identity::{self, password},
+    postgres::{Layout, cluster},
+    staff,
+    tenancy::{
+        self,
+        rules::{BadProfile, RawProfile},
+        store::Branch,
+    },
+};
+
+/// Why a command did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// No cluster, or no gateway that runs it.
+    #[error("the database does not answer: start the gateway (pestle-gateway run) and try again")]
+    NotRunning(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database.
+    #[error(transparent)]
+    Database(DbError),
+    /// No tenant yet, or several.
+    #[error("{0}")]
+    WhichTenant(String),
+    /// It is there already.
+    #[error("{what} \"{name}\" is there already")]
+    Duplicate {
+        /// Of what kind.
+        what: &'static str,
+        /// Which.
+        name: String,
+    },
+    /// It is not there.
+    #[error("there is no {what} \"{name}\"")]
+    Missing {
+        /// Of what kind.
+        what: &'static str,
+        /// Which.
+        name: String,
+    },
+    /// A branch's field.
+    #[error(transparent)]
+    Profile(#[from] BadProfile),
+    /// A user's field.
+    #[error(transparent)]
+    User(#[from] identity::rules::BadUser),
+    /// A file to import.
+    #[error("{0}")]
+    Import(String),
+    /// A password or PIN.
+    #[error(transparent)]
+    Hash(#[from] password::HashError),
+    /// A claim.
+    #[error(transparent)]
+    Claim(IssueError),
+    /// The authority.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+impl From<DbError> for AdminError {
+    fn from(error: DbError) -> Self {
+        if error.is_away() { Self::NotRunning(Box::new(error)) } else { Self::Database(error) }
+    }
+}
+
+impl From<sqlx::Error> for AdminError {
+    fn from(error: sqlx::Error) -> Self {
+        DbError::from(error).into()
+    }
+}
+
+/// A connection to the centre's data.
+#[derive(Debug)]
+pub struct Admin {
+    db: Db,
+    authority: Result<Hash, AuthorityError>,
+}
+
+impl Admin {
+    /// Connects as the configuration says.
+    ///
+    /// # Errors
+    /// [`AdminError::NotRunning`].
+    pub async fn connect(config: &Config) -> Result<Self, AdminError> {
+        let options = match &config.database {
+            DatabaseChoice::Dsn { serve, .. } => db::parse_dsn(serve)?,
+            DatabaseChoice::Private(private) => cluster::Access::read(&Layout::under(&private.cluster_dir))
+                .map_err(|error| AdminError::NotRunning(Box::new(error)))?
+                .serve(cluster::DATABASE),
+        };
+        let db = Db::new(options);
+        db.check().await?;
+        Ok(Self { db, authority: Authority::fingerprint_under(&config.data_dir) })
+    }
+
+    /// The tenant that was named, or the only one there is.
+    ///
+    /// # Errors
+    /// [`AdminError::WhichTenant`].
+    pub async fn tenant(&self, named: Option<TenantId>) -> Result<TenantId, AdminError> {
+        if let Some(tenant) = named {
+            return Ok(tenant);
+        }
+        let mut tx = self.db.system().begin().await?;
+        let mut all = tenancy::store::tenants(&mut tx).await?;
+        tx.commit().await?;
+        match (all.pop(), all.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => {
+                Err(AdminError::WhichTenant("there is no tenant yet: begin with \"admin tenant-add\"".into()))
+            }
+            (Some(last), false) => {
+                all.push(last);
+                let names: Vec<_> = all.iter().map(TenantId::as_str).collect();
+                Err(AdminError::WhichTenant(format!(
+                    "there are several tenants: add --tenant with one of {}",
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Adds a chain.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn tenant_add(&self, tenant: &TenantId, name: &str) -> Result<String, AdminError> {
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        tenancy::store::add_tenant(&mut tx, tenant, name)
+            .await
+            .map_err(duplicate("the tenant", tenant.as_str()))?;
+        tx.commit().await?;
+        Ok(format!("the tenant {tenant} was added"))
+    }
+
+    /// Adds a branch.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn branch_add(
+        &self,
+        tenant: &TenantId,
+        id: BranchId,
+        raw: RawProfile,
+    ) -> Result<String, AdminError> {
+        let branch = Branch { id, profile: tenancy::rules::profile(raw)? };
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        tenancy::store::add_branch(&mut tx, tenant, &branch)
+            .await
+            .map_err(duplicate("the branch", branch.id.as_str()))?;
+        tx.commit().await?;
+        Ok(format!("the branch {} was added", branch.id))
+    }
+
+    /// Adds a user of the console, or gives one a new name, role and password.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn user_add(
+        &self,
+        tenant: &TenantId,
+        login: &str,
+        (name, role): (&str, Role),
+        password: &str,
+    ) -> Result<String, AdminError> {
+        let login = identity::rules::login(login)?;
+        identity::rules::check_password(&login, password)?;
+        let verifier = password::hash(password)?;
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        identity::store::put(&mut tx, tenant, &login, name, role, &verifier)
+            .await
+            .map_err(duplicate("the login", &login))?;
+        tx.commit().await?;
+        Ok(format!("{login} may sign in as {}", role.as_str()))
+    }
+
+    /// Imports staff; nothing unless every line is good.
+    ///
+    /// # Errors
+    /// [`AdminError::Import`] with every line that is not.
+    pub async fn staff_import(&self, tenant: &TenantId, csv: &[u8]) -> Result<String, AdminError> {
+        let members = staff::import::members(csv)
+            .map_err(|errors| AdminError::Import(catalogue::import::tell(&errors)))?;
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        let branches = tenancy::store::branches(&mut tx).await?;
+        let unknown = members
+            .iter()
+            .flat_map(|member| &member.branches)
+            .find(|name| branches.iter().all(|branch| branch.id != **name));
+        if let Some(unknown) = unknown {
+            return Err(AdminError::Missing { what: "branch", name: unknown.to_string() });
+        }
+        let mut hashed = Vec::with_capacity(members.len());
+        for member in members {
+            let verifier = password::hash(&member.pin)?;
+            hashed.push((member, verifier));
+        }
+        staff::store::put(&mut tx, tenant, &hashed).await?;
+        tx.commit().await?;
+        Ok(format!("{} people were imported: delete the file, it holds their PINs", hashed.len()))
+    }
+
+    /// Imports articles; nothing unless every line is good.
+    ///
+    /// # Errors
+    /// [`AdminError::Import`] with every line that is not.
+    pub async fn catalogue_import(&self, tenant: &TenantId, csv: &[u8]) -> Result<String, AdminError> {
+        let products = catalogue::import::products(csv)
+            .map_err(|errors| AdminError::Import(catalogue::import::tell(&errors)))?;
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        catalogue::store::put(&mut tx, tenant, &products).await.map_err(|error| {
+            if error.is_duplicate() {
+                let said = "a GTIN of this file belongs to an article that is not in it: import both together; nothing was imported";
+                AdminError::Import(said.into())
+            } else {
+                error.into()
+            }
+        })?;
+        tx.commit().await?;
+        Ok(format!("{} articles were imported", products.len()))
+    }
+
+    /// Imports recalls; nothing unless every line is good.
+    ///
+    /// # Errors
+    /// [`AdminError::Import`] with every line that is not.
+    pub async fn recall_import(&self, tenant: &TenantId, csv: &[u8]) -> Result<String, AdminError> {
+        let recalls = catalogue::import::recalls(csv)
+            .map_err(|errors| AdminError::Import(catalogue::import::tell(&errors)))?;
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        for recall in &recalls {
+            if catalogue::store::get(&mut tx, &recall.product).await?.is_none() {
+                return Err(AdminError::Missing { what: "article", name: recall.product.to_string() });
+            }
+        }
+        catalogue::store::add_recalls(&mut tx, tenant, &recalls).await?;
+        tx.commit().await?;
+        Ok(format!("{} recalls were imported", recalls.len()))
+    }
+
+    /// Issues a claim code for a new box; it is told once.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn claim(self, tenant: &TenantId, branch: &BranchId, hours: u32) -> Result<String, AdminError> {
+        let authority = self.authority?;
+        let issued = enrol::issue(
+            &self.db,
+            &authority,
+            (tenant, branch),
+            ("command line", hours),
+            OffsetDateTime::now_utc(),
+        );
+        let (claim, _) = issued.await.map_err(|error| match error {
+            IssueError::Database(error) => error.into(),
+            other => AdminError::Claim(other),
+        })?;
+        Ok(claim.to_string())
+    }
+
+    /// Revokes a box. A running gateway throws it off its broker within seconds.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn device_revoke(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        reason: &str,
+    ) -> Result<String, AdminError> {
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        let before = fleet::store::revoke(&mut tx, device, reason, OffsetDateTime::now_utc()).await?;
+        tx.commit().await?;
+        match before {
+            Some(_) => Ok(format!("the box {device} was revoked")),
+            None => Err(AdminError::Missing { what: "box", name: device.to_string() }),
+        }
+    }
+}
+
+fn duplicate(what: &'static str, name: &str) -> impl FnOnce(DbError) -> AdminError {
+    let name = name.to_owned();
+    move |error| if error.is_duplicate() { AdminError::Duplicate { what, name } } else { error.into() }
+}

@@ -1,0 +1,55 @@
+//! How the gateway itself connects to the broker.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use rumqttc::{TlsConfiguration, Transport, v5::MqttOptions};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::PACKET_BYTES_MAX;
+use crate::authority::{Authority, Credentials, identity::GATEWAY_NAME};
+
+/// rumqttc panics below 5 s; a dead link is noticed after one and a half of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long the broker keeps our session when we are away, in seconds.
+const SESSION_EXPIRY_S: u32 = 600;
+/// Messages that the broker may have on their way to us, unacknowledged: this many batches of 256 KiB are 16 MiB.
+const RECEIVE_MAX: u16 = 64;
+
+/// TLS for the gateway's own connections.
+#[derive(Clone)]
+pub struct ClientTls(Arc<ClientConfig>);
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ClientTls")
+    }
+}
+
+impl ClientTls {
+    /// Trusts our authority alone and shows the gateway's certificate.
+    ///
+    /// # Errors
+    /// A certificate or key that rustls cannot use.
+    pub fn new(authority: &Authority, credentials: Credentials) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.ca_der().clone())?;
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(credentials.chain, credentials.key)?;
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+pub(super) fn options(host: &str, port: u16, purpose: &str, tls: &ClientTls) -> MqttOptions {
+    let mut options = MqttOptions::new(format!("{GATEWAY_NAME}:{purpose}"), host, port);
+    options
+        .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.0.clone())))
+        .set_keep_alive(KEEP_ALIVE)
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
+        .set_receive_maximum(Some(RECEIVE_MAX))
+        .set_max_packet_size(Some(PACKET_BYTES_MAX))
+        .set_manual_acks(true)
+        .set_connection_timeout(10);
+    options
+}

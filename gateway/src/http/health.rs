@@ -1,0 +1,50 @@
+//! `GET /health`: alive, and ready or why not.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::chain;
+use crate::app::App;
+
+/// What `GET /health` says.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// The process answers.
+    pub live: bool,
+    /// Work can be done.
+    pub ready: bool,
+    /// Why not; empty when ready.
+    pub causes: Vec<Cause>,
+    /// The gateway's version.
+    pub version: &'static str,
+}
+
+/// One reason for not being ready.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cause {
+    /// Which part.
+    pub part: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// `GET /health`: 200 when ready, 503 with the causes when not.
+#[utoipa::path(get, path = "/health", tag = "machines", responses(
+    (status = 200, body = Health, description = "Ready"),
+    (status = 503, body = Health, description = "Alive, not ready"),
+))]
+pub async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let mut causes = Vec::new();
+    if let Err(error) = app.db.check().await {
+        causes.push(Cause { part: "database", message: chain(&error) });
+    }
+    if app.stop.is_cancelled() {
+        causes.push(Cause { part: "gateway", message: "it is stopping".into() });
+    }
+    let ready = causes.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Health { live: true, ready, causes, version: env!("CARGO_PKG_VERSION") }))
+}

@@ -1,0 +1,75 @@
+//! What ingest counts (`pestle_gateway_ingest_…`).
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, histogram::exponential_buckets,
+    },
+    registry::Registry,
+};
+
+/// Cloned, it counts into the same place.
+#[derive(Debug, Clone)]
+pub struct IngestMetrics {
+    /// Facts stored.
+    pub facts: Counter,
+    /// Of them, stored unfolded.
+    pub unfolded: Counter,
+    /// Batches by what became of them.
+    pub batches: Family<OutcomeLabel, Counter>,
+    /// Messages that nothing can be done with: from nobody, or on no topic of ours.
+    pub strays: Counter,
+    /// Early copies of urgent facts.
+    pub alerts: Counter,
+    /// Transactions that had to be repeated batch by batch.
+    pub retried_alone: Counter,
+    /// 1 while the database is away.
+    pub database_away: Gauge,
+    /// Seconds from the first lock to the commit.
+    pub transaction_seconds: Histogram,
+}
+
+/// Which outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// `committed`, `rewind`, `refused` or `busy`.
+    pub outcome: &'static str,
+}
+
+impl Default for IngestMetrics {
+    fn default() -> Self {
+        Self {
+            facts: Counter::default(),
+            unfolded: Counter::default(),
+            batches: Family::default(),
+            strays: Counter::default(),
+            alerts: Counter::default(),
+            retried_alone: Counter::default(),
+            database_away: Gauge::default(),
+            // 1 ms to 16 s.
+            transaction_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+        }
+    }
+}
+
+impl IngestMetrics {
+    /// Registers everything.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let sub = registry.sub_registry_with_prefix("ingest");
+        sub.register("facts", "Facts stored", metrics.facts.clone());
+        sub.register("facts_unfolded", "Facts stored without their effects", metrics.unfolded.clone());
+        sub.register("batches", "Batches by what became of them", metrics.batches.clone());
+        sub.register("strays", "Messages from nobody or on no topic of ours", metrics.strays.clone());
+        sub.register("alerts", "Early copies of urgent facts", metrics.alerts.clone());
+        sub.register("retried_alone", "Transactions repeated batch by batch", metrics.retried_alone.clone());
+        sub.register("database_away", "1 while the database is away", metrics.database_away.clone());
+        sub.register("transaction_seconds", "Lock to commit", metrics.transaction_seconds.clone());
+        metrics
+    }
+
+    /// Counts one batch.
+    pub fn count(&self, outcome: &'static str) {
+        self.batches.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+}

@@ -1,0 +1,302 @@
+//! The rules of ingest: what a message is, whose it may be, and how a verified batch joins what the centre has.
+//!
+//! Pure: the head, the sender's keys and earlier chain values come in as arguments.
+
+use std::{borrow::Cow, ops::Range};
+
+use bytes::Bytes;
+use pestle_domain::{
+    fact::FactBody,
+    ids::{ActId, BatchId, BranchId, DeviceId, FactId, TenantId},
+    journal::{Head, Join, Lane, Stream, join},
+    signature::{Hash, VerifyingKey},
+    units::{Day, UnixMillis},
+    wire::batch::{Batch, BatchError, Header, RefusalReason},
+};
+
+/// A quantity beyond this is a fault of the box, not stock: a billion packs.
+pub const QUANTITY_MAX: i64 = 1_000_000_000;
+/// An amount beyond this is a fault of the box, not money: 10 billion of a currency with two decimals. A sum of as
+/// many of them as one table can hold rows stays within 64 bits far beyond a chain's life.
+pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+
+/// Who publishes, as the centre knows it: the device of the topic, never what the message says of itself.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// The chain.
+    pub tenant: TenantId,
+    /// The branch it was enrolled for.
+    pub branch: BranchId,
+    /// The box.
+    pub device: DeviceId,
+    /// Its term; facts of earlier terms of the same box and branch are taken as late ones.
+    pub term: u32,
+    /// Every key it ever signed with.
+    pub keys: Vec<VerifyingKey>,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+impl Sender {
+    /// Whether `stream` is one that this box may write.
+    pub fn writes(&self, stream: &Stream) -> bool {
+        stream.tenant == self.tenant
+            && stream.branch == self.branch
+            && stream.device == self.device
+            && (1..=self.term).contains(&stream.term)
+    }
+}
+
+/// A batch whose chain and signature hold, with its facts read.
+#[derive(Debug)]
+pub struct Verified {
+    /// As it came.
+    pub header: Header,
+    /// In order.
+    pub facts: Vec<VerifiedFact>,
+    message: Bytes,
+}
+
+/// One fact of a verified batch.
+#[derive(Debug)]
+pub struct VerifiedFact {
+    /// The chain's value up to and with this fact.
+    pub hash: Hash,
+    /// See the fact's envelope.
+    pub id: FactId,
+    /// See the fact's envelope.
+    pub act: ActId,
+    /// Who did it, as the line has it: `box` or `staff:…`.
+    pub actor: Box<str>,
+    /// As the device's clock told it.
+    pub wall: UnixMillis,
+    /// The day of business.
+    pub day: Day,
+    /// Names the form of the data.
+    pub kind: Cow<'static, str>,
+    /// What it says, where this version understands it.
+    pub reading: Reading,
+    line: Range<usize>,
+}
+
+/// What the centre makes of a fact's data.
+#[derive(Debug)]
+pub enum Reading {
+    /// Understood, to be folded.
+    Known(FactBody),
+    /// A newer envelope or kind: stored in place, folded after an upgrade.
+    Newer,
+    /// A kind that we know, with data that cannot be: stored in place, and shown to a person. Refusing it would
+    /// stop the branch's stream for ever, and it is authentic.
+    Doubtful(String),
+}
+
+impl VerifiedFact {
+    /// What is to be folded, if anything.
+    pub fn body(&self) -> Option<&FactBody> {
+        match &self.reading {
+            Reading::Known(body) => Some(body),
+            Reading::Newer | Reading::Doubtful(_) => None,
+        }
+    }
+}
+
+impl Verified {
+    /// The bytes of `fact`, exactly as they were hashed.
+    pub fn line(&self, fact: &VerifiedFact) -> &[u8] {
+        &self.message[fact.line.clone()]
+    }
+
+    /// The whole message.
+    pub fn message(&self) -> Bytes {
+        self.message.clone()
+    }
+}
+
+/// Why a message is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which batch, if its header could be read.
+    pub batch: Option<BatchId>,
+    /// Of which stream, if it is one of the sender's.
+    pub stream: Option<Stream>,
+    /// What the branch is told.
+    pub reason: RefusalReason,
+    /// In words.
+    pub message: String,
+}
+
+impl Refusal {
+    fn of(header: Option<&Header>, sender: &Sender, error: &BatchError) -> Self {
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Self {
+            batch: header.map(|header| header.batch),
+            stream: header.filter(|header| sender.writes(&header.stream)).map(|header| header.stream.clone()),
+            reason: error.reason(),
+            message,
+        }
+    }
+}
+
+/// Reads and verifies a message that `sender` published on the topic of `lane` (`None` where there is no topic).
+///
+/// # Errors
+/// [`Refusal`] with the reason that the branch is told.
+pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verified, Refusal> {
+    let batch = Batch::parse(&message).map_err(|error| Refusal::of(None, sender, &error))?;
+    let header = &batch.header;
+    if sender.revoked {
+        let message = format!("device {} is revoked: enrol it again or replace it", sender.device);
+        return Err(Refusal {
+            batch: Some(header.batch),
+            stream: None,
+            reason: RefusalReason::NotAllowed,
+            message,
+        });
+    }
+    if !sender.writes(&header.stream) || lane.is_some_and(|lane| lane != header.stream.lane) {
+        let message = format!(
+            "the stream {} is not one of device {}, term {}: enrol the device again if it was moved",
+            describe(&header.stream),
+            sender.device,
+            sender.term
+        );
+        return Err(Refusal {
+            batch: Some(header.batch),
+            stream: None,
+            reason: RefusalReason::WrongStream,
+            message,
+        });
+    }
+    let refuse = |error: BatchError| Refusal::of(Some(&batch.header), sender, &error);
+    let Some(key) = sender.keys.iter().find(|key| key.id() == header.key) else {
+        return Err(refuse(BatchError::WrongSignature(pestle_domain::signature::SignatureError::Mismatch)));
+    };
+    let heads = batch.verify(key).map_err(refuse)?;
+    let envelopes = batch.envelopes().map_err(refuse)?;
+    let start = message.as_ptr() as usize;
+    let facts = envelopes
+        .into_iter()
+        .zip(&batch.lines)
+        .zip(heads)
+        .map(|((envelope, line), head)| {
+            let from = line.as_ptr() as usize - start;
+            let reading = reading(line, envelope.body());
+            let kind = match &reading {
+                Reading::Known(body) => Cow::Borrowed(body.kind()),
+                // PostgreSQL's text holds no zero character.
+                _ => Cow::Owned(envelope.kind.replace('\0', "\u{FFFD}")),
+            };
+            VerifiedFact {
+                hash: head.hash,
+                id: envelope.id,
+                act: envelope.act,
+                actor: String::from(envelope.actor).into_boxed_str(),
+                wall: envelope.at.wall_ms,
+                day: envelope.at.business_date,
+                kind,
+                reading,
+                line: from..from + line.len(),
+            }
+        })
+        .collect();
+    let header = batch.header;
+    Ok(Verified { header, facts, message })
+}
+
+fn reading(line: &[u8], body: Result<Option<FactBody>, pestle_domain::fact::FactError>) -> Reading {
+    match body {
+        Ok(None) => Reading::Newer,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            Reading::Doubtful(format!("{error}: {cause}"))
+        }
+        Ok(Some(body)) => match absurdity(line, &body) {
+            Some(what) => Reading::Doubtful(what.to_owned()),
+            None => Reading::Known(body),
+        },
+    }
+}
+
+/// What makes a readable fact impossible to book: no shelf and no drawer holds it, or no database can.
+fn absurdity(line: &[u8], body: &FactBody) -> Option<&'static str> {
+    // Few lines have an escape at all: the first look is one pass over the bytes.
+    if line.contains(&b'\\') && line.windows(6).any(|window| window == b"\\u0000") {
+        return Some("a text has a zero character in it");
+    }
+    let quantity = |quantity: i64| quantity.unsigned_abs() > QUANTITY_MAX.unsigned_abs();
+    if pestle_domain::stock::deltas(body).iter().any(|delta| quantity(delta.on_hand.0)) {
+        return Some("a quantity is beyond a billion packs");
+    }
+    let amounts = match body {
+        FactBody::TillOpened(fact) => vec![fact.float],
+        FactBody::TillClosed(fact) => vec![fact.counted, fact.expected, fact.variance],
+        FactBody::SaleCompleted(fact) => {
+            if fact.lines.iter().any(|line| quantity(line.quantity.0)) {
+                return Some("a quantity is beyond a billion packs");
+            }
+            let lines = fact.lines.iter().flat_map(|line| [line.unit_price, line.amount]);
+            let taxes = fact.taxes.iter().flat_map(|share| [share.gross, share.tax]);
+            lines.chain(taxes).chain([fact.total, fact.tendered, fact.change]).collect()
+        }
+        other => pestle_domain::till::movement(other).map(|movement| movement.amount).into_iter().collect(),
+    };
+    if amounts.iter().any(|amount| amount.minor.unsigned_abs() > AMOUNT_MINOR_MAX.unsigned_abs()) {
+        return Some("an amount is beyond ten billion");
+    }
+    None
+}
+
+/// What becomes of a verified batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It joins: its facts from this index on are new.
+    Apply {
+        /// How many of its first facts the centre has already.
+        skip: usize,
+    },
+    /// The centre has all of it: acknowledged again.
+    Again,
+    /// What lies between is missing. It may be on its way through another gateway.
+    Gap,
+    /// The centre has other bytes at one of its positions.
+    Contradicts,
+}
+
+/// The number whose chain value [`judge`] compares, if the batch does not lie beyond a gap.
+pub fn compared_at(head: &Head, header: &Header) -> Option<u64> {
+    match join(head, header.first, header.count) {
+        Join::Gap { .. } => None,
+        Join::Next | Join::Overlap { .. } => Some(head.seq),
+        Join::Repeat => Some(header.after().seq),
+    }
+}
+
+/// Judges how a verified batch joins `head`. `kept` is the centre's chain value at [`compared_at`]: since each value
+/// covers all before it, one comparison covers every fact that both have.
+pub fn judge(head: &Head, batch: &Verified, kept: Option<Hash>) -> Verdict {
+    let header = &batch.header;
+    let own = |seq: u64| match seq.checked_sub(header.first) {
+        None => Some(header.previous),
+        Some(index) => batch.facts.get(usize::try_from(index).ok()?).map(|fact| fact.hash),
+    };
+    let equal = compared_at(head, header).and_then(own).is_some_and(|own| Some(own) == kept);
+    match join(head, header.first, header.count) {
+        Join::Gap { .. } => Verdict::Gap,
+        _ if !equal => Verdict::Contradicts,
+        Join::Next => Verdict::Apply { skip: 0 },
+        Join::Overlap { known } => Verdict::Apply { skip: usize::try_from(known).unwrap_or(usize::MAX) },
+        Join::Repeat => Verdict::Again,
+    }
+}
+
+/// A stream for people: `north/box-1 term 1 ledger epoch 1`.
+pub fn describe(stream: &Stream) -> String {
+    let Stream { branch, device, term, lane, epoch, .. } = stream;
+    format!("{branch}/{device} term {term} {} epoch {epoch}", lane.as_str())
+}

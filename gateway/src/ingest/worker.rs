@@ -1,0 +1,287 @@
+//! Gathers deliveries into groups, verifies one group while another is committed, answers, and only then tells the
+//! broker that a message is done with.
+//!
+//! Under load groups grow by themselves: what arrives during a commit is the next group.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use pestle_domain::{
+    ids::DeviceId,
+    wire::{
+        message::{Answer, Heads, Status},
+        topic::{Channel, Topic},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Entry, GROUP_BYTES_MAX, Incoming, Ingest, Settled, link::Delivery, live::Changed, presence, rules::Sender,
+};
+use crate::{db::DbError, http::error::chain};
+
+/// How long a batch behind a gap waits for what another gateway may be committing.
+const PARK: Duration = Duration::from_millis(250);
+/// First wait when the database is away; doubled up to the last.
+const AWAY_FIRST: Duration = Duration::from_millis(250);
+/// Longest wait when the database is away.
+const AWAY_LAST: Duration = Duration::from_secs(5);
+
+/// Messages that go into one transaction together, verified.
+#[derive(Default)]
+struct Group {
+    batches: Vec<(Delivery, Entry)>,
+    notes: Vec<(Delivery, DeviceId, Note)>,
+}
+
+/// A small message.
+enum Note {
+    Heads(Heads),
+    Status(Status),
+}
+
+/// A batch behind a gap.
+struct Parked {
+    until: Instant,
+    delivery: Delivery,
+    entry: Entry,
+}
+
+/// Works until the inbox is closed, or until `stop` while the database is away.
+pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>, stop: CancellationToken) {
+    // One group is committed, one waits verified, one is gathered.
+    let (ready, groups) = mpsc::channel(1);
+    tokio::join!(gather(ingest.clone(), inbox, ready).boxed(), settle(ingest, groups, stop).boxed());
+}
+
+async fn gather(ingest: Ingest, mut inbox: mpsc::Receiver<Delivery>, ready: mpsc::Sender<Group>) {
+    while let Some(first) = inbox.recv().await {
+        let (mut group, mut facts) = (Group::default(), Vec::new());
+        let mut bytes = first.publish.payload.len();
+        sort_in(&ingest, first, &mut group, &mut facts).await;
+        while bytes < GROUP_BYTES_MAX
+            && let Ok(next) = inbox.try_recv()
+        {
+            bytes += next.publish.payload.len();
+            sort_in(&ingest, next, &mut group, &mut facts).await;
+        }
+        let (deliveries, incoming): (Vec<_>, Vec<_>) = facts.into_iter().unzip();
+        let entries = ingest.read(incoming).boxed().await;
+        group.batches = deliveries.into_iter().zip(entries).collect();
+        if ready.send(group).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells what a delivery is. What is nothing of ours is counted, and done with.
+async fn sort_in(
+    ingest: &Ingest,
+    delivery: Delivery,
+    group: &mut Group,
+    facts: &mut Vec<(Delivery, Incoming)>,
+) {
+    let topic =
+        std::str::from_utf8(&delivery.publish.topic).ok().and_then(|topic| topic.parse::<Topic>().ok());
+    let payload = delivery.publish.payload.clone();
+    match topic {
+        Some(Topic { device, channel: Channel::Facts(lane) }) => {
+            facts.push((delivery, Incoming { device, lane: Some(lane), message: payload }));
+        }
+        Some(Topic { device, channel: Channel::Heads }) => match read::<Heads>(&payload) {
+            Some(heads) => group.notes.push((delivery, device, Note::Heads(heads))),
+            None => stray(ingest, &delivery).await,
+        },
+        Some(Topic { device, channel: Channel::Status }) => match read::<Status>(&payload) {
+            Some(status) => group.notes.push((delivery, device, Note::Status(status))),
+            None => stray(ingest, &delivery).await,
+        },
+        // The same signed fact comes by its lane, and has its effect there. Waking people is a later module's work.
+        Some(Topic { device, channel: Channel::Alert }) => {
+            ingest.metrics().alerts.inc();
+            tracing::warn!(%device, fact = %String::from_utf8_lossy(&payload), "a box reports something urgent");
+            delivery.acknowledge().await;
+        }
+        _ => stray(ingest, &delivery).await,
+    }
+}
+
+fn read<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    serde_json::from_slice(payload).ok()
+}
+
+async fn stray(ingest: &Ingest, delivery: &Delivery) {
+    ingest.metrics().strays.inc();
+    let topic = String::from_utf8_lossy(&delivery.publish.topic);
+    tracing::warn!(%topic, "a message on no topic of ours, or one that cannot be read, was dropped");
+    delivery.acknowledge().await;
+}
+
+async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>, stop: CancellationToken) {
+    let mut parked: Vec<Parked> = Vec::new();
+    loop {
+        let mut group = match next_group(&mut groups, &parked).await {
+            Some(group) => group,
+            None => return,
+        };
+        let mut until: HashMap<usize, Instant> = HashMap::new();
+        for (index, one) in parked.drain(..).enumerate() {
+            until.insert(index, one.until);
+            group.batches.insert(index, (one.delivery, one.entry));
+        }
+        let mut wait = AWAY_FIRST;
+        loop {
+            let away = settle_once(&ingest, group, &until, &mut parked).await;
+            if away.batches.is_empty() && away.notes.is_empty() {
+                break;
+            }
+            tracing::warn!(batches = away.batches.len(), retry_in = ?wait, "the database is away: nothing is lost, messages wait");
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stop.cancelled() => return,
+            }
+            wait = (wait * 2).min(AWAY_LAST);
+            until.clear();
+            let (deliveries, entries): (Vec<_>, Vec<_>) = away.batches.into_iter().unzip();
+            let entries = ingest.read_again(entries).boxed().await;
+            group = Group { batches: deliveries.into_iter().zip(entries).collect(), notes: away.notes };
+        }
+    }
+}
+
+/// The next group; an empty one when a parked batch has waited long enough; `None` at the end.
+async fn next_group(groups: &mut mpsc::Receiver<Group>, parked: &[Parked]) -> Option<Group> {
+    match parked.iter().map(|one| one.until).min() {
+        None => groups.recv().await,
+        Some(until) => timeout_at(until, groups.recv()).await.unwrap_or(Some(Group::default())),
+    }
+}
+
+/// Settles a group once: answers and acknowledges what is settled, parks what is behind a gap, returns what found the
+/// database away.
+async fn settle_once(
+    ingest: &Ingest,
+    group: Group,
+    until: &HashMap<usize, Instant>,
+    parked: &mut Vec<Parked>,
+) -> Group {
+    let mut away = Group::default();
+    for (delivery, device, note) in group.notes {
+        match take_note(ingest, &delivery, &device, &note).await {
+            Ok(()) => delivery.acknowledge().await,
+            Err(error) if error.is_away() => away.notes.push((delivery, device, note)),
+            Err(error) => {
+                tracing::error!(%device, error = %chain(&error), "a message could not be taken");
+                delivery.acknowledge().await;
+            }
+        }
+    }
+    let (deliveries, entries): (Vec<Delivery>, Vec<Entry>) = group.batches.into_iter().unzip();
+    let settled = ingest.settle(entries).boxed().await;
+    let mut told: HashMap<DeviceId, Answer> = HashMap::new();
+    let mut busy = Vec::new();
+    for (index, (delivery, settled)) in deliveries.into_iter().zip(settled).enumerate() {
+        match settled {
+            Settled::Gap(sender, batch, head) => {
+                let now = Instant::now();
+                let deadline = until.get(&index).copied().unwrap_or(now + PARK);
+                if deadline > now {
+                    parked.push(Parked { until: deadline, delivery, entry: Entry::Batch(sender, batch) });
+                } else {
+                    answer(&delivery, ingest.last_word(Settled::Gap(sender, batch, head)), &mut told).await;
+                }
+            }
+            Settled::Away(entry) => busy.push((delivery, entry)),
+            Settled::Answered(word) => answer(&delivery, word, &mut told).await,
+        }
+    }
+    for (delivery, entry) in busy {
+        let word = ingest.busy(&entry);
+        tell(&delivery, &word).await;
+        away.batches.push((delivery, entry));
+    }
+    away
+}
+
+/// Answers, unless the device has just been told the same (one commit of many batches is one acknowledgement), and
+/// is then done with the message.
+async fn answer(delivery: &Delivery, word: Answer, told: &mut HashMap<DeviceId, Answer>) {
+    if let Some(device) = device_of(delivery)
+        && told.get(&device) != Some(&word)
+    {
+        tell(delivery, &word).await;
+        told.insert(device, word);
+    }
+    delivery.acknowledge().await;
+}
+
+fn device_of(delivery: &Delivery) -> Option<DeviceId> {
+    let topic: Topic = std::str::from_utf8(&delivery.publish.topic).ok()?.parse().ok()?;
+    Some(topic.device)
+}
+
+async fn tell(delivery: &Delivery, word: &Answer) {
+    let Some(device) = device_of(delivery) else { return };
+    match serde_json::to_vec(word) {
+        Ok(payload) => delivery.answer(Topic { device, channel: Channel::Ack }.to_string(), payload).await,
+        Err(error) => tracing::error!(%error, "an answer cannot be written"),
+    }
+}
+
+async fn take_note(
+    ingest: &Ingest,
+    delivery: &Delivery,
+    device: &DeviceId,
+    note: &Note,
+) -> Result<(), DbError> {
+    let Some(sender) = ingest.sender(device).await? else {
+        tracing::warn!(%device, "a box that is not enrolled here says something");
+        return Ok(());
+    };
+    if sender.revoked {
+        return Ok(());
+    }
+    ingest.note(&sender, note).await?;
+    if let Note::Heads(heads) = note {
+        for word in ingest.heads(&sender, &heads.streams).await? {
+            tell(delivery, &word).await;
+        }
+    }
+    Ok(())
+}
+
+impl Ingest {
+    async fn note(&self, sender: &Arc<Sender>, note: &Note) -> Result<(), DbError> {
+        let mut tx = self.db.tenant(&sender.tenant).begin().await?;
+        match note {
+            Note::Heads(heads) => {
+                presence::note_heads(&mut tx, &sender.tenant, &sender.device, heads).await?
+            }
+            Note::Status(status) => {
+                presence::note_status(&mut tx, &sender.tenant, &sender.device, status).await?
+            }
+        }
+        tx.commit().await?;
+        self.live.tell(Changed { devices: true, ..Changed::nothing(sender.tenant.clone()) });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pestle_domain::journal::Lane;
+
+    #[test]
+    fn lanes_and_notes_are_told_apart_by_their_topic() {
+        let channel = |text: &str| text.parse::<Topic>().map(|topic| topic.channel);
+        assert_eq!(channel("pestle/v1/d/box-1/up/ledger"), Ok(Channel::Facts(Lane::Ledger)));
+        assert_eq!(channel("pestle/v1/d/box-1/up/heads"), Ok(Channel::Heads));
+        assert!(read::<Heads>(b"{}").is_none());
+    }
+}

@@ -1,0 +1,240 @@
+//! Starts everything in order, watches it, and ends it in the opposite order.
+//!
+//! ```text
+//! lock ► authority ► HTTPS port ► database ► schema ► broker ► tasks ► addresses.json
+//! ```
+//!
+//! At the end: `addresses.json` goes, tasks and ports stop and drain, connections are given back, the private
+//! database stops last.
+
+mod addresses;
+mod lock;
+mod supervisor;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
+
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use addresses::Addresses;
+pub use supervisor::Supervisor;
+
+use crate::{
+    app::App,
+    authority::{Authority, AuthorityError},
+    broker::{
+        Broker, ClientTls, Revoked,
+        builtin::{BrokerError, BuiltIn},
+    },
+    config::{BrokerChoice, Config, DatabaseChoice},
+    db::{self, Db, DbError, schema},
+    enrolment::Tries,
+    files::{self, FileError},
+    fleet,
+    http::{metrics::Metrics, routes, serve},
+    identity::{Identity, token::Tokens},
+    postgres::{ClusterError, PrivateCluster, cluster, settings::Purpose},
+    snapshot::Snapshots,
+};
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file or folder.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Two gateways on one data folder.
+    #[error("another gateway (process {pid}) works in {}: stop it, or give this one another data_dir", folder.display())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// The other's process number, as far as known.
+        pid: String,
+    },
+    /// Certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// The port is taken.
+    #[error(
+        "the HTTPS port {0} is taken by another program: stop that program, or write another address as https.listen"
+    )]
+    PortTaken(SocketAddr),
+    /// The port cannot be opened for another reason.
+    #[error("the HTTPS port {address} cannot be opened")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The private database.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// What handlers and tasks share.
+    pub app: Arc<App>,
+    tasks: Supervisor,
+    database: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
+    addresses: PathBuf,
+    _lock: lock::Lock,
+}
+
+/// Starts a gateway. When this returns, both ports answer.
+///
+/// # Errors
+/// [`StartError`], each saying what to do. What was started before the error is stopped.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    files::make_folder(&config.data_dir, 0o755)?;
+    let run_folder = config.data_dir.join("run");
+    files::make_folder(&run_folder, 0o755)?;
+    let lock = lock::Lock::take(&run_folder)?;
+    let now = OffsetDateTime::now_utc();
+    let authority = Authority::open(&config.data_dir, now)?;
+    let listener = listen(config.https.listen).await?;
+    let (database, db) = start_database(&config).await?;
+    match start_rest(config, authority, listener, db, run_folder, now).await {
+        Ok((app, tasks, addresses)) => Ok(Running { app, tasks, database, addresses, _lock: lock }),
+        Err(error) => {
+            stop_database(database).await;
+            Err(error)
+        }
+    }
+}
+
+type DatabaseTask = Option<(CancellationToken, tokio::task::JoinHandle<()>)>;
+
+async fn start_database(config: &Config) -> Result<(DatabaseTask, Db), StartError> {
+    match &config.database {
+        DatabaseChoice::Dsn { serve, owner } => {
+            schema::apply(&db::parse_dsn(owner)?).await?;
+            Ok((None, Db::new(db::parse_dsn(serve)?)))
+        }
+        DatabaseChoice::Private(private) => {
+            let running = PrivateCluster::start(private, Purpose::Serve).await?;
+            let access = running.access().clone();
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(running.keep(stop.clone()));
+            let task = Some((stop, task));
+            let ready = async {
+                schema::prepare(&access.root("postgres"), cluster::DATABASE, access.serve_password()).await?;
+                schema::apply(&access.root(cluster::DATABASE)).await
+            };
+            match ready.await {
+                Ok(()) => Ok((task, Db::new(access.serve(cluster::DATABASE)))),
+                Err(error) => {
+                    stop_database(task).await;
+                    Err(error.into())
+                }
+            }
+        }
+    }
+}
+
+async fn stop_database(task: DatabaseTask) {
+    if let Some((stop, task)) = task {
+        stop.cancel();
+        if let Err(error) = task.await {
+            tracing::error!(%error, "the task that keeps the database ended badly");
+        }
+    }
+}
+
+async fn start_rest(
+    config: Config,
+    authority: Authority,
+    listener: TcpListener,
+    db: Db,
+    run_folder: PathBuf,
+    now: OffsetDateTime,
+) -> Result<(Arc<App>, Supervisor, PathBuf), StartError> {
+    let stop = CancellationToken::new();
+    // An error on the way ends what was started before it.
+    let started = stop.clone().drop_guard();
+    let names = &config.https.public_names;
+    let tls = ClientTls::new(&authority, authority.gateway_client(now)?)?;
+    let broker = match &config.broker {
+        BrokerChoice::External(address) => Broker::external(address, tls),
+        BrokerChoice::BuiltIn(listen) => {
+            // Before the first box can connect.
+            let revoked = Revoked::default();
+            revoked.replace(fleet::watch::read(&db).await?);
+            let server = authority.server(names, now)?;
+            let ca = authority.ca_file();
+            let builtin = BuiltIn::start(*listen, &server, &ca, &config.data_dir, revoked.clone()).await?;
+            Broker::built_in(builtin, revoked, tls)
+        }
+    };
+    let https = listener
+        .local_addr()
+        .map_err(|source| StartError::Listen { address: config.https.listen, source })?;
+    let server_tls = serve::tls(&authority, authority.server(names, now)?)?;
+    let identity = Identity::new(Tokens::new(&authority.token_key()?));
+    let app = Arc::new(App {
+        config,
+        db,
+        authority,
+        broker,
+        https,
+        metrics: Metrics::default(),
+        identity,
+        enrolment: Tries::default(),
+        snapshots: Snapshots::default(),
+        started: Instant::now(),
+        stock: crate::inventory::cache::StockCache::default(),
+        live: crate::ingest::live::Live::default(),
+        stop: stop.clone(),
+    });
+    let mut tasks = Supervisor::new(stop);
+    spawn_tasks(&mut tasks, &app);
+    tasks.spawn("https", serve::serve(listener, server_tls, routes::router(app.clone()), app.stop.clone()));
+    let addresses = Addresses::of(&app).write(&run_folder)?;
+    started.disarm();
+    tracing::info!(https = %app.https, mqtt = app.broker.address(), "the gateway is ready");
+    Ok((app, tasks, addresses))
+}
+
+/// The modules' own work. One line each.
+fn spawn_tasks(tasks: &mut Supervisor, app: &Arc<App>) {
+    tasks.spawn("revocations", fleet::watch::run(app.clone()));
+    tasks.spawn("ingest", crate::ingest::run(app.clone()));
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortTaken(address),
+        _ => StartError::Listen { address, source },
+    })
+}
+
+impl Running {
+    /// Resolves when a task ended that must not: the gateway cannot go on.
+    pub async fn failed(&mut self) -> &'static str {
+        self.tasks.failed().await
+    }
+
+    /// Ends everything in order.
+    pub async fn stop(self) {
+        if let Err(error) = std::fs::remove_file(&self.addresses) {
+            tracing::warn!(%error, "addresses.json cannot be removed");
+        }
+        self.tasks.stop().await;
+        self.app.broker.end();
+        self.app.db.close().await;
+        stop_database(self.database).await;
+    }
+}

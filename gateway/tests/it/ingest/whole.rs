@@ -1,0 +1,208 @@
+//! The whole way: an enrolled box publishes over mutual TLS, is acknowledged, and people see it.
+
+use pestle_domain::{
+    ids::ConnectionId,
+    journal::Head,
+    signature::SigningKey,
+    staff::Role,
+    units::UnixMillis,
+    wire::message::{Answer, Heads, Presence, Status, StreamHead},
+};
+use pestle_gateway::testing::{self, TestGateway};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, mqttbytes::QoS};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{branch::Branch, centre::committed};
+use crate::platform::{
+    broker::{connect, options, until},
+    client::{Enrolled, PASSWORD, enrolled, login, signed_in, trusting, url},
+};
+
+/// A box on the wire.
+struct Wired {
+    branch: Branch,
+    client: AsyncClient,
+    events: EventLoop,
+}
+
+impl Wired {
+    async fn new(gateway: &TestGateway, enrolled: &Enrolled) -> Self {
+        let identity = &enrolled.response.identity;
+        let mut branch = Branch::new(identity.branch.as_str(), identity.device.as_str());
+        branch.stream.tenant = identity.tenant.clone();
+        branch.key = SigningKey::from_pkcs8(&enrolled.key.serialize_der()).unwrap();
+        let device = identity.device.as_str();
+        let mut options = options(gateway, device, Some(enrolled));
+        options.set_max_packet_size(Some(512 * 1024));
+        let (client, mut events) = connect(options).await.unwrap();
+        client.subscribe(format!("pestle/v1/d/{device}/down/ack"), QoS::AtLeastOnce).await.unwrap();
+        until(&mut events, |event| matches!(event, Event::Incoming(Incoming::SubAck(_))).then_some(()))
+            .await
+            .unwrap();
+        Self { branch, client, events }
+    }
+
+    async fn say(&self, channel: &str, payload: Vec<u8>) {
+        let topic = format!("pestle/v1/d/{}/{channel}", self.branch.stream.device);
+        self.client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
+    }
+
+    async fn answer(&mut self) -> Answer {
+        until(&mut self.events, |event| match event {
+            Event::Incoming(Incoming::Publish(publish)) => {
+                Some(serde_json::from_slice(&publish.payload).unwrap())
+            }
+            _ => None,
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn send(&mut self, first: u64, last: u64) -> Answer {
+        let (_, message) = self.branch.batch(first, last);
+        self.say("up/ledger", message).await;
+        self.answer().await
+    }
+}
+
+async fn get(gateway: &TestGateway, client: &reqwest::Client, token: &str, path: &str) -> Value {
+    let answer = client.get(url(gateway, path)).bearer_auth(token).send().await.unwrap();
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    answer.json().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_that_a_box_publishes_is_acknowledged_and_seen_by_people() {
+    let gateway = testing::gateway().await;
+    let (person, token) = signed_in(&gateway, Role::Manager).await;
+    let enrolled = enrolled(&gateway).await;
+    let mut wired = Wired::new(&gateway, &enrolled).await;
+    let connection = ConnectionId(Uuid::now_v7());
+    let status =
+        Status { v: 1, connection, state: Presence::Online, at: UnixMillis(0), agent: "0.1.0".into() };
+    wired.say("status", serde_json::to_vec(&status).unwrap()).await;
+
+    let opened = wired.branch.open(10);
+    assert_eq!(committed(&wired.send(1, opened).await), wired.branch.head(opened));
+    let check = format!("/api/v1/branches/{}/stock/p-1", wired.branch.stream.branch);
+    assert_eq!(get(&gateway, &person, &token, &check).await["data"]["quantity"], 10);
+    let sold = wired.branch.sell("p-1", 3);
+    assert_eq!(committed(&wired.send(opened + 1, sold).await), wired.branch.head(sold));
+    assert_eq!(
+        get(&gateway, &person, &token, &check).await["data"]["quantity"],
+        7,
+        "the cache forgets at the commit"
+    );
+
+    let first = person.get(url(&gateway, &check)).bearer_auth(&token).send().await.unwrap();
+    let tag = first.headers()["etag"].clone();
+    let again = person
+        .get(url(&gateway, &check))
+        .bearer_auth(&token)
+        .header("if-none-match", tag)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(again.status(), 304);
+
+    let stated = StreamHead { stream: wired.branch.stream.clone(), head: Head::EMPTY };
+    let heads =
+        Heads { v: 1, connection, streams: vec![stated], waiting: 3, snapshot: 5, agent: "0.1.0".into() };
+    wired.say("up/heads", serde_json::to_vec(&heads).unwrap()).await;
+    assert_eq!(committed(&wired.answer().await), wired.branch.head(sold));
+
+    let later = wired.branch.sell("p-1", 1);
+    let last = wired.branch.sell("p-1", 1);
+    let gapped = wired.send(later + 1, last).await;
+    assert!(matches!(gapped, Answer::Rewind { head, .. } if head == wired.branch.head(sold)), "{gapped:?}");
+    // Behind a gap, and what is missing comes while it is parked.
+    let (_, message) = wired.branch.batch(later + 1, last);
+    wired.say("up/ledger", message).await;
+    let answer = wired.send(sold + 1, later).await;
+    let head = if committed(&answer) == wired.branch.head(later) {
+        committed(&wired.answer().await)
+    } else {
+        committed(&answer)
+    };
+    assert_eq!(head, wired.branch.head(last));
+
+    let sales = get(&gateway, &person, &token, "/api/v1/sales").await;
+    assert_eq!(
+        (&sales["meta"]["total_items"], &sales["data"][0]["currency"]),
+        (&3.into(), &"GBP".into()),
+        "{sales}"
+    );
+    let one = get(
+        &gateway,
+        &person,
+        &token,
+        &format!("/api/v1/sales/{}", sales["data"][0]["id"].as_str().unwrap()),
+    )
+    .await;
+    assert_eq!(one["data"]["lines"][0]["product"], "p-1", "{one}");
+    let tills =
+        get(&gateway, &person, &token, &format!("/api/v1/branches/{}/tills", wired.branch.stream.branch))
+            .await;
+    assert_eq!(
+        (&tills["data"][0]["expected_minor"], &tills["data"][0]["state"]),
+        (&11_250.into(), &"open".into()),
+        "{tills}"
+    );
+    let wrong = person.get(url(&gateway, "/api/v1/stock?gtin=12")).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(wrong.status(), 422);
+    let stock = get(&gateway, &person, &token, "/api/v1/stock?product=p-1").await;
+    assert_eq!(
+        (&stock["data"][0]["quantity"], &stock["data"][0]["lot"]),
+        (&5.into(), &"A1".into()),
+        "{stock}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_shows_boxes_stock_and_sales_and_moves_by_itself() {
+    let gateway = testing::gateway().await;
+    let _ = signed_in(&gateway, Role::CentralIt).await;
+    let enrolled = enrolled(&gateway).await;
+    let mut wired = Wired::new(&gateway, &enrolled).await;
+    let opened = wired.branch.open(2);
+    wired.send(1, opened).await;
+
+    let person = trusting(&gateway).redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let door = person.get(url(&gateway, "/console")).send().await.unwrap();
+    assert_eq!(door.headers()["location"], "/console/sign-in");
+    let wrong = person
+        .post(url(&gateway, "/console/sign-in"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("login=central_it&password=wrong-password")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(wrong.status(), 401);
+    assert!(wrong.text().await.unwrap().contains("role=\"alert\""));
+
+    let (_, body) = login(&gateway, Role::CentralIt.as_str(), PASSWORD).await;
+    let cookie = format!("__Host-pestle={}", body["data"]["token"].as_str().unwrap());
+    let page = person.get(url(&gateway, "/console")).header("cookie", &cookie).send().await.unwrap();
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    let page = page.text().await.unwrap();
+    for shown in
+        ["North Street", wired.branch.stream.device.as_str(), "p-1", "Low", "Till sessions", "All well"]
+    {
+        assert!(page.contains(shown), "{shown} is not on the page: {page}");
+    }
+
+    let mut stream =
+        person.get(url(&gateway, "/console/events")).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut seen = String::new();
+    while !seen.contains("event: stock") {
+        seen.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()));
+    }
+    let sold = wired.branch.sell("p-1", 3);
+    wired.send(opened + 1, sold).await;
+    let mut seen = String::new();
+    while !(seen.contains("Below zero") && seen.contains("GBP 7.50")) {
+        seen.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()));
+    }
+}

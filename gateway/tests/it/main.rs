@@ -1,0 +1,11 @@
+//! Integration tests of the gateway: a real PostgreSQL, real TLS, the built-in broker.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its ground is missing"
+)]
+
+mod ingest;
+mod platform;

@@ -1,0 +1,10 @@
+//! What everything else stands on.
+
+pub(crate) mod broker;
+pub(crate) mod client;
+mod enrolment;
+mod identity;
+mod imports;
+mod isolation;
+mod process;
+mod snapshot;

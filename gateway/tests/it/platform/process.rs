@@ -1,0 +1,207 @@
+//! The real program: wrong configuration, taken ports, kills, and an orderly end.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use pestle_gateway::run::Addresses;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longer than a start takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A folder that the user `postgres` may enter, with a configuration on free ports.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(more: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let text = format!(
+            "data_dir = \"{0}/data\"\n[https]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nlisten = \"127.0.0.1:0\"\n\
+             [database]\ncluster_dir = \"{0}/pg\"\n{more}",
+            folder.path().display()
+        );
+        fs::write(folder.path().join("gateway.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pestle-gateway"));
+        command
+            .arg("--config")
+            .arg(self.folder.path().join("gateway.toml"))
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run_to_end(&self, arguments: &[&str]) -> Output {
+        self.program(arguments).output().unwrap()
+    }
+
+    /// Starts it and waits until it is ready.
+    fn start(&self) -> (Child, Addresses) {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut child = self.program(&["run"]).stderr(log).spawn().unwrap();
+        let id = child.id();
+        let addresses = wait_for("addresses.json", || {
+            assert!(child.try_wait().unwrap().is_none(), "{}", self.log());
+            let addresses: Addresses = serde_json::from_slice(&fs::read(self.addresses()).ok()?).ok()?;
+            (addresses.pid == id).then_some(addresses)
+        });
+        (child, addresses)
+    }
+
+    fn addresses(&self) -> PathBuf {
+        self.folder.path().join("data/run/addresses.json")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The living database server of this place.
+    fn postmaster(&self) -> Option<Pid> {
+        let data = self.folder.path().join("pg/data");
+        let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+        let pid: i32 = text.lines().next()?.trim().parse().ok()?;
+        let works_in = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+        (works_in == data).then(|| Pid::from_raw(pid)).flatten()
+    }
+}
+
+impl Drop for Place {
+    /// Whatever a failed test leaves.
+    fn drop(&mut self) {
+        if let Some(pid) = self.postmaster() {
+            let _ = kill_process(pid, Signal::QUIT);
+        }
+    }
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come");
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+fn stop(mut child: Child) -> i32 {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    child.wait().unwrap().code().unwrap_or(-1)
+}
+
+async fn health(data: &Path, addresses: &Addresses) -> (u16, String) {
+    pestle_gateway::testing::install_crypto();
+    let ca = reqwest::Certificate::from_pem(&fs::read(data.join("authority/ca.pem")).unwrap()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build().unwrap();
+    let answer = client.get(format!("https://{}/health", addresses.https)).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[test]
+fn a_mistyped_key_ends_with_64_and_one_sentence() {
+    let place = Place::new("[htps]\nlisten = \"x\"\n");
+    let output = place.run_to_end(&["run"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("gateway.toml") && said.contains("https.listen"), "{said}");
+}
+
+#[test]
+fn a_taken_port_is_named_with_what_to_do() {
+    for key in ["https", "mqtt"] {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let place = Place::new("");
+        let file = place.folder.path().join("gateway.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let section = format!("[{key}]\nlisten = \"127.0.0.1:0\"");
+        fs::write(&file, text.replace(&section, &format!("[{key}]\nlisten = \"{address}\""))).unwrap();
+        let output = place.run_to_end(&["run"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&address.to_string()), "{said}");
+        assert!(said.contains(&format!("{key}.listen")), "{said}");
+        assert!(place.postmaster().is_none(), "a database was left behind");
+    }
+}
+
+#[test]
+fn administration_without_a_gateway_says_to_start_one() {
+    let place = Place::new("");
+    let output = place.run_to_end(&["admin", "tenant-add", "demo"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("start the gateway"));
+}
+
+#[tokio::test]
+async fn the_program_survives_kills_of_itself_and_of_its_database_and_leaves_nothing_behind() {
+    let place = Place::new("");
+    let data = place.folder.path().join("data");
+    let (mut first, addresses) = place.start();
+    assert_eq!(health(&data, &addresses).await.0, 200);
+    for arguments in [
+        &["admin", "tenant-add", "demo"] as &[&str],
+        &[
+            "admin",
+            "branch-add",
+            "north",
+            "--name",
+            "North",
+            "--currency",
+            "EUR",
+            "--time-zone",
+            "Europe/Berlin",
+        ],
+        &["admin", "user-add", "admin@demo.example", "--role", "admin", "--password", "mortar-and-pestle"],
+    ] {
+        let output = place.run_to_end(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let claim = String::from_utf8(place.run_to_end(&["admin", "claim", "north"]).stdout).unwrap();
+    assert!(claim.trim().parse::<pestle_domain::enrolment::Claim>().is_ok(), "{claim}");
+
+    // A second gateway on the same folder is refused.
+    let second = place.run_to_end(&["run"]);
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another gateway"));
+
+    // The database dies: the gateway says so and brings it back.
+    let postmaster = place.postmaster().unwrap();
+    kill_process(postmaster, Signal::KILL).unwrap();
+    wait_for("another database server", || place.postmaster().filter(|pid| *pid != postmaster));
+    let deadline = Instant::now() + PATIENCE;
+    while health(&data, &addresses).await.0 != 200 {
+        assert!(Instant::now() < deadline, "{}", place.log());
+    }
+
+    // The gateway dies: the next one ends the database that was left and goes on with the same data.
+    let left = place.postmaster().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(place.postmaster(), Some(left));
+    let (next, _) = place.start();
+    assert_ne!(place.postmaster(), Some(left));
+    let twice = place.run_to_end(&["admin", "tenant-add", "demo"]);
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("already"));
+
+    // An orderly end leaves nothing.
+    assert_eq!(stop(next), 0, "{}", place.log());
+    assert!(!place.addresses().exists());
+    assert!(place.postmaster().is_none());
+}

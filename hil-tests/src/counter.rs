@@ -1,0 +1,352 @@
+//! A till's page as a browser speaks to it: the same addresses, cookie and answers, without the pixels.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use pestle_domain::ids::ActId;
+use pestle_domain::money::Money;
+use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::waiting::until;
+use crate::world::{Branch, Person, WorldError};
+
+/// A page that takes longer is broken for the person in front of it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A scan is on the page within milliseconds; the machine may be busy with a whole build.
+const SHOWN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why the counter did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum CounterError {
+    /// The counter said no, in its own words.
+    #[error("the counter says: {message} ({code})")]
+    Refused {
+        /// `CONFLICT`, `AUTHENTICATION` …
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// Nobody answers, as after a power cut.
+    #[error("the counter does not answer")]
+    Gone(#[source] reqwest::Error),
+    /// It answers, but not what a till answers.
+    #[error("the counter answered {status} with {body:?}")]
+    Strange {
+        /// HTTP status.
+        status: StatusCode,
+        /// The beginning of the body.
+        body: String,
+    },
+}
+
+/// A browser at one till.
+#[derive(Debug)]
+pub struct Counter {
+    client: reqwest::Client,
+    base: String,
+    till: String,
+    cookie: Mutex<Option<String>>,
+}
+
+/// What the page shows, as far as the check reads it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Till {
+    /// `sign_in`, `closed`, `ready`, `selling`, `paying`, `change`, `no_catalogue`.
+    pub phase: String,
+    /// What lies on the counter.
+    pub basket: Option<Basket>,
+    /// A pack whose lot has to be read.
+    pub question: Option<Value>,
+    /// The last sale of this till.
+    pub last_sale: Option<Sale>,
+    /// The last closing.
+    pub last_closing: Option<Closing>,
+    /// Prints that have not ended.
+    pub prints: Vec<Print>,
+    /// Refusals that nobody has put aside, the newest last.
+    pub refusals: Vec<Value>,
+    /// The link to the centre.
+    pub link: Link,
+    /// What the sensors said last.
+    pub readings: Vec<Reading>,
+    /// The cash session.
+    pub session: Option<Session>,
+}
+
+/// The cash session.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Session {
+    /// Sales so far.
+    pub sales: u64,
+}
+
+/// What lies on the counter.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Basket {
+    /// To be sent with the payment.
+    pub act: ActId,
+    /// In the order of their scans.
+    pub lines: Vec<Line>,
+    /// What they come to.
+    pub total: Money,
+}
+
+/// One line of the basket.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Line {
+    /// Its number in the basket.
+    pub line: u32,
+    /// As scanned.
+    pub gtin: String,
+    /// As it will be printed.
+    pub name: String,
+    /// Packs.
+    pub quantity: i64,
+    /// `quantity × unit price`.
+    pub amount: Money,
+    /// The lot, where it is known.
+    pub lot: Option<String>,
+    /// Packs by the book, before this sale.
+    pub on_hand: i64,
+}
+
+/// A sale that is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Sale {
+    /// Its act.
+    pub act: ActId,
+    /// Its receipt.
+    pub receipt: Receipt,
+    /// What it came to.
+    pub total: Money,
+    /// What was handed back.
+    pub change: Money,
+    /// What became of its print.
+    pub print: String,
+}
+
+/// A receipt's number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub struct Receipt {
+    /// Which till.
+    pub till: String,
+    /// Which life of the store.
+    pub epoch: u32,
+    /// Which.
+    pub number: u64,
+}
+
+impl std::fmt::Display for Receipt {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}/{}", self.till, self.epoch, self.number)
+    }
+}
+
+/// A closing that is on the disk.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Closing {
+    /// By the book.
+    pub expected: Money,
+    /// Counted less expected.
+    pub variance: Money,
+    /// Sales of the session.
+    pub sales: u64,
+}
+
+/// A print that has not ended.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Print {
+    /// `queued`, `sent`, `not_printed`, `unknown`.
+    pub state: String,
+}
+
+/// The link to the centre.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Link {
+    /// `offline`, `catch_up`, `live`, `draining`.
+    pub state: String,
+    /// Facts that the centre has not acknowledged.
+    pub waiting: u64,
+}
+
+/// What a sensor said last.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Reading {
+    /// Thousandths of a degree.
+    pub milli_celsius: Option<i32>,
+    /// Why there is none.
+    pub missing: Option<String>,
+}
+
+impl Counter {
+    /// A browser that has not opened the page yet.
+    ///
+    /// # Errors
+    /// When the branch has no address, or its authority cannot be read.
+    pub fn open(branch: &Branch) -> Result<Self, WorldError> {
+        let said = |what: String| WorldError::Said { name: format!("counter of {}", branch.slug), what };
+        let authority =
+            reqwest::Certificate::from_pem(&branch.authority()?).map_err(|error| said(error.to_string()))?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([authority])
+            .timeout(ANSWER_WITHIN)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| said(error.to_string()))?;
+        Ok(Self { client, base: branch.counter(), till: "till-1".to_owned(), cookie: Mutex::new(None) })
+    }
+
+    /// Goes on at another address with the same cookie: the agent came back on another port.
+    pub fn moved_to(&mut self, base: String) {
+        self.base = base;
+    }
+
+    /// What the page shows now.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn look(&self) -> Result<Till, CounterError> {
+        self.call(Method::GET, "state", None).await
+    }
+
+    /// Waits until the page shows what `is` wants.
+    ///
+    /// # Errors
+    /// [`crate::waiting::Overdue`] with the last look.
+    pub async fn shows(
+        &self,
+        what: &str,
+        is: impl Fn(&Till) -> bool,
+    ) -> Result<Till, crate::waiting::Overdue> {
+        until(what, SHOWN_WITHIN, || async {
+            match self.look().await {
+                Ok(till) if is(&till) => Ok(till),
+                Ok(till) => Err(format!("{till:?}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
+    }
+
+    /// Signs in.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn sign_in(&self, person: &Person) -> Result<Value, CounterError> {
+        self.tell("sign-in", json!({ "staff": person.id, "pin": person.pin })).await
+    }
+
+    /// Opens the till with that much money in it.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn open_till(&self, act: ActId, float: &str) -> Result<Value, CounterError> {
+        self.tell("open", json!({ "act": act, "float": float, "date_confirmed": true })).await
+    }
+
+    /// Counts and closes the till.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn close_till(&self, act: ActId, counted: &str) -> Result<Value, CounterError> {
+        self.tell("close", json!({ "act": act, "counted": counted })).await
+    }
+
+    /// Takes the money for the basket `act`.
+    ///
+    /// # Errors
+    /// [`CounterError`]; after [`CounterError::Gone`] nobody knows yet whether it counted, and the same call asks.
+    pub async fn pay(&self, act: ActId, tendered: &str) -> Result<Value, CounterError> {
+        self.tell("pay", json!({ "act": act, "tendered": tendered })).await
+    }
+
+    /// Sets a line's packs.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn set_quantity(&self, line: u32, quantity: i64) -> Result<Value, CounterError> {
+        self.tell("quantity", json!({ "line": line, "quantity": quantity })).await
+    }
+
+    /// Takes a line off.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn void(&self, line: u32) -> Result<Value, CounterError> {
+        self.tell("void", json!({ "line": line })).await
+    }
+
+    /// Puts refusals and questions aside.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn dismiss(&self) -> Result<Value, CounterError> {
+        self.tell("dismiss", json!({})).await
+    }
+
+    /// The page's event stream: everything first, then each piece as it changes, for at most `life`.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn events(&self, life: Duration) -> Result<reqwest::Response, CounterError> {
+        let url = format!("{}/till/{}/events", self.base, self.till);
+        let answer = self.client.get(url).timeout(life).send().await.map_err(CounterError::Gone)?;
+        let status = answer.status();
+        if status.is_success() {
+            Ok(answer)
+        } else {
+            Err(CounterError::Strange { status, body: String::new() })
+        }
+    }
+
+    async fn tell(&self, action: &str, body: Value) -> Result<Value, CounterError> {
+        self.call(Method::POST, action, Some(body)).await
+    }
+
+    async fn call<T: serde::de::DeserializeOwned>(
+        &self,
+        method: Method,
+        action: &str,
+        body: Option<Value>,
+    ) -> Result<T, CounterError> {
+        let url = format!("{}/till/{}/{action}", self.base, self.till);
+        let mut request = self.client.request(method, url).header(ORIGIN, &self.base);
+        let cookie = self.cookie.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(cookie) = cookie {
+            request = request.header(COOKIE, cookie);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response =
+            request.header("accept", "application/json").send().await.map_err(CounterError::Gone)?;
+        let set = response.headers().get(SET_COOKIE).and_then(|value| value.to_str().ok());
+        if let Some(pair) = set.and_then(|value| value.split(';').next()) {
+            *self.cookie.lock().unwrap_or_else(PoisonError::into_inner) = Some(pair.to_owned());
+        }
+        let status = response.status();
+        let body = response.text().await.map_err(CounterError::Gone)?;
+        read_answer(status, &body)
+    }
+}
+
+/// Pure: what status and body mean. `data` is what was asked for; a state comes bare.
+fn read_answer<T: serde::de::DeserializeOwned>(status: StatusCode, body: &str) -> Result<T, CounterError> {
+    let strange = || CounterError::Strange { status, body: body.chars().take(400).collect() };
+    let value: Value = serde_json::from_str(body).map_err(|_| strange())?;
+    if !status.is_success() {
+        let word = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        return match (word("error"), word("message")) {
+            (Some(code), Some(message)) => Err(CounterError::Refused { code, message }),
+            _ => Err(strange()),
+        };
+    }
+    let is_envelope = value.get("success").is_some();
+    let data = if is_envelope { value.get("data").cloned().unwrap_or(Value::Null) } else { value };
+    serde_json::from_value(data).map_err(|_| strange())
+}

@@ -1,0 +1,20 @@
+//! Rigs, the demo and its workbench, and the tests of the whole.
+//!
+//! In reading order: [`world`] starts the real programs with simulated devices; [`network`] is the cable between them,
+//! [`processes`] how a program is started and never left behind, [`waiting`] how anything is waited for;
+//! [`demo_data`] is what the shelves hold; [`counter`] and [`centre`] speak to the pages as a browser would;
+//! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person.
+
+pub mod world;
+
+pub mod network;
+pub mod processes;
+pub mod waiting;
+
+pub mod demo_data;
+
+pub mod centre;
+pub mod counter;
+
+pub mod check;
+pub mod workbench;

@@ -1,0 +1,273 @@
+//! One pharmacy: its box with the real agent, its simulated devices, and the two cables to the centre.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use pestle_drivers::sim::fridge::SimFridges;
+use pestle_drivers::sim::printer::SimPrinter;
+use pestle_drivers::sim::scanner::SimScanner;
+use serde::Deserialize;
+use tokio::sync::{Mutex, watch};
+
+use super::{Place, WorldError};
+use crate::network::{Cable, Weather};
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail};
+
+/// From the start to the first answer: opening the journal and folding it.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The Modbus number of the fridge's sensor.
+pub const FRIDGE_SLAVE: u8 = 1;
+
+/// The printable width of 80 mm paper: 48 columns.
+const PRINTER_DOTS: u16 = 576;
+
+/// What `pestle-agent run` writes when it is ready.
+#[derive(Debug, Clone, Deserialize)]
+struct AgentAddresses {
+    web: String,
+}
+
+/// Whether the box has power.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Power {
+    /// No process.
+    Unplugged,
+    /// A process that does not answer yet.
+    Starting,
+    /// It answers.
+    Running,
+    /// It ended by itself; the words say how.
+    Ended(String),
+}
+
+/// One pharmacy.
+#[derive(Debug)]
+pub struct Branch {
+    /// `north`.
+    pub slug: String,
+    /// The till's scanner.
+    pub scanner: SimScanner,
+    /// The till's receipt printer, with the drawer on it.
+    pub printer: SimPrinter,
+    /// The fridge's sensor on its bus.
+    pub fridge: SimFridges,
+    /// The cable of pages, snapshots and REST.
+    pub https: Cable,
+    /// The cable of the broker.
+    pub mqtt: Cable,
+    folder: PathBuf,
+    config: PathBuf,
+    program: Program,
+    keeper: Keeper,
+    process: Mutex<Option<Process>>,
+    power: watch::Sender<Power>,
+    web: watch::Sender<String>,
+}
+
+impl Branch {
+    /// Plugs the devices in and writes the agent's configuration. The agent does not run yet.
+    ///
+    /// # Errors
+    /// When a device cannot be made or the disk refuses.
+    pub fn prepare(
+        slug: &str,
+        place: &Place,
+        counter_port: u16,
+        (https, mqtt): (Cable, Cable),
+        keeper: &Keeper,
+    ) -> Result<Self, WorldError> {
+        let folder = place.branch(slug);
+        let devices = folder.join("devices");
+        fs::create_dir_all(&devices).map_err(WorldError::disk("create", &devices))?;
+        let scanner = SimScanner::plug_in(devices.join("scanner"))?;
+        let printer = SimPrinter::listen(SocketAddr::from(([127, 0, 0, 1], 0)), PRINTER_DOTS)?;
+        let fridge = SimFridges::plug_in(devices.join("fridge"), &[FRIDGE_SLAVE])?;
+
+        let config = folder.join("agent.toml");
+        let text = format!(
+            "# Written by the demo at each start.\ndata_dir = {folder:?}\n\n\
+             [web]\nlisten = \"127.0.0.1:{counter_port}\"\n\n\
+             [gateway]\nhttps = \"https://{}\"\nmqtt = \"{}\"\n\n\
+             [[till]]\nid = \"till-1\"\nname = \"Till 1\"\n\n\
+             [[scanner]]\nname = \"counter\"\npath = {:?}\nbaud = 9600\ntill = \"till-1\"\nproved = true\n\n\
+             [[printer]]\nname = \"receipts\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\n\n\
+             [[sensor]]\nname = \"fridge\"\npath = {:?}\nslave = {FRIDGE_SLAVE}\nprofile = \"xy-md02\"\ninterval_s = 2\n",
+            https.address(),
+            mqtt.address(),
+            scanner.path(),
+            printer.address().ok_or(WorldError::NotRunning { name: "printer".to_owned() })?,
+            fridge.path(),
+        );
+        fs::write(&config, text).map_err(WorldError::disk("write", &config))?;
+        let program = Program {
+            name: format!("agent-{slug}"),
+            path: build_folder().join("pestle-agent"),
+            arguments: vec!["--config".to_owned(), config.display().to_string(), "run".to_owned()],
+            environment: vec![],
+            log: place.log(&format!("agent-{slug}")),
+        };
+        Ok(Self {
+            slug: slug.to_owned(),
+            scanner,
+            printer,
+            fridge,
+            https,
+            mqtt,
+            folder,
+            config,
+            program,
+            keeper: keeper.clone(),
+            process: Mutex::new(None),
+            power: watch::Sender::new(Power::Unplugged),
+            web: watch::Sender::new(String::new()),
+        })
+    }
+
+    /// As people call it: `North`.
+    pub fn title(&self) -> String {
+        let mut letters = self.slug.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    }
+
+    /// Whether the box has an identity.
+    pub fn is_enrolled(&self) -> bool {
+        self.folder.join("identity/identity.json").exists()
+    }
+
+    /// Enrols the box with the technician's tool, as one would in a branch.
+    ///
+    /// # Errors
+    /// With the tool's own words.
+    pub fn enrol(&self, gateway: &str, claim: &str) -> Result<(), WorldError> {
+        let folder = self.folder.display().to_string();
+        run(
+            &build_folder().join("pestle-provision"),
+            &["enrol", "--gateway", gateway, "--code", claim, "--data-dir", &folder],
+        )
+    }
+
+    /// Books the opening stock (lines `gtin,lot,expiry,quantity`) before the first start.
+    ///
+    /// # Errors
+    /// With the agent's own words.
+    pub fn open_stock(&self, csv: &str) -> Result<(), WorldError> {
+        let file = self.folder.join("opening-stock.csv");
+        fs::write(&file, csv).map_err(WorldError::disk("write", &file))?;
+        let config = self.config.display().to_string();
+        run(&self.program.path, &["--config", &config, "stock-open", &file.display().to_string()])
+    }
+
+    /// Puts the plug in and waits until the agent answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn start(&self) -> Result<(), WorldError> {
+        let mut held = self.process.lock().await;
+        if held.as_mut().is_some_and(|process| process.ended().is_none()) {
+            return Ok(());
+        }
+        self.power.send_replace(Power::Starting);
+        let file = self.folder.join("run/addresses.json");
+        let _ = fs::remove_file(&file);
+        let started = async {
+            let mut process = self.program.start(&self.keeper)?;
+            let addresses: AgentAddresses = process.ready(&file, READY_WITHIN).await?;
+            Ok::<_, WorldError>((process, addresses))
+        };
+        match started.await {
+            Ok((process, addresses)) => {
+                *held = Some(process);
+                self.web.send_replace(with_scheme(&addresses.web));
+                self.power.send_replace(Power::Running);
+                Ok(())
+            }
+            Err(error) => {
+                self.power.send_replace(Power::Ended(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Pulls the plug: SIGKILL, in the middle of whatever it does.
+    pub async fn pull_the_plug(&self) {
+        if let Some(mut process) = self.process.lock().await.take() {
+            process.kill();
+        }
+        self.power.send_replace(Power::Unplugged);
+    }
+
+    /// Asks the agent to end, and waits.
+    pub async fn stop(&self) {
+        if let Some(mut process) = self.process.lock().await.take() {
+            process.stop().await;
+        }
+        self.power.send_replace(Power::Unplugged);
+    }
+
+    /// Whether the box has power; looks whether the process still lives, unless it is just being started.
+    pub fn power(&self) -> Power {
+        if let Ok(mut held) = self.process.try_lock()
+            && let Some(status) = held.as_mut().and_then(Process::ended)
+        {
+            *held = None;
+            self.power.send_replace(Power::Ended(format!("The agent ended with {status}.")));
+        }
+        self.power.borrow().clone()
+    }
+
+    /// The counter page's address since the last start; empty before it.
+    pub fn counter(&self) -> String {
+        self.web.borrow().clone()
+    }
+
+    /// The process id of the agent, while it runs.
+    pub async fn process_id(&self) -> Option<u32> {
+        self.process.lock().await.as_ref().map(Process::id)
+    }
+
+    /// The box's certificate authority, for those who open its pages.
+    ///
+    /// # Errors
+    /// Before it is enrolled.
+    pub fn authority(&self) -> Result<Vec<u8>, WorldError> {
+        let path = self.folder.join("identity/ca.pem");
+        fs::read(&path).map_err(WorldError::disk("read", &path))
+    }
+
+    /// Sets both cables to the same weather.
+    pub fn set_line(&self, weather: Weather) {
+        self.https.set(weather);
+        self.mqtt.set(weather);
+    }
+
+    /// The end of the agent's log.
+    pub fn log_tail(&self) -> String {
+        log_tail(&self.program.log)
+    }
+}
+
+fn with_scheme(address: &str) -> String {
+    let whole = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    whole.trim_end_matches('/').to_owned()
+}
+
+/// Runs one of our tools to its end.
+fn run(program: &Path, arguments: &[&str]) -> Result<(), WorldError> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(WorldError::disk("run", program))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    Err(WorldError::Said {
+        name: format!("{name} {}", arguments.iter().find(|word| !word.starts_with('-')).unwrap_or(&"")),
+        what: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
+}

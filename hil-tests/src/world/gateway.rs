@@ -1,0 +1,233 @@
+//! The centre: the real gateway with its private PostgreSQL, started, stopped and killed as a process.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+
+use super::{Place, Remembered, WorldError};
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail};
+
+/// From the start to the first answer: a new cluster, its migrations and the broker, on two busy cores.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// What `pestle-gateway run` writes when it is ready.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GatewayAddresses {
+    /// `host:port` of pages and REST.
+    pub https: String,
+    /// `host:port` of the broker.
+    pub mqtt: String,
+}
+
+/// The gateway of a world.
+#[derive(Debug)]
+pub struct Gateway {
+    program: Program,
+    config: PathBuf,
+    place: Place,
+    keeper: Keeper,
+    core: Option<usize>,
+    process: Option<Process>,
+    addresses: Option<GatewayAddresses>,
+}
+
+impl Gateway {
+    /// Writes its configuration. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn prepare(place: &Place, ports: &Remembered, keeper: &Keeper) -> Result<Self, WorldError> {
+        let data = place.gateway();
+        fs::create_dir_all(&data).map_err(WorldError::disk("create", &data))?;
+        let config = data.join("gateway.toml");
+        let text = format!(
+            "# Written by the demo at each start.\ndata_dir = {data:?}\n\n[https]\nlisten = \"127.0.0.1:{}\"\n\
+             public_names = [\"127.0.0.1\", \"localhost\"]\n\n[mqtt]\nlisten = \"127.0.0.1:{}\"\n\n\
+             [database]\ncluster_dir = {:?}\n",
+            ports.https,
+            ports.mqtt,
+            place.cluster(),
+        );
+        fs::write(&config, text).map_err(WorldError::disk("write", &config))?;
+        let program = Program {
+            name: "gateway".to_owned(),
+            path: build_folder().join("pestle-gateway"),
+            arguments: vec!["--config".to_owned(), config.display().to_string(), "run".to_owned()],
+            environment: vec![],
+            log: place.log("gateway"),
+        };
+        Ok(Self {
+            program,
+            config,
+            place: place.clone(),
+            keeper: keeper.clone(),
+            core: None,
+            process: None,
+            addresses: None,
+        })
+    }
+
+    /// Holds it and its PostgreSQL on one processor core from the next start on.
+    pub fn pin_to(&mut self, core: usize) {
+        self.core = Some(core);
+    }
+
+    /// Starts it and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn start(&mut self) -> Result<GatewayAddresses, WorldError> {
+        let file = self.place.gateway().join("run/addresses.json");
+        let _ = fs::remove_file(&file);
+        let program = self.core.map_or_else(|| self.program.clone(), |core| self.program.on_core(core));
+        let mut process = program.start(&self.keeper)?;
+        let addresses: GatewayAddresses = process.ready(&file, READY_WITHIN).await?;
+        self.process = Some(process);
+        self.addresses = Some(addresses.clone());
+        Ok(addresses)
+    }
+
+    /// Where it answers, since the last start.
+    ///
+    /// # Errors
+    /// [`WorldError::NotRunning`] before the first start.
+    pub fn addresses(&self) -> Result<&GatewayAddresses, WorldError> {
+        self.addresses.as_ref().ok_or(WorldError::NotRunning { name: "gateway".to_owned() })
+    }
+
+    /// `https://host:port`.
+    ///
+    /// # Errors
+    /// [`WorldError::NotRunning`] before the first start.
+    pub fn url(&self) -> Result<String, WorldError> {
+        let https = &self.addresses()?.https;
+        Ok(if https.starts_with("https://") { https.clone() } else { format!("https://{https}") })
+    }
+
+    /// Where a cable leads for pages and REST, and for the broker.
+    ///
+    /// # Errors
+    /// When it is not running, or named itself by something that is no address.
+    pub fn sockets(&self) -> Result<(SocketAddr, SocketAddr), WorldError> {
+        let addresses = self.addresses()?;
+        let socket = |text: &str| {
+            let bare = text.rsplit('/').next().unwrap_or(text);
+            bare.parse().map_err(|_| WorldError::Said {
+                name: "gateway".to_owned(),
+                what: format!("its address is {text:?}"),
+            })
+        };
+        Ok((socket(&addresses.https)?, socket(&addresses.mqtt)?))
+    }
+
+    /// Whether it runs.
+    pub fn runs(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.ended().is_none())
+    }
+
+    /// Pulls its plug. PostgreSQL stays as the kill leaves it.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Kills its PostgreSQL alone, as a machine that runs out of memory does.
+    ///
+    /// # Errors
+    /// [`WorldError::NotRunning`] when there is none.
+    pub fn kill_database(&self) -> Result<(), WorldError> {
+        let id = postmaster(&self.place);
+        let id = id.ok_or(WorldError::NotRunning { name: "PostgreSQL".to_owned() })?;
+        kill_process(id, Signal::KILL)
+            .map_err(|error| WorldError::disk("kill", self.place.cluster())(error.into()))
+    }
+
+    /// Asks it to end, and waits.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// Runs `pestle-gateway admin …` with that standard input and hands back what it printed.
+    ///
+    /// # Errors
+    /// With what it said, when it fails.
+    pub fn admin(&self, arguments: &[&str], input: &str) -> Result<String, WorldError> {
+        let refused = |error| WorldError::disk("run", &self.program.path)(error);
+        let mut child = Command::new(&self.program.path)
+            .arg("--config")
+            .arg(&self.config)
+            .arg("admin")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(refused)?;
+        if let Some(mut pipe) = child.stdin.take() {
+            // A command that asks nothing may have ended by now.
+            let _ = pipe.write_all(input.as_bytes());
+        }
+        let output = child.wait_with_output().map_err(refused)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        }
+        Err(WorldError::Said {
+            name: format!("pestle-gateway admin {}", arguments.first().unwrap_or(&"")),
+            what: format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stderr).trim(),
+                String::from_utf8_lossy(&output.stdout).trim()
+            ),
+        })
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        log_tail(&self.program.log)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.process.take());
+        stop_left_postmaster(&self.place);
+    }
+}
+
+/// Ends a PostgreSQL of this place that a killed gateway left behind and nobody adopted.
+///
+/// The process id comes from the cluster's own `postmaster.pid`; it is only believed when that process says on its
+/// command line that it serves this very folder.
+pub fn stop_left_postmaster(place: &Place) {
+    let Some(id) = postmaster(place) else { return };
+    // SIGINT is PostgreSQL's "fast" shutdown: it ends its sessions, writes a checkpoint and goes.
+    let _ = kill_process(id, Signal::INT);
+    let begun = std::time::Instant::now();
+    while postmaster(place).is_some() {
+        if begun.elapsed() > Duration::from_secs(20) {
+            let _ = kill_process(id, Signal::QUIT);
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn postmaster(place: &Place) -> Option<Pid> {
+    let folders = [place.cluster().to_owned(), place.cluster().join("data")];
+    folders.iter().find_map(|folder| {
+        let text = fs::read_to_string(folder.join("postmaster.pid")).ok()?;
+        let id: i32 = text.lines().next()?.trim().parse().ok()?;
+        let line = fs::read(format!("/proc/{id}/cmdline")).ok()?;
+        let serves = line.split(|byte| *byte == 0).any(|word| word == folder.as_os_str().as_encoded_bytes());
+        if serves { Pid::from_raw(id) } else { None }
+    })
+}

@@ -1,0 +1,167 @@
+//! A whole world in little: the gateway, two enrolled branches with their simulated devices, and the cables between.
+//!
+//! The demo, its check and the tests of the whole all begin here. Every program is the real one; only the hardware is
+//! simulated, and speaks the devices' own bytes.
+
+pub mod branch;
+pub mod gateway;
+pub mod people;
+pub mod place;
+pub(crate) mod seed;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+pub use branch::{Branch, Power};
+pub use gateway::Gateway;
+pub use people::{ADMIN, PEOPLE, Person};
+pub use place::{Place, Remembered};
+
+use crate::network::Cable;
+use crate::processes::{Keeper, ProcessError, build_folder};
+
+/// The chain of the demo.
+pub const TENANT: &str = "demo";
+
+/// Why the world could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// A folder that a world must not take.
+    #[error("{folder} has files in it that are not the demo's: name another folder in PESTLE_DEMO_DIR")]
+    NotOurs {
+        /// Which.
+        folder: PathBuf,
+    },
+    /// A program did not start or stay.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A simulated device refused.
+    #[error(transparent)]
+    Device(#[from] pestle_drivers::sim::SimError),
+    /// The disk or the system refused.
+    #[error("cannot {doing} {path}")]
+    Disk {
+        /// Doing what.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A program that was asked for something said no.
+    #[error("{name} said: {what}")]
+    Said {
+        /// Which.
+        name: String,
+        /// Its words.
+        what: String,
+    },
+    /// Asked for something that needs a running program.
+    #[error("{name} is not running")]
+    NotRunning {
+        /// Which.
+        name: String,
+    },
+}
+
+impl WorldError {
+    pub(crate) fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Disk { doing, path: path.to_owned(), source }
+    }
+}
+
+/// The whole.
+#[derive(Debug)]
+pub struct World {
+    /// Where it lives.
+    pub place: Place,
+    /// Its ports.
+    pub ports: Remembered,
+    /// The centre.
+    pub gateway: Mutex<Gateway>,
+    /// The pharmacies, in the order of [`crate::demo_data::BRANCHES`].
+    pub branches: Vec<Arc<Branch>>,
+}
+
+impl World {
+    /// Makes the world of that place, or goes on with the one that is there. `tell` hears what is being done.
+    ///
+    /// # Errors
+    /// With the program's own words where one did not come up.
+    pub async fn start(place: Place, tell: &dyn Fn(&str)) -> Result<Self, WorldError> {
+        let new = !place.is_inhabited();
+        gateway::stop_left_postmaster(&place);
+        if new {
+            // What is there is a start that was broken off: nothing in it is whole.
+            place.begin_anew()?;
+        }
+        let ports = place.remembered()?;
+        let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
+
+        tell("starting the gateway with its PostgreSQL and broker");
+        let mut gateway = Gateway::prepare(&place, &ports, &keeper)?;
+        gateway.start().await?;
+        if new {
+            tell("loading the catalogue and the people");
+            seed::centre(&gateway, &place)?;
+        }
+
+        let (https, mqtt) = gateway.sockets()?;
+        let mut branches = Vec::new();
+        for (slug, counter) in crate::demo_data::BRANCHES.into_iter().zip(&ports.counters) {
+            let cables = (lay(https).await?, lay(mqtt).await?);
+            let branch = Branch::prepare(slug, &place, *counter, cables, &keeper)?;
+            if !branch.is_enrolled() {
+                tell(&format!("enrolling the box of branch {slug}"));
+                let claim = seed::claim(&gateway, slug)?;
+                branch.enrol(&gateway.url()?, &claim)?;
+                branch.open_stock(&seed::stock(slug))?;
+            }
+            tell(&format!("starting the agent of branch {slug}"));
+            branch.start().await?;
+            branches.push(Arc::new(branch));
+        }
+        place.remember(&ports)?;
+        Ok(Self { place, ports, gateway: Mutex::new(gateway), branches })
+    }
+
+    /// The branch of that name.
+    pub fn branch(&self, slug: &str) -> Option<&Arc<Branch>> {
+        self.branches.iter().find(|branch| branch.slug == slug)
+    }
+
+    /// The console's address; the last one while the gateway is being restarted.
+    pub async fn console(&self) -> String {
+        self.gateway.lock().await.url().map(|url| format!("{url}/console")).unwrap_or_default()
+    }
+
+    /// Brings the gateway back after it was killed or stopped.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart_gateway(&self) -> Result<(), WorldError> {
+        let mut gateway = self.gateway.lock().await;
+        gateway.start().await?;
+        let (https, mqtt) = gateway.sockets()?;
+        for branch in &self.branches {
+            branch.https.lead_to(https);
+            branch.mqtt.lead_to(mqtt);
+        }
+        Ok(())
+    }
+
+    /// Ends everything in order: branches first, so that they can say goodbye.
+    pub async fn stop(&self) {
+        let stopping = self.branches.iter().map(|branch| branch.stop());
+        futures::future::join_all(stopping).await;
+        self.gateway.lock().await.stop().await;
+    }
+}
+
+async fn lay(upstream: std::net::SocketAddr) -> Result<Cable, WorldError> {
+    Cable::lay(upstream).await.map_err(WorldError::disk("lay a cable to", Path::new("the gateway")))
+}

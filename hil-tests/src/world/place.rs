@@ -1,0 +1,183 @@
+//! Where a world keeps its state, and which ports it has.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use pestle_domain::signature::Hash;
+use serde::{Deserialize, Serialize};
+
+use super::WorldError;
+
+/// Where the private PostgreSQL of a world lies when we are root: its programs refuse root, and the user that they run as
+/// instead cannot enter root's folders.
+const CLUSTERS: &str = "/var/lib/pestle-demo";
+
+/// The file that says that a folder is a world's, and may be removed with all that is in it.
+const MARK: &str = ".pestle-world";
+
+/// A world's folders.
+#[derive(Debug, Clone)]
+pub struct Place {
+    folder: PathBuf,
+    cluster: PathBuf,
+}
+
+impl Place {
+    /// The world that lives in `folder`, whether it exists yet or not.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or has somebody else's files in it.
+    pub fn at(folder: &Path) -> Result<Self, WorldError> {
+        fs::create_dir_all(folder).map_err(WorldError::disk("create", folder))?;
+        let folder = fs::canonicalize(folder).map_err(WorldError::disk("find", folder))?;
+        let mark = folder.join(MARK);
+        if !mark.exists() {
+            let mut entries = fs::read_dir(&folder).map_err(WorldError::disk("look into", &folder))?;
+            if entries.next().is_some() {
+                return Err(WorldError::NotOurs { folder });
+            }
+            fs::write(&mark, "").map_err(WorldError::disk("write", &mark))?;
+        }
+        let cluster = if rustix::process::geteuid().is_root() {
+            let name = hex::encode(&Hash::of(folder.as_os_str().as_encoded_bytes()).0[..8]);
+            Path::new(CLUSTERS).join(name)
+        } else {
+            folder.join("gateway/postgres")
+        };
+        Ok(Self { folder, cluster })
+    }
+
+    /// Where the demo lives: `PESTLE_DEMO_DIR`, or `.demo` in the work tree.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn of_the_demo() -> Result<Self, WorldError> {
+        let folder = std::env::var_os("PESTLE_DEMO_DIR").map(PathBuf::from).unwrap_or_else(|| {
+            let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+            tree.filter(|tree| tree.exists()).unwrap_or(Path::new(".")).join(".demo")
+        });
+        Self::at(&folder)
+    }
+
+    /// The whole world's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The private PostgreSQL's folder.
+    pub fn cluster(&self) -> &Path {
+        &self.cluster
+    }
+
+    /// The gateway's data.
+    pub fn gateway(&self) -> PathBuf {
+        self.folder.join("gateway")
+    }
+
+    /// One branch's data.
+    pub fn branch(&self, slug: &str) -> PathBuf {
+        self.folder.join("branches").join(slug)
+    }
+
+    /// A program's log.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    /// Whether a world was completed here before.
+    pub fn is_inhabited(&self) -> bool {
+        self.folder.join("world.json").exists()
+    }
+
+    /// Forgets everything, and begins anew in the same place.
+    ///
+    /// # Errors
+    /// When a folder cannot be removed or made.
+    pub fn begin_anew(&self) -> Result<(), WorldError> {
+        self.remove()?;
+        Self::at(&self.folder).map(|_| ())
+    }
+
+    /// Forgets everything.
+    ///
+    /// # Errors
+    /// When a folder cannot be removed.
+    pub fn remove(&self) -> Result<(), WorldError> {
+        for folder in [&self.cluster, &self.folder] {
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(WorldError::disk("remove", folder)(error));
+                }
+                _ => {}
+            }
+        }
+        // Only if this was the last world: a folder with others in it stays.
+        let _ = fs::remove_dir(CLUSTERS);
+        Ok(())
+    }
+
+    /// What is remembered from one start to the next, or new.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn remembered(&self) -> Result<Remembered, WorldError> {
+        let path = self.folder.join("world.json");
+        match fs::read(&path) {
+            Ok(text) => {
+                let known: Remembered = serde_json::from_slice(&text)
+                    .map_err(|error| WorldError::disk("understand", &path)(io::Error::other(error)))?;
+                known.where_taken_another().map_err(WorldError::disk("find free ports for", &path))
+            }
+            Err(_) => Remembered::with_free_ports().map_err(WorldError::disk("find free ports for", &path)),
+        }
+    }
+
+    /// Remembers for the next start; called when the world is complete.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remember(&self, what: &Remembered) -> Result<(), WorldError> {
+        let path = self.folder.join("world.json");
+        let text = serde_json::to_vec_pretty(what)
+            .map_err(|error| WorldError::disk("write", &path)(io::Error::other(error)))?;
+        fs::write(&path, text).map_err(WorldError::disk("write", &path))
+    }
+}
+
+/// What a world remembers: the ports, so that bookmarks and enrolled boxes find the same addresses again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The gateway's HTTPS.
+    pub https: u16,
+    /// The gateway's broker.
+    pub mqtt: u16,
+    /// The workbench.
+    pub workbench: u16,
+    /// The counters, in the order of the branches.
+    pub counters: Vec<u16>,
+}
+
+impl Remembered {
+    fn with_free_ports() -> io::Result<Self> {
+        // All are held at once, so that no two are the same; the moment between here and their use is short.
+        let held = (0..5).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<io::Result<Vec<_>>>()?;
+        let ports =
+            held.iter().map(|one| one.local_addr().map(|at| at.port())).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { https: ports[0], mqtt: ports[1], workbench: ports[2], counters: ports[3..].to_vec() })
+    }
+
+    /// The same ports, but for those that something else has taken since.
+    fn where_taken_another(mut self) -> io::Result<Self> {
+        let all = [&mut self.https, &mut self.mqtt, &mut self.workbench];
+        for port in all.into_iter().chain(&mut self.counters) {
+            let held = match TcpListener::bind(("127.0.0.1", *port)) {
+                Ok(held) => held,
+                Err(_) => TcpListener::bind(("127.0.0.1", 0))?,
+            };
+            *port = held.local_addr()?.port();
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,193 @@
+//! Rules of the tree that the compiler does not hold: which crate may use which, and that rules read no clock.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From `docs/architecture.md`: who may use whom inside the workspace. `hil-tests` may use everything.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("drivers", &["pestle-domain"]),
+    ("agent", &["pestle-domain", "pestle-drivers"]),
+    ("gateway", &["pestle-domain"]),
+    ("provisioning", &["pestle-domain", "pestle-drivers"]),
+];
+
+/// Files outside `domain/` that are pure by declaration. A name that ends in `/` means the folder.
+/// A gateway module's `rules.rs` is pure by its name.
+const PURE: &[&str] = &[
+    "domain/src/",
+    "drivers/src/backoff.rs",
+    "drivers/src/printer/codepage.rs",
+    "drivers/src/printer/model.rs",
+    "drivers/src/printer/raster.rs",
+    "drivers/src/printer/status.rs",
+    "drivers/src/scanner/framing.rs",
+    "provisioning/src/answer.rs",
+];
+
+/// What a pure file does not say. A test module at its end may.
+const IMPURE: &[&str] = &[
+    "SystemTime",
+    "Instant::now",
+    "now_utc",
+    "now_v7",
+    "now_v4",
+    "new_v4",
+    "std::fs",
+    "std::net",
+    "std::env::var",
+    "tokio::",
+    "thread_rng",
+    "rand::fill",
+    "SystemRandom::new",
+];
+
+/// Lines before the test module from which a file is reported, and from which it is refused: by then there is a second
+/// idea inside it.
+const FILE_LINES_REPORTED: usize = 500;
+const FILE_LINES_MAX: usize = 800;
+
+/// Lines from which a function is reported.
+const FUNCTION_LINES_REPORTED: usize = 70;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// All Rust files of the workspace's members, by path from the root.
+fn sources() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for member in ["domain", "drivers", "agent", "gateway", "provisioning", "hil-tests"] {
+        collect(&root().join(member), &mut found);
+    }
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+fn collect(folder: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            found.insert(name, fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_crates_use_each_other_only_along_the_architecture_s_arrows() {
+    for (folder, allowed) in ARROWS {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+        let own = manifest["package"]["name"].as_str().unwrap();
+        for section in ["dependencies", "build-dependencies", "dev-dependencies"] {
+            let Some(table) = manifest.get(section).and_then(toml::Value::as_table) else { continue };
+            let ours = table.keys().filter(|name| name.starts_with("pestle-") && *name != own);
+            for name in ours {
+                assert!(
+                    allowed.contains(&name.as_str()),
+                    "{folder}/Cargo.toml: {section} may not have {name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_depends_on_no_runtime() {
+    let manifest = fs::read_to_string(root().join("domain/Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+    for name in manifest["dependencies"].as_table().unwrap().keys() {
+        let runtime = ["tokio", "hyper", "axum", "sqlx", "sled", "rumqttc", "reqwest", "rand", "getrandom"];
+        assert!(!runtime.contains(&name.as_str()), "domain/Cargo.toml has {name}");
+    }
+}
+
+#[test]
+fn pure_files_read_no_clock_and_do_no_input_or_output() {
+    let sources = sources();
+    for name in PURE {
+        assert!(
+            sources.keys().any(|path| path.starts_with(name)),
+            "{name} is declared pure, but is not there"
+        );
+    }
+    let mut wrong = Vec::new();
+    for (path, text) in &sources {
+        let pure = PURE.iter().any(|name| path.starts_with(name))
+            || (path.starts_with("gateway/") && path.ends_with("/rules.rs"));
+        if pure {
+            wrong.extend(impure_lines(text).map(|(line, word)| format!("{path}:{line} says {word}")));
+        }
+    }
+    assert!(wrong.is_empty(), "pure files that are not pure:\n{}", wrong.join("\n"));
+}
+
+/// Line numbers (from 1) with the word that does not belong there; comments and the test module aside.
+fn impure_lines(text: &str) -> impl Iterator<Item = (usize, &'static str)> {
+    text.lines()
+        .zip(1..)
+        .take_while(|(line, _)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(line, _)| !line.trim_start().starts_with("//"))
+        .filter_map(|(line, number)| {
+            IMPURE.iter().find(|word| line.contains(**word)).map(|word| (number, *word))
+        })
+}
+
+#[test]
+fn the_purity_check_itself_sees_a_clock() {
+    let found =
+        impure_lines("fn a() {\n    // Instant::now\n    Instant::now()\n}\n#[cfg(test)]\nuse std::fs;");
+    assert_eq!(found.collect::<Vec<_>>(), [(3, "Instant::now")]);
+}
+
+#[test]
+fn no_file_is_too_long_to_hold_one_idea() {
+    let mut refused = Vec::new();
+    for (path, text) in sources() {
+        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+        if lines > FILE_LINES_REPORTED {
+            println!("{path} has {lines} lines");
+        }
+        for (function, lines) in long_functions(&text) {
+            println!("{path}: {function} has {lines} lines");
+        }
+        if lines > FILE_LINES_MAX {
+            refused.push(format!("{path} has {lines} lines, more than {FILE_LINES_MAX}"));
+        }
+    }
+    assert!(refused.is_empty(), "look for the second idea inside:\n{}", refused.join("\n"));
+}
+
+/// Functions with more than [`FUNCTION_LINES_REPORTED`] lines, by rustfmt's indentation: the closing brace stands
+/// under the first letter of the line with `fn`.
+fn long_functions(text: &str) -> Vec<(String, usize)> {
+    let mut open: Vec<(usize, String, usize)> = Vec::new();
+    let mut long = Vec::new();
+    for (line, number) in text.lines().zip(1_usize..) {
+        let indent = line.len() - line.trim_start().len();
+        let words = line.trim_start();
+        let is_head = ["fn ", "pub fn ", "async fn ", "pub async fn ", "pub(crate) fn ", "pub(super) fn "]
+            .iter()
+            .any(|head| words.starts_with(head));
+        if is_head {
+            open.push((indent, words.split('(').next().unwrap_or(words).to_owned(), number));
+        } else if words == "}" && open.last().is_some_and(|(at, ..)| *at == indent) {
+            let (_, name, begun) = open.pop().unwrap();
+            if number - begun > FUNCTION_LINES_REPORTED {
+                long.push((name, number - begun + 1));
+            }
+        }
+    }
+    long
+}
+
+#[test]
+fn ci_calls_make_test_and_nothing_else() {
+    let script = fs::read_to_string(root().join(".ci/run")).unwrap();
+    assert!(script.starts_with("#!/usr/bin/env bash\n"));
+    assert!(script.trim_end().ends_with("\nexec make test"));
+}
