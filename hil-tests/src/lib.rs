@@ -3,7 +3,8 @@
 //! In reading order: [`world`] starts the real programs with simulated devices; [`network`] is the cable between them,
 //! [`processes`] how a program is started and never left behind, [`waiting`] how anything is waited for;
 //! [`demo_data`] is what the shelves hold; [`counter`] and [`centre`] speak to the pages as a browser would;
-//! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person.
+//! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person;
+//! [`bench`] measures the figures.
 
 pub mod world;
 
@@ -18,3 +19,5 @@ pub mod counter;
 
 pub mod check;
 pub mod workbench;
+
+pub mod bench;

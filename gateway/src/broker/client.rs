@@ -10,7 +10,7 @@ use crate::authority::{Authority, Credentials, identity::GATEWAY_NAME};
 
 /// rumqttc panics below 5 s; a dead link is noticed after one and a half of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long the broker keeps our session when we are away, in seconds.
+/// How long a broker elsewhere keeps our session when we are away, in seconds.
 const SESSION_EXPIRY_S: u32 = 600;
 /// Messages that the broker may have on their way to us, unacknowledged: this many batches of 256 KiB are 16 MiB.
 const RECEIVE_MAX: u16 = 64;
@@ -40,13 +40,29 @@ impl ClientTls {
     }
 }
 
-pub(super) fn options(host: &str, port: u16, purpose: &str, tls: &ClientTls) -> MqttOptions {
+/// What the broker remembers of us between two connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Session {
+    /// Nothing: the built-in broker ends with us, and boxes send again what was not acknowledged. A session that
+    /// outlives a connection would make it write every batch to its own store first.
+    Fresh,
+    /// What arrives while we are away: another broker lives on without us.
+    Kept,
+}
+
+pub(super) fn options(
+    host: &str,
+    port: u16,
+    purpose: &str,
+    tls: &ClientTls,
+    session: Session,
+) -> MqttOptions {
     let mut options = MqttOptions::new(format!("{GATEWAY_NAME}:{purpose}"), host, port);
     options
         .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.0.clone())))
         .set_keep_alive(KEEP_ALIVE)
-        .set_clean_start(false)
-        .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
+        .set_clean_start(session == Session::Fresh)
+        .set_session_expiry_interval(Some(if session == Session::Kept { SESSION_EXPIRY_S } else { 0 }))
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_max_packet_size(Some(PACKET_BYTES_MAX))
         .set_manual_acks(true)

@@ -115,9 +115,10 @@ impl Broker {
     /// MQTT 5 options for a connection of the gateway itself, mutual TLS included.
     ///
     /// `purpose` distinguishes connections (`ingest`); the client id is `gateway:<purpose>`. Acknowledgements are
-    /// manual, the session outlives a connection by ten minutes. Keep-alive is 15 s.
+    /// manual; at a broker elsewhere the session outlives a connection by ten minutes. Keep-alive is 15 s.
     pub fn client_options(&self, purpose: &str) -> rumqttc::v5::MqttOptions {
-        client::options(&self.host, self.port, purpose, &self.tls)
+        let session = if self.builtin.is_some() { client::Session::Fresh } else { client::Session::Kept };
+        client::options(&self.host, self.port, purpose, &self.tls, session)
     }
 
     /// Ends the built-in broker; one elsewhere goes on.

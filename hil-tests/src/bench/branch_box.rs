@@ -1,0 +1,101 @@
+//! A branch's box with nothing attached: enrolled like any other, with the real agent, and straight to the centre
+//! without a simulated cable between.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use pestle_agent::identity::DeviceIdentity;
+use pestle_domain::journal::{Lane, Stream};
+use serde::Deserialize;
+
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail};
+
+/// From the start to the first answer: 200,000 facts are folded first.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Deserialize)]
+struct Addresses {}
+
+/// See the module.
+#[derive(Debug)]
+pub struct BranchBox {
+    /// Its `data_dir`.
+    pub folder: PathBuf,
+    /// Who it is.
+    pub identity: DeviceIdentity,
+    program: Program,
+}
+
+impl BranchBox {
+    /// Enrols a new one in `folder` with the technician's tool.
+    ///
+    /// # Errors
+    /// With the tool's own words.
+    pub fn enrol(folder: &Path, gateway: &str, claim: &str) -> Result<Self> {
+        super::place::make_anew(folder)?;
+        let output = Command::new(build_folder().join("pestle-provision"))
+            .args(["enrol", "--gateway", gateway, "--code", claim, "--data-dir"])
+            .arg(folder)
+            .stdin(Stdio::null())
+            .output()
+            .context("run pestle-provision")?;
+        if !output.status.success() {
+            bail!("pestle-provision said: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let config = folder.join("agent.toml");
+        fs::write(
+            &config,
+            format!(
+                "data_dir = {folder:?}\n\n[web]\nlisten = \"127.0.0.1:0\"\n\n[[till]]\nid = \"till-1\"\n"
+            ),
+        )?;
+        let program = Program {
+            name: "agent".to_owned(),
+            path: build_folder().join("pestle-agent"),
+            arguments: vec!["--config".to_owned(), config.display().to_string(), "run".to_owned()],
+            environment: vec![],
+            log: folder.join("agent.log"),
+        };
+        Ok(Self { folder: folder.to_owned(), identity: DeviceIdentity::load(folder)?, program })
+    }
+
+    /// Its ledger.
+    pub fn stream(&self) -> Stream {
+        let who = &self.identity.identity;
+        Stream {
+            tenant: who.tenant.clone(),
+            branch: who.branch.clone(),
+            term: who.term,
+            device: who.device.clone(),
+            lane: Lane::Ledger,
+            epoch: 1,
+        }
+    }
+
+    /// Starts its agent on `core`, without waiting for anything.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn start(&self, core: usize, keeper: &Keeper) -> Result<Process> {
+        Ok(self.program.on_core(core).start(keeper)?)
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        log_tail(&self.program.log)
+    }
+
+    /// Waits until its agent answers.
+    ///
+    /// # Errors
+    /// When it ends instead.
+    pub async fn ready(&self, agent: &mut Process) -> Result<()> {
+        let _: Addresses = agent.ready(&self.folder.join("run/addresses.json"), READY_WITHIN).await?;
+        Ok(())
+    }
+}

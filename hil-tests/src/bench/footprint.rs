@@ -1,0 +1,114 @@
+//! What the agent takes of a small box: resident memory when nothing happens, and the size of its program.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    report::{Row, short},
+    stats::Scale,
+};
+use crate::{
+    processes::build_folder,
+    world::{Branch, World},
+};
+
+/// Most resident memory, in MiB.
+const MEMORY_MIB_MAX: f64 = 40.0;
+/// Largest program, in MiB.
+const PROGRAM_MIB_MAX: f64 = 25.0;
+/// Memory is settled when it has not grown for so long.
+const STILL_FOR: Duration = Duration::from_secs(3);
+/// Or after so long, whatever it does.
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Resident memory of the first branch's agent after each of some starts, with the demo's catalogue and devices.
+///
+/// # Errors
+/// When the agent does not start.
+pub async fn memory(world: &World, scale: Scale) -> Result<Row> {
+    let branch = world.branches.first().context("a world without branches")?;
+    let mut rounds = Vec::new();
+    for _ in 0..scale.rounds {
+        branch.stop().await;
+        branch.start().await?;
+        rounds.push(settled(branch).await?);
+    }
+    Ok(Row::alone("agent's resident memory, idle", "MiB", &rounds, MEMORY_MIB_MAX)
+        .noting("VmRSS, each after a start, with the demo's catalogue, a scanner, a printer and a fridge"))
+}
+
+/// Memory in MiB once it does not grow any more.
+async fn settled(branch: &Branch) -> Result<f64> {
+    let id = branch.process_id().await.context("the agent does not run")?;
+    let began = Instant::now();
+    let (mut most, mut since) = (0, Instant::now());
+    while since.elapsed() < STILL_FOR && began.elapsed() < SETTLED_WITHIN {
+        let now = resident_kib(id)?;
+        if now > most {
+            (most, since) = (now, Instant::now());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(mib(resident_kib(id)? * 1024))
+}
+
+fn resident_kib(id: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).context("the agent has ended")?;
+    kib_of(&status, "VmRSS").context("no VmRSS in /proc/<pid>/status")
+}
+
+/// `proc_pid_status(5)`: `VmRSS:     1234 kB`.
+fn kib_of(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The agent's program without symbols.
+///
+/// # Errors
+/// When `strip` (Debian's binutils, which every C compiler brings) cannot be run.
+pub fn program(folder: &Path) -> Result<Row> {
+    let program = build_folder().join("pestle-agent");
+    let stripped = folder.join("pestle-agent.stripped");
+    let output = Command::new("strip")
+        .arg("--strip-all")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(&program)
+        .output()
+        .context("run strip: install binutils")?;
+    if !output.status.success() {
+        bail!("strip said: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let size = fs::metadata(&stripped)?.len();
+    let built = mib(fs::metadata(&program)?.len());
+    Ok(Row::alone("agent's program, stripped", "MiB", &[mib(size)], PROGRAM_MIB_MAX).noting(format!(
+        "`strip --strip-all` of the release build, which has {} MiB as it is built",
+        short(built)
+    )))
+}
+
+#[allow(clippy::cast_precision_loss, clippy::float_arithmetic, reason = "a size for people")]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_s_memory_is_read_from_its_status() {
+        let status = "Name:\tpestle-agent\nVmRSSx:\t1 kB\nVmRSS:\t   20480 kB\nThreads:\t4\n";
+        assert_eq!(kib_of(status, "VmRSS"), Some(20_480));
+        assert_eq!(kib_of(status, "VmSwap"), None);
+    }
+}

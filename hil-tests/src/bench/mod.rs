@@ -1,0 +1,33 @@
+//! The figures (`make bench`): each beside a baseline that is measured in the same run, in turn with it.
+//!
+//! Machines are noisy and differ, so a figure is a ratio, and what counts is the median of at least five rounds, with
+//! the smallest and the largest shown.
+//!
+//! In reading order: [`run`] measures all; [`stats`] and [`report`] are what is made of numbers. The figures:
+//! [`commit`], [`scan`], [`relay`], [`ingest`], [`stock_check`], [`footprint`]. What they stand on: [`place`] (where is
+//! measured), [`sample`] and [`backlog`] (what is sold), [`branch_box`] and [`centre`] (the two ends without the demo),
+//! [`helper`] (a second process on a core of its own) with its jobs [`feed`], [`load`] and [`stock_port`].
+
+#![allow(clippy::float_arithmetic, reason = "measurements: no figure of the product is made of them")]
+
+pub mod run;
+
+pub mod report;
+pub mod stats;
+
+pub mod commit;
+pub mod footprint;
+pub mod ingest;
+pub mod relay;
+pub mod scan;
+pub mod stock_check;
+
+pub mod backlog;
+pub mod branch_box;
+pub mod centre;
+pub mod feed;
+pub mod helper;
+pub mod load;
+pub mod place;
+pub mod sample;
+pub mod stock_port;

@@ -1,0 +1,239 @@
+//! The table on the terminal and `target/bench.json`.
+
+use std::{fs, io, path::Path};
+
+use serde::Serialize;
+
+use super::stats::Spread;
+
+/// What a figure must reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reach {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+    /// No more than `factor` times the baseline and `plus` more, which is in the figure's unit.
+    AtMostAndMore {
+        /// Of the baseline.
+        factor: f64,
+        /// In the figure's unit.
+        plus: f64,
+    },
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// What was measured.
+    pub name: String,
+    /// Median over the rounds.
+    pub value: f64,
+    /// Smallest and largest of the rounds.
+    pub value_spread: [f64; 2],
+    /// Of value and baseline.
+    pub unit: String,
+    /// The baseline's median; `None` where the figure stands by itself.
+    pub baseline: Option<f64>,
+    /// What the baseline is.
+    pub baseline_name: String,
+    /// Median of the rounds' own ratios `value / baseline`.
+    pub ratio: Option<f64>,
+    /// Smallest and largest ratio.
+    pub ratio_spread: Option<[f64; 2]>,
+    /// In words.
+    pub reach: String,
+    /// Whether it was reached.
+    pub ok: bool,
+    /// How it was measured, and what else was seen.
+    pub notes: Vec<String>,
+}
+
+impl Row {
+    /// A figure that is judged beside a baseline of the same round: `(figure, baseline)` of each.
+    #[allow(clippy::float_arithmetic, reason = "a ratio of measurements")]
+    pub fn against(name: &str, unit: &str, baseline_name: &str, rounds: &[(f64, f64)], reach: Reach) -> Self {
+        let column = |pick: fn(&(f64, f64)) -> f64| Spread::of(&rounds.iter().map(pick).collect::<Vec<_>>());
+        let (value, baseline) = (column(|round| round.0), column(|round| round.1));
+        let ratio = column(|round| round.0 / round.1);
+        let (reach, ok) = match reach {
+            Reach::AtMost(most) => (format!("≤ {most} ×"), ratio.median <= most),
+            Reach::AtLeast(least) => (format!("≥ {least} ×"), ratio.median >= least),
+            Reach::AtMostAndMore { factor, plus } => {
+                let limit = factor * baseline.median + plus;
+                (format!("≤ {factor} × + {plus} {unit} = {} {unit}", short(limit)), value.median <= limit)
+            }
+        };
+        Self {
+            name: name.into(),
+            value: value.median,
+            value_spread: [value.min, value.max],
+            unit: unit.into(),
+            baseline: Some(baseline.median),
+            baseline_name: baseline_name.into(),
+            ratio: Some(ratio.median),
+            ratio_spread: Some([ratio.min, ratio.max]),
+            reach,
+            ok: ok && !rounds.is_empty(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A figure that is judged by itself: no more than `most`.
+    pub fn alone(name: &str, unit: &str, rounds: &[f64], most: f64) -> Self {
+        let value = Spread::of(rounds);
+        Self {
+            name: name.into(),
+            value: value.median,
+            value_spread: [value.min, value.max],
+            unit: unit.into(),
+            baseline: None,
+            baseline_name: "–".into(),
+            ratio: None,
+            ratio_spread: None,
+            reach: format!("≤ {most} {unit}"),
+            ok: value.median <= most && !rounds.is_empty(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Says how it was measured, or what else was seen.
+    #[must_use]
+    pub fn noting(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// For the terminal.
+    fn line(&self) -> String {
+        let against = match (self.baseline, self.ratio, self.ratio_spread) {
+            (Some(baseline), Some(ratio), Some([low, high])) => format!(
+                "{} {} · {} × [{}–{}]",
+                self.baseline_name,
+                short(baseline),
+                short(ratio),
+                short(low),
+                short(high)
+            ),
+            _ => "–".into(),
+        };
+        format!(
+            "{} {:<44} {:>7} {:<8} [{}–{}] | {against} | {}",
+            if self.ok { "ok  " } else { "MISS" },
+            self.name,
+            short(self.value),
+            self.unit,
+            short(self.value_spread[0]),
+            short(self.value_spread[1]),
+            self.reach,
+        )
+    }
+}
+
+/// A figure that could not be measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// Which.
+    pub name: String,
+    /// Why.
+    pub error: String,
+}
+
+/// The whole.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// In the order of measuring.
+    pub rows: Vec<Row>,
+    /// What could not be measured.
+    pub failures: Vec<Failure>,
+}
+
+impl Report {
+    /// For the terminal: one line a figure, with its notes.
+    pub fn table(&self, with_notes: bool) -> String {
+        let mut text = String::new();
+        for row in &self.rows {
+            text.push_str(&row.line());
+            text.push('\n');
+            for note in row.notes.iter().filter(|_| with_notes) {
+                text.push_str(&format!("       {note}\n"));
+            }
+        }
+        for failure in &self.failures {
+            text.push_str(&format!("MISS {}: not measured: {}\n", failure.name, failure.error));
+        }
+        text
+    }
+
+    /// Whether every figure was reached.
+    pub fn all_reached(&self) -> bool {
+        self.failures.is_empty() && self.rows.iter().all(|row| row.ok)
+    }
+
+    /// Nothing of a quick look counts.
+    pub fn discount(&mut self) {
+        for row in &mut self.rows {
+            row.ok = false;
+            row.notes.insert(0, "a quick look, not a measurement".into());
+        }
+    }
+
+    /// Writes the rows as JSON.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        fs::write(path, serde_json::to_vec_pretty(self).map_err(io::Error::other)?)
+    }
+}
+
+/// Three significant digits, or whole numbers where they are large.
+pub fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUNDS: [(f64, f64); 5] = [(2.0, 1.0), (3.0, 1.0), (9.0, 3.0), (4.0, 1.0), (1.0, 1.0)];
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_rounds_and_is_judged_by_its_reach() {
+        let row = Row::against("x", "µs", "y", &ROUNDS, Reach::AtMost(3.0));
+        assert_eq!((row.ratio, row.ok), (Some(3.0), true));
+        assert!(!Row::against("x", "µs", "y", &ROUNDS, Reach::AtMost(2.9)).ok);
+        assert!(Row::against("x", "µs", "y", &ROUNDS, Reach::AtLeast(3.0)).ok);
+        assert!(!Row::against("x", "µs", "y", &ROUNDS, Reach::AtLeast(3.1)).ok);
+    }
+
+    #[test]
+    fn a_multiple_and_more_is_judged_by_value_and_told_as_a_limit() {
+        // Medians: 3 against 1.
+        let judged = |plus| Row::against("x", "ms", "y", &ROUNDS, Reach::AtMostAndMore { factor: 2.0, plus });
+        assert!(judged(1.0).ok);
+        assert!(!judged(0.9).ok);
+        assert_eq!(judged(1.0).reach, "≤ 2 × + 1 ms = 3.00 ms");
+    }
+
+    #[test]
+    fn a_figure_by_itself_has_a_most_and_what_was_not_measured_is_not_reached() {
+        assert!(!Row::alone("x", "MiB", &[41.0], 40.0).ok);
+        assert!(Row::alone("x", "MiB", &[40.0], 40.0).ok);
+        assert!(!Row::alone("x", "MiB", &[], 40.0).ok);
+        let report = Report { rows: vec![], failures: vec![Failure { name: "x".into(), error: "y".into() }] };
+        assert!(!report.all_reached());
+    }
+
+    #[test]
+    fn nothing_of_a_quick_look_is_reached() {
+        let mut report = Report { rows: vec![Row::alone("x", "MiB", &[1.0], 40.0)], failures: vec![] };
+        assert!(report.all_reached());
+        report.discount();
+        assert!(!report.all_reached());
+    }
+}

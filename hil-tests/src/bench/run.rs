@@ -1,0 +1,79 @@
+//! All figures, one after the other.
+
+use std::{fs, path::Path};
+
+use anyhow::{Result, bail};
+
+use super::{
+    commit, footprint, ingest,
+    place::{self, Cores},
+    relay,
+    report::{Failure, Report, Row},
+    scan,
+    stats::Scale,
+    stock_check,
+};
+use crate::world::{Place, World};
+
+/// The figures by name, in the order of measuring.
+pub const FIGURES: [&str; 6] = ["commit", "scan", "relay", "ingest", "stock", "footprint"];
+
+/// Measures `wanted` (all, where none is named), and tells `tell` what is being done.
+///
+/// # Errors
+/// When nothing can be measured here at all. What fails by itself is in the report.
+pub async fn run(wanted: &[String], scale: Scale, tell: &dyn Fn(&str)) -> Result<Report> {
+    if let Some(unknown) = wanted.iter().find(|name| !FIGURES.contains(&name.as_str())) {
+        bail!("there is no figure \"{unknown}\": write some of {}", FIGURES.join(", "));
+    }
+    let folder = place::work_folder()?;
+    let cores = Cores::find()?;
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
+    let mut report = Report::default();
+    for name in FIGURES.into_iter().filter(|name| is_wanted(name)) {
+        tell(name);
+        match Box::pin(figure(name, &folder, cores, scale)).await {
+            Ok(rows) => report.rows.extend(rows),
+            Err(error) => {
+                report.failures.push(Failure { name: name.to_owned(), error: format!("{error:#}") })
+            }
+        }
+    }
+    fs::remove_dir_all(&folder)?;
+    Ok(report)
+}
+
+async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result<Vec<Row>> {
+    Ok(match name {
+        "commit" => vec![tokio::task::block_in_place(|| commit::measure(folder, scale))?],
+        "relay" => vec![relay::measure(folder, cores, scale).await?],
+        "ingest" => vec![ingest::measure(folder, scale).await?],
+        "stock" => vec![stock_check::measure(folder, cores, scale)?],
+        "scan" => {
+            let world = world(folder).await?;
+            let row = scan::measure(&world, folder, scale).await;
+            end(world).await?;
+            vec![row?]
+        }
+        _ => {
+            let world = world(folder).await?;
+            let row = footprint::memory(&world, scale).await;
+            end(world).await?;
+            vec![row?, footprint::program(folder)?]
+        }
+    })
+}
+
+/// The demo's world, new.
+async fn world(folder: &Path) -> Result<World> {
+    let folder = folder.join("world");
+    Place::at(&folder)?.remove()?;
+    Ok(World::start(Place::at(&folder)?, &|_| ()).await?)
+}
+
+async fn end(world: World) -> Result<()> {
+    world.stop().await;
+    let place = world.place.clone();
+    drop(world);
+    Ok(place.remove()?)
+}

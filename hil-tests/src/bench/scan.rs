@@ -1,0 +1,148 @@
+//! From the last byte of a barcode on the serial line to the basket's line on the page's event stream, with a real
+//! agent; against the p99 of a commit in the same round.
+//!
+//! The clock starts before the bytes are handed to the pseudo-terminal, which carries them at once: a real line at
+//! 9600 baud would have taken its time before. It stops when the event is here that shows the pack's serial number.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use pestle_domain::ids::ActId;
+use tokio::task::block_in_place;
+use uuid::Uuid;
+
+use super::{
+    commit,
+    report::{Reach, Row, short},
+    stats::{Scale, Spread, quantile, sorted},
+};
+use crate::{
+    counter::Counter,
+    demo_data::{Article, LotState, articles},
+    world::{Branch, PEOPLE, World},
+};
+
+/// Scans of one round: a p99 is then the fourth-worst.
+const SCANS: u64 = 400;
+/// Packs of one sale. Paying is not measured, but its commit and its print go on while the next sale begins.
+const PACKS_PER_SALE: usize = 10;
+/// Between two scans: twenty times faster than a person with a scanner.
+const BETWEEN: Duration = Duration::from_millis(20);
+/// A line that has not come after this never comes.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a round's stream may last.
+const STREAM_LIFE: Duration = Duration::from_secs(600);
+
+/// Measures at the first branch of `world`, and commits in `folder`.
+///
+/// # Errors
+/// When a program does not do what it should.
+pub async fn measure(world: &World, folder: &Path, scale: Scale) -> Result<Row> {
+    let branch = world.branches.first().context("a world without branches")?;
+    let till = Till::open(branch).await?;
+    let (mut rounds, mut medians) = (Vec::new(), Vec::new());
+    // The first is not counted: pages and caches are new.
+    for round in 0..=scale.rounds {
+        let commits = block_in_place(|| commit::one_round(folder, scale))?;
+        let scans = till.one_round(branch, round, scale).await?;
+        if round > 0 {
+            rounds.push((quantile(&scans, 0.99), quantile(&commits.ours, 0.99) / 1e3));
+            medians.push(quantile(&scans, 0.5));
+        }
+    }
+    let reach = Reach::AtMostAndMore { factor: 2.0, plus: 5.0 };
+    Ok(Row::against("scan to the line on the page, p99", "ms", "a commit's p99", &rounds, reach).noting(
+        format!(
+            "{} scans a round, {PACKS_PER_SALE} a sale; median {} ms",
+            scale.of(SCANS),
+            short(Spread::of(&medians).median)
+        ),
+    ))
+}
+
+struct Till {
+    counter: Counter,
+    packs: Vec<Article>,
+}
+
+impl Till {
+    async fn open(branch: &Branch) -> Result<Self> {
+        let counter = Counter::open(branch)?;
+        counter.shows("a catalogue", |till| till.phase != "no_catalogue").await?;
+        counter.sign_in(PEOPLE.first().context("a demo without people")?).await?;
+        if counter.look().await?.phase == "closed" {
+            counter.open_till(ActId(Uuid::now_v7()), "100.00").await?;
+        }
+        let good = |article: &Article| {
+            article.sold_at_counter() && article.lot(LotState::Good).is_some_and(|lot| lot.quantity[0] > 0)
+        };
+        let packs: Vec<Article> = articles().into_iter().filter(good).take(PACKS_PER_SALE).collect();
+        Ok(Self { counter, packs })
+    }
+
+    /// Times in milliseconds, sorted.
+    async fn one_round(&self, branch: &Branch, round: usize, scale: Scale) -> Result<Vec<f64>> {
+        let mut page = Page::open(&self.counter).await?;
+        let mut times = Vec::new();
+        for number in 0..scale.of(SCANS) {
+            let index = usize::try_from(number)? % self.packs.len();
+            let pack = &self.packs[index];
+            let lot = pack.lot(LotState::Good).context("no good lot")?;
+            let serial = format!("R{round}N{number:05}");
+            tokio::time::sleep(BETWEEN).await;
+            let began = Instant::now();
+            branch.scanner.scan(pack.data_matrix(lot, &serial).as_bytes()).await?;
+            page.shows(&serial).await.with_context(|| branch.log_tail())?;
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+            if index + 1 == self.packs.len() {
+                self.pay().await?;
+            }
+        }
+        if self.counter.look().await?.basket.is_some() {
+            self.pay().await?;
+        }
+        Ok(sorted(times))
+    }
+
+    async fn pay(&self) -> Result<()> {
+        let basket = self.counter.look().await?.basket.context("nothing lies on the counter")?;
+        self.counter.pay(basket.act, "9999.00").await?;
+        Ok(())
+    }
+}
+
+/// The page's event stream.
+struct Page {
+    stream: reqwest::Response,
+    heard: Vec<u8>,
+}
+
+impl Page {
+    async fn open(counter: &Counter) -> Result<Self> {
+        let stream = counter.events(STREAM_LIFE).await?;
+        let mut page = Self { stream, heard: Vec::new() };
+        // Everything comes first; what comes then is what has changed.
+        page.shows("event: phase").await?;
+        Ok(page)
+    }
+
+    /// Waits for the next event that holds `text`.
+    async fn shows(&mut self, text: &str) -> Result<()> {
+        let text = text.as_bytes();
+        self.heard.clear();
+        let looking = async {
+            while !self.heard.windows(text.len()).any(|window| window == text) {
+                match self.stream.chunk().await? {
+                    Some(piece) => self.heard.extend_from_slice(&piece),
+                    None => bail!("the page's event stream has ended"),
+                }
+            }
+            Ok(())
+        };
+        let waited = tokio::time::timeout(SHOWN_WITHIN, looking).await;
+        waited.with_context(|| format!("the page has not shown {}", String::from_utf8_lossy(text)))?
+    }
+}

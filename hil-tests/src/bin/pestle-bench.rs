@@ -1,0 +1,94 @@
+//! `pestle-bench`: the figures of `make bench`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this program's output is for the person at the terminal"
+)]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Parser, Subcommand};
+use pestle_hil_tests::bench::{feed, load, place, run, stats::Scale, stock_port};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures Pestle against its baselines, prints the table and writes bench.json beside the build.
+#[derive(Debug, Parser)]
+#[command(name = "pestle-bench", version)]
+struct CommandLine {
+    /// Measure these alone: commit, scan, relay, ingest, stock, footprint. Then nothing is written
+    figures: Vec<String>,
+    /// Few rounds of little: to see that all of it works. Its figures say nothing, and nothing is written
+    #[arg(long)]
+    quick: bool,
+    #[command(subcommand)]
+    helper: Option<HelperCommand>,
+}
+
+/// What this program does as its own helper.
+#[derive(Debug, Subcommand)]
+enum HelperCommand {
+    /// Feed batches to ingest
+    #[command(hide = true)]
+    Feed { folder: PathBuf },
+    /// Serve the gateway's routes and one that does nothing
+    #[command(hide = true)]
+    Serve { folder: PathBuf },
+    /// Ask a port as fast as it answers
+    #[command(hide = true)]
+    Load,
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    // The only provider in this program, and the first call: there is none to replace.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match tokio::runtime::Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(execute(line)))
+    {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("pestle-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything was reached.
+async fn execute(line: CommandLine) -> Result<bool> {
+    match line.helper {
+        Some(HelperCommand::Feed { folder }) => Box::pin(feed::run(&folder)).await.map(|()| true),
+        Some(HelperCommand::Serve { folder }) => Box::pin(stock_port::run(&folder)).await.map(|()| true),
+        Some(HelperCommand::Load) => Box::pin(load::run()).await.map(|()| true),
+        None => Box::pin(measure(&line.figures, line.quick)).await,
+    }
+}
+
+async fn measure(figures: &[String], quick: bool) -> Result<bool> {
+    let scale = if quick { Scale::QUICK } else { Scale::WHOLE };
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let measured = run::run(figures, scale, &|name| println!("· measuring {name} …"));
+    let mut report = tokio::select! {
+        report = measured => report?,
+        _ = interrupt.recv() => bail!("ended before all was measured"),
+        _ = terminate.recv() => bail!("ended before all was measured"),
+    };
+    if quick {
+        report.discount();
+    }
+    println!();
+    print!("{}", report.table(true));
+    if figures.is_empty() && !quick {
+        let path = place::report_file();
+        report.write(&path).with_context(|| format!("write {}", path.display()))?;
+        println!("\nwritten to {}", path.display());
+    }
+    if quick {
+        println!("\nThis was a quick look: nothing of it is a measurement.");
+    }
+    Ok(report.all_reached())
+}
