@@ -12,12 +12,13 @@ use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
 
 use super::BATCH_BYTES_MAX;
 
-/// Batches of the ledger in flight: enough to hide a round trip of 100 ms at a gateway's full speed.
-const LEDGER_WINDOW: usize = 8;
+/// Batches of the ledger in flight, at most 6 MiB. The gateway commits what lies before it together: with 8 a backlog of
+/// 200,000 facts came at 0.69 of ingest's own speed, with 32 at 0.83 (`make bench`, medians of five).
+pub const LEDGER_WINDOW: usize = 32;
 /// Telemetry has one at a time, and so never stands before the ledger for longer than one message takes.
 const TELEMETRY_WINDOW: usize = 1;
-/// How much is read ahead, in bytes of lines: one and a half windows.
-const READ_AHEAD_BYTES: usize = 12 * BATCH_BYTES_MAX;
+/// How much is read ahead, in bytes of lines: a window and what is read in two goes.
+const READ_AHEAD_BYTES: usize = 40 * BATCH_BYTES_MAX;
 /// What is read in one go.
 pub const READ_BYTES: usize = 4 * BATCH_BYTES_MAX;
 /// An answer takes milliseconds; after so long it was lost, and the centre is asked where it stands.

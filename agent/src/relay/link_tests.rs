@@ -1,5 +1,5 @@
 use super::*;
-use crate::relay::BATCH_BYTES_MAX;
+use crate::relay::{BATCH_BYTES_MAX, lane::LEDGER_WINDOW};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -130,7 +130,7 @@ fn on_connect_heads_are_stated_and_everything_is_sent_and_let_go_only_by_the_cen
 fn a_large_backlog_is_in_flight_by_windows_of_whole_acts_and_bounded_batches() {
     let mut bench = online(200_000);
     let window = bench.drain_sent();
-    assert_eq!(window.len(), 8);
+    assert_eq!(window.len(), LEDGER_WINDOW);
     for (first, last) in &window {
         assert_eq!((first % 4, last % 4), (1, 0), "no act is split");
         assert!((last + 1 - first) / 4 * 2_000 <= BATCH_BYTES_MAX as u64);
@@ -267,7 +267,7 @@ fn telemetry_has_one_batch_in_flight_and_never_stands_before_the_ledger() {
     bench.take(Event::Heads(known.to_vec()));
     bench.take(Event::Connected);
     let telemetry = bench.sent.iter().filter(|(stream, _)| *stream == TELEMETRY).count();
-    assert_eq!((bench.sent.len() - telemetry, telemetry), (8, 1));
+    assert_eq!((bench.sent.len() - telemetry, telemetry), (LEDGER_WINDOW, 1));
 }
 
 #[test]

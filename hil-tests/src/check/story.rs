@@ -109,8 +109,20 @@ impl Story<'_> {
 
     async fn open(&mut self) -> anyhow::Result<()> {
         self.north.sign_in().await?;
+        let kicks = self.north.branch.printer.view().counts.kicks;
         self.north.counter.open_till(new_act(), &euros(FLOAT)).await.context("opening the till")?;
         self.north.counter.shows("the open till", |till| till.phase == "ready").await?;
+        // It opens for the float as well, a moment after the page says so.
+        self.drawer_opened(kicks, 1).await
+    }
+
+    /// Waits until the drawer was opened exactly `times` since it had been `before` times.
+    async fn drawer_opened(&self, before: u64, times: u64) -> anyhow::Result<()> {
+        until("the drawer", AT_THE_CENTRE, || {
+            let opened = self.north.branch.printer.view().counts.kicks - before;
+            std::future::ready(if opened == times { Ok(()) } else { Err(format!("{opened} kicks")) })
+        })
+        .await?;
         Ok(())
     }
 
@@ -119,12 +131,7 @@ impl Story<'_> {
         let kicks = self.north.branch.printer.view().counts.kicks;
         self.north.sell(&[Pack::good(one)?, Pack::Ean(two), Pack::good(one)?]).await?;
         self.north.sell(&[Pack::Ean(three)]).await?;
-        until("the drawer", AT_THE_CENTRE, || {
-            let now = self.north.branch.printer.view().counts.kicks;
-            std::future::ready(if now == kicks + 2 { Ok(()) } else { Err(format!("{} kicks", now - kicks)) })
-        })
-        .await?;
-        Ok(())
+        self.drawer_opened(kicks, 2).await
     }
 
     /// Scans what must be refused, and puts the refusal aside.
