@@ -2,6 +2,8 @@
 //!
 //! Each function answers with a sentence for the person at the terminal.
 
+use std::{net::SocketAddr, path::Path};
+
 use pestle_domain::{
     ids::{BranchId, DeviceId, TenantId},
     signature::Hash,
@@ -11,10 +13,12 @@ use time::OffsetDateTime;
 
 use crate::{
     authority::{Authority, AuthorityError},
+    broker::{mosquitto, rights},
     catalogue,
     config::{Config, DatabaseChoice},
     db::{self, Db, DbError},
     enrolment::enrol::{self, IssueError},
+    files::{self, FileError},
     fleet,
     identity::{self, password},
     postgres::{Layout, cluster},
@@ -72,6 +76,9 @@ pub enum AdminError {
     /// The authority.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// A file or folder.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl From<DbError> for AdminError {
@@ -84,6 +91,33 @@ impl From<sqlx::Error> for AdminError {
     fn from(error: sqlx::Error) -> Self {
         DbError::from(error).into()
     }
+}
+
+/// Writes what a Mosquitto needs to take the built-in broker's place into `folder`; works without a database.
+///
+/// # Errors
+/// [`AdminError::Authority`], [`AdminError::File`].
+pub fn mosquitto(
+    config: &Config,
+    folder: &Path,
+    boxes: SocketAddr,
+    gateways: SocketAddr,
+) -> Result<String, AdminError> {
+    let now = OffsetDateTime::now_utc();
+    let authority = Authority::open(&config.data_dir, now)?;
+    let server = authority.server(&config.https.public_names, now)?;
+    files::make_folder(folder, 0o755)?;
+    let folder = folder.canonicalize().map_err(FileError::at("find", folder))?;
+    let (acl, configuration) = (folder.join("acl"), folder.join("mosquitto.conf"));
+    files::write_atomically(&acl, rights::mosquitto_acl().as_bytes(), files::PUBLIC)?;
+    let text = mosquitto::configuration(boxes, gateways, &server, &authority.ca_file(), &acl);
+    files::write_atomically(&configuration, text.as_bytes(), files::PUBLIC)?;
+    Ok(format!(
+        "{} is written. Let the user \"mosquitto\" read {}; then set mqtt.external to where gateways connect ({gateways}), and \
+         mqtt.public to the name and port under which boxes reach {boxes}.",
+        configuration.display(),
+        server.key_file.display()
+    ))
 }
 
 /// A connection to the centre's data.

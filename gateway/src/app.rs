@@ -66,9 +66,10 @@ impl App {
 
     /// The broker's address that an enrolled box is told, `host:port`.
     pub fn public_mqtt(&self) -> String {
-        match &self.config.broker {
-            crate::config::BrokerChoice::External(address) => address.clone(),
-            crate::config::BrokerChoice::BuiltIn(_) => self.public(self.broker.port()),
+        match (&self.config.mqtt_public, &self.config.broker) {
+            (Some(public), _) => public.clone(),
+            (None, crate::config::BrokerChoice::External(address)) => address.clone(),
+            (None, crate::config::BrokerChoice::BuiltIn(_)) => self.public(self.broker.port()),
         }
     }
 

@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "https.public_names",
     "mqtt.listen",
     "mqtt.external",
+    "mqtt.public",
     "database.dsn",
     "database.owner_dsn",
     "database.program_dir",
@@ -42,6 +43,8 @@ pub struct Config {
     pub https: Https,
     /// Which broker.
     pub broker: BrokerChoice,
+    /// The broker's address that an enrolled box is told, `host:port`; `None` where it is the one that we use.
+    pub mqtt_public: Option<String>,
     /// Which database.
     pub database: DatabaseChoice,
     /// What is logged, and how.
@@ -183,6 +186,7 @@ struct RawHttps {
 struct RawMqtt {
     listen: Option<String>,
     external: Option<String>,
+    public: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -266,12 +270,13 @@ fn validate(raw: Raw) -> Result<Config, ConfigError> {
         public_names: public_names(raw.https.public_names, https_listen.ip())?,
     };
     let broker = match raw.mqtt.external {
-        Some(external) => BrokerChoice::External(host_and_port(external)?),
+        Some(external) => BrokerChoice::External(host_and_port("mqtt.external", external)?),
         None => BrokerChoice::BuiltIn(address(
             "mqtt.listen",
             raw.mqtt.listen.as_deref().unwrap_or("127.0.0.1:8883"),
         )?),
     };
+    let mqtt_public = raw.mqtt.public.map(|public| host_and_port("mqtt.public", public)).transpose()?;
     let database = match raw.database.dsn {
         Some(serve) => {
             DatabaseChoice::Dsn { owner: raw.database.owner_dsn.unwrap_or_else(|| serve.clone()), serve }
@@ -286,7 +291,7 @@ fn validate(raw: Raw) -> Result<Config, ConfigError> {
         filter: raw.log.filter.unwrap_or_else(|| "info,rmqtt=warn,rmqtt_net=warn,sqlx=warn".into()),
         format: raw.log.format.unwrap_or(LogFormat::Text),
     };
-    Ok(Config { data_dir, https, broker, database, log })
+    Ok(Config { data_dir, https, broker, mqtt_public, database, log })
 }
 
 fn address(key: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
@@ -323,14 +328,14 @@ fn public_names(names: Vec<String>, listen: IpAddr) -> Result<Vec<String>, Confi
     }
 }
 
-fn host_and_port(text: String) -> Result<String, ConfigError> {
+fn host_and_port(key: &'static str, text: String) -> Result<String, ConfigError> {
     let good =
         text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if good {
         return Ok(text);
     }
     Err(ConfigError::BadValue {
-        key: "mqtt.external",
+        key,
         value: text,
         hint: "write the broker's host and port, such as mqtt.example.net:8883",
     })

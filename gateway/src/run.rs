@@ -24,7 +24,7 @@ use crate::{
     app::App,
     authority::{Authority, AuthorityError},
     broker::{
-        Broker, ClientTls, Revoked,
+        self, Broker, ClientTls, Revoked,
         builtin::{BrokerError, BuiltIn},
     },
     config::{BrokerChoice, Config, DatabaseChoice},
@@ -167,8 +167,9 @@ async fn start_rest(
     let started = stop.clone().drop_guard();
     let names = &config.https.public_names;
     let tls = ClientTls::new(&authority, authority.gateway_client(now)?)?;
+    let instance = broker::client::instance(&config.data_dir)?;
     let broker = match &config.broker {
-        BrokerChoice::External(address) => Broker::external(address, tls),
+        BrokerChoice::External(address) => Broker::external(address, instance, tls),
         BrokerChoice::BuiltIn(listen) => {
             // Before the first box can connect.
             let revoked = Revoked::default();
@@ -176,7 +177,7 @@ async fn start_rest(
             let server = authority.server(names, now)?;
             let ca = authority.ca_file();
             let builtin = BuiltIn::start(*listen, &server, &ca, &config.data_dir, revoked.clone()).await?;
-            Broker::built_in(builtin, revoked, tls)
+            Broker::built_in(builtin, instance, revoked, tls)
         }
     };
     let https = listener
@@ -212,6 +213,7 @@ async fn start_rest(
 fn spawn_tasks(tasks: &mut Supervisor, app: &Arc<App>) {
     tasks.spawn("revocations", fleet::watch::run(app.clone()));
     tasks.spawn("ingest", crate::ingest::run(app.clone()));
+    tasks.spawn("nudges", fleet::nudge::run(app.clone()));
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

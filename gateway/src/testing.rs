@@ -45,6 +45,8 @@ pub struct TestDatabase {
 pub struct TestGateway {
     /// What runs.
     pub running: Running,
+    /// Its database.
+    pub database: TestDatabase,
     /// Its data folder.
     pub folder: TempDir,
 }
@@ -80,7 +82,7 @@ pub async fn gateway() -> TestGateway {
     let database = database().await;
     let folder = tempfile::tempdir().expect("a folder");
     let running = run::start(config(&database, folder.path())).await.expect("the gateway starts");
-    TestGateway { running, folder }
+    TestGateway { running, database, folder }
 }
 
 /// The configuration of a gateway over `database`, on free ports.
@@ -90,6 +92,7 @@ pub fn config(database: &TestDatabase, folder: &Path) -> Config {
         data_dir: folder.to_owned(),
         https: Https { listen: free, public_names: vec!["127.0.0.1".into()] },
         broker: BrokerChoice::BuiltIn(free),
+        mqtt_public: None,
         database: DatabaseChoice::Dsn {
             serve: database.access.dsn_serve(&database.name),
             owner: database.access.dsn_root(&database.name),

@@ -18,7 +18,7 @@ use super::{PACKET_BYTES_MAX, Revoked, hooks};
 use crate::authority::Credentials;
 
 /// Messages that wait for one slow or absent client. A box asks for what it missed by its heads, so this is comfort.
-const QUEUE_LENGTH_MAX: usize = 1_000;
+pub(super) const QUEUE_LENGTH_MAX: usize = 1_000;
 /// Messages on their way to one client, unacknowledged. Ingest takes batches by the dozen.
 const INFLIGHT_MAX: NonZeroU16 = match NonZeroU16::new(128) {
     Some(most) => most,

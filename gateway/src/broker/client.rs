@@ -1,19 +1,22 @@
 //! How the gateway itself connects to the broker.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, fs, path::Path, sync::Arc, time::Duration};
 
 use rumqttc::{TlsConfiguration, Transport, v5::MqttOptions};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::PACKET_BYTES_MAX;
-use crate::authority::{Authority, Credentials, identity::GATEWAY_NAME};
+use crate::{
+    authority::{Authority, Credentials, identity::GATEWAY_NAME},
+    files::{self, FileError},
+};
 
 /// rumqttc panics below 5 s; a dead link is noticed after one and a half of these.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a broker elsewhere keeps our session when we are away, in seconds.
 const SESSION_EXPIRY_S: u32 = 600;
 /// Messages that the broker may have on their way to us, unacknowledged: this many batches of 256 KiB are 16 MiB.
-const RECEIVE_MAX: u16 = 64;
+pub(super) const RECEIVE_MAX: u16 = 64;
 
 /// TLS for the gateway's own connections.
 #[derive(Clone)]
@@ -50,14 +53,31 @@ pub(super) enum Session {
     Kept,
 }
 
+/// Tells this gateway from others at the same broker, across restarts, so that each has its own session. Made at the
+/// first start, and kept in `<data_dir>/instance`.
+///
+/// # Errors
+/// [`FileError`].
+pub fn instance(data_dir: &Path) -> Result<String, FileError> {
+    let path = data_dir.join("instance");
+    if let Ok(kept) = fs::read_to_string(&path)
+        && !kept.is_empty()
+        && kept.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
+        return Ok(kept);
+    }
+    let new = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+    files::write_atomically(&path, new.as_bytes(), 0o644)?;
+    Ok(new)
+}
+
 pub(super) fn options(
-    host: &str,
-    port: u16,
-    purpose: &str,
+    (host, port): (&str, u16),
+    client_id: &str,
     tls: &ClientTls,
     session: Session,
 ) -> MqttOptions {
-    let mut options = MqttOptions::new(format!("{GATEWAY_NAME}:{purpose}"), host, port);
+    let mut options = MqttOptions::new(format!("{GATEWAY_NAME}:{client_id}"), host, port);
     options
         .set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.0.clone())))
         .set_keep_alive(KEEP_ALIVE)

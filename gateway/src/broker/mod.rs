@@ -2,32 +2,21 @@
 //!
 //! In reading order: [`rights`] says, purely, who may publish and subscribe what; [`hooks`] asks it on every
 //! connection, publication and subscription of the built-in broker; [`builtin`] starts that broker; [`client`] is how
-//! the gateway itself connects, to whichever broker it is.
+//! the gateway itself connects, to whichever broker it is; [`mosquitto`] writes what a Mosquitto needs to take its place.
 //!
 //! Nothing is trusted to a broker's memory: a box keeps every fact until the centre's own signed acknowledgement, and
 //! heads are exchanged on every connection. So a broker that forgets costs time, never data.
 //!
 //! # An external Mosquitto
 //!
-//! `mqtt.external = "host:8883"`, and on its side, with the files of `<data_dir>/authority/`:
-//!
-//! ```text
-//! listener 8883
-//! cafile   /etc/mosquitto/pestle/ca.pem
-//! certfile /etc/mosquitto/pestle/server.pem
-//! keyfile  /etc/mosquitto/pestle/server.key
-//! require_certificate true
-//! use_identity_as_username true
-//! message_size_limit 524288
-//! acl_file /etc/mosquitto/pestle/acl
-//! ```
-//!
-//! The ACL file comes from [`rights::mosquitto_acl`] (`pestle-gateway admin mosquitto-acl` prints it). Revocation then
-//! needs Mosquitto's `crlfile` or its restart: the built-in broker asks the gateway on each connection.
+//! `mqtt.external` names the listener that the gateways use and `mqtt.public` the one that boxes are told, and
+//! `pestle-gateway admin mosquitto` writes Mosquitto's side ([`mosquitto`]). Revocation then needs Mosquitto's
+//! `crlfile` or its restart: the built-in broker asks the gateway on each connection.
 
 pub mod builtin;
 pub mod client;
 pub mod hooks;
+pub mod mosquitto;
 pub mod rights;
 
 use std::{
@@ -71,26 +60,28 @@ impl Revoked {
 pub struct Broker {
     host: String,
     port: u16,
+    instance: String,
     revoked: Revoked,
     tls: ClientTls,
     builtin: Option<builtin::BuiltIn>,
 }
 
 impl Broker {
-    /// One in this process.
-    pub fn built_in(broker: builtin::BuiltIn, revoked: Revoked, tls: ClientTls) -> Self {
+    /// One in this process; `instance` is [`client::instance`].
+    pub fn built_in(broker: builtin::BuiltIn, instance: String, revoked: Revoked, tls: ClientTls) -> Self {
         let address = broker.address();
         let host =
             if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
-        Self { host, port: address.port(), revoked, tls, builtin: Some(broker) }
+        Self { host, port: address.port(), instance, revoked, tls, builtin: Some(broker) }
     }
 
-    /// One elsewhere, `host:port`.
-    pub fn external(address: &str, tls: ClientTls) -> Self {
+    /// One elsewhere, `host:port`; `instance` is [`client::instance`].
+    pub fn external(address: &str, instance: String, tls: ClientTls) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "8883"));
         Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             port: port.parse().unwrap_or(8883),
+            instance,
             revoked: Revoked::default(),
             tls,
             builtin: None,
@@ -114,11 +105,11 @@ impl Broker {
 
     /// MQTT 5 options for a connection of the gateway itself, mutual TLS included.
     ///
-    /// `purpose` distinguishes connections (`ingest`); the client id is `gateway:<purpose>`. Acknowledgements are
-    /// manual; at a broker elsewhere the session outlives a connection by ten minutes. Keep-alive is 15 s.
+    /// `purpose` distinguishes connections (`ingest`); the client id is `gateway:<purpose>-<instance>`, so that several
+    /// gateways do not throw each other off one broker (MQTT 5, 3.1.4-3). Acknowledgements are manual; at a broker elsewhere the session outlives a connection by ten minutes. Keep-alive is 15 s.
     pub fn client_options(&self, purpose: &str) -> rumqttc::v5::MqttOptions {
         let session = if self.builtin.is_some() { client::Session::Fresh } else { client::Session::Kept };
-        client::options(&self.host, self.port, purpose, &self.tls, session)
+        client::options((&self.host, self.port), &format!("{purpose}-{}", self.instance), &self.tls, session)
     }
 
     /// Ends the built-in broker; one elsewhere goes on.

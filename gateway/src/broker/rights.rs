@@ -62,8 +62,8 @@ fn is_ours(topic: &str) -> bool {
     topic.strip_prefix(ROOT).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The same rights as an ACL file of Mosquitto (mosquitto.conf(5), `acl_file`). Mosquitto has no rule on client ids;
-/// set `use_username_as_clientid true` beside it.
+/// The same rights as an ACL file of Mosquitto (mosquitto.conf(5), `acl_file`). Mosquitto has no rule on client ids:
+/// [`super::mosquitto`] makes them the certificate's name where boxes connect.
 pub fn mosquitto_acl() -> String {
     let mut lines = vec![format!("user {GATEWAY_NAME}"), format!("topic readwrite {ROOT}/#"), String::new()];
     lines.extend(device_publishes("%u").map(|topic| format!("pattern write {topic}")));

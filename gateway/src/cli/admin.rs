@@ -2,6 +2,7 @@
 
 use std::{
     io::Read as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,9 @@ use pestle_domain::{
     staff::Role,
 };
 use pestle_gateway::{
-    admin::Admin, broker::rights, config::Config, enrolment::rules::LIFE_DEFAULT_HOURS,
+    admin::{self, Admin},
+    config::Config,
+    enrolment::rules::LIFE_DEFAULT_HOURS,
     tenancy::rules::RawProfile,
 };
 
@@ -79,8 +82,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         tenant: Tenant,
     },
-    /// Print the access list for an external Mosquitto.
-    MosquittoAcl,
+    /// Write mosquitto.conf and its access list, for a Mosquitto in place of the built-in broker.
+    Mosquitto {
+        /// Where to write them.
+        folder: PathBuf,
+        /// Where boxes connect.
+        #[arg(long, default_value = "0.0.0.0:8883")]
+        boxes: SocketAddr,
+        /// Where gateways connect (`mqtt.external`).
+        #[arg(long, default_value = "127.0.0.1:8884")]
+        gateways: SocketAddr,
+    },
 }
 
 /// A file of a chain.
@@ -127,8 +139,8 @@ pub(crate) struct BranchAdd {
 
 /// Executes the command and prints what it answers.
 pub(crate) async fn execute(command: Command, config: &Config) -> anyhow::Result<()> {
-    if matches!(command, Command::MosquittoAcl) {
-        say(rights::mosquitto_acl().trim_end());
+    if let Command::Mosquitto { folder, boxes, gateways } = command {
+        say(&admin::mosquitto(config, &folder, boxes, gateways)?);
         return Ok(());
     }
     let admin = Admin::connect(config).await?;
@@ -172,7 +184,7 @@ pub(crate) async fn execute(command: Command, config: &Config) -> anyhow::Result
             let tenant = admin.tenant(tenant.tenant).await?;
             admin.device_revoke(&tenant, &device, &reason).await?
         }
-        Command::MosquittoAcl => return Ok(()),
+        Command::Mosquitto { .. } => return Ok(()),
     };
     say(&answer);
     Ok(())

@@ -1,10 +1,11 @@
 //! The console: one page, rendered here, kept live by server-sent events. No build step, nothing from elsewhere.
 //!
-//! In reading order: [`pages`] serves sign-in, page and event stream; [`parts`] reads the database and renders each part
-//! of the page; [`view`] turns rows into words, purely.
+//! In reading order: [`pages`] serves sign-in, page and event stream; [`parts`] reads and renders each part of the page;
+//! [`store`] is the SQL that no other module has; [`view`] turns rows into words, purely.
 
 pub mod pages;
 pub mod parts;
+pub mod store;
 pub mod view;
 
 use std::sync::Arc;

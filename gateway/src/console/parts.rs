@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use askama::Template;
 use pestle_domain::ids::TenantId;
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::view;
+use super::{
+    store::{self, BoxRow},
+    view,
+};
 use crate::{
     app::App,
     db::DbError,
     ingest,
     inventory::{self, store::StockFilter},
-    sales::{self, store::SaleFilter},
+    sales::{self, store::read::SaleFilter},
 };
 
 /// Rows of a list on the page; the REST interface gives all.
@@ -68,10 +70,10 @@ pub enum PartsError {
 pub async fn read(app: &App, tenant: &TenantId, asked: &Asked) -> Result<Parts, PartsError> {
     let now = app.now();
     let mut tx = app.db.tenant(tenant).begin().await?;
-    let boxes = boxes(&mut tx).await?;
-    let days = sales::store::latest_days(&mut tx).await?;
-    let last = sales::store::latest(&mut tx, &SaleFilter::default(), ROWS, 0).await?;
-    let (sessions, _) = sales::store::sessions(&mut tx, None, ROWS, 0).await?;
+    let boxes = store::boxes(&mut tx).await?;
+    let days = sales::store::read::latest_days(&mut tx).await?;
+    let last = sales::store::read::latest(&mut tx, &SaleFilter::default(), ROWS, 0).await?;
+    let (sessions, _) = sales::store::read::sessions(&mut tx, None, ROWS, 0).await?;
     let filter = StockFilter {
         branch: Some(asked.branch.clone()).filter(|branch| !branch.is_empty()),
         search: Some(asked.search.clone()).filter(|search| !search.trim().is_empty()),
@@ -81,10 +83,7 @@ pub async fn read(app: &App, tenant: &TenantId, asked: &Asked) -> Result<Parts, 
     let (lots, lot_count) = inventory::store::lots(&mut tx, &filter, STOCK_ROWS, 0).await?;
     let (refused, refused_count) = ingest::store::quarantined(&mut tx, ROWS).await?;
     let doubts = inventory::store::discrepancies(&mut tx, ROWS).await?;
-    let below_zero: i64 = sqlx::query_scalar("SELECT count(*) FROM inventory.balance WHERE on_hand < 0")
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(DbError::from)?;
+    let below_zero = inventory::store::below_zero(&mut tx).await?;
     tx.commit().await.map_err(DbError::from)?;
 
     let mut names: HashMap<String, String> = HashMap::new();
@@ -105,32 +104,6 @@ pub async fn read(app: &App, tenant: &TenantId, asked: &Asked) -> Result<Parts, 
     Ok(Parts { all, branches })
 }
 
-#[derive(Debug, sqlx::FromRow)]
-struct BoxRow {
-    branch_id: String,
-    branch_name: String,
-    device_id: Option<String>,
-    revoked: bool,
-    online: Option<bool>,
-    last_seen: Option<OffsetDateTime>,
-    agent: Option<String>,
-    waiting: Option<i64>,
-    snapshot: Option<i64>,
-}
-
-async fn boxes(connection: &mut PgConnection) -> Result<Vec<BoxRow>, DbError> {
-    Ok(sqlx::query_as(
-        "SELECT b.branch_id, b.name AS branch_name, d.device_id, d.revoked_at IS NOT NULL AS revoked,
-                p.online, p.last_seen, p.agent, p.waiting, p.snapshot
-         FROM tenancy.branch b
-         LEFT JOIN fleet.device d ON d.tenant_id = b.tenant_id AND d.branch_id = b.branch_id
-         LEFT JOIN fleet.presence p ON p.tenant_id = d.tenant_id AND p.device_id = d.device_id
-         ORDER BY b.name, b.branch_id, d.term DESC",
-    )
-    .fetch_all(connection)
-    .await?)
-}
-
 struct Tile {
     tone: &'static str,
     figure: String,
@@ -144,7 +117,7 @@ struct Summary {
     tiles: Vec<Tile>,
 }
 
-fn summary(boxes: &[BoxRow], days: &[sales::store::Day], refused: i64, below_zero: i64) -> Summary {
+fn summary(boxes: &[BoxRow], days: &[sales::store::read::Day], refused: i64, below_zero: i64) -> Summary {
     let living = || boxes.iter().filter(|row| row.device_id.is_some() && !row.revoked);
     let (all, online) = (living().count(), living().filter(|row| row.online == Some(true)).count());
     let waiting: i64 = living().filter_map(|row| row.waiting).sum();
@@ -218,7 +191,7 @@ struct Devices {
     rows: Vec<DeviceLine>,
 }
 
-fn devices(boxes: &[BoxRow], days: &[sales::store::Day], now: OffsetDateTime) -> Devices {
+fn devices(boxes: &[BoxRow], days: &[sales::store::read::Day], now: OffsetDateTime) -> Devices {
     let dash = || "–".to_owned();
     let line = |row: &BoxRow| {
         let (tone, state) = view::presence(row.device_id.is_some(), row.revoked, row.online, row.waiting);
@@ -260,8 +233,8 @@ fn name_of(names: &HashMap<String, String>, branch: &str) -> String {
     names.get(branch).cloned().unwrap_or_else(|| branch.to_owned())
 }
 
-fn last_sales(sales: Vec<sales::store::Sale>, names: &HashMap<String, String>) -> Sales {
-    let line = |sale: sales::store::Sale| SaleLine {
+fn last_sales(sales: Vec<sales::store::read::Sale>, names: &HashMap<String, String>) -> Sales {
+    let line = |sale: sales::store::read::Sale| SaleLine {
         at: view::moment(sale.wall_ms),
         branch: name_of(names, &sale.branch_id),
         receipt: format!("{}/{}/{}", sale.till_id, sale.receipt_epoch, sale.receipt_number),
@@ -289,8 +262,8 @@ struct Tills {
     rows: Vec<TillLine>,
 }
 
-fn tills(sessions: Vec<sales::store::Session>, names: &HashMap<String, String>) -> Tills {
-    let line = |session: sales::store::Session| {
+fn tills(sessions: Vec<sales::store::read::Session>, names: &HashMap<String, String>) -> Tills {
+    let line = |session: sales::store::read::Session| {
         let (tone, state) = view::till(session.state(), session.variance_minor(), session.late_count);
         TillLine {
             till: format!("{} · {}", name_of(names, &session.branch_id), session.till_id),

@@ -70,6 +70,11 @@ impl DbError {
         matches!(self, Self::Statement(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()))
     }
 
+    /// Nothing was stored, for a reason that passes: somebody tries again.
+    pub fn lost() -> Self {
+        Self::Away(sqlx::Error::WorkerCrashed)
+    }
+
     /// For values that are stored as text and parsed again.
     pub fn bad_row(what: &'static str, text: impl Into<String>) -> Self {
         Self::BadRow { what, text: text.into() }

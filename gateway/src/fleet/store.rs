@@ -40,7 +40,7 @@ pub struct Device {
     pub last_seen: Option<OffsetDateTime>,
     /// Its agent's version.
     pub agent: Option<String>,
-    /// Facts that wait in it.
+    /// Facts that wait in it: of what it stated last, what is not committed yet.
     pub waiting: Option<i64>,
     /// Version of the snapshot that it works with.
     pub snapshot: Option<i64>,
@@ -48,7 +48,7 @@ pub struct Device {
 
 const SELECT: &str =
     "SELECT d.device_id, d.branch_id, d.term, d.key_id, d.hardware, d.enrolled_at, d.revoked_at,
-    d.revoked_reason, coalesce(p.online, false) AS online, p.last_seen, p.agent, p.waiting, p.snapshot
+    d.revoked_reason, coalesce(p.online, false) AS online, p.last_seen, p.agent, fleet.waiting(p) AS waiting, p.snapshot
     FROM fleet.device d LEFT JOIN fleet.presence p USING (tenant_id, device_id)";
 
 /// All boxes of the tenant, or of one branch.
@@ -69,6 +69,21 @@ pub async fn devices(tx: &mut Tx, branch: Option<&BranchId>) -> Result<Vec<Devic
 pub async fn device(tx: &mut Tx, id: &DeviceId) -> Result<Option<Device>, DbError> {
     let sql = format!("{SELECT} WHERE d.device_id = $1");
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).fetch_optional(&mut **tx).await?)
+}
+
+/// The boxes of the tenant that are connected and work with a snapshot before `version`.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn behind(tx: &mut Tx, version: u64) -> Result<Vec<DeviceId>, DbError> {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT device_id FROM fleet.presence JOIN fleet.device USING (tenant_id, device_id)
+         WHERE online AND revoked_at IS NULL AND coalesce(snapshot, 0) < $1 ORDER BY device_id",
+    )
+    .bind(i64::try_from(version).unwrap_or(i64::MAX))
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(|text| text.parse().map_err(|_| DbError::bad_row("device", text))).collect()
 }
 
 /// A box on its way into the fleet.

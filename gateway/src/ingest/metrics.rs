@@ -32,7 +32,7 @@ pub struct IngestMetrics {
 /// Which outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabel {
-    /// `committed`, `rewind`, `refused` or `busy`.
+    /// `committed`, `rewind`, `refused`, `busy` or `stuck`.
     pub outcome: &'static str,
 }
 

@@ -1,9 +1,10 @@
 //! Ingest: what boxes publish becomes facts in the event store, each once, and is acknowledged with a signature.
 //!
 //! In reading order: [`rules`] verifies a message and judges how it joins the head; [`transaction`] stores and folds the
-//! batches of one tenant; [`store`] is its SQL; [`Ingest`] takes messages to answers, with what is tried again and how;
-//! [`directory`] tells whose device it is; [`worker`] gathers deliveries into transactions; [`presence`] notes who is
-//! there; [`link`] is the connection to the broker; [`live`] tells pages and caches what was committed.
+//! batches of one tenant; [`store`] is its SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
+//! again and how, [`refusal`] keeps what is not taken, [`seal`] signs; [`directory`] tells whose device it is;
+//! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there; [`link`] is the connection to the
+//! broker; [`live`] tells pages and caches what was committed.
 //!
 //! What a restart, a second delivery or a lost answer does: nothing. The head row, locked for each transaction,
 //! decides what is new, and the answer to what is not is the same acknowledgement again.
@@ -13,19 +14,21 @@ pub mod link;
 pub mod live;
 pub mod metrics;
 pub mod presence;
+mod refusal;
 pub mod rules;
+pub mod seal;
+mod settle;
 pub mod store;
 pub mod transaction;
 pub mod worker;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{FutureExt as _, future::join_all};
+use futures::FutureExt as _;
 use pestle_domain::{
-    ids::{BatchId, DeviceId, TenantId},
-    journal::{Acknowledgement, Head, Lane, Stream},
-    signature::SignatureError,
+    ids::{BatchId, DeviceId},
+    journal::{Head, Lane, Stream},
     wire::{
         batch::RefusalReason,
         message::{Answer, StreamHead},
@@ -34,17 +37,15 @@ use pestle_domain::{
 
 use crate::{
     app::App,
-    authority::signer::Signer,
     db::{Db, DbError},
-    http::error::chain,
     inventory::cache::StockCache,
 };
 use directory::Directory;
-use live::{Changed, Live};
+use live::Live;
 use metrics::IngestMetrics;
 use rules::{Refusal, Sender, Verified};
-use store::{Lock, Quarantined};
-use transaction::{Done, Failed, Mode, Outcome};
+use seal::Seal;
+use store::Lock;
 
 /// Ingest from the broker, until the gateway ends.
 pub async fn run(app: Arc<App>) {
@@ -58,44 +59,8 @@ pub async fn run(app: Arc<App>) {
 pub const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a box waits that is told `busy`, in milliseconds: a restart of the database takes about as long.
 pub const BUSY_RETRY_MS: u64 = 2_000;
-/// How often a transaction is tried that another gateway overtook.
-const RACES_MAX: usize = 3;
-
-/// Signs what the database has committed.
-pub trait Seal: Send + Sync {
-    /// Signs that `stream` is committed up to `head`.
-    ///
-    /// # Errors
-    /// [`SignatureError::NoRandom`].
-    fn acknowledge(
-        &self,
-        incarnation: u64,
-        stream: Stream,
-        head: Head,
-    ) -> Result<Acknowledgement, SignatureError>;
-}
-
-impl Seal for Signer {
-    fn acknowledge(
-        &self,
-        incarnation: u64,
-        stream: Stream,
-        head: Head,
-    ) -> Result<Acknowledgement, SignatureError> {
-        Acknowledgement::sign(incarnation, stream, head, self.current(), self.random())
-    }
-}
-
-impl Seal for App {
-    fn acknowledge(
-        &self,
-        incarnation: u64,
-        stream: Stream,
-        head: Head,
-    ) -> Result<Acknowledgement, SignatureError> {
-        self.authority.signer().acknowledge(incarnation, stream, head)
-    }
-}
+/// How long a box waits whose batch cannot be stored, in milliseconds: somebody has to mend that first.
+pub const STUCK_RETRY_MS: u64 = 60_000;
 
 /// A message as a box published it.
 #[derive(Debug, Clone)]
@@ -126,12 +91,11 @@ pub enum Settled {
     Answered(Answer),
     /// What comes before it is missing, and may be on its way: the batch, and where the centre stands.
     Gap(Arc<Sender>, Box<Verified>, Head),
-    /// The database is away, or took nothing: to be tried again.
+    /// The database is away: to be tried again.
     Away(Entry),
+    /// The database is there and does not take this one: its box is told to wait, and the message is done with.
+    Stuck(Entry),
 }
-
-/// A batch with its place among the messages that it came with.
-type Placed = (usize, Arc<Sender>, Box<Verified>);
 
 /// Takes messages to answers.
 #[derive(Clone)]
@@ -206,19 +170,20 @@ impl Ingest {
                 self.metrics.count("rewind");
                 Answer::Rewind { batch: batch.header.batch, stream: batch.header.stream.clone(), head }
             }
-            Settled::Away(entry) => self.busy(&entry),
+            Settled::Away(entry) => self.busy(&entry, BUSY_RETRY_MS),
+            Settled::Stuck(entry) => self.busy(&entry, STUCK_RETRY_MS),
         }
     }
 
     /// "Not now."
-    pub fn busy(&self, entry: &Entry) -> Answer {
-        self.metrics.count("busy");
+    pub fn busy(&self, entry: &Entry, retry_ms: u64) -> Answer {
+        self.metrics.count(if retry_ms == STUCK_RETRY_MS { "stuck" } else { "busy" });
         let batch = match entry {
             Entry::Batch(_, batch) => Some(batch.header.batch),
             Entry::Refused(_, _, refusal) => refusal.batch,
             Entry::Away(incoming) => named(&incoming.message),
         };
-        Answer::Busy { batch: batch.unwrap_or(BatchId(uuid::Uuid::nil())), retry_ms: BUSY_RETRY_MS }
+        Answer::Busy { batch: batch.unwrap_or(BatchId(uuid::Uuid::nil())), retry_ms }
     }
 
     /// Reads and verifies messages: the part that needs a processor and no database but for whose they are.
@@ -229,7 +194,7 @@ impl Ingest {
             // One wait for a database that is away is enough for the whole group.
             let sender = match self.directory.kept(&one.device).await {
                 Some(known) => Ok(known),
-                None if away => Err(lost()),
+                None if away => Err(DbError::lost()),
                 None => self.directory.look_up(&one.device).await,
             };
             away |= sender.is_err();
@@ -257,225 +222,6 @@ impl Ingest {
             known => known,
         };
         entries.into_iter().map(again).collect()
-    }
-
-    /// Applies what was read; one [`Settled`] each, in order. Tenants go beside each other, each in one transaction.
-    pub async fn settle(&self, entries: Vec<Entry>) -> Vec<Settled> {
-        let mut settled: Vec<Option<Settled>> = Vec::with_capacity(entries.len());
-        let mut by_tenant: BTreeMap<TenantId, Vec<Placed>> = BTreeMap::new();
-        for (index, entry) in entries.into_iter().enumerate() {
-            settled.push(match entry {
-                Entry::Batch(sender, batch) => {
-                    by_tenant.entry(sender.tenant.clone()).or_default().push((index, sender, batch));
-                    None
-                }
-                Entry::Refused(incoming, sender, refusal) => {
-                    Some(self.refuse(incoming, sender, refusal).await)
-                }
-                away @ Entry::Away(_) => Some(Settled::Away(away)),
-            });
-        }
-        let mut tenants = Vec::with_capacity(by_tenant.len());
-        for (tenant, batches) in by_tenant {
-            tenants.push(self.settle_tenant(tenant, batches).boxed());
-        }
-        for (index, one) in join_all(tenants).await.into_iter().flatten() {
-            settled[index] = Some(one);
-        }
-        settled.into_iter().flatten().collect()
-    }
-
-    async fn settle_tenant(&self, tenant: TenantId, mut batches: Vec<Placed>) -> Vec<(usize, Settled)> {
-        batches.sort_by(|(_, _, one), (_, _, other)| {
-            (&one.header.stream, one.header.first).cmp(&(&other.header.stream, other.header.first))
-        });
-        let all: Vec<&Verified> = batches.iter().map(|(_, _, batch)| &**batch).collect();
-        let mut results: Vec<Result<(u64, Outcome), DbError>> = Vec::with_capacity(all.len());
-        match self.transact(&tenant, &all, Mode::Usual).await {
-            Ok(done) => results.extend(done.outcomes.iter().map(|outcome| Ok((done.incarnation, *outcome)))),
-            Err(error) if all.len() == 1 || error.is_away() => {
-                results.extend(self.alone(&tenant, &all, error).await)
-            }
-            Err(error) => {
-                tracing::warn!(%tenant, error = %chain(&error), batches = all.len(), "a transaction failed: each batch is tried alone");
-                self.metrics.retried_alone.inc();
-                for batch in &all {
-                    results.push(match self.transact(&tenant, &[*batch], Mode::Usual).await {
-                        Ok(done) => first(&done),
-                        Err(error) => {
-                            self.alone(&tenant, &[*batch], error).await.pop().unwrap_or_else(|| Err(lost()))
-                        }
-                    });
-                }
-            }
-        }
-        let mut seals = Seals::new(&*self.seal);
-        let mut settled = Vec::with_capacity(batches.len());
-        for ((index, sender, batch), result) in batches.into_iter().zip(results) {
-            let one = match result {
-                Ok((incarnation, outcome)) => {
-                    self.tell(&mut seals, incarnation, outcome, sender, batch).await
-                }
-                Err(_) => Settled::Away(Entry::Batch(sender, batch)),
-            };
-            settled.push((index, one));
-        }
-        settled
-    }
-
-    /// What a transaction that failed with `error` comes to, for `batches` that are one, or that nothing can be done for.
-    async fn alone(
-        &self,
-        tenant: &TenantId,
-        batches: &[&Verified],
-        error: DbError,
-    ) -> Vec<Result<(u64, Outcome), DbError>> {
-        if let ([batch], false) = (batches, error.is_away()) {
-            let mode = if error.is_duplicate() { Mode::KnownFacts } else { Mode::StoreOnly };
-            let mut last = self.transact(tenant, &[*batch], mode).await;
-            if mode == Mode::KnownFacts && last.as_ref().is_err_and(|error| !error.is_away()) {
-                last = self.transact(tenant, &[*batch], Mode::StoreOnly).await;
-            }
-            let stream = rules::describe(&batch.header.stream);
-            match last {
-                Ok(done) => {
-                    tracing::error!(%tenant, stream, first = batch.header.first, ?mode, error = %chain(&error), "a batch was taken with care");
-                    return vec![first(&done)];
-                }
-                Err(last) => {
-                    tracing::error!(%tenant, stream, first = batch.header.first, error = %chain(&last), "a batch cannot be stored: it waits in the branch");
-                }
-            }
-        }
-        batches.iter().map(|_| Err(lost())).collect()
-    }
-
-    /// One transaction, tried again where another gateway was faster, and those who watch are told.
-    async fn transact(&self, tenant: &TenantId, batches: &[&Verified], mode: Mode) -> Result<Done, DbError> {
-        for _ in 0..RACES_MAX {
-            let began = Instant::now();
-            match transaction::apply(&self.db, tenant, batches, mode).boxed().await {
-                Ok(done) => {
-                    self.metrics.database_away.set(0);
-                    self.metrics.transaction_seconds.observe(began.elapsed().as_secs_f64());
-                    self.metrics.facts.inc_by(done.facts as u64);
-                    self.metrics.unfolded.inc_by(done.unfolded as u64);
-                    self.spread(&done.changed).await;
-                    return Ok(done);
-                }
-                Err(Failed::Raced) => {}
-                Err(Failed::Db(error)) if is_overtaken(&error) => {}
-                Err(Failed::Db(error)) => {
-                    self.metrics.database_away.set(i64::from(error.is_away()));
-                    return Err(error);
-                }
-            }
-        }
-        Err(lost())
-    }
-
-    async fn spread(&self, changed: &Changed) {
-        self.stock.forget(&changed.tenant, &changed.stock).await;
-        self.live.tell(changed.clone());
-    }
-
-    async fn tell(
-        &self,
-        seals: &mut Seals<'_>,
-        incarnation: u64,
-        outcome: Outcome,
-        sender: Arc<Sender>,
-        batch: Box<Verified>,
-    ) -> Settled {
-        match outcome {
-            Outcome::Committed(head) => match seals.acknowledge(incarnation, &batch.header.stream, head) {
-                Ok(acknowledgement) => {
-                    self.metrics.count("committed");
-                    Settled::Answered(Answer::Committed(acknowledgement))
-                }
-                // It is committed; the box asks again, and is told then.
-                Err(error) => {
-                    tracing::error!(%error, "an acknowledgement could not be signed");
-                    Settled::Away(Entry::Batch(sender, batch))
-                }
-            },
-            Outcome::Gap(head) => Settled::Gap(sender, batch, head),
-            Outcome::Contradicts(head) => {
-                let header = &batch.header;
-                let message = format!(
-                    "the centre has other bytes for facts of {}, {} to {}: two stores write under one name, or an old copy was restored",
-                    rules::describe(&header.stream),
-                    header.first,
-                    header.after().seq
-                );
-                let refusal = Refusal {
-                    batch: Some(header.batch),
-                    stream: Some(header.stream.clone()),
-                    reason: RefusalReason::Contradicts,
-                    message,
-                };
-                let lane = Some(header.stream.lane);
-                let incoming = Incoming { device: sender.device.clone(), lane, message: batch.message() };
-                self.refuse_at(incoming, Some(sender), refusal, Some(head)).await
-            }
-        }
-    }
-
-    async fn refuse(&self, incoming: Incoming, sender: Option<Arc<Sender>>, refusal: Refusal) -> Settled {
-        self.refuse_at(incoming, sender, refusal, None).await
-    }
-
-    /// Refuses: counted, logged, and kept with its bytes for people. Nothing is answered before it is kept.
-    async fn refuse_at(
-        &self,
-        incoming: Incoming,
-        sender: Option<Arc<Sender>>,
-        refusal: Refusal,
-        head: Option<Head>,
-    ) -> Settled {
-        tracing::warn!(device = %incoming.device, reason = ?refusal.reason, message = refusal.message, "a batch was refused");
-        let head = match &sender {
-            None => head,
-            Some(known) => match self.keep_refused(&incoming, known, &refusal).await {
-                Ok(found) => head.or(found),
-                Err(error) if error.is_away() => {
-                    return Settled::Away(Entry::Refused(incoming, sender, refusal));
-                }
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), "a refused batch could not be kept");
-                    head
-                }
-            },
-        };
-        self.metrics.count("refused");
-        let Refusal { batch, reason, message, .. } = refusal;
-        Settled::Answered(Answer::Refused { batch, reason, message, head })
-    }
-
-    async fn keep_refused(
-        &self,
-        incoming: &Incoming,
-        sender: &Sender,
-        refusal: &Refusal,
-    ) -> Result<Option<Head>, DbError> {
-        let mut tx = self.db.tenant(&sender.tenant).begin().await?;
-        let reason = reason_text(refusal.reason);
-        let kept = Quarantined {
-            device: &incoming.device,
-            channel: incoming.lane.map_or("-", Lane::as_str),
-            batch: refusal.batch,
-            reason: &reason,
-            message: &refusal.message,
-            bytes: &incoming.message,
-        };
-        store::quarantine(&mut tx, &sender.tenant, &kept).await?;
-        let head = match &refusal.stream {
-            Some(stream) => store::heads(&mut tx, &[stream], Lock::No).await?.pop().flatten(),
-            None => None,
-        };
-        tx.commit().await?;
-        self.live.tell(Changed { alarms: true, ..Changed::nothing(sender.tenant.clone()) });
-        Ok(head.map(|locked| locked.head))
     }
 
     /// What the centre has committed of each stream that a box states: signed, the empty head for one that it has
@@ -515,36 +261,6 @@ impl Ingest {
     }
 }
 
-/// One signature per stream and head, however many batches it answers.
-struct Seals<'a> {
-    seal: &'a dyn Seal,
-    last: Option<Acknowledgement>,
-}
-
-impl<'a> Seals<'a> {
-    fn new(seal: &'a dyn Seal) -> Self {
-        Self { seal, last: None }
-    }
-
-    fn acknowledge(
-        &mut self,
-        incarnation: u64,
-        stream: &Stream,
-        head: Head,
-    ) -> Result<Acknowledgement, SignatureError> {
-        match &self.last {
-            Some(last) if last.stream == *stream && last.head == head && last.incarnation == incarnation => {
-                Ok(last.clone())
-            }
-            _ => {
-                let made = self.seal.acknowledge(incarnation, stream.clone(), head)?;
-                self.last = Some(made.clone());
-                Ok(made)
-            }
-        }
-    }
-}
-
 fn read_one(one: Incoming, sender: Result<Option<Arc<Sender>>, DbError>) -> Entry {
     match sender {
         Err(_) => Entry::Away(one),
@@ -568,25 +284,4 @@ fn read_one(one: Incoming, sender: Result<Option<Arc<Sender>>, DbError>) -> Entr
 /// The batch that a message says it is.
 fn named(message: &[u8]) -> Option<BatchId> {
     pestle_domain::wire::batch::Batch::parse(message).ok().map(|batch| batch.header.batch)
-}
-
-/// A reason as it is written on the wire.
-fn reason_text(reason: RefusalReason) -> String {
-    serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn first(done: &Done) -> Result<(u64, Outcome), DbError> {
-    done.outcomes.first().map(|outcome| (done.incarnation, *outcome)).ok_or_else(lost)
-}
-
-/// Nothing was stored; somebody tries again.
-fn lost() -> DbError {
-    DbError::Away(sqlx::Error::WorkerCrashed)
-}
-
-/// Deadlock, serialisation failure or lock time-out (SQLSTATE class 40, 55P03): trying again helps.
-fn is_overtaken(error: &DbError) -> bool {
-    let DbError::Statement(error) = error else { return false };
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("40") || code == "55P03")
 }

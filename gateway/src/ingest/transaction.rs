@@ -34,6 +34,19 @@ pub enum Mode {
     StoreOnly,
 }
 
+impl Mode {
+    /// What to try after a failure that trying again does not help; `None` at the end.
+    pub fn more_careful(self, duplicate_key: bool) -> Option<Self> {
+        match self {
+            // Usual => KnownFacts | StoreOnly
+            Self::Usual if duplicate_key => Some(Self::KnownFacts),
+            // Usual | KnownFacts => StoreOnly
+            Self::Usual | Self::KnownFacts => Some(Self::StoreOnly),
+            Self::StoreOnly => None,
+        }
+    }
+}
+
 /// What became of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -21,7 +21,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Entry, GROUP_BYTES_MAX, Incoming, Ingest, Settled, link::Delivery, live::Changed, presence, rules::Sender,
+    BUSY_RETRY_MS, Entry, GROUP_BYTES_MAX, Incoming, Ingest, Settled, link::Delivery, live::Changed,
+    presence, rules::Sender,
 };
 use crate::{db::DbError, http::error::chain};
 
@@ -197,11 +198,16 @@ async fn settle_once(
                 }
             }
             Settled::Away(entry) => busy.push((delivery, entry)),
+            // Not kept here: it would stand before everybody else's for as long as nobody mends it.
+            stuck @ Settled::Stuck(_) => {
+                tell(&delivery, &ingest.last_word(stuck)).await;
+                delivery.acknowledge().await;
+            }
             Settled::Answered(word) => answer(&delivery, word, &mut told).await,
         }
     }
     for (delivery, entry) in busy {
-        let word = ingest.busy(&entry);
+        let word = ingest.busy(&entry, BUSY_RETRY_MS);
         tell(&delivery, &word).await;
         away.batches.push((delivery, entry));
     }
@@ -259,12 +265,8 @@ impl Ingest {
     async fn note(&self, sender: &Arc<Sender>, note: &Note) -> Result<(), DbError> {
         let mut tx = self.db.tenant(&sender.tenant).begin().await?;
         match note {
-            Note::Heads(heads) => {
-                presence::note_heads(&mut tx, &sender.tenant, &sender.device, heads).await?
-            }
-            Note::Status(status) => {
-                presence::note_status(&mut tx, &sender.tenant, &sender.device, status).await?
-            }
+            Note::Heads(heads) => presence::note_heads(&mut tx, sender, heads).await?,
+            Note::Status(status) => presence::note_status(&mut tx, sender, status).await?,
         }
         tx.commit().await?;
         self.live.tell(Changed { devices: true, ..Changed::nothing(sender.tenant.clone()) });

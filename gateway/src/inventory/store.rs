@@ -311,6 +311,15 @@ pub struct DiscrepancyRow {
     pub at: time::OffsetDateTime,
 }
 
+/// How many lots the books have below zero.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn below_zero(connection: &mut PgConnection) -> Result<i64, DbError> {
+    let count = sqlx::query_scalar("SELECT count(*) FROM inventory.balance WHERE on_hand < 0");
+    Ok(count.fetch_one(connection).await?)
+}
+
 /// The latest discrepancies.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::store::{self, Sale, SaleFilter, SaleLineRow, Session};
+use super::store::read::{self, Sale, SaleFilter, SaleLineRow, Session};
 use crate::{
     app::App,
     http::{
@@ -184,7 +184,7 @@ pub async fn list(
         to: day(query.to)?,
     };
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
-    let (rows, total) = store::sales(&mut tx, &filter, page.limit(), page.offset()).await?;
+    let (rows, total) = read::sales(&mut tx, &filter, page.limit(), page.offset()).await?;
     tx.commit().await?;
     Ok(Page::new(rows.into_iter().map(Into::into).collect(), page, u64::try_from(total).unwrap_or_default()))
 }
@@ -202,7 +202,7 @@ pub async fn one(
     Named(id): Named<ActId>,
 ) -> Result<Envelope<SaleDetail>, ApiError> {
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
-    let found = store::sale(&mut tx, id.0).await?;
+    let found = read::sale(&mut tx, id.0).await?;
     tx.commit().await?;
     let (sale, lines) = found.ok_or_else(|| {
         ApiError::not_found("no such sale has reached the centre: its branch may still have to send it")
@@ -290,7 +290,7 @@ pub async fn tills(
 ) -> Result<Page<TillSession>, ApiError> {
     let page = page.check()?;
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
-    let (rows, total) = store::sessions(&mut tx, Some(branch.as_str()), page.limit(), page.offset()).await?;
+    let (rows, total) = read::sessions(&mut tx, Some(branch.as_str()), page.limit(), page.offset()).await?;
     tx.commit().await?;
     Ok(Page::new(rows.into_iter().map(Into::into).collect(), page, u64::try_from(total).unwrap_or_default()))
 }

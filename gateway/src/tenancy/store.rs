@@ -1,5 +1,7 @@
 //! SQL of the schema `tenancy`.
 
+use std::collections::HashMap;
+
 use pestle_domain::{
     ids::{BranchId, TenantId},
     snapshot::BranchProfile,
@@ -36,6 +38,23 @@ pub async fn tenants(tx: &mut Tx) -> Result<Vec<TenantId>, DbError> {
         .fetch_all(&mut **tx)
         .await?;
     rows.into_iter().map(|text| text.parse().map_err(|_| DbError::bad_row("tenant", text))).collect()
+}
+
+/// How far the shared data of every tenant is, in the system scope.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revisions(tx: &mut Tx) -> Result<HashMap<TenantId, u64>, DbError> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT tenant_id, revision FROM tenancy.tenant").fetch_all(&mut **tx).await?;
+    rows.into_iter()
+        .map(|(tenant, version)| {
+            let tenant = tenant.parse().map_err(|_| DbError::bad_row("tenant", tenant))?;
+            let version =
+                u64::try_from(version).map_err(|_| DbError::bad_row("revision", version.to_string()))?;
+            Ok((tenant, version))
+        })
+        .collect()
 }
 
 /// Adds a tenant, in its own scope.

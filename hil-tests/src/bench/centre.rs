@@ -16,7 +16,7 @@ use pestle_domain::{
 use pestle_gateway::{
     config::PrivateDatabase,
     db::{Db, schema},
-    ingest::{Ingest, Seal, live::Live, metrics::IngestMetrics},
+    ingest::{Ingest, live::Live, metrics::IngestMetrics, seal::Seal},
     inventory::cache::StockCache,
     postgres::{PrivateCluster, cluster, settings::Purpose},
 };

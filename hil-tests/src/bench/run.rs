@@ -45,7 +45,7 @@ pub async fn run(wanted: &[String], scale: Scale, tell: &dyn Fn(&str)) -> Result
 
 async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result<Vec<Row>> {
     Ok(match name {
-        "commit" => vec![tokio::task::block_in_place(|| commit::measure(folder, scale))?],
+        "commit" => tokio::task::block_in_place(|| commit::measure(folder, scale))?.into(),
         "relay" => vec![relay::measure(folder, cores, scale).await?],
         "ingest" => vec![ingest::measure(folder, scale).await?],
         "stock" => vec![stock_check::measure(folder, cores, scale)?],

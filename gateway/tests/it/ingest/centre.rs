@@ -10,7 +10,7 @@ use pestle_domain::{
 };
 use pestle_gateway::{
     db::Db,
-    ingest::{Ingest, Seal, live::Live, metrics::IngestMetrics},
+    ingest::{Ingest, live::Live, metrics::IngestMetrics, seal::Seal},
     inventory::{self, cache::StockCache},
     sales,
     testing::{self, TestDatabase},
@@ -115,7 +115,7 @@ impl Centre {
     pub(crate) async fn assert_books_balance(&self) {
         let mut tx = self.db.tenant(&tenant()).begin().await.unwrap();
         assert_eq!(inventory::store::unequal(&mut tx).await.unwrap(), []);
-        assert_eq!(sales::store::unequal(&mut tx).await.unwrap(), []);
+        assert_eq!(sales::store::read::unequal(&mut tx).await.unwrap(), []);
     }
 
     /// Ends every connection and lets none in: what a box sees of a database that is away.

@@ -1,8 +1,10 @@
 //! Ingest against a real database: what is judged, what is refused, and that every fact counts once.
 
 mod branch;
-mod centre;
+pub(crate) mod centre;
 mod exactly_once;
 mod figures;
+mod presence;
 mod refusals;
-mod whole;
+mod trouble;
+pub(crate) mod whole;

@@ -1,15 +1,18 @@
 //! The whole way: an enrolled box publishes over mutual TLS, is acknowledged, and people see it.
 
+use std::time::Duration;
+
 use pestle_domain::{
     ids::ConnectionId,
     journal::Head,
     signature::SigningKey,
     staff::Role,
     units::UnixMillis,
-    wire::message::{Answer, Heads, Presence, Status, StreamHead},
+    wire::message::{Answer, Heads, Nudge, Presence, Status, StreamHead},
 };
 use pestle_gateway::testing::{self, TestGateway};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, mqttbytes::QoS};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, mqttbytes::QoS};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,37 +23,56 @@ use crate::platform::{
 };
 
 /// A box on the wire.
-struct Wired {
-    branch: Branch,
+pub(crate) struct Wired {
+    pub(crate) branch: Branch,
     client: AsyncClient,
     events: EventLoop,
 }
 
 impl Wired {
-    async fn new(gateway: &TestGateway, enrolled: &Enrolled) -> Self {
+    pub(crate) async fn new(gateway: &TestGateway, enrolled: &Enrolled) -> Self {
+        let device = enrolled.response.identity.device.as_str();
+        Self::at(options(gateway, device, Some(enrolled)), enrolled).await
+    }
+
+    pub(crate) async fn at(mut options: MqttOptions, enrolled: &Enrolled) -> Self {
         let identity = &enrolled.response.identity;
         let mut branch = Branch::new(identity.branch.as_str(), identity.device.as_str());
         branch.stream.tenant = identity.tenant.clone();
         branch.key = SigningKey::from_pkcs8(&enrolled.key.serialize_der()).unwrap();
         let device = identity.device.as_str();
-        let mut options = options(gateway, device, Some(enrolled));
         options.set_max_packet_size(Some(512 * 1024));
         let (client, mut events) = connect(options).await.unwrap();
         client.subscribe(format!("pestle/v1/d/{device}/down/ack"), QoS::AtLeastOnce).await.unwrap();
+        client.subscribe(format!("pestle/v1/d/{device}/down/nudge"), QoS::AtLeastOnce).await.unwrap();
         until(&mut events, |event| matches!(event, Event::Incoming(Incoming::SubAck(_))).then_some(()))
             .await
             .unwrap();
         Self { branch, client, events }
     }
 
-    async fn say(&self, channel: &str, payload: Vec<u8>) {
+    pub(crate) async fn say(&self, channel: &str, payload: Vec<u8>) {
         let topic = format!("pestle/v1/d/{}/{channel}", self.branch.stream.device);
         self.client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
     }
 
-    async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
+        self.heard("/down/ack").await
+    }
+
+    pub(crate) async fn nudge(&mut self) -> Nudge {
+        self.heard("/down/nudge").await
+    }
+
+    /// Keeps the link going for a while, without listening for anything.
+    pub(crate) async fn poll_for(&mut self, time: Duration) {
+        let _ = tokio::time::timeout(time, until(&mut self.events, |_| None::<()>)).await;
+    }
+
+    /// The next message on a topic that ends so; others are passed over.
+    async fn heard<T: DeserializeOwned>(&mut self, channel: &str) -> T {
         until(&mut self.events, |event| match event {
-            Event::Incoming(Incoming::Publish(publish)) => {
+            Event::Incoming(Incoming::Publish(publish)) if publish.topic.ends_with(channel.as_bytes()) => {
                 Some(serde_json::from_slice(&publish.payload).unwrap())
             }
             _ => None,
@@ -59,7 +81,7 @@ impl Wired {
         .unwrap()
     }
 
-    async fn send(&mut self, first: u64, last: u64) -> Answer {
+    pub(crate) async fn send(&mut self, first: u64, last: u64) -> Answer {
         let (_, message) = self.branch.batch(first, last);
         self.say("up/ledger", message).await;
         self.answer().await

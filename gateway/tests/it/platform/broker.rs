@@ -23,6 +23,15 @@ use super::client::{Enrolled, enrolled, seed, signed_in, url};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn options(gateway: &TestGateway, client_id: &str, of: Option<&Enrolled>) -> MqttOptions {
+    options_at(gateway.running.app.broker.port(), gateway, client_id, of)
+}
+
+pub(crate) fn options_at(
+    port: u16,
+    gateway: &TestGateway,
+    client_id: &str,
+    of: Option<&Enrolled>,
+) -> MqttOptions {
     let mut roots = RootCertStore::empty();
     roots.add(gateway.running.app.authority.ca_der().clone()).unwrap();
     let builder = ClientConfig::builder().with_root_certificates(roots);
@@ -34,7 +43,7 @@ pub(crate) fn options(gateway: &TestGateway, client_id: &str, of: Option<&Enroll
             builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
         }
     };
-    let mut options = MqttOptions::new(client_id, "127.0.0.1", gateway.running.app.broker.port());
+    let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
     options.set_transport(Transport::Tls(TlsConfiguration::Rustls(Arc::new(config))));
     options.set_keep_alive(Duration::from_secs(30));
     options

@@ -6,5 +6,6 @@ mod enrolment;
 mod identity;
 mod imports;
 mod isolation;
+mod mosquitto;
 mod process;
 mod snapshot;

@@ -1,0 +1,116 @@
+//! A database that is away or does not take something, seen by boxes on the wire: nothing is lost, nobody waits for
+//! another's trouble, and everything counts once.
+
+use pestle_domain::{staff::Role, wire::message::Answer};
+use pestle_gateway::testing;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::{
+    branch::Branch,
+    centre::{Centre, committed},
+    whole::Wired,
+};
+use crate::platform::client::{enrolled, seed, tenant};
+
+async fn as_root(database: &testing::TestDatabase, statement: String) {
+    let mut root = PgConnection::connect_with(&database.root().database("postgres")).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut root).await.unwrap();
+    root.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_in_flight_while_the_database_is_away_are_committed_once_when_it_is_back() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::Manager).await;
+    let enrolled = enrolled(&gateway).await;
+    let mut wired = Wired::new(&gateway, &enrolled).await;
+    let opened = wired.branch.open(100);
+    assert_eq!(committed(&wired.send(1, opened).await), wired.branch.head(opened));
+
+    let name = gateway.database.name.clone();
+    as_root(&gateway.database, format!("ALTER DATABASE {name} CONNECTION LIMIT 0")).await;
+    as_root(
+        &gateway.database,
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+    )
+    .await;
+    // Three batches are on their way, the middle one twice.
+    let ends: Vec<u64> = (0..3).map(|_| wired.branch.sell("p-1", 1)).collect();
+    let mut first = opened + 1;
+    for last in &ends {
+        let (_, message) = wired.branch.batch(first, *last);
+        wired.say("up/ledger", message.clone()).await;
+        if *last == ends[1] {
+            wired.say("up/ledger", message).await;
+        }
+        first = last + 1;
+    }
+    let told = wired.answer().await;
+    assert!(matches!(told, Answer::Busy { .. }), "{told:?}");
+    as_root(&gateway.database, format!("ALTER DATABASE {name} CONNECTION LIMIT -1")).await;
+    // They wait at the gateway: it was not asked again.
+    loop {
+        match wired.answer().await {
+            Answer::Busy { .. } => {}
+            other if committed(&other) == wired.branch.head(ends[2]) => break,
+            _ => {}
+        }
+    }
+    let mut tx = gateway.running.app.db.tenant(&tenant()).begin().await.unwrap();
+    let sales: i64 = sqlx::query_scalar("SELECT count(*) FROM sales.sale").fetch_one(&mut *tx).await.unwrap();
+    let on_hand: i64 =
+        sqlx::query_scalar("SELECT sum(on_hand)::bigint FROM inventory.balance WHERE product_id = 'p-1'")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+    assert_eq!((sales, on_hand), (3, 97));
+}
+
+/// Makes the database refuse rows: a fault that trying again does not help.
+async fn refuse(centre: &Centre, table: &str, when: &str) {
+    let mut root = PgConnection::connect_with(&centre.root()).await.unwrap();
+    let statement = format!("ALTER TABLE {table} ADD CONSTRAINT refuse CHECK (NOT ({when}))");
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut root).await.unwrap();
+    root.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn facts_whose_effects_cannot_be_written_are_stored_unfolded_acknowledged_and_shown() {
+    let centre = Centre::new().await;
+    let mut branch = Branch::new("north", "box-1");
+    centre.enrol(&branch).await;
+    let opened = branch.open(10);
+    committed(&centre.one(branch.batch(1, opened)).await);
+    refuse(&centre, "sales.sale", "total_minor = 500").await;
+    let sold = branch.sell("p-1", 2);
+    assert_eq!(committed(&centre.one(branch.batch(opened + 1, sold)).await), branch.head(sold));
+    let rows: Vec<(bool, i64)> =
+        centre.rows("SELECT folded, count(*) FROM ingest.fact GROUP BY folded ORDER BY folded").await;
+    assert_eq!(rows, [(false, 3), (true, i64::try_from(opened).unwrap())]);
+    let doubts: Vec<(String, i64)> =
+        centre.rows("SELECT reason, count(*) FROM ingest.quarantine GROUP BY reason").await;
+    assert_eq!(doubts, [("unfolded".to_owned(), 3)]);
+    assert_eq!(centre.on_hand("north", "p-1").await, 10, "all effects of a batch, or none");
+    // The branch goes on.
+    let next = branch.sell("p-1", 1);
+    assert_eq!(committed(&centre.one(branch.batch(sold + 1, next)).await), branch.head(next));
+    assert_eq!(centre.on_hand("north", "p-1").await, 9);
+    centre.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_stored_waits_in_its_branch_and_holds_up_no_other() {
+    let centre = Centre::new().await;
+    let (mut north, mut south) = (Branch::new("north", "box-1"), Branch::new("south", "box-2"));
+    centre.enrol(&north).await;
+    centre.enrol(&south).await;
+    let opened = north.open(10);
+    committed(&centre.one(north.batch(1, opened)).await);
+    refuse(&centre, "ingest.fact", "kind = 'stock.adjusted'").await;
+    let stuck = north.adjust(1);
+    let fine = south.open(5);
+    let answers = centre.ingest.apply(&[north.batch(opened + 1, stuck), south.batch(1, fine)]).await;
+    assert!(matches!(answers[0], Answer::Busy { retry_ms, .. } if retry_ms >= 60_000), "{answers:?}");
+    assert_eq!(committed(&answers[1]), south.head(fine));
+    assert_eq!(centre.on_hand("south", "p-1").await, 5);
+}
