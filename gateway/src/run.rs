@@ -213,6 +213,7 @@ async fn start_rest(
 fn spawn_tasks(tasks: &mut Supervisor, app: &Arc<App>) {
     tasks.spawn("revocations", fleet::watch::run(app.clone()));
     tasks.spawn("ingest", crate::ingest::run(app.clone()));
+    tasks.spawn("refolding", crate::ingest::refold::run(app.clone()));
     tasks.spawn("nudges", fleet::nudge::run(app.clone()));
 }
 

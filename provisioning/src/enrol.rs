@@ -117,8 +117,12 @@ pub async fn enrol(asked: &Enrolment, provider: &Arc<CryptoProvider>) -> Result<
         identity_folder::must_be_free(&asked.data_dir)?;
     }
     let key = identity_folder::pending_key(&asked.data_dir)?;
-    let request =
-        EnrolRequest { code: claim.code().to_owned(), csr_pem: signing_request(&key)?, hardware: hardware() };
+    let request = EnrolRequest {
+        code: claim.code().to_owned(),
+        csr_pem: signing_request(&key)?,
+        hardware: hardware(),
+        replaces: None,
+    };
 
     let server = NamedByClaim::new(claim.clone(), provider.clone());
     let tls = server.tls().map_err(|error| EnrolError::Prepare(error.to_string()))?;

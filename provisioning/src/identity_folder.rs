@@ -200,6 +200,8 @@ mod tests {
             https: "https://127.0.0.1:1".to_owned(),
             mqtt: "127.0.0.1:2".to_owned(),
             centre_keys: vec![],
+            first_epoch: 1,
+            earlier: vec![],
         };
         Verified {
             identity,

@@ -33,6 +33,8 @@ fn enrolled_box() -> tempfile::TempDir {
         https: "https://127.0.0.1:1".into(),
         mqtt: "127.0.0.1:1".into(),
         centre_keys: vec![VerifyingKey::from_point(authority_key.der_bytes()).unwrap()],
+        first_epoch: 1,
+        earlier: vec![],
     };
     for (name, text) in [
         ("device.key.pem", key.serialize_pem()),

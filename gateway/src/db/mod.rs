@@ -81,17 +81,18 @@ impl DbError {
     }
 }
 
-/// Connection lost, refused or not to be had in time; SQLSTATE classes 08 (connection), 53 (resources) and
-/// 57P (operator intervention: shutting down, starting up).
+/// Connection lost, refused or not to be had in time; SQLSTATE classes 08 (connection), 53 (resources), 57
+/// (operator intervention: shutting down, starting up, a statement that took too long), 58 (the system) and 25006 (a
+/// server that only reads: it is a replica, or about to be the primary).
 fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => {
             true
         }
         sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class)))
-        }
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "53", "57", "58", "25006"].iter().any(|class| code.starts_with(class))
+        }),
         _ => false,
     }
 }

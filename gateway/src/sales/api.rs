@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use pestle_domain::{
+    fact,
     ids::{ActId, BranchId, TillId},
     units::{Day, UnixMillis},
 };
@@ -12,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::store::read::{self, Sale, SaleFilter, SaleLineRow, Session};
+use super::store::read::{self, Sale, SaleFilter, Session};
 use crate::{
     app::App,
     http::{
@@ -109,16 +110,16 @@ pub struct SaleLine {
     pub tax_basis_points: i64,
 }
 
-impl From<SaleLineRow> for SaleLine {
-    fn from(row: SaleLineRow) -> Self {
+impl From<fact::SaleLine> for SaleLine {
+    fn from(line: fact::SaleLine) -> Self {
         Self {
-            product: row.product_id,
-            gtin: row.gtin,
-            name: row.name,
-            quantity: row.quantity,
-            unit_price_minor: row.unit_minor,
-            amount_minor: row.amount_minor,
-            tax_basis_points: row.tax_rate,
+            product: line.product.to_string(),
+            gtin: line.gtin.to_string(),
+            name: line.name.into(),
+            quantity: line.quantity.0,
+            unit_price_minor: line.unit_price.minor,
+            amount_minor: line.amount.minor,
+            tax_basis_points: i64::from(line.tax.0),
         }
     }
 }
@@ -203,11 +204,23 @@ pub async fn one(
 ) -> Result<Envelope<SaleDetail>, ApiError> {
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
     let found = read::sale(&mut tx, id.0).await?;
-    tx.commit().await?;
-    let (sale, lines) = found.ok_or_else(|| {
+    let sale = found.ok_or_else(|| {
         ApiError::not_found("no such sale has reached the centre: its branch may still have to send it")
     })?;
-    Ok(Envelope::new(SaleDetail { sale: sale.into(), lines: lines.into_iter().map(Into::into).collect() }))
+    let mut facts = crate::ingest::store::facts_by_id(&mut tx, &[sale.fact_id]).await?;
+    tx.commit().await?;
+    let lines = facts.remove(&sale.fact_id).map(|line| lines_of(&line)).unwrap_or_default();
+    Ok(Envelope::new(SaleDetail { sale: sale.into(), lines }))
+}
+
+/// The lines of a sale, as its fact tells them. A fact that was folded into a sale is one, and can be read.
+fn lines_of(line: &[u8]) -> Vec<SaleLine> {
+    match fact::Fact::from_line(line) {
+        Ok(Some(fact::Fact { body: fact::FactBody::SaleCompleted(sale), .. })) => {
+            sale.lines.into_iter().map(Into::into).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// A cash session of a drawer. Amounts are in minor units.

@@ -168,6 +168,8 @@ fn identity(mood: Mood, request: &EnrolRequest, authority: &Authority) -> EnrolR
             https: "https://127.0.0.1:1".to_owned(),
             mqtt: "127.0.0.1:2".to_owned(),
             centre_keys: vec![],
+            first_epoch: 1,
+            earlier: vec![],
         },
         certificate_pem: sign(vec![], ExtendedKeyUsagePurpose::ClientAuth),
         web_certificate_pem: sign(vec!["north.local".to_owned()], ExtendedKeyUsagePurpose::ServerAuth),

@@ -74,6 +74,7 @@ pub(crate) fn request(
         code: code.into(),
         csr_pem: params.serialize_request(key).unwrap().pem().unwrap(),
         hardware: Hardware { hostname: "box".into(), ..Hardware::default() },
+        replaces: None,
     }
 }
 
