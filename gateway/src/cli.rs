@@ -10,6 +10,7 @@ use pestle_gateway::{
     run,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// The centre of Pestle.
@@ -62,10 +63,30 @@ pub(crate) async fn execute(command: Command, config: Config) -> anyhow::Result<
 async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut gateway = run::start(config).await?;
+    let mut told_to_end = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let stop = CancellationToken::new();
+    let mut starting = Box::pin(run::start_unless(config, &stop));
+    let started = tokio::select! {
+        started = &mut starting => started?,
+        () = told_to_end() => {
+            tracing::info!("told to stop before everything was started");
+            stop.cancel();
+            match starting.await {
+                Ok(gateway) => gateway.stop().await,
+                Err(run::StartError::Stopped) => {}
+                Err(error) => return Err(error.into()),
+            }
+            return Ok(());
+        }
+    };
+    let mut gateway = started;
     let failed = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = told_to_end() => None,
         name = gateway.failed() => Some(name),
     };
     tracing::info!("stopping");

@@ -8,7 +8,6 @@
 //! database stops last.
 
 mod addresses;
-mod lock;
 mod supervisor;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
@@ -34,6 +33,7 @@ use crate::{
     fleet,
     http::{metrics::Metrics, routes, serve},
     identity::{Identity, token::Tokens},
+    lock::{Lock, LockError},
     postgres::{ClusterError, PrivateCluster, cluster, settings::Purpose},
     snapshot::Snapshots,
 };
@@ -52,6 +52,9 @@ pub enum StartError {
         /// The other's process number, as far as known.
         pid: String,
     },
+    /// Told to stop before everything was started.
+    #[error("the start was given up: the gateway was told to stop")]
+    Stopped,
     /// Certificates.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -91,7 +94,7 @@ pub struct Running {
     tasks: Supervisor,
     database: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
     addresses: PathBuf,
-    _lock: lock::Lock,
+    _lock: Lock,
 }
 
 /// Starts a gateway. When this returns, both ports answer.
@@ -99,15 +102,31 @@ pub struct Running {
 /// # Errors
 /// [`StartError`], each saying what to do. What was started before the error is stopped.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_unless(config, &CancellationToken::new()).await
+}
+
+/// As [`start`], given up as soon as `stop` is cancelled: creating or recovering a database may take minutes.
+///
+/// # Errors
+/// [`StartError`], [`StartError::Stopped`] among them. What was started before the error is stopped.
+pub async fn start_unless(config: Config, stop: &CancellationToken) -> Result<Running, StartError> {
     files::make_folder(&config.data_dir, 0o755)?;
     let run_folder = config.data_dir.join("run");
     files::make_folder(&run_folder, 0o755)?;
-    let lock = lock::Lock::take(&run_folder)?;
+    let lock = Lock::take(&run_folder).map_err(|error| match error {
+        LockError::Held(pid) => StartError::Locked { folder: run_folder.clone(), pid },
+        LockError::File(error) => error.into(),
+    })?;
     let now = OffsetDateTime::now_utc();
     let authority = Authority::open(&config.data_dir, now)?;
     let listener = listen(config.https.listen).await?;
-    let (database, db) = start_database(&config).await?;
-    match start_rest(config, authority, listener, db, run_folder, now).await {
+    if let BrokerChoice::BuiltIn(address) = config.broker {
+        // Before minutes are spent on the database; the broker itself opens the port later.
+        BuiltIn::check_port(address)?;
+    }
+    let (database, db) = start_database(&config, stop).await?;
+    let rest = start_rest(config, authority, listener, db, run_folder, now);
+    match stop.run_until_cancelled(rest).await.unwrap_or(Err(StartError::Stopped)) {
         Ok((app, tasks, addresses)) => Ok(Running { app, tasks, database, addresses, _lock: lock }),
         Err(error) => {
             stop_database(database).await;
@@ -118,29 +137,34 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 type DatabaseTask = Option<(CancellationToken, tokio::task::JoinHandle<()>)>;
 
-async fn start_database(config: &Config) -> Result<(DatabaseTask, Db), StartError> {
+async fn start_database(config: &Config, stop: &CancellationToken) -> Result<(DatabaseTask, Db), StartError> {
     match &config.database {
         DatabaseChoice::Dsn { serve, owner } => {
-            schema::apply(&db::parse_dsn(owner)?).await?;
-            Ok((None, Db::new(db::parse_dsn(serve)?)))
+            let (serve, owner) = (db::parse_dsn(serve)?, db::parse_dsn(owner)?);
+            let ready = schema::apply(&owner);
+            stop.run_until_cancelled(ready).await.ok_or(StartError::Stopped)??;
+            Ok((None, Db::new(serve)))
         }
         DatabaseChoice::Private(private) => {
-            let running = PrivateCluster::start(private, Purpose::Serve).await?;
+            let running = match PrivateCluster::start_unless(private, Purpose::Serve, stop).await {
+                Err(ClusterError::Stopped) => return Err(StartError::Stopped),
+                other => other?,
+            };
             let access = running.access().clone();
-            let stop = CancellationToken::new();
-            let task = tokio::spawn(running.keep(stop.clone()));
-            let task = Some((stop, task));
+            let end = CancellationToken::new();
+            let task = tokio::spawn(running.keep(end.clone()));
+            let task = Some((end, task));
             let ready = async {
                 schema::prepare(&access.root("postgres"), cluster::DATABASE, access.serve_password()).await?;
                 schema::apply(&access.root(cluster::DATABASE)).await
             };
-            match ready.await {
-                Ok(()) => Ok((task, Db::new(access.serve(cluster::DATABASE)))),
-                Err(error) => {
-                    stop_database(task).await;
-                    Err(error.into())
-                }
-            }
+            let error = match stop.run_until_cancelled(ready).await {
+                Some(Ok(())) => return Ok((task, Db::new(access.serve(cluster::DATABASE)))),
+                Some(Err(error)) => error.into(),
+                None => StartError::Stopped,
+            };
+            stop_database(task).await;
+            Err(error)
         }
     }
 }

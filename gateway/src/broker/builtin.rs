@@ -101,6 +101,14 @@ impl BuiltIn {
         Ok(Self { context, address, runtime })
     }
 
+    /// Whether the port can be had at all, asked before anything that takes long is begun.
+    ///
+    /// # Errors
+    /// [`BrokerError::PortTaken`], [`BrokerError::Listen`].
+    pub fn check_port(listen: SocketAddr) -> Result<(), BrokerError> {
+        std::net::TcpListener::bind(listen).map(drop).map_err(|error| refused(listen, error.kind(), &error))
+    }
+
     /// Ends it: connections are cut, stores flushed.
     pub fn end(&self) {
         self.runtime.end();
@@ -218,11 +226,18 @@ fn listener(listen: SocketAddr, files: &Files) -> Result<rmqtt::net::Listener, B
         .tls_client_ca_certs(Some(files.ca.clone()))
         .cert_cn_as_username(true)
         .bind()
-        .map_err(|error| match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-            Some(io::ErrorKind::AddrInUse) => BrokerError::PortTaken(listen),
-            _ => BrokerError::Listen { address: listen, reason: error.to_string() },
+        .map_err(|error| {
+            let kind = error.downcast_ref().map_or(io::ErrorKind::Other, io::Error::kind);
+            refused(listen, kind, &error)
         })?;
     bound.tls().map_err(|error| BrokerError::Start(error.to_string()))
+}
+
+fn refused(listen: SocketAddr, kind: io::ErrorKind, error: &dyn fmt::Display) -> BrokerError {
+    match kind {
+        io::ErrorKind::AddrInUse => BrokerError::PortTaken(listen),
+        _ => BrokerError::Listen { address: listen, reason: error.to_string() },
+    }
 }
 
 /// Builds the broker's context with its plugins. Its stores are derived: one that cannot be opened (sled panics on a

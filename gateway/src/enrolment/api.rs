@@ -51,7 +51,7 @@ pub struct EnrolBody {
 #[utoipa::path(post, path = "/api/v1/enrol", tag = "device", request_body = EnrolBody, responses(
     (status = 200, description = "Identity, both certificates and the authority, in the usual envelope", body = Envelope<serde_json::Value>),
     (status = 401, body = ErrorBody, description = "The code is not known (details.reason unknown_code)"),
-    (status = 409, body = ErrorBody, description = "The code has expired or was used (details.reason expired_code, used_code, revoked_box)"),
+    (status = 409, body = ErrorBody, description = "The code has expired or was used (details.reason expired_code, used_code, revoked_box, known_key)"),
     (status = 422, body = ErrorBody, description = "The signing request cannot be used"),
     (status = 429, body = ErrorBody, description = "Too many tries"),
 ))]

@@ -130,7 +130,11 @@ async fn admit(
             hardware: &request.hardware,
             at: now,
         };
-        if !fleet::add(tx, &new).await? {
+        // A taken name is told apart from a key that another claim was used with: the answer to that one was lost.
+        let added = fleet::add(tx, &new).await.map_err(|error| {
+            if error.is_duplicate() { refused(rules::Refusal::KnownKey) } else { error.into() }
+        });
+        if !added? {
             continue;
         }
         let identity =

@@ -24,6 +24,8 @@ pub(crate) enum Mood {
     LoseAnswer,
     /// Says that the code was used.
     Used,
+    /// Says that it has this key from another enrolment.
+    KnownKey,
     /// Certifies a key of its own instead of the box's.
     OtherKey,
     /// Sends another authority's certificate along.
@@ -135,6 +137,11 @@ fn answer(mood: Mood, request: &EnrolRequest, authority: &Authority) -> Option<S
         Mood::Used => (
             "409 Conflict",
             r#"{"success":false,"error":"CONFLICT","message":"This claim code was used.","status_code":409}"#
+                .to_owned(),
+        ),
+        Mood::KnownKey => (
+            "409 Conflict",
+            r#"{"success":false,"error":"CONFLICT","message":"known","status_code":409,"details":{"reason":"known_key"}}"#
                 .to_owned(),
         ),
         Mood::Good | Mood::OtherKey | Mood::OtherAuthority => {
