@@ -20,7 +20,10 @@ use serde::Deserialize;
 
 use crate::answer::{self, AnswerError};
 use crate::first_contact::{Mistrust, NamedByClaim};
-use crate::identity_folder::{self, FolderError};
+use crate::{
+    identity_folder::{self, FolderError},
+    succession,
+};
 
 /// Waits before the second and further attempts, as the design has it for everything that may pass by itself.
 pub const RETRY_AFTER: [Duration; 3] =
@@ -132,7 +135,7 @@ pub async fn enrol(asked: &Enrolment, provider: &Arc<CryptoProvider>) -> Result<
         code: claim.code().to_owned(),
         csr_pem: signing_request(&key)?,
         hardware: hardware(),
-        replaces: None,
+        replaces: succession::prove(&asked.data_dir, &key),
     };
 
     let server = NamedByClaim::new(claim.clone(), provider.clone());

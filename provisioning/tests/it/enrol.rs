@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pestle_domain::enrolment::{Claim, Identity};
-use pestle_domain::signature::Hash;
+use pestle_domain::signature::{Hash, VerifyingKey};
 use pestle_provisioning::{EnrolError, Enrolment, enrol, identity_folder};
+use rcgen::KeyPair;
 use tempfile::TempDir;
 
 use crate::centre::{Centre, Mood};
@@ -20,6 +21,10 @@ async fn enrol_at(gateway: &str, claim: &Claim, data: &Path, replace: bool) -> R
         retry_after: vec![],
     };
     enrol(&asked, &Arc::new(rustls::crypto::aws_lc_rs::default_provider())).await
+}
+
+fn point(key: &KeyPair) -> VerifyingKey {
+    VerifyingKey::from_point(key.public_key_raw()).unwrap()
 }
 
 /// A fresh box, tried once against a centre of that mood.
@@ -102,6 +107,15 @@ async fn a_box_that_is_somebody_is_replaced_only_when_told() {
     assert!(refused.to_string().contains("--replace"), "{refused}");
     assert_eq!(centre.requests().len(), 1, "the centre was not asked");
     enrol_at(&gateway, &centre.claim, data.path(), true).await.unwrap();
+    // The old key names the new one.
+    let asked = centre.requests().pop().unwrap();
+    let proof = asked.replaces.unwrap();
+    let old = std::fs::read_to_string(data.path().join("identity.replaced-1/device.key.pem")).unwrap();
+    let old = point(&KeyPair::from_pem(&old).unwrap());
+    let new = std::fs::read_to_string(data.path().join("identity/device.key.pem")).unwrap();
+    let new = point(&KeyPair::from_pem(&new).unwrap());
+    assert_eq!(proof.key, old.id());
+    assert_eq!(proof.verify(&old, &new), Ok(()));
     assert!(data.path().join("identity.replaced-1/device.key.pem").exists());
 }
 
