@@ -61,7 +61,10 @@ async fn enrol_box(
     Body(request): Body<EnrolRequest>,
 ) -> Result<Envelope<EnrolResponse>, ApiError> {
     let now_ms = app.monotonic_ms();
-    app.enrolment.per_address.take(peer.address.ip(), now_ms).map_err(ApiError::rate_limited)?;
+    app.enrolment
+        .per_address
+        .take(crate::limits::network(peer.address.ip()), now_ms)
+        .map_err(ApiError::rate_limited)?;
     app.enrolment.overall.take((), now_ms).map_err(ApiError::rate_limited)?;
     Ok(Envelope::saying(enrol::enrol(&app, &request).await?, "enrolled"))
 }

@@ -9,3 +9,4 @@ mod isolation;
 mod mosquitto;
 mod process;
 mod snapshot;
+mod standing;

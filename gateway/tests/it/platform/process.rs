@@ -251,6 +251,10 @@ async fn the_program_survives_kills_of_itself_and_of_its_database_and_leaves_not
     let claim = String::from_utf8(place.run_to_end(&["admin", "claim", "north"]).stdout).unwrap();
     assert!(claim.trim().parse::<pestle_domain::enrolment::Claim>().is_ok(), "{claim}");
 
+    let disable = |login: &str| place.run_to_end(&["admin", "user-disable", login]);
+    assert!(disable("admin@demo.example").status.success());
+    assert!(String::from_utf8_lossy(&disable("nobody@demo.example").stderr).contains("there is no user"));
+
     // A second gateway on the same folder is refused.
     let second = place.run_to_end(&["run"]);
     assert!(String::from_utf8_lossy(&second.stderr).contains("another gateway"));
