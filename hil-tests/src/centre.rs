@@ -10,6 +10,27 @@ use crate::world::{ADMIN, World};
 /// Lines asked for at once.
 const PAGE_SIZE: u32 = 200;
 
+/// A cash session as the centre has it. Amounts are in cents.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Session {
+    /// Which.
+    pub id: String,
+    /// `open`, `closed`, or `unknown`.
+    pub state: String,
+    /// Counted in at the start.
+    pub float_minor: Option<i64>,
+    /// Float and what moved since.
+    pub expected_minor: Option<i64>,
+    /// By the person who closed it.
+    pub counted_minor: Option<i64>,
+    /// Counted less expected.
+    pub variance_minor: Option<i64>,
+    /// What the branch itself expected at the closing.
+    pub branch_expected_minor: Option<i64>,
+    /// Sales.
+    pub sales: u64,
+}
+
 /// Somebody who is signed in at the centre.
 #[derive(Debug)]
 pub struct Centre {
@@ -26,9 +47,17 @@ impl Centre {
     pub async fn of(world: &World) -> anyhow::Result<Self> {
         let base = world.gateway.lock().await.url()?;
         let authority = world.branches.first().context("a world without branches")?.authority()?;
+        Self::at(base, &authority).await
+    }
+
+    /// The same at an address, such as another program's; `authority` is the chain's certificate authority in PEM.
+    ///
+    /// # Errors
+    /// When the gateway does not answer, or not as it should.
+    pub async fn at(base: String, authority: &[u8]) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
-            .tls_certs_only([reqwest::Certificate::from_pem(&authority)?])
+            .tls_certs_only([reqwest::Certificate::from_pem(authority)?])
             .timeout(std::time::Duration::from_secs(20))
             .build()?;
         let answer = client
@@ -53,7 +82,7 @@ impl Centre {
         Ok(online.filter_map(|device| device["branch_id"].as_str()).map(str::to_owned).collect())
     }
 
-    /// Packs by article, over all lots.
+    /// Packs by article and lot.
     ///
     /// # Errors
     /// When the gateway does not answer, or not as it should.
@@ -62,7 +91,8 @@ impl Centre {
         let mut stock = Stock::new();
         for line in &lines {
             let id = line["product"].as_str().context("a stock line without article")?;
-            *stock.entry(id.to_owned()).or_default() +=
+            let lot = line["lot"].as_str().unwrap_or_default();
+            *stock.entry((id.to_owned(), lot.to_owned())).or_default() +=
                 line["quantity"].as_i64().context("a stock line without quantity")?;
         }
         Ok(stock)
@@ -83,18 +113,12 @@ impl Centre {
             .collect()
     }
 
-    /// What all tills of a branch took from sales, in cents.
+    /// The cash sessions of a branch: open ones first, then the latest.
     ///
     /// # Errors
     /// When the gateway does not answer, or not as it should.
-    pub async fn takings_cents(&self, branch: &str) -> anyhow::Result<i64> {
-        let sessions: Vec<Value> = self.all(&format!("branches/{branch}/tills"), &[]).await?;
-        let taken = sessions.iter().map(|session| {
-            let cents =
-                |name: &str| session[name].as_i64().with_context(|| format!("a session without {name}"));
-            Ok(cents("expected_minor")? - cents("float_minor")?)
-        });
-        taken.sum()
+    pub async fn sessions(&self, branch: &str) -> anyhow::Result<Vec<Session>> {
+        self.all(&format!("branches/{branch}/tills"), &[]).await
     }
 
     /// All pages of a list.

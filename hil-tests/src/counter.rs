@@ -68,7 +68,7 @@ pub struct Till {
     /// Prints that have not ended.
     pub prints: Vec<Print>,
     /// Refusals that nobody has put aside, the newest last.
-    pub refusals: Vec<Value>,
+    pub refusals: Vec<Refusal>,
     /// The link to the centre.
     pub link: Link,
     /// What the sensors said last.
@@ -77,9 +77,18 @@ pub struct Till {
     pub session: Option<Session>,
 }
 
+/// Something that was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Refusal {
+    /// What happened, and what to do next.
+    pub text: String,
+}
+
 /// The cash session.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Session {
+    /// Which.
+    pub id: String,
     /// Sales so far.
     pub sales: u64,
 }
@@ -123,6 +132,8 @@ pub struct Sale {
     pub receipt: Receipt,
     /// What it came to.
     pub total: Money,
+    /// What was handed over.
+    pub tendered: Money,
     /// What was handed back.
     pub change: Money,
     /// What became of its print.
@@ -160,8 +171,36 @@ pub struct Closing {
 /// A print that has not ended.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Print {
+    /// Names it in an answer.
+    pub job: u64,
+    /// The act whose document it is.
+    pub document: ActId,
     /// `queued`, `sent`, `not_printed`, `unknown`.
     pub state: String,
+    /// Why, where there is something to say.
+    pub reason: Option<String>,
+}
+
+/// How far a box's ledger is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerHead {
+    /// Which life of the store.
+    pub epoch: u32,
+    /// The last fact on the disk.
+    pub seq: u64,
+}
+
+/// `GET /health`, as far as the check reads it.
+#[derive(Debug, Clone, Deserialize)]
+struct HealthReport {
+    journal: Vec<LaneReport>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct LaneReport {
+    lane: String,
+    epoch: u32,
+    head: u64,
 }
 
 /// The link to the centre.
@@ -188,9 +227,16 @@ impl Counter {
     /// # Errors
     /// When the branch has no address, or its authority cannot be read.
     pub fn open(branch: &Branch) -> Result<Self, WorldError> {
-        let said = |what: String| WorldError::Said { name: format!("counter of {}", branch.slug), what };
-        let authority =
-            reqwest::Certificate::from_pem(&branch.authority()?).map_err(|error| said(error.to_string()))?;
+        Self::at(branch.counter(), &branch.authority()?)
+    }
+
+    /// The same at an address, such as another program's; `authority` is the box's certificate authority in PEM.
+    ///
+    /// # Errors
+    /// When the authority cannot be read.
+    pub fn at(base: String, authority: &[u8]) -> Result<Self, WorldError> {
+        let said = |what: String| WorldError::Said { name: format!("counter {base}"), what };
+        let authority = reqwest::Certificate::from_pem(authority).map_err(|error| said(error.to_string()))?;
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([authority])
@@ -198,7 +244,7 @@ impl Counter {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| said(error.to_string()))?;
-        Ok(Self { client, base: branch.counter(), till: "till-1".to_owned(), cookie: Mutex::new(None) })
+        Ok(Self { client, base, till: "till-1".to_owned(), cookie: Mutex::new(None) })
     }
 
     /// Goes on at another address with the same cookie: the agent came back on another port.
@@ -287,6 +333,29 @@ impl Counter {
     /// [`CounterError`].
     pub async fn dismiss(&self) -> Result<Value, CounterError> {
         self.tell("dismiss", json!({})).await
+    }
+
+    /// Answers the question about a print: `came_out`, `print_copy` or `give_up`.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn answer_print(&self, job: u64, word: &str) -> Result<Value, CounterError> {
+        self.tell("print", json!({ "job": job, "word": word })).await
+    }
+
+    /// How far the box's ledger is, as it tells its operators.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn ledger_head(&self) -> Result<LedgerHead, CounterError> {
+        let answer = self.client.get(format!("{}/health", self.base)).send().await;
+        let answer = answer.map_err(CounterError::Gone)?;
+        let status = answer.status();
+        let body = answer.text().await.map_err(CounterError::Gone)?;
+        let report: HealthReport = read_answer(status, &body)?;
+        let ledger = report.journal.iter().find(|lane| lane.lane == "ledger");
+        let ledger = ledger.ok_or(CounterError::Strange { status, body })?;
+        Ok(LedgerHead { epoch: ledger.epoch, seq: ledger.head })
     }
 
     /// The page's event stream: everything first, then each piece as it changes, for at most `life`.

@@ -1,13 +1,14 @@
 //! Rigs, the demo and its workbench, and the tests of the whole.
 //!
 //! In reading order: [`world`] starts the real programs with simulated devices; [`network`] is the cable between them,
-//! [`processes`] how a program is started and never left behind, [`waiting`] how anything is waited for;
+//! [`processes`] how a program is started and never left behind, [`waiting`] how anything is waited for, and [`ending`] how Ctrl-C is heard;
 //! [`demo_data`] is what the shelves hold; [`counter`] and [`centre`] speak to the pages as a browser would;
 //! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person;
 //! [`bench`] measures the figures.
 
 pub mod world;
 
+pub mod ending;
 pub mod network;
 pub mod processes;
 pub mod waiting;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::waiting::until;
 
@@ -52,6 +53,14 @@ pub enum ProcessError {
         log: PathBuf,
         /// The log's last lines.
         tail: String,
+    },
+    /// A tool said no.
+    #[error("{name} said: {what}")]
+    Said {
+        /// What was called.
+        name: String,
+        /// Its words.
+        what: String,
     },
     /// It runs, but does not say that it is ready.
     #[error("{name} runs, but was not ready in {within:?}: {last}. The end of {log}:\n{tail}")]
@@ -280,6 +289,42 @@ fn read_addresses<T: DeserializeOwned>(path: &Path, id: u32) -> Result<T, String
     serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// Runs one of our tools to its end with `input` on its standard input, and hands back what it printed. A tool whose
+/// caller goes away is killed.
+///
+/// # Errors
+/// With the tool's own words, when it fails.
+pub async fn tool(program: &Path, arguments: &[&str], input: &str) -> Result<String, ProcessError> {
+    let file = program.file_name().unwrap_or_default().to_string_lossy();
+    // What is done, without options and their values' folders: `pestle-agent stock-open`.
+    let verb = arguments.iter().find(|word| !word.starts_with('-') && !word.contains('/')).unwrap_or(&"");
+    let name = format!("{file} {verb}");
+    if !program.exists() {
+        return Err(ProcessError::NotBuilt { path: program.to_owned() });
+    }
+    let refused = |source| ProcessError::Start { name: name.clone(), source };
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C at the terminal reaches us alone.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(refused)?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // A tool that asks nothing may have ended by now.
+        let _ = pipe.write_all(input.as_bytes()).await;
+    }
+    let output = child.wait_with_output().await.map_err(refused)?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(said(&output.stdout));
+    }
+    Err(ProcessError::Said { name, what: format!("{}{}", said(&output.stderr), said(&output.stdout)) })
+}
+
 /// The end of a log, for an error message.
 pub fn log_tail(path: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
@@ -294,6 +339,17 @@ pub fn log_tail(path: &Path) -> String {
         Ok(tail) => String::from_utf8_lossy(&tail).into_owned(),
         Err(error) => format!("(the log cannot be read: {error})"),
     }
+}
+
+/// A world whose programs a keeper watches.
+#[derive(Debug)]
+pub struct Kept {
+    /// Where it lives.
+    pub folder: PathBuf,
+    /// Where its PostgreSQL lives.
+    pub cluster: PathBuf,
+    /// A share of the lock that keeps other programs out; nobody comes in before the keeper has ended.
+    pub hold: File,
 }
 
 /// A process that ends what this one has started, should this one die without doing so.
@@ -311,14 +367,29 @@ impl Keeper {
     /// # Errors
     /// When it is not built or the system refuses.
     pub fn start(program: &Path) -> Result<Self, ProcessError> {
+        Self::spawn(program, &[], Stdio::null())
+    }
+
+    /// The same for a world: at the end it looks after the world's PostgreSQL too, which is the gateway's child and none
+    /// of ours, and keeps the place closed for as long as that takes.
+    ///
+    /// # Errors
+    /// When it is not built or the system refuses.
+    pub fn of_place(program: &Path, kept: Kept) -> Result<Self, ProcessError> {
+        // The keeper says nothing on its standard output: that is where it holds the lock.
+        Self::spawn(program, &[&kept.folder, &kept.cluster], Stdio::from(kept.hold))
+    }
+
+    fn spawn(program: &Path, arguments: &[&Path], output: Stdio) -> Result<Self, ProcessError> {
         if !program.exists() {
             return Err(ProcessError::NotBuilt { path: program.to_owned() });
         }
         let refused = |source| ProcessError::Start { name: "keeper".to_owned(), source };
         let mut child = Command::new(program)
             .arg("keep")
+            .args(arguments)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()

@@ -14,12 +14,15 @@ use pestle_domain::journal::{Lane, Stream};
 use serde::Deserialize;
 
 use crate::processes::{Keeper, Process, Program, build_folder, log_tail};
+use crate::world::branch::with_scheme;
 
 /// From the start to the first answer: 200,000 facts are folded first.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Deserialize)]
-struct Addresses {}
+struct Addresses {
+    web: String,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -90,12 +93,12 @@ impl BranchBox {
         log_tail(&self.program.log)
     }
 
-    /// Waits until its agent answers.
+    /// Waits until its agent answers, and hands back where.
     ///
     /// # Errors
     /// When it ends instead.
-    pub async fn ready(&self, agent: &mut Process) -> Result<()> {
-        let _: Addresses = agent.ready(&self.folder.join("run/addresses.json"), READY_WITHIN).await?;
-        Ok(())
+    pub async fn ready(&self, agent: &mut Process) -> Result<String> {
+        let Addresses { web } = agent.ready(&self.folder.join("run/addresses.json"), READY_WITHIN).await?;
+        Ok(with_scheme(&web))
     }
 }

@@ -44,8 +44,7 @@ impl BareCentre {
     pub async fn start(folder: &Path) -> Result<Self> {
         let place = Place::at(folder)?;
         stop_left_postmaster(&place);
-        place.remove()?;
-        let place = Place::at(folder)?;
+        place.begin_anew()?;
         let private = PrivateDatabase {
             program_dir: None,
             cluster_dir: place.cluster().to_owned(),
@@ -85,6 +84,8 @@ impl Drop for BareCentre {
     fn drop(&mut self) {
         if self.cluster.is_some() {
             stop_left_postmaster(&self.place);
+            // A measurement that failed leaves nothing that anybody could want.
+            let _ = self.place.remove();
         }
     }
 }

@@ -7,13 +7,24 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{self, BufRead as _, BufReader, Write as _},
-    os::unix::process::CommandExt as _,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+use crate::world::{Place, gateway::stop_left_postmaster};
+
+/// How long a helper may take to end once it has no more jobs: the last one goes on until it is done, and a PostgreSQL
+/// writes its checkpoint.
+const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// `sysconf(_SC_CLK_TCK)` of Linux on every platform that Debian has: `/proc/<pid>/stat` counts in these.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -24,15 +35,19 @@ pub struct Helper {
     child: Child,
     jobs: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
+    /// Where it keeps a PostgreSQL, if it does.
+    world: Option<PathBuf>,
 }
 
 impl Helper {
-    /// Starts this program with `arguments` on `core`, and hands back what it says once it is ready.
+    /// Starts this program with `arguments` on `core`, and hands back what it says once it is ready. `world` is where it
+    /// keeps a PostgreSQL of its own, should it do so.
     ///
     /// # Errors
     /// When it does not come up.
-    pub fn start<R: DeserializeOwned>(
+    pub async fn start<R: DeserializeOwned>(
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        world: Option<&Path>,
         core: usize,
     ) -> Result<(Self, R)> {
         let mut child = Command::new("taskset")
@@ -48,25 +63,27 @@ impl Helper {
             .context("start a helper with taskset")?;
         let jobs = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().context("the helper has no output")?);
-        let mut helper = Self { child, jobs, answers };
-        let ready = helper.hear()?;
+        let mut helper = Self { child, jobs, answers, world: world.map(Path::to_owned) };
+        let ready = helper.hear().await?;
         Ok((helper, ready))
     }
 
-    /// Has it do a job. Blocks until it is done.
+    /// Has it do a job, and waits until it is done.
     ///
     /// # Errors
     /// What went wrong there.
-    pub fn ask<A: DeserializeOwned>(&mut self, job: &impl Serialize) -> Result<A> {
+    pub async fn ask<A: DeserializeOwned>(&mut self, job: &impl Serialize) -> Result<A> {
         let mut line = serde_json::to_vec(job)?;
         line.push(b'\n');
-        self.jobs.as_mut().context("the helper has ended")?.write_all(&line)?;
-        self.hear()
+        let jobs = self.jobs.as_mut().context("the helper has ended")?;
+        jobs.write_all(&line).await?;
+        jobs.flush().await?;
+        self.hear().await
     }
 
-    fn hear<A: DeserializeOwned>(&mut self) -> Result<A> {
+    async fn hear<A: DeserializeOwned>(&mut self) -> Result<A> {
         let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
+        if self.answers.read_line(&mut line).await? == 0 {
             bail!("the helper has ended; what it said stands above");
         }
         let answer: Result<A, String> = serde_json::from_str(&line)?;
@@ -79,7 +96,8 @@ impl Helper {
     /// When it has ended.
     #[allow(clippy::float_arithmetic, reason = "a time in seconds")]
     pub fn busy_s(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let id = self.child.id().context("the helper has ended")?;
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
         Ok(f64::from(busy_ticks(&stat).context("/proc/<pid>/stat has another form")?) / TICKS_PER_SECOND)
     }
 }
@@ -94,7 +112,19 @@ fn busy_ticks(stat: &str) -> Option<u32> {
 impl Drop for Helper {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        let _ = self.child.wait();
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if begun.elapsed() > END_WITHIN {
+                // It hangs. What it leaves behind is ended in its place.
+                let _ = self.child.start_kill();
+                if let Some(Ok(place)) = self.world.as_deref().map(Place::at) {
+                    stop_left_postmaster(&place);
+                    let _ = place.remove();
+                }
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

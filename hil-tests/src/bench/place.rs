@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use uuid::Uuid;
 
 use crate::processes::build_folder;
 
@@ -14,23 +15,47 @@ const TMPFS: u64 = 0x0102_1994;
 /// `RAMFS_MAGIC` (linux/magic.h).
 const RAMFS: u64 = 0x8584_58f6;
 
-/// The folder that everything is measured in, made anew: `PESTLE_BENCH_DIR`, or `bench` beside the build.
-///
-/// # Errors
-/// When it is not on a disk, or the disk refuses.
-pub fn work_folder() -> Result<PathBuf> {
-    let chosen = std::env::var_os("PESTLE_BENCH_DIR").map(PathBuf::from);
-    let folder = chosen.unwrap_or_else(|| target().join("bench-work"));
-    make_anew(&folder)?;
-    let folder = fs::canonicalize(folder)?;
-    let system = rustix::fs::statfs(&folder)?;
-    if u64::try_from(system.f_type).is_ok_and(|kind| kind == TMPFS || kind == RAMFS) {
-        bail!(
-            "{} lies in memory, where nothing has to be flushed: name a folder on a disk in PESTLE_BENCH_DIR",
-            folder.display()
-        );
+/// The folder that everything is measured in: a new one each time, removed when this is dropped. Nothing else is ever
+/// removed.
+#[derive(Debug)]
+pub struct WorkFolder(PathBuf);
+
+impl WorkFolder {
+    /// A new one in `PESTLE_BENCH_DIR`, or beside the build.
+    ///
+    /// # Errors
+    /// When it is not on a disk, or the disk refuses.
+    pub fn make() -> Result<Self> {
+        let chosen = std::env::var_os("PESTLE_BENCH_DIR").map(PathBuf::from);
+        Self::make_in(&chosen.unwrap_or_else(target))
     }
-    Ok(folder)
+
+    fn make_in(parent: &Path) -> Result<Self> {
+        fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+        let parent = fs::canonicalize(parent)?;
+        let system = rustix::fs::statfs(&parent)?;
+        if u64::try_from(system.f_type).is_ok_and(|kind| kind == TMPFS || kind == RAMFS) {
+            bail!(
+                "{} lies in memory, where nothing has to be flushed: name a folder on a disk in PESTLE_BENCH_DIR",
+                parent.display()
+            );
+        }
+        let folder = parent.join(format!("pestle-bench-{}", Uuid::now_v7()));
+        fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        // What is left is named after us, and in nobody's way.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Where the report is written: `bench.json` in the build's folder.
@@ -94,6 +119,22 @@ fn cores(list: &str) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_folder_that_was_made_is_removed() {
+        // On a disk, as the work tree is; `/tmp` may lie in memory.
+        let parent = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mine = parent.path().join("letters.txt");
+        fs::write(&mine, "not the bench's").unwrap();
+        let (one, other) =
+            (WorkFolder::make_in(parent.path()).unwrap(), WorkFolder::make_in(parent.path()).unwrap());
+        assert_ne!(one.path(), other.path());
+        fs::write(one.path().join("left"), "").unwrap();
+        drop((one, other));
+        let left: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(fs::read_to_string(&mine).unwrap(), "not the bench's");
+    }
 
     #[test]
     fn cores_are_read_as_the_kernel_lists_them() {

@@ -18,7 +18,6 @@ use pestle_gateway::postgres::{
     cluster::{self, Access},
 };
 use sqlx::{Connection as _, PgConnection};
-use tokio::task::block_in_place;
 
 use super::{
     backlog::Backlog,
@@ -50,13 +49,15 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(600);
 /// When a program does not start, or a fact does not arrive.
 pub async fn measure(folder: &Path, cores: Cores, scale: Scale) -> Result<Row> {
     let centre = Centre::start(&folder.join("relay"), cores).await?;
-    let arguments = ["feed".into(), folder.join("relay-alone").into_os_string()];
-    let (mut alone, ()) = block_in_place(|| Helper::start(arguments, cores.centre))?;
-    let (mut rounds, mut starts) = (Vec::new(), Vec::new());
+    let feeding = folder.join("relay-alone");
+    let arguments = ["feed".as_ref(), feeding.as_os_str()];
+    let (mut alone, ()) = Helper::start(arguments, Some(&feeding), cores.centre).await?;
+    let (mut rounds, mut starts, mut batches) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=scale.rounds as u64 {
         let round = one_round(&centre, &mut alone, folder, cores, run, scale).await?;
         rounds.push((round.relay, round.alone));
         starts.push(round.start_s);
+        batches.push(round.batches);
     }
     drop(alone);
     centre.end().await?;
@@ -71,6 +72,10 @@ pub async fn measure(folder: &Path, cores: Cores, scale: Scale) -> Result<Row> {
         .noting(format!(
             "from the agent's TCP connection on; before it, its start with that backlog took {} s",
             short(Spread::of(&starts).median)
+        ))
+        .noting(format!(
+            "batches, by the relay and to ingest alone: {}",
+            batches.iter().map(|(sent, fed)| format!("{sent}/{fed}")).collect::<Vec<_>>().join(", ")
         )))
 }
 
@@ -78,6 +83,8 @@ struct Round {
     relay: f64,
     alone: f64,
     start_s: f64,
+    /// Sent by the relay, those that it sent again included; fed to ingest alone.
+    batches: (u64, usize),
 }
 
 async fn one_round(
@@ -88,19 +95,18 @@ async fn one_round(
     run: u64,
     scale: Scale,
 ) -> Result<Round> {
-    let claim = seed::claim(&centre.gateway, BRANCH)?;
+    let claim = seed::claim(&centre.gateway, BRANCH).await?;
     let branch_box = BranchBox::enrol(&folder.join("relay-box"), &centre.gateway.url()?, &claim)?;
     let backlog = Backlog::write(&branch_box.folder, branch_box.stream(), run, scale.of(SALES)).await?;
-    let job = keep_job(folder, &branch_box, &backlog).await?;
+    let (job, fed) = keep_job(folder, &branch_box, &backlog).await?;
     backlog.close().await;
     let seq = job.head.seq;
-    let mut feed = || block_in_place(|| alone.ask::<f64>(&job));
     // They take turns at being first.
     let (drained, alone_s) = if run.is_multiple_of(2) {
         let drained = centre.drain(&branch_box, cores.branch, seq).await?;
-        (drained, feed()?)
+        (drained, alone.ask::<f64>(&job).await?)
     } else {
-        let alone_s = feed()?;
+        let alone_s = alone.ask::<f64>(&job).await?;
         (centre.drain(&branch_box, cores.branch, seq).await?, alone_s)
     };
     fs::remove_dir_all(&branch_box.folder)?;
@@ -108,14 +114,17 @@ async fn one_round(
         relay: per_second(seq, drained.took),
         alone: per_second(seq, Duration::from_secs_f64(alone_s)),
         start_s: drained.start.as_secs_f64(),
+        batches: (drained.batches, fed),
     })
 }
 
-async fn keep_job(folder: &Path, branch_box: &BranchBox, backlog: &Backlog) -> Result<Job> {
+async fn keep_job(folder: &Path, branch_box: &BranchBox, backlog: &Backlog) -> Result<(Job, usize)> {
     let signing = &branch_box.identity.signing;
-    let batches: PathBuf = folder.join("relay-batches");
-    keep_batches(&batches, &backlog.batches(signing).await?)?;
-    Ok(Job { stream: branch_box.stream(), key: signing.public().clone(), head: backlog.head(), batches })
+    let path: PathBuf = folder.join("relay-batches");
+    let batches = backlog.batches(signing).await?;
+    keep_batches(&path, &batches)?;
+    let (stream, key) = (branch_box.stream(), signing.public().clone());
+    Ok((Job { stream, key, head: backlog.head(), batches: path }, batches.len()))
 }
 
 /// The real gateway on its core.
@@ -129,19 +138,19 @@ struct Centre {
 struct Drained {
     start: Duration,
     took: Duration,
+    batches: u64,
 }
 
 impl Centre {
     async fn start(folder: &Path, cores: Cores) -> Result<Self> {
         let place = Place::at(folder)?;
         crate::world::gateway::stop_left_postmaster(&place);
-        place.remove()?;
-        let place = Place::at(folder)?;
-        let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
+        place.begin_anew()?;
+        let keeper = Keeper::of_place(&build_folder().join("pestle-demo"), place.kept()?)?;
         let mut gateway = Gateway::prepare(&place, &place.remembered()?, &keeper)?;
         gateway.pin_to(cores.centre);
         gateway.start().await?;
-        seed::centre(&gateway, &place)?;
+        seed::centre(&gateway, &place).await?;
         let (_, mqtt) = gateway.sockets()?;
         Ok(Self { gateway, place, keeper, mqtt_port: mqtt.port() })
     }
@@ -173,17 +182,33 @@ impl Centre {
         .await;
         drained.with_context(|| branch_box.log_tail())?;
         let took = began.elapsed().saturating_sub(start);
-        branch_box.ready(&mut agent).await?;
+        let web = branch_box.ready(&mut agent).await?;
+        let batches = batches_sent(&web).await?;
         agent.stop().await;
         sqlx::raw_sql("CHECKPOINT").execute(&mut owner).await?;
         owner.close().await?;
-        Ok(Drained { start, took })
+        Ok(Drained { start, took, batches })
     }
 
     async fn end(mut self) -> Result<()> {
         self.gateway.stop().await;
         Ok(self.place.remove()?)
     }
+}
+
+/// The agent's own counter of batches that it has handed to the link.
+async fn batches_sent(web: &str) -> Result<u64> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let text = client.get(format!("{web}/metrics")).send().await?.error_for_status()?.text().await?;
+    counted(&text, "batches").context("the agent's metrics do not tell the batches of its relay")
+}
+
+/// `pestle_agent_relay{what="batches"} 17`, with or without the `_total` that a counter has.
+fn counted(metrics: &str, what: &str) -> Option<u64> {
+    let label = format!("{{what=\"{what}\"}}");
+    let line =
+        metrics.lines().find(|line| line.starts_with("pestle_agent_relay") && line.contains(&label))?;
+    line.rsplit_once(' ')?.1.parse().ok()
 }
 
 fn alive(agent: &mut Process) -> Result<(), String> {
@@ -218,6 +243,14 @@ fn count_links(table: &str, port: u16) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_relay_s_batches_are_read_from_the_agent_s_metrics() {
+        let metrics =
+            "# HELP x\npestle_agent_relay{what=\"facts\"} 9\npestle_agent_relay{what=\"batches\"} 17\n";
+        assert_eq!(counted(metrics, "batches"), Some(17));
+        assert_eq!(counted(metrics, "rewinds"), None);
+    }
 
     #[test]
     fn only_connections_that_stand_and_lead_to_the_port_are_counted() {

@@ -104,6 +104,16 @@ impl Row {
         self
     }
 
+    /// A figure that does not count, whatever it says, unless `holds`: `what` must be so for it to mean anything.
+    #[must_use]
+    pub fn only_if(mut self, holds: bool, what: &str) -> Self {
+        if !holds {
+            self.ok = false;
+            self.notes.push(format!("does not count: {what}"));
+        }
+        self
+    }
+
     /// For the terminal.
     fn line(&self) -> String {
         let against = match (self.baseline, self.ratio, self.ratio_spread) {
@@ -227,6 +237,14 @@ mod tests {
         assert!(!Row::alone("x", "MiB", &[], 40.0).ok);
         let report = Report { rows: vec![], failures: vec![Failure { name: "x".into(), error: "y".into() }] };
         assert!(!report.all_reached());
+    }
+
+    #[test]
+    fn a_figure_whose_condition_does_not_hold_is_not_reached_and_says_why() {
+        let row = || Row::alone("x", "MiB", &[1.0], 40.0);
+        assert!(row().only_if(true, "y").ok);
+        let row = row().only_if(false, "the core was idle");
+        assert!(!row.ok && row.notes[0].contains("the core was idle"));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! All figures, one after the other.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
 use super::{
     commit, footprint, ingest,
-    place::{self, Cores},
+    place::{Cores, WorkFolder},
     relay,
     report::{Failure, Report, Row},
     scan,
@@ -26,29 +26,32 @@ pub async fn run(wanted: &[String], scale: Scale, tell: &dyn Fn(&str)) -> Result
     if let Some(unknown) = wanted.iter().find(|name| !FIGURES.contains(&name.as_str())) {
         bail!("there is no figure \"{unknown}\": write some of {}", FIGURES.join(", "));
     }
-    let folder = place::work_folder()?;
+    let folder = WorkFolder::make()?;
     let cores = Cores::find()?;
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
     let mut report = Report::default();
     for name in FIGURES.into_iter().filter(|name| is_wanted(name)) {
         tell(name);
-        match Box::pin(figure(name, &folder, cores, scale)).await {
+        match Box::pin(figure(name, folder.path(), cores, scale)).await {
             Ok(rows) => report.rows.extend(rows),
             Err(error) => {
                 report.failures.push(Failure { name: name.to_owned(), error: format!("{error:#}") })
             }
         }
     }
-    fs::remove_dir_all(&folder)?;
     Ok(report)
 }
 
 async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result<Vec<Row>> {
     Ok(match name {
-        "commit" => tokio::task::block_in_place(|| commit::measure(folder, scale))?.into(),
+        "commit" => {
+            let folder = folder.to_owned();
+            // Beside this task, so that Ctrl-C is heard meanwhile.
+            tokio::task::spawn_blocking(move || commit::measure(&folder, scale)).await??.into()
+        }
         "relay" => vec![relay::measure(folder, cores, scale).await?],
         "ingest" => vec![ingest::measure(folder, scale).await?],
-        "stock" => vec![stock_check::measure(folder, cores, scale)?],
+        "stock" => vec![stock_check::measure(folder, cores, scale).await?],
         "scan" => {
             let world = world(folder).await?;
             let row = scan::measure(&world, folder, scale).await;
@@ -66,9 +69,9 @@ async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result
 
 /// The demo's world, new.
 async fn world(folder: &Path) -> Result<World> {
-    let folder = folder.join("world");
-    Place::at(&folder)?.remove()?;
-    Ok(World::start(Place::at(&folder)?, &|_| ()).await?)
+    let place = Place::at(&folder.join("world"))?;
+    place.begin_anew()?;
+    Ok(World::start(place, &|_| ()).await?)
 }
 
 async fn end(world: World) -> Result<()> {

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use pestle_domain::ids::ActId;
-use tokio::task::block_in_place;
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{
@@ -43,24 +43,35 @@ const STREAM_LIFE: Duration = Duration::from_secs(600);
 pub async fn measure(world: &World, folder: &Path, scale: Scale) -> Result<Row> {
     let branch = world.branches.first().context("a world without branches")?;
     let till = Till::open(branch).await?;
-    let (mut rounds, mut medians) = (Vec::new(), Vec::new());
+    let (mut rounds, mut medians, mut commits_ms) = (Vec::new(), Vec::new(), [vec![], vec![], vec![]]);
     // The first is not counted: pages and caches are new.
     for round in 0..=scale.rounds {
-        let commits = block_in_place(|| commit::one_round(folder, scale))?;
+        let commits_in = folder.to_owned();
+        let commits = spawn_blocking(move || commit::one_round(&commits_in, scale)).await??;
         let scans = till.one_round(branch, round, scale).await?;
         if round > 0 {
-            rounds.push((quantile(&scans, 0.99), quantile(&commits.ours, 0.99) / 1e3));
+            let p99 = [&commits.ours, &commits.plain, &commits.roomy].map(|one| quantile(one, 0.99) / 1e3);
+            // A bad moment of the disk must not make the reach easier: the smallest of the round counts.
+            rounds.push((quantile(&scans, 0.99), p99.into_iter().fold(f64::INFINITY, f64::min)));
+            for (all, one) in commits_ms.iter_mut().zip(p99) {
+                all.push(one);
+            }
             medians.push(quantile(&scans, 0.5));
         }
     }
     let reach = Reach::AtMostAndMore { factor: 2.0, plus: 5.0 };
-    Ok(Row::against("scan to the line on the page, p99", "ms", "a commit's p99", &rounds, reach).noting(
-        format!(
+    let [ours, plain, roomy] = commits_ms.map(|all| short(Spread::of(&all).median));
+    let name = "scan to the line on the page, p99";
+    Ok(Row::against(name, "ms", "a commit's p99, the smallest", &rounds, reach)
+        .noting(format!(
             "{} scans a round, {PACKS_PER_SALE} a sale; median {} ms",
             scale.of(SCANS),
             short(Spread::of(&medians).median)
-        ),
-    ))
+        ))
+        .noting(format!(
+            "p99 of the rounds' commits: journal {ours} ms, growing file {plain} ms, file that has its room {roomy} ms; \
+             each round is judged by its smallest"
+        )))
 }
 
 struct Till {

@@ -2,6 +2,7 @@
 //! with bytes that never change, behind the same TLS, the same middleware and the same sign-in.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use axum::{
     Router,
     body::{Body, Bytes},
+    extract::Path as UrlPath,
     http::{HeaderMap, Request, header},
     middleware,
     response::IntoResponse as _,
@@ -40,6 +42,8 @@ use crate::world::{Place, gateway::stop_left_postmaster};
 
 /// The route that does nothing.
 pub const STILL: &str = "/still";
+/// Before the path of a stock check whose answer is forgotten first.
+const FRESH: &str = "/fresh";
 /// Longest answer of a stock check that is believed.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -61,6 +65,11 @@ pub fn check_path(number: u64) -> String {
     format!("/api/v1/branches/{}/stock/{}", sample::branch(), sample::product(number))
 }
 
+/// The same, read from the database each time.
+pub fn fresh_path(number: u64) -> String {
+    format!("{FRESH}/{}", sample::product(number))
+}
+
 /// The helper's whole life: `pestle-bench serve <folder>`.
 ///
 /// # Errors
@@ -68,8 +77,7 @@ pub fn check_path(number: u64) -> String {
 pub async fn run(folder: &Path) -> Result<()> {
     let place = Place::at(folder)?;
     stop_left_postmaster(&place);
-    place.remove()?;
-    let place = Place::at(folder)?;
+    place.begin_anew()?;
     let config = place.folder().join("gateway.toml");
     std::fs::write(
         &config,
@@ -97,7 +105,8 @@ async fn serve_until_told(running: &Running, place: &Place) -> Result<()> {
     let routes = routes::router(app.clone());
     let (headers, body) = ask(&routes, &token).await?;
     let body_bytes = body.len();
-    let router = routes.merge(still(app.clone(), headers, body));
+    let fresh = fresh(app.clone(), routes.clone());
+    let router = routes.merge(still(app.clone(), headers, body)).merge(fresh);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let tls = serve::tls(&app.authority, app.authority.server(&app.config.https.public_names, now)?)?;
@@ -113,6 +122,26 @@ fn still(app: Arc<App>, headers: HeaderMap, body: Bytes) -> Router {
         .route(STILL, get(answer))
         .layer(middleware::from_fn_with_state(app.clone(), answer::around))
         .with_state(app)
+}
+
+/// A stock check behind which the gateway's memory is no help: its answer is forgotten, then it is asked for.
+fn fresh(app: Arc<App>, routes: Router) -> Router {
+    let answer = move |UrlPath(product): UrlPath<String>, request: Request<Body>| {
+        let (app, routes) = (app.clone(), routes.clone());
+        async move {
+            let (branch, tenant) = (sample::branch().to_string(), sample::tenant());
+            app.stock.forget(&tenant, &BTreeSet::from([(branch.clone(), product.clone())])).await;
+            let (mut head, body) = request.into_parts();
+            head.uri = format!("/api/v1/branches/{branch}/stock/{product}").parse().unwrap_or_default();
+            // The path that was matched before would be taken for this one's.
+            head.extensions.clear();
+            match routes.oneshot(Request::from_parts(head, body)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    };
+    Router::new().route(&format!("{FRESH}/{{product}}"), get(answer))
 }
 
 /// Opening stock of every article, by the way that all stock comes.

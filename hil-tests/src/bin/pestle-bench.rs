@@ -11,7 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 use pestle_hil_tests::bench::{feed, load, place, run, stats::Scale, stock_port};
-use tokio::signal::unix::{SignalKind, signal};
+use pestle_hil_tests::ending::Ending;
 
 /// Measures Pestle against its baselines, prints the table and writes bench.json beside the build.
 #[derive(Debug, Parser)]
@@ -44,10 +44,13 @@ fn main() -> ExitCode {
     let line = CommandLine::parse();
     // The only provider in this program, and the first call: there is none to replace.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match tokio::runtime::Runtime::new()
-        .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(execute(line)))
-    {
+    let outcome = tokio::runtime::Runtime::new().context("cannot start the runtime").and_then(|runtime| {
+        let outcome = runtime.block_on(execute(line));
+        // After Ctrl-C a measurement may still be blocked: nothing of it is waited for.
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -69,14 +72,10 @@ async fn execute(line: CommandLine) -> Result<bool> {
 
 async fn measure(figures: &[String], quick: bool) -> Result<bool> {
     let scale = if quick { Scale::QUICK } else { Scale::WHOLE };
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let measured = run::run(figures, scale, &|name| println!("· measuring {name} …"));
-    let mut report = tokio::select! {
-        report = measured => report?,
-        _ = interrupt.recv() => bail!("ended before all was measured"),
-        _ = terminate.recv() => bail!("ended before all was measured"),
-    };
+    let ending = Ending::by_signals()?;
+    let measured = Box::pin(run::run(figures, scale, &|name| println!("· measuring {name} …")));
+    let Some(report) = ending.unless(measured).await else { bail!("ended before all was measured") };
+    let mut report = report?;
     if quick {
         report.discount();
     }

@@ -2,16 +2,16 @@
 
 #![allow(clippy::print_stdout, reason = "this program's output is for the person at the terminal")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use pestle_hil_tests::world::{ADMIN, PEOPLE, Place, World};
+use pestle_hil_tests::ending::Ending;
+use pestle_hil_tests::world::{ADMIN, PEOPLE, Place, World, place};
 use pestle_hil_tests::{check, demo_data, processes, workbench};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Pestle on one machine, with simulated devices.
 #[derive(Debug, Parser)]
@@ -37,23 +37,27 @@ enum Command {
     Data,
     /// End what is left when the program that started this one dies
     #[command(hide = true)]
-    Keep,
+    Keep {
+        /// The world whose programs they are
+        folder: Option<PathBuf>,
+        /// Where its PostgreSQL lives
+        cluster: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();
-    if let Command::Keep = line.command {
-        processes::keep();
-        return ExitCode::SUCCESS;
+    if let Command::Keep { folder, cluster } = line.command {
+        return keep(folder.as_deref(), cluster.as_deref());
     }
     // The only provider in this program, and the first call: there is none to replace.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let done = match line.command {
-        Command::Run => in_runtime(run()),
-        Command::Check { short } => in_runtime(check(short)),
+        Command::Run => in_runtime(run),
+        Command::Check { short } => in_runtime(async |ending| check(ending, short).await),
         Command::Clean => clean(),
         Command::Data => write_data(),
-        Command::Keep => Ok(()),
+        Command::Keep { .. } => Ok(()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,34 +68,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(work)
+fn in_runtime(work: impl AsyncFnOnce(Ending) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(async { work(Ending::by_signals()?).await })
 }
 
-/// Does `work` unless Ctrl-C or SIGTERM comes first: then nothing is handed back, and `work` is dropped.
-async fn unless_ended<T>(work: impl Future<Output = T>) -> anyhow::Result<Option<T>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        done = work => Some(done),
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
-    })
+fn keep(folder: Option<&Path>, cluster: Option<&Path>) -> ExitCode {
+    processes::keep();
+    let (Some(folder), Some(cluster)) = (folder, cluster) else { return ExitCode::SUCCESS };
+    match place::leave(folder, cluster, std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
-async fn run() -> anyhow::Result<()> {
+async fn run(ending: Ending) -> anyhow::Result<()> {
     let place = Place::of_the_demo()?;
     let goes_on = place.is_inhabited();
     let starting = World::start(place, &|doing| println!("· {doing} …"));
     // A world that is dropped half-made ends what it had started.
-    let Some(world) = unless_ended(starting).await? else { return Ok(()) };
+    let Some(world) = ending.unless(Box::pin(starting)).await else { return Ok(()) };
     let world = Arc::new(world?);
     let listener = TcpListener::bind(("127.0.0.1", world.ports.workbench))
         .await
         .context("the workbench's port is taken: end what uses it, then start again")?;
     let workbench = format!("http://{}", listener.local_addr()?);
     greet(&world, &workbench, goes_on).await;
-    let served = unless_ended(workbench::serve(world.clone(), listener)).await?;
+    let served = ending.unless(workbench::serve(world.clone(), listener)).await;
     println!("\nending …");
     world.stop().await;
     served.unwrap_or(Ok(())).context("the workbench has ended")
@@ -119,9 +122,9 @@ async fn greet(world: &World, workbench: &str, goes_on: bool) {
     println!("  Logs are in {}. Ctrl-C ends everything.", world.place.folder().join("logs").display());
 }
 
-async fn check(short: bool) -> anyhow::Result<()> {
+async fn check(ending: Ending, short: bool) -> anyhow::Result<()> {
     let length = if short { check::Length::Short } else { check::Length::Full };
-    match unless_ended(Box::pin(check::run(length, &|line| println!("{line}")))).await? {
+    match ending.unless(Box::pin(check::run(length, &|line| println!("{line}")))).await {
         Some(outcome) => outcome,
         None => anyhow::bail!("ended before all steps were done"),
     }
@@ -130,7 +133,7 @@ async fn check(short: bool) -> anyhow::Result<()> {
 fn clean() -> anyhow::Result<()> {
     let demo = Place::of_the_demo()?;
     // A check that failed leaves its world for whoever looks into it.
-    let check = check::folder_in(&demo);
+    let check = check::folder_in(demo.folder());
     let check = if check.exists() { Some(Place::at(&check)?) } else { None };
     for place in check.into_iter().chain([demo]) {
         pestle_hil_tests::world::gateway::stop_left_postmaster(&place);

@@ -1,9 +1,13 @@
 //! The demo without a person: every step that a newcomer would try, every plug pulled, all totals compared.
 //!
 //! [`story`] is the row of steps; [`till`] is the person at the counter, [`expected`] their own account of what must have
-//! changed, and [`steps`] tells each outcome as one line.
+//! changed; [`paper`], [`ledger`] and [`owner`] read what the printer, the box's disk and the centre's database say, and
+//! [`steps`] tells each outcome as one line.
 
 pub mod expected;
+pub mod ledger;
+mod owner;
+pub mod paper;
 pub mod steps;
 mod story;
 mod till;
@@ -44,12 +48,12 @@ impl Length {
 /// # Errors
 /// The step that did not hold, with where the logs are.
 pub async fn run(length: Length, tell: &(dyn Fn(&str) + Sync)) -> anyhow::Result<()> {
-    run_in(&folder_in(&Place::of_the_demo()?), length, tell).await
+    run_in(&folder_in(&Place::folder_of_the_demo()?), length, tell).await
 }
 
 /// Where the check's own world lives beside the demo's.
-pub fn folder_in(demo: &Place) -> std::path::PathBuf {
-    demo.folder().join("check")
+pub fn folder_in(demo: &Path) -> std::path::PathBuf {
+    demo.join("check")
 }
 
 /// The same in a folder of the caller's, which must be empty or a check's.

@@ -40,6 +40,11 @@ impl<'a> Steps<'a> {
         outcome
     }
 
+    /// Says what the last step saw.
+    pub fn note(&self, what: &str) {
+        (self.tell)(&format!("         {what}"));
+    }
+
     /// How many steps were begun.
     pub fn count(&self) -> u32 {
         self.number

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pestle_drivers::sim::fridge::SimFridges;
@@ -14,7 +13,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{Place, WorldError};
 use crate::network::{Cable, Weather};
-use crate::processes::{Keeper, Process, Program, build_folder, log_tail};
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail, tool};
 
 /// From the start to the first answer: opening the journal and folding it.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -142,23 +141,36 @@ impl Branch {
     ///
     /// # Errors
     /// With the tool's own words.
-    pub fn enrol(&self, gateway: &str, claim: &str) -> Result<(), WorldError> {
+    pub async fn enrol(&self, gateway: &str, claim: &str) -> Result<(), WorldError> {
         let folder = self.folder.display().to_string();
-        run(
-            &build_folder().join("pestle-provision"),
-            &["enrol", "--gateway", gateway, "--code", claim, "--data-dir", &folder],
-        )
+        let words = ["enrol", "--gateway", gateway, "--code", claim, "--data-dir", &folder];
+        tool(&build_folder().join("pestle-provision"), &words, "").await?;
+        Ok(())
     }
 
     /// Books the opening stock (lines `gtin,lot,expiry,quantity`) before the first start.
     ///
     /// # Errors
     /// With the agent's own words.
-    pub fn open_stock(&self, csv: &str) -> Result<(), WorldError> {
+    pub async fn open_stock(&self, csv: &str) -> Result<(), WorldError> {
         let file = self.folder.join("opening-stock.csv");
         fs::write(&file, csv).map_err(WorldError::disk("write", &file))?;
+        self.command(&["stock-open", &file.display().to_string()]).await?;
+        Ok(())
+    }
+
+    /// Every fact of the box's ledger, as its own command prints them. The agent must not run.
+    ///
+    /// # Errors
+    /// With the agent's own words.
+    pub async fn journal(&self) -> Result<String, WorldError> {
+        self.command(&["journal", "show"]).await
+    }
+
+    async fn command(&self, words: &[&str]) -> Result<String, WorldError> {
         let config = self.config.display().to_string();
-        run(&self.program.path, &["--config", &config, "stock-open", &file.display().to_string()])
+        let words = [&["--config", config.as_str()], words].concat();
+        Ok(tool(&self.program.path, &words, "").await?)
     }
 
     /// Puts the plug in and waits until the agent answers.
@@ -250,24 +262,8 @@ impl Branch {
     }
 }
 
-fn with_scheme(address: &str) -> String {
+/// A program's own word for its address, as a base of URLs.
+pub(crate) fn with_scheme(address: &str) -> String {
     let whole = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     whole.trim_end_matches('/').to_owned()
-}
-
-/// Runs one of our tools to its end.
-fn run(program: &Path, arguments: &[&str]) -> Result<(), WorldError> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(WorldError::disk("run", program))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    Err(WorldError::Said {
-        name: format!("{name} {}", arguments.iter().find(|word| !word.starts_with('-')).unwrap_or(&"")),
-        what: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
 }

@@ -1,17 +1,15 @@
 //! The centre: the real gateway with its private PostgreSQL, started, stopped and killed as a process.
 
 use std::fs;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::{Place, Remembered, WorldError};
-use crate::processes::{Keeper, Process, Program, build_folder, log_tail};
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail, tool};
 
 /// From the start to the first answer: a new cluster, its migrations and the broker, on two busy cores.
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -143,7 +141,7 @@ impl Gateway {
     /// # Errors
     /// [`WorldError::NotRunning`] when there is none.
     pub fn kill_database(&self) -> Result<(), WorldError> {
-        let id = postmaster(&self.place);
+        let id = postmaster(self.place.cluster());
         let id = id.ok_or(WorldError::NotRunning { name: "PostgreSQL".to_owned() })?;
         kill_process(id, Signal::KILL)
             .map_err(|error| WorldError::disk("kill", self.place.cluster())(error.into()))
@@ -160,34 +158,10 @@ impl Gateway {
     ///
     /// # Errors
     /// With what it said, when it fails.
-    pub fn admin(&self, arguments: &[&str], input: &str) -> Result<String, WorldError> {
-        let refused = |error| WorldError::disk("run", &self.program.path)(error);
-        let mut child = Command::new(&self.program.path)
-            .arg("--config")
-            .arg(&self.config)
-            .arg("admin")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(refused)?;
-        if let Some(mut pipe) = child.stdin.take() {
-            // A command that asks nothing may have ended by now.
-            let _ = pipe.write_all(input.as_bytes());
-        }
-        let output = child.wait_with_output().map_err(refused)?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        }
-        Err(WorldError::Said {
-            name: format!("pestle-gateway admin {}", arguments.first().unwrap_or(&"")),
-            what: format!(
-                "{}{}",
-                String::from_utf8_lossy(&output.stderr).trim(),
-                String::from_utf8_lossy(&output.stdout).trim()
-            ),
-        })
+    pub async fn admin(&self, arguments: &[&str], input: &str) -> Result<String, WorldError> {
+        let config = self.config.display().to_string();
+        let words = [&["--config", config.as_str(), "admin"], arguments].concat();
+        Ok(tool(&self.program.path, &words, input).await?)
     }
 
     /// The end of its log.
@@ -203,16 +177,20 @@ impl Drop for Gateway {
     }
 }
 
-/// Ends a PostgreSQL of this place that a killed gateway left behind and nobody adopted.
-///
+/// Ends a PostgreSQL of this place that a killed gateway left behind and nobody adopted. The place is ours: nobody else
+/// works in it.
+pub fn stop_left_postmaster(place: &Place) {
+    stop_postmaster_in(place.cluster());
+}
+
 /// The process id comes from the cluster's own `postmaster.pid`; it is only believed when that process says on its
 /// command line that it serves this very folder.
-pub fn stop_left_postmaster(place: &Place) {
-    let Some(id) = postmaster(place) else { return };
+pub(super) fn stop_postmaster_in(cluster: &Path) {
+    let Some(id) = postmaster(cluster) else { return };
     // SIGINT is PostgreSQL's "fast" shutdown: it ends its sessions, writes a checkpoint and goes.
     let _ = kill_process(id, Signal::INT);
     let begun = std::time::Instant::now();
-    while postmaster(place).is_some() {
+    while postmaster(cluster).is_some() {
         if begun.elapsed() > Duration::from_secs(20) {
             let _ = kill_process(id, Signal::QUIT);
             return;
@@ -221,8 +199,8 @@ pub fn stop_left_postmaster(place: &Place) {
     }
 }
 
-fn postmaster(place: &Place) -> Option<Pid> {
-    let folders = [place.cluster().to_owned(), place.cluster().join("data")];
+fn postmaster(cluster: &Path) -> Option<Pid> {
+    let folders = [cluster.to_owned(), cluster.join("data")];
     folders.iter().find_map(|folder| {
         let text = fs::read_to_string(folder.join("postmaster.pid")).ok()?;
         let id: i32 = text.lines().next()?.trim().parse().ok()?;

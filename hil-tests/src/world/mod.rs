@@ -5,6 +5,7 @@
 
 pub mod branch;
 pub mod gateway;
+mod hold;
 pub mod people;
 pub mod place;
 pub(crate) mod seed;
@@ -33,6 +34,16 @@ pub enum WorldError {
     #[error("{folder} has files in it that are not the demo's: name another folder in PESTLE_DEMO_DIR")]
     NotOurs {
         /// Which.
+        folder: PathBuf,
+    },
+    /// Two programs in one place.
+    #[error("{who} runs (process {process}) in {folder}: end it first")]
+    Held {
+        /// `the demo`, `a demo-check` …
+        who: String,
+        /// Its process id.
+        process: u32,
+        /// Where.
         folder: PathBuf,
     },
     /// A program did not start or stay.
@@ -100,14 +111,14 @@ impl World {
             place.begin_anew()?;
         }
         let ports = place.remembered()?;
-        let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
+        let keeper = Keeper::of_place(&build_folder().join("pestle-demo"), place.kept()?)?;
 
         tell("starting the gateway with its PostgreSQL and broker");
         let mut gateway = Gateway::prepare(&place, &ports, &keeper)?;
         gateway.start().await?;
         if new {
             tell("loading the catalogue and the people");
-            seed::centre(&gateway, &place)?;
+            seed::centre(&gateway, &place).await?;
         }
 
         let (https, mqtt) = gateway.sockets()?;
@@ -117,9 +128,9 @@ impl World {
             let branch = Branch::prepare(slug, &place, *counter, cables, &keeper)?;
             if !branch.is_enrolled() {
                 tell(&format!("enrolling the box of branch {slug}"));
-                let claim = seed::claim(&gateway, slug)?;
-                branch.enrol(&gateway.url()?, &claim)?;
-                branch.open_stock(&seed::stock(slug))?;
+                let claim = seed::claim(&gateway, slug).await?;
+                branch.enrol(&gateway.url()?, &claim).await?;
+                branch.open_stock(&seed::stock(slug)).await?;
             }
             tell(&format!("starting the agent of branch {slug}"));
             branch.start().await?;

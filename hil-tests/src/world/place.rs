@@ -1,64 +1,80 @@
 //! Where a world keeps its state, and which ports it has.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pestle_domain::signature::Hash;
 use serde::{Deserialize, Serialize};
 
-use super::WorldError;
+use super::{WorldError, gateway, hold};
+use crate::processes::Kept;
 
 /// Where the private PostgreSQL of a world lies when we are root: its programs refuse root, and the user that they run as
 /// instead cannot enter root's folders.
 const CLUSTERS: &str = "/var/lib/pestle-demo";
 
-/// The file that says that a folder is a world's, and may be removed with all that is in it.
+/// The file that says that a folder is a world's, and may be removed with all that is in it. Who works there holds it.
 const MARK: &str = ".pestle-world";
 
-/// A world's folders.
+/// A world's folders, held by this program alone for as long as any clone of this lives.
 #[derive(Debug, Clone)]
 pub struct Place {
     folder: PathBuf,
     cluster: PathBuf,
+    hold: Arc<File>,
 }
 
 impl Place {
     /// The world that lives in `folder`, whether it exists yet or not.
     ///
     /// # Errors
-    /// When the folder cannot be made, or has somebody else's files in it.
+    /// When the folder cannot be made, has somebody else's files in it, or another program works there.
     pub fn at(folder: &Path) -> Result<Self, WorldError> {
-        fs::create_dir_all(folder).map_err(WorldError::disk("create", folder))?;
-        let folder = fs::canonicalize(folder).map_err(WorldError::disk("find", folder))?;
-        let mark = folder.join(MARK);
-        if !mark.exists() {
-            let mut entries = fs::read_dir(&folder).map_err(WorldError::disk("look into", &folder))?;
-            if entries.next().is_some() {
-                return Err(WorldError::NotOurs { folder });
-            }
-            fs::write(&mark, "").map_err(WorldError::disk("write", &mark))?;
-        }
-        let cluster = if rustix::process::geteuid().is_root() {
+        let folder = claim(folder)?;
+        let hold = Arc::new(hold::take(&folder.join(MARK), &folder)?);
+        Ok(Self { cluster: Self::cluster_of(&folder), folder, hold })
+    }
+
+    /// Where the private PostgreSQL of the world in `folder` lives; an absolute path without links.
+    pub fn cluster_of(folder: &Path) -> PathBuf {
+        if rustix::process::geteuid().is_root() {
             let name = hex::encode(&Hash::of(folder.as_os_str().as_encoded_bytes()).0[..8]);
             Path::new(CLUSTERS).join(name)
         } else {
             folder.join("gateway/postgres")
-        };
-        Ok(Self { folder, cluster })
+        }
     }
 
     /// Where the demo lives: `PESTLE_DEMO_DIR`, or `.demo` in the work tree.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be made, or another program works there.
     pub fn of_the_demo() -> Result<Self, WorldError> {
+        Self::at(&Self::folder_of_the_demo()?)
+    }
+
+    /// The folder of [`Place::of_the_demo`], for those who do not work in it themselves.
+    ///
+    /// # Errors
+    /// When it cannot be made, or has somebody else's files in it.
+    pub fn folder_of_the_demo() -> Result<PathBuf, WorldError> {
         let folder = std::env::var_os("PESTLE_DEMO_DIR").map(PathBuf::from).unwrap_or_else(|| {
             let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
             tree.filter(|tree| tree.exists()).unwrap_or(Path::new(".")).join(".demo")
         });
-        Self::at(&folder)
+        claim(&folder)
+    }
+
+    /// What a keeper has to know, with its own share of the hold.
+    ///
+    /// # Errors
+    /// When the system has no more files to give.
+    pub fn kept(&self) -> Result<Kept, WorldError> {
+        let hold = self.hold.try_clone().map_err(WorldError::disk("hold", &self.folder))?;
+        Ok(Kept { folder: self.folder.clone(), cluster: self.cluster.clone(), hold })
     }
 
     /// The whole world's folder.
@@ -91,27 +107,42 @@ impl Place {
         self.folder.join("world.json").exists()
     }
 
-    /// Forgets everything, and begins anew in the same place.
+    /// Forgets everything, and begins anew in the same place. What lies inside and is a world of its own stays.
     ///
     /// # Errors
     /// When a folder cannot be removed or made.
     pub fn begin_anew(&self) -> Result<(), WorldError> {
-        self.remove()?;
-        Self::at(&self.folder).map(|_| ())
+        remove_all(&self.cluster).map_err(WorldError::disk("remove", &self.cluster))?;
+        let entries = fs::read_dir(&self.folder).map_err(WorldError::disk("look into", &self.folder))?;
+        for entry in entries.filter_map(Result::ok) {
+            let path = entry.path();
+            if entry.file_name() == MARK || path.join(MARK).exists() {
+                continue;
+            }
+            let removed = if path.is_dir() && !path.is_symlink() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            removed.map_err(WorldError::disk("remove", &path))?;
+        }
+        Ok(())
     }
 
-    /// Forgets everything.
+    /// Forgets everything. What lies inside and is a world of its own stays, and the place with it.
     ///
     /// # Errors
     /// When a folder cannot be removed.
     pub fn remove(&self) -> Result<(), WorldError> {
-        for folder in [&self.cluster, &self.folder] {
-            match fs::remove_dir_all(folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(WorldError::disk("remove", folder)(error));
-                }
-                _ => {}
-            }
+        if !self.folder.exists() {
+            return Ok(());
+        }
+        self.begin_anew()?;
+        let mark = self.folder.join(MARK);
+        let is_empty = fs::read_dir(&self.folder).is_ok_and(|entries| entries.count() <= 1);
+        if is_empty {
+            fs::remove_file(&mark).map_err(WorldError::disk("remove", &mark))?;
+            fs::remove_dir(&self.folder).map_err(WorldError::disk("remove", &self.folder))?;
         }
         // Only if this was the last world: a folder with others in it stays.
         let _ = fs::remove_dir(CLUSTERS);
@@ -144,6 +175,46 @@ impl Place {
             .map_err(|error| WorldError::disk("write", &path)(io::Error::other(error)))?;
         fs::write(&path, text).map_err(WorldError::disk("write", &path))
     }
+}
+
+/// Makes `folder` a world's, unless it is somebody else's. Who works there is not asked.
+fn claim(folder: &Path) -> Result<PathBuf, WorldError> {
+    fs::create_dir_all(folder).map_err(WorldError::disk("create", folder))?;
+    let folder = fs::canonicalize(folder).map_err(WorldError::disk("find", folder))?;
+    let mark = folder.join(MARK);
+    if !mark.exists() {
+        let mut entries = fs::read_dir(&folder).map_err(WorldError::disk("look into", &folder))?;
+        if entries.next().is_some() {
+            return Err(WorldError::NotOurs { folder });
+        }
+        fs::write(&mark, "").map_err(WorldError::disk("write", &mark))?;
+    }
+    Ok(folder)
+}
+
+fn remove_all(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A keeper's last duty, once the programs of its world have ended: the database that a killed gateway left behind, and
+/// the cluster of a world whose folder is gone (a test's that failed). `hold` is the keeper's share of the place.
+///
+/// # Errors
+/// When the cluster cannot be removed.
+pub fn leave(folder: &Path, cluster: &Path, hold: impl std::os::fd::AsFd) -> io::Result<()> {
+    let mark = folder.join(MARK);
+    if hold::is_at(hold, &mark) {
+        gateway::stop_postmaster_in(cluster);
+    } else if !mark.exists() {
+        gateway::stop_postmaster_in(cluster);
+        remove_all(cluster)?;
+        let _ = fs::remove_dir(CLUSTERS);
+    }
+    // Else somebody has made a new world here: it is theirs.
+    Ok(())
 }
 
 /// What a world remembers: the ports, so that bookmarks and enrolled boxes find the same addresses again.

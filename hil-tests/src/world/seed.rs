@@ -6,13 +6,13 @@ use super::{ADMIN, Gateway, Place, TENANT, WorldError};
 use crate::demo_data::{BRANCHES, file};
 
 /// Tenant, branches, people, catalogue and recalls.
-pub(crate) fn centre(gateway: &Gateway, place: &Place) -> Result<(), WorldError> {
+pub(crate) async fn centre(gateway: &Gateway, place: &Place) -> Result<(), WorldError> {
     let written = |name: &str| {
         let path = place.folder().join(name);
         fs::write(&path, file(name)).map_err(WorldError::disk("write", &path))?;
         Ok::<_, WorldError>(path.display().to_string())
     };
-    gateway.admin(&["tenant-add", TENANT, "--name", "Demo Pharmacies"], "")?;
+    gateway.admin(&["tenant-add", TENANT, "--name", "Demo Pharmacies"], "").await?;
     for (slug, street) in BRANCHES.into_iter().zip(["1 North Street", "2 South Street"]) {
         let name = format!("{} Pharmacy", capitalised(slug));
         let branch = [
@@ -31,19 +31,19 @@ pub(crate) fn centre(gateway: &Gateway, place: &Place) -> Result<(), WorldError>
             "--time-zone",
             "Europe/Berlin",
         ];
-        gateway.admin(&branch, "")?;
+        gateway.admin(&branch, "").await?;
     }
     let user = ["user-add", "--tenant", TENANT, ADMIN.0, "--name", "Demo Admin", "--role", "admin"];
-    gateway.admin(&user, ADMIN.1)?;
-    gateway.admin(&["catalogue-import", "--tenant", TENANT, &written("catalogue.csv")?], "")?;
-    gateway.admin(&["recall-import", "--tenant", TENANT, &written("recalls.csv")?], "")?;
-    gateway.admin(&["staff-import", "--tenant", TENANT, &written("staff.csv")?], "")?;
+    gateway.admin(&user, ADMIN.1).await?;
+    gateway.admin(&["catalogue-import", "--tenant", TENANT, &written("catalogue.csv")?], "").await?;
+    gateway.admin(&["recall-import", "--tenant", TENANT, &written("recalls.csv")?], "").await?;
+    gateway.admin(&["staff-import", "--tenant", TENANT, &written("staff.csv")?], "").await?;
     Ok(())
 }
 
 /// A one-time claim code for a box of that branch.
-pub(crate) fn claim(gateway: &Gateway, branch: &str) -> Result<String, WorldError> {
-    gateway.admin(&["claim", "--tenant", TENANT, branch], "")
+pub(crate) async fn claim(gateway: &Gateway, branch: &str) -> Result<String, WorldError> {
+    gateway.admin(&["claim", "--tenant", TENANT, branch], "").await
 }
 
 /// A branch's opening stock.

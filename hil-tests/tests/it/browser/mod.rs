@@ -14,7 +14,7 @@ use driver::Browser;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sale_is_clicked_through_and_the_three_pages_fit_every_screen() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _alone = crate::whole_product().await;
     let folder = tempfile::tempdir().unwrap();
     let place = Place::at(folder.path()).unwrap();
     let world = Arc::new(World::start(place.clone(), &|doing| println!("{doing}")).await.unwrap());
