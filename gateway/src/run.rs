@@ -23,7 +23,7 @@ use crate::{
     app::App,
     authority::{Authority, AuthorityError},
     broker::{
-        self, Broker, ClientTls, Revoked,
+        self, Broker, BrokerMetrics, ClientTls, Revoked,
         builtin::{BrokerError, BuiltIn},
     },
     config::{BrokerChoice, Config, DatabaseChoice},
@@ -31,7 +31,7 @@ use crate::{
     enrolment::Tries,
     files::{self, FileError},
     fleet,
-    http::{metrics::Metrics, routes, serve},
+    http::{gate::Gate, metrics::Metrics, routes, serve},
     identity::{Identity, token::Tokens},
     lock::{Lock, LockError},
     postgres::{ClusterError, PrivateCluster, cluster, settings::Purpose},
@@ -200,8 +200,10 @@ async fn start_rest(
             revoked.replace(fleet::watch::read(&db).await?);
             let server = authority.server(names, now)?;
             let ca = authority.ca_file();
-            let builtin = BuiltIn::start(*listen, &server, &ca, &config.data_dir, revoked.clone()).await?;
-            Broker::built_in(builtin, instance, revoked, tls)
+            let counted = BrokerMetrics::default();
+            let shared = (revoked.clone(), counted.clone());
+            let builtin = BuiltIn::start(*listen, &server, &ca, &config.data_dir, shared).await?;
+            Broker::built_in(builtin, instance, revoked, tls, counted)
         }
     };
     let https = listener
@@ -224,9 +226,13 @@ async fn start_rest(
         live: crate::ingest::live::Live::default(),
         stop: stop.clone(),
     });
+    app.metrics.register(|registry| app.broker.metrics().register(registry));
     let mut tasks = Supervisor::new(stop);
     spawn_tasks(&mut tasks, &app);
-    tasks.spawn("https", serve::serve(listener, server_tls, routes::router(app.clone()), app.stop.clone()));
+    let gate = Gate::default();
+    app.metrics.register(|registry| gate.register(registry));
+    let router = routes::router(app.clone());
+    tasks.spawn("https", serve::serve_behind(gate, listener, server_tls, router, app.stop.clone()));
     let addresses = Addresses::of(&app).write(&run_folder)?;
     started.disarm();
     tracing::info!(https = %app.https, mqtt = app.broker.address(), "the gateway is ready");
@@ -235,10 +241,19 @@ async fn start_rest(
 
 /// The modules' own work. One line each.
 fn spawn_tasks(tasks: &mut Supervisor, app: &Arc<App>) {
+    tasks.spawn("broker", watch_broker(app.clone()));
     tasks.spawn("revocations", fleet::watch::run(app.clone()));
     tasks.spawn("ingest", crate::ingest::run(app.clone()));
     tasks.spawn("refolding", crate::ingest::refold::run(app.clone()));
     tasks.spawn("nudges", fleet::nudge::run(app.clone()));
+}
+
+/// Ends when the broker does: a gateway without it takes nothing from any branch, and is started anew.
+async fn watch_broker(app: Arc<App>) {
+    tokio::select! {
+        () = app.broker.ended() => {}
+        () = app.stop.cancelled() => {}
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

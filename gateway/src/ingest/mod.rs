@@ -54,7 +54,8 @@ use store::Lock;
 /// Ingest from the broker, until the gateway ends.
 pub async fn run(app: Arc<App>) {
     let (inbox, deliveries) = tokio::sync::mpsc::channel(link::INBOX_MAX);
-    let link = link::run(app.broker.client_options("ingest"), inbox, app.stop.clone());
+    let state = app.broker.metrics().link.clone();
+    let link = link::run(app.broker.client_options("ingest"), inbox, state, app.stop.clone());
     tokio::join!(link, worker::run(Ingest::of(&app), deliveries).boxed());
 }
 

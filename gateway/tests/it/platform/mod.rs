@@ -7,6 +7,7 @@ mod identity;
 mod imports;
 mod isolation;
 mod mosquitto;
+mod port;
 mod process;
 mod snapshot;
 mod standing;
