@@ -5,13 +5,36 @@ use std::time::Duration;
 
 use pestle_hil_tests::processes::{Keeper, Process, Program, build_folder};
 use pestle_hil_tests::waiting::until;
-use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement};
+use thirtyfour::{
+    By, ChromiumLikeCapabilities, DesiredCapabilities, Key, WebDriver, WebElement, WindowHandle,
+};
 
 /// A page answers in milliseconds; the machine may be busy with a whole build.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The widths at which each page must be usable and is pictured, in CSS pixels, with the window's height.
 pub(crate) const WIDTHS: [(u32, u32); 3] = [(360, 760), (1280, 860), (1920, 1080)];
+
+/// From key to key, for a person: the page takes keys that follow each other within 35 ms for a scanner's.
+const HAND: Duration = Duration::from_millis(60);
+
+/// Elements whose content is wider than they are and cannot be read: what hides it, and, where there is room for a
+/// table, what makes people scroll sideways for it. An ellipsis says that there is more; a field scrolls by itself.
+const CUT_OFF: &str = r#"
+    const roomy = document.documentElement.clientWidth >= 1200;
+    const hides = roomy ? ["hidden", "clip", "auto", "scroll"] : ["hidden", "clip"];
+    return [...document.querySelectorAll("body *")].filter((element) => {
+        const style = getComputedStyle(element);
+        return hides.includes(style.overflowX) && style.textOverflow !== "ellipsis" && element.clientWidth > 1
+            && !element.matches("input, select") && element.scrollWidth > element.clientWidth + 1;
+    }).map((element) => `${element.tagName} #${element.id} .${element.className}: ${element.scrollWidth} in ${element.clientWidth}`)"#;
+
+/// How a scanner that types sends FNC1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Separator {
+    F8,
+    CtrlBracket,
+}
 
 /// A browser with its driver and a throwaway profile.
 pub(crate) struct Browser {
@@ -91,7 +114,70 @@ impl Browser {
         looked.await.unwrap();
     }
 
-    /// Sets the page's width, and checks that nothing stands out at the side.
+    /// Waits until nothing that `css` selects is shown.
+    pub(crate) async fn gone(&self, css: &str) {
+        let what = format!("no {css}");
+        let looked = until(&what, SOON, || async {
+            for element in self.page.find_all(By::Css(css)).await.map_err(|error| error.to_string())? {
+                if element.is_displayed().await.unwrap_or(false) {
+                    return Err(element.text().await.unwrap_or_default());
+                }
+            }
+            Ok(())
+        });
+        looked.await.unwrap();
+    }
+
+    /// Waits until a script says true.
+    pub(crate) async fn holds(&self, what: &str, script: &str) {
+        let script = format!("return {script}");
+        let looked = until(what, SOON, || async {
+            let said = self.page.execute(&script, vec![]).await.map_err(|error| error.to_string())?;
+            if said.json() == &serde_json::Value::Bool(true) { Ok(()) } else { Err(said.json().to_string()) }
+        });
+        looked.await.unwrap();
+    }
+
+    /// What stands in a field.
+    pub(crate) async fn value(&self, css: &str) -> String {
+        self.find(css).await.value().await.unwrap().unwrap_or_default()
+    }
+
+    /// Types at a person's pace into whatever has the focus.
+    pub(crate) async fn type_by_hand(&self, text: impl Into<thirtyfour::TypingData>) {
+        self.page.action_chain_with_delay(Some(HAND), None).send_keys(text).perform().await.unwrap();
+    }
+
+    /// Types as a scanner does that was set up as a keyboard: without a pause, and Enter behind it. The separator is
+    /// the key F8, or Ctrl+].
+    pub(crate) async fn scan_by_keys(&self, code: &str, separator: Separator) {
+        let mut keys = self.page.action_chain();
+        for (part, number) in code.split('\u{1d}').zip(0..) {
+            if number > 0 {
+                keys = match separator {
+                    Separator::F8 => keys.send_keys(Key::F8),
+                    Separator::CtrlBracket => keys.key_down(Key::Control).send_keys("]").key_up(Key::Control),
+                };
+            }
+            keys = keys.send_keys(part);
+        }
+        keys.send_keys(Key::Enter).perform().await.unwrap();
+    }
+
+    /// Opens a page in a tab of its own, and goes there.
+    pub(crate) async fn open(&self, address: &str) -> WindowHandle {
+        let tab = self.page.new_tab().await.unwrap();
+        self.go_to(&tab).await;
+        self.page.goto(address).await.unwrap();
+        tab
+    }
+
+    /// Goes to another tab.
+    pub(crate) async fn go_to(&self, tab: &WindowHandle) {
+        self.page.switch_to_window(tab.clone()).await.unwrap();
+    }
+
+    /// Sets the page's width, and checks that nothing stands out at the side or is cut off inside.
     pub(crate) async fn fit(&self, (width, height): (u32, u32), what: &str) {
         self.page.cdp().emulation().set_device_metrics_override(width, height, 1.0, false).await.unwrap();
         let what = format!("{what} to fit into {width} px");
@@ -99,11 +185,12 @@ impl Browser {
             let script = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]";
             let sizes = self.page.execute(script, vec![]).await.map_err(|error| error.to_string())?;
             let sizes: [u32; 2] = sizes.convert().map_err(|error| error.to_string())?;
-            if sizes[0] <= sizes[1] && sizes[1] <= width {
-                Ok(())
-            } else {
-                Err(format!("it is {sizes:?} wide"))
+            if sizes[0] > sizes[1] || sizes[1] > width {
+                return Err(format!("it is {sizes:?} wide"));
             }
+            let cut = self.page.execute(CUT_OFF, vec![]).await.map_err(|error| error.to_string())?;
+            let cut: Vec<String> = cut.convert().map_err(|error| error.to_string())?;
+            if cut.is_empty() { Ok(()) } else { Err(format!("cut off inside: {cut:?}")) }
         });
         looked.await.unwrap();
     }

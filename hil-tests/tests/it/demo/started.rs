@@ -68,7 +68,7 @@ impl Demo {
                 false => Err(said),
             })
         });
-        said.await.unwrap().expect("the demo ended by itself")
+        said.await.unwrap().unwrap_or_else(|said| panic!("the demo ended by itself: {said}"))
     }
 
     /// Waits until everything runs, and reads the addresses that it prints.

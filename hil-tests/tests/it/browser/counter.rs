@@ -1,0 +1,151 @@
+//! The counter's page: what a person does with a mouse, a keyboard, and a scanner that types.
+
+use pestle_hil_tests::check::paper;
+use pestle_hil_tests::waiting::until;
+use pestle_hil_tests::world::PEOPLE;
+use thirtyfour::{By, Key};
+
+use super::driver::{SOON, Separator, WIDTHS};
+use super::{Pages, plain_articles};
+
+/// Whether the link and what waits to be sent stay in sight below a basket that is longer than the screen.
+const LINK_ALWAYS_IN_SIGHT: bool = false;
+
+/// Packs that fill more than a phone's screen.
+const LONG_BASKET: usize = 12;
+
+impl Pages {
+    pub(super) async fn open_the_till(&self) {
+        let browser = &self.browser;
+        browser.go_to(&self.counter).await;
+        self.sign_in().await;
+        browser.find("#float").await.send_keys("150.00").await.unwrap();
+        let doubted = browser.page.find(By::Css("#date-confirmed")).await.unwrap();
+        if doubted.is_displayed().await.unwrap() {
+            doubted.click().await.unwrap();
+        }
+        browser.find("#open .go").await.click().await.unwrap();
+        browser.says("#lines", "Scan the first pack").await;
+    }
+
+    pub(super) async fn sign_in(&self) {
+        let (browser, person) = (&self.browser, &PEOPLE[1]);
+        browser.find("#staff").await.send_keys(person.id).await.unwrap();
+        browser.find("#pin").await.send_keys(person.pin).await.unwrap();
+        browser.find("#sign-in .go").await.click().await.unwrap();
+    }
+
+    pub(super) async fn sell_by_clicks(&self) {
+        let browser = &self.browser;
+        let all = plain_articles();
+        let sold: Vec<_> = all.iter().step_by(9).take(4).collect();
+        for (article, serial) in sold.iter().zip(1..) {
+            let scan = article.data_matrix(&article.lots[0], &format!("CLICK{serial}"));
+            self.world.branches[0].scanner.scan(scan.as_bytes()).await.unwrap();
+            browser.says("#lines", &article.name).await;
+        }
+        browser.look("counter").await;
+        browser.find("#quick button.note:last-of-type").await.click().await.unwrap();
+        browser.says("#total", "Change").await;
+        browser.says("#total", "receipt printed").await;
+        let names: Vec<_> = sold.iter().map(|article| (article.name.as_str(), 1)).collect();
+        let receipt = self.last_paper_says(&names).await;
+        // The console was opened before the sale, and nobody reloads it.
+        browser.go_to(&self.console).await;
+        browser.says("#sales", &receipt).await;
+        browser.look("console").await;
+        browser.go_to(&self.counter).await;
+    }
+
+    /// Waits for the paper with these articles, row by row, and hands back its number.
+    pub(super) async fn last_paper_says(&self, wanted: &[(&str, i64)]) -> String {
+        let printer = &self.world.branches[0].printer;
+        let read = until("the paper", SOON, || {
+            let paper = printer.last_receipt().map(|paper| paper.lines()).unwrap_or_default();
+            std::future::ready(paper::read(&paper).and_then(|paper| {
+                let said: Vec<_> =
+                    paper.lines.iter().map(|line| (line.name.as_str(), line.quantity)).collect();
+                if said == wanted { Ok(paper.receipt) } else { Err(format!("{said:?}")) }
+            }))
+        });
+        read.await.unwrap()
+    }
+
+    /// No mouse: a name, a quantity, the cash, a refusal that is put aside.
+    pub(super) async fn sell_by_keys(&self) {
+        let browser = &self.browser;
+        let article = &plain_articles()[3];
+        browser.holds("the entry to have the focus", "document.activeElement.id === 'entry'").await;
+        browser.type_by_hand(article.name.as_str()).await;
+        browser.type_by_hand(Key::Enter).await;
+        browser.says("#hits", &article.name).await;
+        browser.holds("the first hit to have the focus", "!!document.activeElement.dataset.add").await;
+        browser.type_by_hand(Key::Enter).await;
+        browser.says("#lines", &article.name).await;
+        browser.type_by_hand("2").await;
+        browser.type_by_hand(Key::Enter).await;
+        browser.says("#total", "2 packs").await;
+
+        self.world.branches[0].scanner.scan(b"]E09520999000016").await.unwrap();
+        browser.says(".refused", "No article has the number").await;
+        browser.type_by_hand(Key::Escape).await;
+        browser.gone(".refused").await;
+
+        browser.type_by_hand(Key::F2).await;
+        browser.holds("the cash to have the focus", "document.activeElement.id === 'tendered'").await;
+        browser.type_by_hand("100").await;
+        browser.type_by_hand(Key::Enter).await;
+        browser.says("#total", "Change").await;
+        self.last_paper_says(&[(&article.name, 2)]).await;
+        browser.holds("the entry to have the focus", "document.activeElement.id === 'entry'").await;
+    }
+
+    /// Its keys go into whatever field has the focus, and must not stay there.
+    pub(super) async fn sell_by_a_scanner_that_types(&self) {
+        let browser = &self.browser;
+        let all = plain_articles();
+        let (first, second) = (&all[5], &all[11]);
+        browser.scan_by_keys(&first.data_matrix(&first.lots[0], "TYPED1"), Separator::F8).await;
+        browser.says("#lines", &first.name).await;
+        assert_eq!(browser.value("#entry").await, "");
+
+        browser.type_by_hand(Key::F2).await;
+        browser.holds("the cash to have the focus", "document.activeElement.id === 'tendered'").await;
+        browser.type_by_hand("5").await;
+        browser.scan_by_keys(&second.data_matrix(&second.lots[0], "TYPED2"), Separator::CtrlBracket).await;
+        browser.says("#lines", &second.name).await;
+        assert_eq!(browser.value("#tendered").await, "5", "what was typed before the scan is back");
+        browser.says("#total", "2 packs").await;
+        assert!(browser.page.find_all(By::Css(".refused")).await.unwrap().is_empty());
+
+        browser.type_by_hand("00").await;
+        browser.type_by_hand(Key::Enter).await;
+        browser.says("#total", "Change").await;
+        self.last_paper_says(&[(&first.name, 1), (&second.name, 1)]).await;
+    }
+
+    /// What the branch's link is doing and how much waits to be sent is always in sight.
+    pub(super) async fn a_long_basket_hides_no_link(&self) {
+        let browser = &self.browser;
+        let all = plain_articles();
+        let sold: Vec<_> = all.iter().rev().step_by(3).take(LONG_BASKET).collect();
+        for (article, serial) in sold.iter().zip(1..) {
+            let scan = article.data_matrix(&article.lots[0], &format!("LONG{serial}"));
+            self.world.branches[0].scanner.scan(scan.as_bytes()).await.unwrap();
+            browser.says("#lines", &article.name).await;
+        }
+        browser.fit(WIDTHS[0], "a long basket").await;
+        if LINK_ALWAYS_IN_SIGHT {
+            let script = "(() => { window.scrollTo(0, document.body.scrollHeight); \
+                          const at = document.querySelector('#status .chips .chip').getBoundingClientRect(); \
+                          return window.scrollY > 0 && at.height > 0 && at.top >= 0 && at.left >= 0 \
+                                 && at.bottom <= window.innerHeight && at.right <= window.innerWidth; })()";
+            browser.holds("the link below a long basket", script).await;
+        }
+        browser.page.cdp().emulation().clear_device_metrics_override().await.unwrap();
+        browser.find("#quick button.note:last-of-type").await.click().await.unwrap();
+        browser.says("#total", "Change").await;
+        let names: Vec<_> = sold.iter().map(|article| (article.name.as_str(), 1)).collect();
+        self.last_paper_says(&names).await;
+    }
+}
