@@ -7,14 +7,16 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pestle_domain::{
-    fact::{Actor, Fact, FactBody, LotIn, ReceiptNumber, SaleCompleted, StockOpened, TaxShare, TillClosed},
-    ids::{ActId, ProductId, SessionId, TillId},
+    fact::{Actor, Fact, FactBody, ReceiptNumber, SaleCompleted, Stamp, TaxShare, TillClosed},
+    ids::{ActId, ProductId, SessionId, StaffId, TillId},
     money::Money,
-    stock::{Discrepancy, Ledger, LotBalance},
+    stock::{Discrepancy, Ledger},
     till::Till,
     units::{Day, UnixMillis},
 };
 use serde::{Deserialize, Serialize};
+
+use super::live::Asked;
 
 /// Acts that are remembered for repeats: a busy branch's 35 days at some 1,400 sales a day, which is how long its facts
 /// stay on the box.
@@ -23,6 +25,19 @@ pub const ACTS_MAX: usize = 50_000;
 /// Serial numbers that are remembered. What a branch sells one by one in two years; older packs are past their expiry
 /// or known to the verification system.
 pub const SERIALS_MAX: usize = 200_000;
+
+/// Documents that are asked about after a restart. More than a printer's buffer holds; with more, nobody goes through
+/// the paper any more.
+pub const PRINTS_MAX: usize = 50;
+
+/// Names whose wrong sign-ins are remembered: the staff of a large branch, and some that are nobody's.
+pub const DENIALS_MAX: usize = 128;
+
+/// How the reason of `print.unknown` begins where the printer never says whether it printed.
+pub const CANNOT_TELL: &str = "this printer cannot say whether it printed";
+
+/// The reason of `print.unknown` where a document will not be printed any more.
+pub const GIVEN_UP: &str = "given up: not printed again";
 
 /// What is stored beside an act and never sent: what is to be printed once it is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,11 +163,17 @@ pub enum Done {
     },
     /// A session began.
     Opened {
+        /// Where.
+        till: TillId,
         /// Which.
         session: SessionId,
+        /// Counted in.
+        float: Money,
     },
     /// A session ended.
     Closed {
+        /// Where.
+        till: TillId,
         /// By the person.
         counted: Money,
         /// By the book.
@@ -160,8 +181,60 @@ pub enum Done {
         /// Counted less expected.
         variance: Money,
     },
-    /// The drawer was opened without a sale.
-    DrawerOpened,
+    /// The drawer was told to open without a sale.
+    DrawerOpened {
+        /// Where.
+        till: TillId,
+    },
+}
+
+impl Done {
+    /// Whether this is what `asked` asks for at `till`: then it is a repeat.
+    pub fn answers(&self, at: &TillId, asked: &Asked) -> bool {
+        match (self, *asked) {
+            (Self::Sold { receipt, total, tendered, .. }, Asked::Pay { total: seen, tendered: given }) => {
+                receipt.till == *at && *total == seen && *tendered == given
+            }
+            (Self::Opened { till, float, .. }, Asked::Open { float: counted }) => {
+                till == at && *float == counted
+            }
+            (Self::Closed { till, counted, .. }, Asked::Close { counted: again }) => {
+                till == at && *counted == again
+            }
+            (Self::DrawerOpened { till }, Asked::Drawer) => till == at,
+            _ => false,
+        }
+    }
+}
+
+/// What is known of the paper of a till's last sale.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paper {
+    /// No fact has told yet.
+    #[default]
+    Open,
+    /// It was printed.
+    Printed,
+    /// A copy was printed.
+    Copied,
+    /// Nobody knows.
+    Unknown,
+    /// It went to a printer that cannot say.
+    CannotTell,
+    /// It was given up.
+    GivenUp,
+}
+
+/// Wrong sign-ins of one name since its last right one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denials {
+    /// How many.
+    pub wrong: u32,
+    /// Which start of the machine the last one was in.
+    pub boot: Box<str>,
+    /// When, by that start's clock.
+    pub mono_ms: u64,
 }
 
 /// One till's book.
@@ -175,6 +248,8 @@ pub struct TillBook {
     pub last: Option<(u32, u64)>,
     /// The last sale.
     pub last_sale: Option<SaleRecord>,
+    /// Its paper.
+    pub paper: Paper,
     /// The last closing.
     pub last_closing: Option<ClosingRecord>,
 }
@@ -194,12 +269,13 @@ impl TillBook {
 pub struct Books {
     /// What the branch holds.
     pub ledger: Ledger,
-    tills: BTreeMap<TillId, TillBook>,
-    acts: HashMap<ActId, Done>,
-    acts_in_order: VecDeque<ActId>,
-    serials: HashMap<ProductId, HashMap<Box<str>, ReceiptNumber>>,
-    serials_in_order: VecDeque<(ProductId, Box<str>)>,
-    prints: BTreeMap<ActId, Printable>,
+    pub(super) tills: BTreeMap<TillId, TillBook>,
+    pub(super) acts: HashMap<ActId, Done>,
+    pub(super) acts_in_order: VecDeque<ActId>,
+    pub(super) serials: HashMap<ProductId, HashMap<Box<str>, ReceiptNumber>>,
+    pub(super) serials_in_order: VecDeque<(ProductId, Box<str>)>,
+    pub(super) prints: BTreeMap<ActId, Printable>,
+    pub(super) denials: BTreeMap<StaffId, Denials>,
 }
 
 impl Books {
@@ -216,6 +292,11 @@ impl Books {
     /// The receipt with which a serial number left.
     pub fn sold(&self, product: &ProductId, serial: &str) -> Option<&ReceiptNumber> {
         self.serials.get(product)?.get(serial)
+    }
+
+    /// The wrong sign-ins of a name since its last right one.
+    pub fn denials(&self, staff: &StaffId) -> Option<&Denials> {
+        self.denials.get(staff)
     }
 
     /// Documents of which no fact tells that they are on paper.
@@ -252,7 +333,8 @@ impl Books {
                     paid_out: zero,
                     taxes: Vec::new(),
                 });
-                self.remember(fact.act, Done::Opened { session: opened.session });
+                let (till, session, float) = (opened.till.clone(), opened.session, opened.float);
+                self.remember(fact.act, Done::Opened { till, session, float });
             }
             FactBody::TillClosed(closed) => self.apply_closing(fact, closed, intent),
             FactBody::TillReceived(moved) => {
@@ -265,7 +347,7 @@ impl Books {
                 self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.paid_out);
             }
             FactBody::DrawerOpened(opened) if opened.cause == pestle_domain::fact::DrawerCause::NoSale => {
-                self.remember(fact.act, Done::DrawerOpened);
+                self.remember(fact.act, Done::DrawerOpened { till: opened.till.clone() });
             }
             FactBody::StockSold(sold) => {
                 for one in &sold.moves {
@@ -274,13 +356,57 @@ impl Books {
                     }
                 }
             }
-            FactBody::PrintCompleted(printed) => drop(self.prints.remove(&printed.document)),
-            FactBody::PrintReprinted(printed) => drop(self.prints.remove(&printed.document)),
-            // A person who gave a document up has answered the question; the box alone has not.
-            FactBody::PrintUnknown(unknown) if fact.actor != Actor::Machine => {
-                drop(self.prints.remove(&unknown.document));
-            }
+            FactBody::PrintCompleted(printed) => self.end_print(printed.document, Paper::Printed),
+            FactBody::PrintReprinted(printed) => self.end_print(printed.document, Paper::Copied),
+            FactBody::PrintUnknown(unknown) => match &*unknown.reason {
+                // Nobody is asked about each receipt of a printer that never answers.
+                reason if reason.starts_with(CANNOT_TELL) => {
+                    self.end_print(unknown.document, Paper::CannotTell)
+                }
+                GIVEN_UP => self.end_print(unknown.document, Paper::GivenUp),
+                // A person who gave a document up has answered the question; the box alone has not.
+                _ if fact.actor != Actor::Machine => self.end_print(unknown.document, Paper::GivenUp),
+                _ => self.note_paper(unknown.document, Paper::Unknown),
+            },
+            FactBody::StaffDenied(denied) => self.note_denial(&denied.staff, &fact.at),
+            FactBody::StaffSignedIn(signed_in) => drop(self.denials.remove(&signed_in.staff)),
             _ => {}
+        }
+    }
+
+    fn end_print(&mut self, document: ActId, paper: Paper) {
+        self.prints.remove(&document);
+        self.note_paper(document, paper);
+    }
+
+    fn note_paper(&mut self, document: ActId, paper: Paper) {
+        let its_sale =
+            |book: &&mut TillBook| book.last_sale.as_ref().is_some_and(|sale| sale.act == document);
+        if let Some(book) = self.tills.values_mut().find(its_sale)
+            // A copy on top of the receipt does not take the receipt away.
+            && !(book.paper == Paper::Printed && paper != Paper::Printed)
+        {
+            book.paper = paper;
+        }
+    }
+
+    fn note_denial(&mut self, staff: &StaffId, at: &Stamp) {
+        let wrong = self.denials.get(staff).map_or(0, |denials| denials.wrong).saturating_add(1);
+        let denials = Denials { wrong, boot: at.boot.clone(), mono_ms: at.mono_ms };
+        self.denials.insert(staff.clone(), denials);
+        if self.denials.len() > DENIALS_MAX {
+            let least = self.denials.iter().min_by_key(|(_, denials)| denials.wrong);
+            if let Some(least) = least.map(|(staff, _)| staff.clone()) {
+                self.denials.remove(&least);
+            }
+        }
+    }
+
+    /// A document that is to be printed. Past the bound the oldest is asked about no more.
+    fn to_print(&mut self, printable: Printable) {
+        self.prints.insert(printable.act(), printable);
+        while self.prints.len() > PRINTS_MAX {
+            self.prints.pop_first();
         }
     }
 
@@ -294,8 +420,9 @@ impl Books {
             add_taxes(&mut sums.taxes, &sale.taxes);
         }
         book.last_sale = Some(record.clone());
+        book.paper = Paper::Open;
         if intent.print {
-            self.prints.insert(fact.act, Printable::Receipt(Box::new(record)));
+            self.to_print(Printable::Receipt(Box::new(record)));
         }
         let SaleCompleted { receipt, total, tendered, change, .. } = sale.clone();
         self.remember(fact.act, Done::Sold { receipt, total, tendered, change });
@@ -314,11 +441,11 @@ impl Books {
             };
             book.last_closing = Some(record.clone());
             if intent.print {
-                self.prints.insert(fact.act, Printable::Closing(Box::new(record)));
+                self.to_print(Printable::Closing(Box::new(record)));
             }
         }
-        let TillClosed { counted, expected, variance, .. } = *closed;
-        self.remember(fact.act, Done::Closed { counted, expected, variance });
+        let TillClosed { till, counted, expected, variance, .. } = closed.clone();
+        self.remember(fact.act, Done::Closed { till, counted, expected, variance });
     }
 
     fn move_money(
@@ -337,7 +464,7 @@ impl Books {
         }
     }
 
-    fn remember(&mut self, act: ActId, done: Done) {
+    pub(super) fn remember(&mut self, act: ActId, done: Done) {
         if self.acts.insert(act, done).is_none() {
             self.acts_in_order.push_back(act);
         }
@@ -348,7 +475,7 @@ impl Books {
         }
     }
 
-    fn remember_serial(&mut self, product: &ProductId, serial: &str, receipt: &ReceiptNumber) {
+    pub(super) fn remember_serial(&mut self, product: &ProductId, serial: &str, receipt: &ReceiptNumber) {
         let of_product = self.serials.entry(product.clone()).or_default();
         if of_product.insert(serial.into(), receipt.clone()).is_none() {
             self.serials_in_order.push_back((product.clone(), serial.into()));
@@ -376,54 +503,4 @@ fn add_taxes(sums: &mut Vec<TaxShare>, shares: &[TaxShare]) {
         }
     }
     sums.sort_by_key(|sum| std::cmp::Reverse(sum.rate));
-}
-
-/// [`Books`] as they are kept in a file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptBooks {
-    lots: Vec<(ProductId, Vec<LotBalance>)>,
-    tills: Vec<(TillId, TillBook)>,
-    acts: Vec<(ActId, Done)>,
-    serials: Vec<(ProductId, Box<str>, ReceiptNumber)>,
-    prints: Vec<Printable>,
-}
-
-impl From<&Books> for KeptBooks {
-    fn from(books: &Books) -> Self {
-        let acts = books.acts_in_order.iter().filter_map(|act| Some((*act, books.acts.get(act)?.clone())));
-        let serials = books.serials_in_order.iter().filter_map(|(product, serial)| {
-            Some((product.clone(), serial.clone(), books.sold(product, serial)?.clone()))
-        });
-        Self {
-            lots: books.ledger.iter().map(|(product, lots)| (product.clone(), lots.to_vec())).collect(),
-            tills: books.tills.iter().map(|(till, book)| (till.clone(), book.clone())).collect(),
-            acts: acts.collect(),
-            serials: serials.collect(),
-            prints: books.prints.values().cloned().collect(),
-        }
-    }
-}
-
-impl From<KeptBooks> for Books {
-    fn from(kept: KeptBooks) -> Self {
-        let mut books = Self { tills: kept.tills.into_iter().collect(), ..Self::default() };
-        let lines = kept.lots.into_iter().flat_map(|(product, lots)| {
-            lots.into_iter().map(move |balance| LotIn {
-                product: product.clone(),
-                lot: balance.lot,
-                expiry: balance.expiry,
-                quantity: balance.on_hand,
-            })
-        });
-        // A balance below zero was reported when it came about.
-        let _known = books.ledger.apply(&StockOpened { lines: lines.collect() }.into());
-        for (act, done) in kept.acts {
-            books.remember(act, done);
-        }
-        for (product, serial, receipt) in kept.serials {
-            books.remember_serial(&product, &serial, &receipt);
-        }
-        books.prints = kept.prints.into_iter().map(|print| (print.act(), print)).collect();
-        books
-    }
 }

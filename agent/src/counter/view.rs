@@ -15,7 +15,9 @@ use pestle_domain::{
 use serde::Serialize;
 
 use super::{
-    live::Notice,
+    books::Paper,
+    command::StationId,
+    live::{Notice, Tone},
     machine::{Branch, Now},
 };
 use crate::spool::machine::JobId;
@@ -33,7 +35,7 @@ pub struct TillView {
     pub currency: Option<Currency>,
     /// The day of business.
     pub business_date: Day,
-    /// The clock is doubted: the date is to be confirmed when the till is opened.
+    /// The clock is doubted: somebody has to say the date, when the till is opened or while it is open.
     pub date_doubted: bool,
     /// What the person at the till is about to do.
     pub phase: Phase,
@@ -61,6 +63,12 @@ pub struct TillView {
     pub devices: Vec<DeviceView>,
     /// What the sensors said last.
     pub readings: Vec<ReadingView>,
+    /// Where somebody is signed in: whose browser this is may see all of it. Never sent.
+    #[serde(skip)]
+    pub station: Option<StationId>,
+    /// What whoever stands before the sign-in is told.
+    #[serde(skip)]
+    pub farewell: Option<String>,
 }
 
 /// What the person at the till is about to do.
@@ -185,7 +193,8 @@ pub struct SaleView {
     pub change: Money,
     /// When it was recorded.
     pub at: UnixMillis,
-    /// `none` (no printer), or as the print's state, or `printed`.
+    /// While it prints `queued`, `sent`, `not_printed` or `unknown`; then what the facts say: `printed`, `copied`,
+    /// `given_up`, `unknown`, `cannot_tell`. `none` where the till has no printer.
     pub print: &'static str,
 }
 
@@ -272,6 +281,37 @@ pub struct ReadingView {
     pub at: UnixMillis,
 }
 
+impl TillView {
+    /// What a browser may see. Everything for the one where somebody is signed in; for any other on the branch's network
+    /// neither basket nor names nor sales, but how to sign in, and how the box is.
+    pub fn seen_by(&self, station: &StationId) -> Self {
+        if self.station.as_ref() == Some(station) {
+            return self.clone();
+        }
+        let text = match &self.station {
+            Some(_other) => {
+                Some("This till is in use at another screen. Sign in here to take it over.".to_owned())
+            }
+            None => self.farewell.clone(),
+        };
+        Self {
+            phase: if self.phase == Phase::NoCatalogue { Phase::NoCatalogue } else { Phase::SignIn },
+            signed_in: None,
+            session: None,
+            basket: None,
+            question: None,
+            last_sale: None,
+            last_closing: None,
+            prints: Vec::new(),
+            notice: text.map(|text| Notice { seq: 0, tone: Tone::Info, text }),
+            refusals: Vec::new(),
+            station: None,
+            farewell: None,
+            ..self.clone()
+        }
+    }
+}
+
 impl Branch {
     /// What the page of a till shows now; `None` for a till that is not configured.
     pub fn view(&self, now: &Now<'_>, till: &TillId) -> Option<TillView> {
@@ -301,9 +341,8 @@ impl Branch {
             till_name: settings.name.clone(),
             branch: shop.map_or_else(String::new, |shop| shop.profile.name.to_string()),
             currency: shop.map(|shop| shop.profile.currency),
-            business_date: now.stamp.business_date,
-            date_doubted: now.stamp.clock == pestle_domain::fact::ClockQuality::Doubted
-                && !self.date_confirmed,
+            business_date: self.today(now),
+            date_doubted: self.date_wanted(now),
             phase,
             signed_in: live.signed_in.as_ref().map(|one| Person {
                 staff: one.staff.clone(),
@@ -334,6 +373,8 @@ impl Branch {
             link: self.link.clone(),
             devices: self.devices.values().cloned().collect(),
             readings: self.readings.values().cloned().collect(),
+            station: live.signed_in.as_ref().map(|one| one.station.clone()),
+            farewell: live.farewell.clone(),
         })
     }
 
@@ -370,12 +411,21 @@ impl Branch {
     }
 
     fn last_sale(&self, till: &TillId, has_printer: bool) -> Option<SaleView> {
-        let record = self.books.till(till)?.last_sale.as_ref()?;
+        let book = self.books.till(till)?;
+        let record = book.last_sale.as_ref()?;
         let jobs = self.jobs_of(till);
-        let print = match jobs.iter().find(|job| job.document == record.act && !job.copy) {
-            Some(job) => job.state.as_str(),
-            None if has_printer => "printed",
-            None => "none",
+        let job = jobs.iter().find(|job| job.document == record.act);
+        let print = match (book.paper, job) {
+            _ if !has_printer => "none",
+            // A copy on top of it is another story.
+            (Paper::Printed, _) => "printed",
+            (_, Some(job)) => job.state.as_str(),
+            (Paper::Copied, None) => "copied",
+            (Paper::Unknown, None) => "unknown",
+            (Paper::CannotTell, None) => "cannot_tell",
+            (Paper::GivenUp, None) => "given_up",
+            // The fact is on its way to the disk.
+            (Paper::Open, None) => "sent",
         };
         Some(SaleView {
             act: record.act,

@@ -114,6 +114,9 @@ fn printer_view(name: &str, status: &PrinterStatus) -> DeviceView {
         {
             (DeviceState::Trouble, Some("the paper is nearly used up: have a new roll ready".into()))
         }
+        (PrinterStatus::Mute, Ok(())) => {
+            (DeviceState::Ok, Some("it cannot say whether it printed: look at the paper".into()))
+        }
         (_, Ok(())) => (DeviceState::Ok, None),
     };
     DeviceView { name: name.into(), class: "printer".into(), state, detail }
