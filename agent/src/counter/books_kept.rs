@@ -7,7 +7,10 @@ use pestle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::books::{Books, Denials, Done, Printable, TillBook};
+use super::{
+    books::Books,
+    records::{Denials, Done, Printable, TillBook},
+};
 
 /// [`Books`] as they are kept in a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use pestle_domain::{
     units::{Day, Quantity},
 };
 
-use super::books::Done;
+use super::records::Done;
 use crate::spool::machine::{JobId, Word};
 
 /// One browser at the counter; drawn when it first comes, kept in its cookie.

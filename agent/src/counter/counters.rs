@@ -28,6 +28,8 @@ pub enum Count {
     ReadingMissing,
     /// A device that comes and goes too often: this once was not written down.
     DeviceFactHeldBack,
+    /// A document without a known end that a restart would not ask about: too many came after it.
+    PrintForgotten,
     /// An open basket could not be kept.
     BasketNotKept,
     /// The stock book cannot be right.
@@ -72,6 +74,7 @@ pub struct CounterCounters {
     denials_not_recorded: Counter,
     readings_missing: Counter,
     device_facts_held_back: Counter,
+    prints_forgotten: Counter,
     baskets_not_kept: Counter,
     doubts: Counter,
 }
@@ -86,6 +89,7 @@ impl CounterCounters {
             Count::DenialNotRecorded => &self.denials_not_recorded,
             Count::ReadingMissing => &self.readings_missing,
             Count::DeviceFactHeldBack => &self.device_facts_held_back,
+            Count::PrintForgotten => &self.prints_forgotten,
             Count::BasketNotKept => &self.baskets_not_kept,
             Count::Doubt => &self.doubts,
             Count::Refused(why) => {
@@ -118,6 +122,11 @@ impl CounterCounters {
             "device_facts_held_back",
             "Comings and goings of devices that were too many to be recorded",
             &self.device_facts_held_back,
+        );
+        one(
+            "prints_forgotten",
+            "Documents without a known end that a restart would not ask about",
+            &self.prints_forgotten,
         );
         one("baskets_not_kept", "Open baskets that the disk did not take", &self.baskets_not_kept);
         one("stock_doubts", "Facts after which the stock book cannot be right", &self.doubts);

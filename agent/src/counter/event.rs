@@ -50,7 +50,7 @@ pub enum Event {
     Asked(Ticket, Request),
     /// A scanner read something for a till.
     Scanned(TillId, Scanned),
-    /// A scanner read something that is no barcode.
+    /// A scanner read something that is no barcode; in words for the page.
     ScanRejected(TillId, String),
     /// An append has returned.
     Appended(CommitId, Result<(), String>),

@@ -18,11 +18,12 @@ use pestle_domain::{
 };
 
 use super::{
-    books::{Books, PrintIntent, Printable},
+    books::Books,
     command::{Command, Refused, Request, Said, StationId, Ticket, Why},
     counters::Count,
     device_log::DeviceLog,
     live::{Asked, LiveTill, Scanned, Tone},
+    records::{PrintIntent, Printable},
     shop::Shop,
     sign_in::Check,
     today::SaidDate,
@@ -158,9 +159,9 @@ impl Branch {
         match event {
             Event::Asked(ticket, request) => self.asked(now, ticket, request, out),
             Event::Scanned(till, scanned) => self.scanned(now, &till, scanned, out),
-            Event::ScanRejected(till, why) => {
+            Event::ScanRejected(till, text) => {
                 out.push(Effect::Count(Count::ScanRejected));
-                self.tell(&till, Tone::Refused, format!("That was no barcode: {why}."), out);
+                self.tell(&till, Tone::Refused, text, out);
             }
             Event::Appended(commit, result) => self.appended(now, commit, result, out),
             Event::PinChecked(ticket, right) => self.pin_checked(now, ticket, right, out),
@@ -378,6 +379,8 @@ impl Branch {
         if result.is_ok() {
             let doubts = self.books.apply(&facts, &intent.to_bytes());
             out.extend(doubts.into_iter().map(Effect::Doubt));
+            let forgotten = self.books.take_prints_forgotten();
+            out.extend((0..forgotten).map(|_| Effect::Count(Count::PrintForgotten)));
         }
         match purpose {
             Purpose::Plain => {}

@@ -1,9 +1,9 @@
 //! The counter: tills, sign-ins, baskets, sales, and what becomes of their receipts.
 //!
-//! Reading order: [`shop`] is what the centre tells the branch; [`books`] is what the journal's facts add up to, and
-//! [`books_kept`] their form in a file;
+//! Reading order: [`shop`] is what the centre tells the branch; [`books`] is what the journal's facts add up to
+//! ([`records`] of single acts, [`books_kept`] as a file);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`printing`], [`drawer`], [`today`] and [`device_log`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show; [`task`] is the loop that owns all of it,
+//! [`session`], [`printing`], [`drawer`], [`today`] and [`device_log`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
 //! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and the folded
 //! books, and [`keeping`] says when.
 
@@ -19,9 +19,11 @@ mod keeping;
 pub mod live;
 pub mod machine;
 mod printing;
+pub mod records;
 mod sell;
 mod session;
 pub mod shop;
+mod show;
 mod sign_in;
 pub mod task;
 mod today;

@@ -9,11 +9,11 @@ use pestle_domain::{
 };
 
 use super::{
-    books::{CANNOT_TELL, GIVEN_UP, Printable},
     command::{Refused, Said, Why},
     counters::{Count, PrintEnd},
     live::Tone,
     machine::{Branch, Effect, Now},
+    records::{CANNOT_TELL, GIVEN_UP, Printable},
     shop::Shop,
 };
 use crate::spool::machine::{self as spool, Ended, Job, JobId, State, Word};

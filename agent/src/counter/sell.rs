@@ -11,10 +11,10 @@ use pestle_domain::{
 };
 
 use super::{
-    books::{Done, PrintIntent},
     command::{Answer, Refused, Said, Ticket, Why},
     live::{Asked, HELD_SCANS_MAX, LotQuestion, Scanned, Tone},
     machine::{Branch, Effect, Now, Purpose},
+    records::{Done, PrintIntent},
     shop::Shop,
     view::shown,
 };

@@ -10,10 +10,10 @@ use pestle_domain::{
 };
 
 use super::{
-    books::PrintIntent,
     command::{DateWord, Refused, Said, StationId, Ticket, Why},
     live::{Asked, SignedIn},
     machine::{Branch, Effect, Now, Purpose},
+    records::PrintIntent,
     sell::repeated,
 };
 

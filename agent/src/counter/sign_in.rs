@@ -11,11 +11,11 @@ use pestle_domain::{
 };
 
 use super::{
-    books::{Denials, PrintIntent},
     command::{Pin, Refused, Said, StationId, Ticket, Why},
     counters::Count,
     live::SignedIn,
     machine::{Branch, Effect, Now, Purpose},
+    records::{Denials, PrintIntent},
 };
 
 /// People whose sign-ins may be compared at once. Each takes argon2's 19 MiB and some 20 ms of a core.

@@ -16,11 +16,12 @@ use pestle_domain::{
 use uuid::Uuid;
 
 use super::{
-    books::{Books, Done},
+    books::Books,
     command::{Answer, Command, DateWord, Pin, Request, StationId, Ticket},
     counters::Count,
     live::Scanned,
     machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
+    records::Done,
     shop::Shop,
     view::TillView,
 };

@@ -3,11 +3,12 @@
 use pestle_domain::{fact::ClockQuality, sale::LineId, staff::PinThrottle, units::Quantity};
 
 use super::{
-    books::{Books, Done},
+    books::Books,
     books_kept::KeptBooks,
     command::{Command, DateWord, Why},
     live::{Scanned, Tone},
     machine::Event,
+    records::Done,
     testing::{Rig, pack, pack_of, pence, receipt_of, shop, till},
     view::Phase,
 };

@@ -3,10 +3,11 @@
 use pestle_domain::fact::{DeviceAttached, DeviceLost};
 
 use super::{
-    books::{CANNOT_TELL, PRINTS_MAX},
+    books::PRINTS_MAX,
     command::Command,
     counters::{Count, PrintEnd},
     machine::Event,
+    records::CANNOT_TELL,
     testing::{Rig, pack, till},
     view::{DeviceState, DeviceView},
 };
@@ -132,6 +133,7 @@ fn what_is_asked_after_a_restart_is_bounded() {
         rig.pay(1, 500).unwrap();
         ended(&mut rig, job, unknown());
     }
+    assert_eq!(rig.counts.iter().filter(|count| **count == Count::PrintForgotten).count(), 10);
     assert_eq!(rig.restart().view(1).prints.len(), PRINTS_MAX);
 }
 
