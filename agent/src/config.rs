@@ -263,6 +263,8 @@ fn scanner(raw: raw::Scanner, name: DeviceName, known: &BTreeSet<&TillId>) -> Re
     if let Some(suffix) = raw.suffix {
         framing.suffixes = suffix.bytes();
     }
+    // A scanner that was set up or proved is known to send its suffix; what a silence ends was cut off.
+    framing.needs_suffix = !framing.suffixes.is_empty() && (raw.suffix.is_some() || raw.proved);
     Ok(Scanner { till, settings: SerialScannerSettings { name, serial, framing, proved: raw.proved } })
 }
 

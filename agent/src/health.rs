@@ -91,7 +91,7 @@ struct JournalReport {
 impl Health {
     /// `/health` and `/metrics`.
     pub fn router(self) -> Router {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(&self.counter));
         Router::new()
             .route("/health", get(health))
             .route("/metrics", get(move |state| self::metrics(state, metrics.clone())))
@@ -192,8 +192,9 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new() -> Self {
+    fn new(counter: &Counter) -> Self {
         let mut registry = Registry::with_prefix("pestle_agent");
+        counter.counters().register(&mut registry);
         let mut lane = |name: &str, help: &str| {
             let family = Family::<LaneLabel, Gauge>::default();
             registry.register(name, help, family.clone());

@@ -201,9 +201,11 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<()>
         snapshots,
         counter: counter.clone(),
     };
-    let transport =
-        if tls.is_some() { web::guard::Transport::Https } else { web::guard::Transport::PlainOnLoopback };
-    let router = health.router().merge(web::routes::router(counter.clone(), transport));
+    let gate = match (&tls, foundation.identity.web_certificate()) {
+        (Some(_), Some(certificate)) => web::guard::Gate::https(address, certificate.clone()),
+        _ => web::guard::Gate::plain(address),
+    };
+    let router = health.router().merge(web::routes::router(counter.clone(), gate));
 
     let web_stop = CancellationToken::new();
     let mut parts = Parts::default();

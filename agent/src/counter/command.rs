@@ -7,10 +7,10 @@ use pestle_domain::{
     ids::{ActId, ProductId, TillId},
     money::Money,
     sale::LineId,
-    units::Quantity,
+    units::{Day, Quantity},
 };
 
-use super::books::Done;
+use super::records::Done;
 use crate::spool::machine::{JobId, Word};
 
 /// One browser at the counter; drawn when it first comes, kept in its cookie.
@@ -67,8 +67,13 @@ pub enum Command {
         act: ActId,
         /// Counted.
         float: Money,
-        /// The person looked at the date and says that it is right; asked where the clock is doubted.
-        date_confirmed: bool,
+        /// What the person says about the date; asked where the clock is doubted.
+        date: DateWord,
+    },
+    /// Says the date at a till that is open; asked where the clock is doubted.
+    ConfirmDate {
+        /// What the person says about it.
+        date: DateWord,
     },
     /// Ends the session.
     CloseTill {
@@ -114,6 +119,8 @@ pub enum Command {
     Pay {
         /// The basket that the person saw.
         act: ActId,
+        /// What it came to on their page.
+        total: Money,
         /// Handed over.
         tendered: Money,
     },
@@ -131,6 +138,17 @@ pub enum Command {
         /// What.
         word: Word,
     },
+}
+
+/// What a person says about the date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateWord {
+    /// Nothing.
+    Silent,
+    /// The date on the page is right.
+    AsShown,
+    /// It is this one.
+    Is(Day),
 }
 
 /// What the person is told when it went well.
@@ -176,6 +194,8 @@ pub enum Why {
     RateLimited,
     /// It could not be recorded.
     Unavailable,
+    /// The box was called by a name that is not its own.
+    Misdirected,
 }
 
 impl Why {
@@ -189,6 +209,7 @@ impl Why {
             Self::Conflict => ("CONFLICT", 409),
             Self::RateLimited => ("RATE_LIMITED", 429),
             Self::Unavailable => ("UNAVAILABLE", 503),
+            Self::Misdirected => ("MISDIRECTED", 421),
         }
     }
 }
