@@ -40,6 +40,7 @@
     body.dataset.doubted = next.date_doubted;
     body.dataset.mayClose = next.may_close;
     body.dataset.mayDrawer = next.may_open_drawer;
+    body.dataset.mayMove = next.may_move_cash;
     body.dataset.session = next.session;
     for (const field of [$("today"), $("open-today")]) {
       field.min = next.date_doubted ? next.business_date : "";
@@ -105,6 +106,10 @@
     "close": async (form) => {
       if (await submit(form, "close", { act: actOf("close"), counted: $("counted").value })) { form.reset(); $("close-dialog").close(); }
     },
+    "move": async (form) => {
+      const data = { act: actOf("cash"), way: $("move-way").value, amount: $("move-amount").value, reason: $("move-reason").value };
+      if (await submit(form, "cash", data)) { form.reset(); $("move-dialog").close(); }
+    },
     "pay": async (form) => {
       const due = document.querySelector("#total [data-due]");     // what the person sees, and agrees to
       if (!state.act || !due) return;
@@ -164,6 +169,7 @@
     "void-all-now": () => { $("sure-dialog").close(); send("void-all"); },
     "drawer": async () => forget("drawer", await send("drawer", { act: actOf("drawer") })),
     "close": () => { problem($("close"), ""); $("close-dialog").showModal(); },
+    "move": () => { problem($("move"), ""); $("move-dialog").showModal(); },
     "sign-out": () => send("sign-out"),
     "dismiss": () => send("dismiss"),
     "cancel": () => document.querySelector("dialog[open]")?.close(),
@@ -276,6 +282,7 @@
     if (event.key === "F1") act("help");
     else if (event.key === "F2") act("cash");
     else if (event.key === "F4") act("reprint");
+    else if (event.key === "F7" && body.dataset.mayMove === "true" && body.dataset.session === "true") act("move");
     else if (event.key === "F9" && body.dataset.mayDrawer === "true") act("drawer");
     else if (event.key === "F10" && body.dataset.mayClose === "true" && body.dataset.session === "true") act("close");
     else if (event.key === "Escape" && event.shiftKey) act("sign-out");

@@ -13,9 +13,12 @@ use pestle_domain::{
     stock::{Discrepancy, Ledger},
 };
 
-use super::records::{
-    CANNOT_TELL, ClosingRecord, Denials, Done, GIVEN_UP, Paper, PrintIntent, Printable, SaleRecord, Sums,
-    TillBook,
+use super::{
+    command::CashWay,
+    records::{
+        CANNOT_TELL, ClosingRecord, Denials, Done, GIVEN_UP, Paper, PrintIntent, Printable, SaleRecord, Sums,
+        TillBook,
+    },
 };
 
 /// Acts that are remembered for repeats: a busy branch's 35 days at some 1,400 sales a day, which is how long its facts
@@ -119,9 +122,13 @@ impl Books {
             }
             FactBody::TillPaidIn(moved) => {
                 self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.paid_in);
+                let (till, way, amount) = (moved.till.clone(), CashWay::In, moved.amount);
+                self.remember(fact.act, Done::Moved { till, way, amount });
             }
             FactBody::TillPaidOut(moved) => {
                 self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.paid_out);
+                let (till, way, amount) = (moved.till.clone(), CashWay::Out, moved.amount);
+                self.remember(fact.act, Done::Moved { till, way, amount });
             }
             FactBody::DrawerOpened(opened) if opened.cause == pestle_domain::fact::DrawerCause::NoSale => {
                 self.remember(fact.act, Done::DrawerOpened { till: opened.till.clone() });

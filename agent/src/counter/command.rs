@@ -10,6 +10,8 @@ use pestle_domain::{
     units::{Day, Quantity},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::records::Done;
 use crate::spool::machine::{JobId, Word};
 
@@ -129,6 +131,17 @@ pub enum Command {
         /// Recognises a repeat.
         act: ActId,
     },
+    /// Puts cash in, or takes it out, without a sale.
+    MoveCash {
+        /// Recognises a repeat.
+        act: ActId,
+        /// Which way.
+        way: CashWay,
+        /// Above zero.
+        amount: Money,
+        /// What for.
+        reason: String,
+    },
     /// Prints the last receipt once more, as a copy.
     Reprint,
     /// Says what became of a print.
@@ -138,6 +151,16 @@ pub enum Command {
         /// What.
         word: Word,
     },
+}
+
+/// Which way cash goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CashWay {
+    /// Into the drawer.
+    In,
+    /// Out of it.
+    Out,
 }
 
 /// What a person says about the date.

@@ -9,7 +9,7 @@ use pestle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::command::{StationId, Ticket};
+use super::command::{CashWay, StationId, Ticket};
 
 /// Scans that wait while a payment is being recorded (milliseconds). A person scans two packs a second; past this the
 /// disk is in trouble, and the page says so.
@@ -109,6 +109,13 @@ pub enum Asked {
     },
     /// Open the drawer without a sale.
     Drawer,
+    /// Put cash in or take it out.
+    Move {
+        /// Which way.
+        way: CashWay,
+        /// How much.
+        amount: Money,
+    },
 }
 
 /// A scan, from a scanner or typed into the page.

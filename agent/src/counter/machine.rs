@@ -309,6 +309,9 @@ impl Branch {
             Command::Pay { act, total, tendered } => {
                 self.pay(now, ticket, &till, act, Asked::Pay { total, tendered }, out)
             }
+            Command::MoveCash { act, way, amount, reason } => {
+                self.move_cash(now, ticket, &till, act, (way, amount), &reason, out)
+            }
             Command::OpenDrawer { act } => self.open_drawer(now, ticket, &till, act, out),
             Command::Reprint => self.reprint(now, &till, out).map(Some),
             Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),

@@ -9,7 +9,7 @@ use pestle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::live::Asked;
+use super::{command::CashWay, live::Asked};
 
 /// How the reason of `print.unknown` begins where the printer never says whether it printed.
 pub const CANNOT_TELL: &str = "this printer cannot say whether it printed";
@@ -159,6 +159,15 @@ pub enum Done {
         /// Counted less expected.
         variance: Money,
     },
+    /// Cash was put in or taken out.
+    Moved {
+        /// Where.
+        till: TillId,
+        /// Which way.
+        way: CashWay,
+        /// How much.
+        amount: Money,
+    },
     /// The drawer was told to open without a sale.
     DrawerOpened {
         /// Where.
@@ -178,6 +187,9 @@ impl Done {
             }
             (Self::Closed { till, counted, .. }, Asked::Close { counted: again }) => {
                 till == at && *counted == again
+            }
+            (Self::Moved { till, way, amount }, Asked::Move { way: again, amount: typed }) => {
+                till == at && *way == again && *amount == typed
             }
             (Self::DrawerOpened { till }, Asked::Drawer) => till == at,
             _ => false,

@@ -11,7 +11,7 @@ use pestle_domain::{
 };
 
 use super::{
-    command::{Answer, Refused, Said, Ticket, Why},
+    command::{Answer, CashWay, Refused, Said, Ticket, Why},
     live::{Asked, HELD_SCANS_MAX, LotQuestion, Scanned, Tone},
     machine::{Branch, Effect, Now, Purpose},
     records::{Done, PrintIntent},
@@ -408,6 +408,10 @@ pub(super) fn said_of(done: &Done) -> Said {
         }
         Done::Closed { variance, .. } => {
             format!("The till is closed. The count differs by {}.", shown(variance))
+        }
+        Done::Moved { way: CashWay::In, amount, .. } => format!("{} put into the drawer.", shown(amount)),
+        Done::Moved { way: CashWay::Out, amount, .. } => {
+            format!("{} taken out of the drawer.", shown(amount))
         }
         Done::DrawerOpened { .. } => "The drawer was told to open.".into(),
     };

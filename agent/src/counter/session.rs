@@ -10,18 +10,21 @@ use pestle_domain::{
 };
 
 use super::{
-    command::{DateWord, Refused, Said, StationId, Ticket, Why},
+    command::{CashWay, DateWord, Refused, Said, StationId, Ticket, Why},
     live::{Asked, SignedIn},
     machine::{Branch, Effect, Now, Purpose},
     records::PrintIntent,
     sell::repeated,
 };
 
+/// Longest reason for which cash is moved: one line of a report.
+const REASON_CHARS_MAX: usize = 80;
+
 impl From<TillRefusal> for Refused {
     fn from(refusal: TillRefusal) -> Self {
         let why = match refusal {
             TillRefusal::AlreadyOpen | TillRefusal::NotOpen => Why::Conflict,
-            TillRefusal::Negative | TillRefusal::Money(_) => Why::Validation,
+            TillRefusal::Negative | TillRefusal::NotAboveZero | TillRefusal::Money(_) => Why::Validation,
         };
         Self::new(why, format!("That cannot be done: {refusal}."))
     }
@@ -60,6 +63,7 @@ impl Branch {
             Permission::OpenTill => "open a till",
             Permission::CloseTill => "close a till",
             Permission::OpenDrawer => "open the drawer without a sale",
+            Permission::MoveCash => "put cash in or take it out",
         };
         let text = format!("{} may not {what}. Ask somebody who may to sign in.", signed_in.name);
         Err(Refused::new(Why::Authorization, text))
@@ -140,6 +144,34 @@ impl Branch {
                 )),
             },
         )
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "who asks, where, and how much goes which way for what")]
+    pub(super) fn move_cash(
+        &mut self,
+        now: &mut Now<'_>,
+        ticket: Ticket,
+        till: &TillId,
+        act: ActId,
+        (way, amount): (CashWay, Money),
+        reason: &str,
+        out: &mut Vec<Effect>,
+    ) -> Result<Option<Said>, Refused> {
+        let reason: Box<str> = reason.trim().into();
+        let asked = Asked::Move { way, amount };
+        self.till_act(now, ticket, till, act, asked, Permission::MoveCash, DrawerCause::Till, out, |branch| {
+            branch.in_currency(amount)?;
+            if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+                let text = format!("Say in 1 to {REASON_CHARS_MAX} characters what the money is for.");
+                return Err(Refused::new(Why::Validation, text));
+            }
+            let state = branch.books.till(till).map(|book| book.till).unwrap_or_default();
+            let body = match way {
+                CashWay::In => state.pay_in(till, amount, reason)?.into(),
+                CashWay::Out => state.pay_out(till, amount, reason)?.into(),
+            };
+            Ok((Some(body), false))
+        })
     }
 
     /// The way of each of a till's own acts but the sale: a repeat, the right, the fact, the drawer, the append.

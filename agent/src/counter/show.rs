@@ -49,6 +49,7 @@ impl Branch {
                 role: one.role,
                 may_close: one.role.may(Permission::CloseTill),
                 may_open_drawer: one.role.may(Permission::OpenDrawer),
+                may_move_cash: one.role.may(Permission::MoveCash),
             }),
             session,
             basket,

@@ -8,7 +8,7 @@ use pestle_domain::{
 };
 
 use super::{
-    command::{Command, DateWord, StationId, Why},
+    command::{CashWay, Command, DateWord, StationId, Why},
     counters::Count,
     machine::Event,
     testing::{Rig, pack, pack_of, pence, receipt_of, shop_of, snapshot, till},
@@ -117,6 +117,35 @@ fn a_payment_is_for_the_basket_that_the_person_saw() {
     assert!(refused.message.starts_with("The basket has changed: it is now £9.98."), "{}", refused.message);
     assert_eq!(rig.sales(), 0);
     assert_eq!(receipt_of(&rig.pay(1, 2_000)), 1);
+}
+
+#[test]
+fn a_manager_moves_cash_without_a_sale_and_the_count_expects_it() {
+    let mut rig = Rig::open();
+    let act = rig.draw_act();
+    let out = |act, minor, reason: &str| Command::MoveCash {
+        act,
+        way: CashWay::Out,
+        amount: pence(minor),
+        reason: reason.into(),
+    };
+    rig.sign_in(2, "ben", true).unwrap();
+    assert_eq!(rig.ask(2, out(act, 2_000, "to the safe")).unwrap_err().why, Why::Authorization);
+    assert!(!rig.view(2).signed_in.unwrap().may_move_cash);
+    assert_eq!(rig.ask(1, out(act, 0, "to the safe")).unwrap_err().why, Why::Validation);
+    assert_eq!(rig.ask(1, out(act, 2_000, "  ")).unwrap_err().why, Why::Validation);
+    let said = rig.ask(1, out(act, 2_000, " to the safe ")).unwrap();
+    assert_eq!(said.message, "£20.00 taken out of the drawer.");
+    assert!(rig.kinds().ends_with(&["till.paid_out", "drawer.opened"]), "{:?}", rig.kinds());
+    assert_eq!(rig.ask(1, out(act, 2_000, "to the safe")).unwrap(), said, "a repeat is the same");
+    assert_eq!(rig.ask(1, out(act, 2_001, "to the safe")).unwrap_err().why, Why::Conflict);
+    let act = rig.draw_act();
+    let (way, amount) = (CashWay::In, pence(500));
+    rig.ask(1, Command::MoveCash { act, way, amount, reason: "change".into() }).unwrap();
+    let act = rig.draw_act();
+    let closed = rig.ask(1, Command::CloseTill { act, counted: pence(8_500) }).unwrap();
+    assert_eq!(closed.message, "The till is closed, and the count is right.");
+    assert_eq!(rig.ordered.iter().filter(|order| order.ends_with("kick")).count(), 2);
 }
 
 #[test]

@@ -102,6 +102,8 @@ pub struct Person {
     pub may_close: bool,
     /// Whether this role may open the drawer without a sale.
     pub may_open_drawer: bool,
+    /// Whether this role may put cash in or take it out.
+    pub may_move_cash: bool,
 }
 
 /// The cash session. What is expected in the drawer is not shown: the count is blind.

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     counter::{
-        command::{Answer, Command, DateWord, Pin, Refused, Request, StationId, Why},
+        command::{Answer, CashWay, Command, DateWord, Pin, Refused, Request, StationId, Why},
         task::Counter,
         view::shown,
     },
@@ -102,6 +102,16 @@ struct Pay {
     total: Money,
     /// As typed.
     tendered: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    act: ActId,
+    way: CashWay,
+    /// As typed.
+    amount: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +201,10 @@ pub fn command(action: &str, body: &[u8], currency: Option<Currency>) -> Result<
         "pay" => {
             let Pay { act, total, tendered } = read(body)?;
             Command::Pay { act, total, tendered: amount(&tendered, currency)? }
+        }
+        "cash" => {
+            let Move { act, way, amount: typed, reason } = read(body)?;
+            Command::MoveCash { act, way, amount: amount(&typed, currency)?, reason }
         }
         "drawer" => Command::OpenDrawer { act: read::<Drawer>(body)?.act },
         "reprint" => read::<Nothing>(body).map(|_| Command::Reprint)?,
@@ -319,6 +333,10 @@ mod tests {
         check("confirm-date", r#"{"today":"2026-11-21"}"#, Ok(Command::ConfirmDate { date }));
         check("confirm-date", r#"{"today":"21.11.2026"}"#, Err(Why::Validation));
         check("pay", "", Err(Why::Validation));
+        let amount = Money::new(5_000, Currency::GBP);
+        let moved = Command::MoveCash { act, way: CashWay::Out, amount, reason: "to the safe".into() };
+        let body = json!({"act": act, "way": "out", "amount": "50", "reason": "to the safe"});
+        check("cash", &body.to_string(), Ok(moved));
         check("dismiss", "", Ok(Command::Dismiss));
         check("dismiss", "{}", Ok(Command::Dismiss));
         check("scan", "{\"code\":\"10A\\u001d217\"}", Ok(Command::Scan { bytes: b"10A\x1d217".to_vec() }));

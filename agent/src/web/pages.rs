@@ -119,6 +119,7 @@ fn phase_event(view: &TillView) -> String {
         "business_date": view.business_date,
         "may_close": view.signed_in.as_ref().is_some_and(|person| person.may_close),
         "may_open_drawer": view.signed_in.as_ref().is_some_and(|person| person.may_open_drawer),
+        "may_move_cash": view.signed_in.as_ref().is_some_and(|person| person.may_move_cash),
         "notice": view.notice.as_ref().map(|notice| json!({"seq": notice.seq, "tone": notice.tone})),
     })
     .to_string()
