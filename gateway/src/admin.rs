@@ -225,7 +225,7 @@ impl Admin {
         Ok(format!("{login} may sign in as {}", role.as_str()))
     }
 
-    /// Takes a user's sign-in away: the console ends at once, a program's token within the hour.
+    /// Takes a user's sign-in away: the console ends within seconds, a program's token within the hour.
     ///
     /// # Errors
     /// [`AdminError::Missing`].
@@ -238,7 +238,7 @@ impl Admin {
             return Err(AdminError::Missing { what: "user", name: login });
         }
         Ok(format!(
-            "{login} may not sign in any more; open pages end now, a program's token within an hour. \
+            "{login} may not sign in any more; open pages end within seconds, a program's token within an hour. \
              \"admin user-add\" lets them in again"
         ))
     }

@@ -44,7 +44,8 @@ pub(crate) fn fail(error: &(impl fmt::Display + ?Sized), status: u8) -> ExitCode
 
 /// Logs to standard error.
 pub(crate) fn start_log(log: &Log) {
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Validated with the configuration.
+    let filter = EnvFilter::new(&log.filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Json => builder.json().init(),

@@ -189,6 +189,7 @@ async fn start_rest(
     let stop = CancellationToken::new();
     // An error on the way ends what was started before it.
     let started = stop.clone().drop_guard();
+    db.check().await?;
     let names = &config.https.public_names;
     let tls = ClientTls::new(&authority, authority.gateway_client(now)?)?;
     let instance = broker::client::instance(&config.data_dir)?;

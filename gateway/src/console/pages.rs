@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use askama::Template;
 use axum::{
     Form,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{
         Html, IntoResponse, Redirect, Response,
@@ -28,6 +28,7 @@ use crate::{
     app::App,
     http::{
         error::{ApiError, ErrorCode, chain},
+        extract::Params,
         peer::Peer,
     },
     identity::{Principal, api as identity},
@@ -110,7 +111,7 @@ impl From<PartsError> for ApiError {
 pub async fn page(
     State(app): State<Arc<App>>,
     principal: Option<Principal>,
-    Query(question): Query<Question>,
+    Params(question): Params<Question>,
 ) -> Result<Response, ApiError> {
     let Some(principal) = principal else { return Ok(Redirect::to("/console/sign-in").into_response()) };
     let renewed = match identity::renew(&app, &principal).await {
@@ -197,7 +198,7 @@ pub async fn sign_out(State(app): State<Arc<App>>, principal: Option<Principal>)
 pub async fn events(
     State(app): State<Arc<App>>,
     principal: Principal,
-    Query(question): Query<Question>,
+    Params(question): Params<Question>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let watcher = Watcher {
         changes: app.live.watch(),

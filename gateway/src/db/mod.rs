@@ -48,6 +48,12 @@ pub enum DbError {
         /// What stands there.
         text: String,
     },
+    /// The serving user may look past tenants.
+    #[error(
+        "the database user \"{0}\" bypasses row-level security, which keeps chains apart: take SUPERUSER and BYPASSRLS from it, \
+         or write another user in database.dsn (database.owner_dsn may stay)"
+    )]
+    Privileged(String),
     /// The schema cannot be brought up to date.
     #[error("the database's schema cannot be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -136,15 +142,11 @@ impl Db {
     /// # Errors
     /// [`DbError`] saying what is wrong.
     pub async fn check(&self) -> Result<(), DbError> {
-        let query = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
-        let privileged: bool = sqlx::query_scalar(query).fetch_one(&self.pool).await?;
-        if privileged {
-            return Err(DbError::bad_row(
-                "serving role",
-                "it bypasses row-level security; give it neither SUPERUSER nor BYPASSRLS",
-            ));
-        }
-        Ok(())
+        // The user who signed in too: what it switched to, it may switch back from.
+        let query = "SELECT rolname FROM pg_roles
+                     WHERE rolname IN (session_user, current_user) AND (rolsuper OR rolbypassrls) LIMIT 1";
+        let privileged: Option<String> = sqlx::query_scalar(query).fetch_optional(&self.pool).await?;
+        privileged.map_or(Ok(()), |name| Err(DbError::Privileged(name)))
     }
 
     /// Ends all connections once they are given back.

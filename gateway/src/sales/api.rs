@@ -21,7 +21,7 @@ use crate::{
         error::{ApiError, ErrorBody},
         extract::{Named, Params},
     },
-    identity::Principal,
+    identity::{Principal, principal::AT_COUNTERS},
 };
 
 /// The routes of this module.
@@ -166,17 +166,19 @@ fn page_of(page: Option<u32>, page_size: Option<u32>) -> Result<PageRequest, Api
         .check()
 }
 
-/// Sales, the latest first.
+/// Sales, the latest first (those who work at counters, admin).
 ///
 /// # Errors
-/// AUTHENTICATION, VALIDATION, UNAVAILABLE.
+/// AUTHENTICATION, AUTHORIZATION, VALIDATION, UNAVAILABLE.
 #[utoipa::path(get, path = "/api/v1/sales", tag = "sales", params(SaleQuery),
-    responses((status = 200, body = Page<SaleSummary>), (status = 401, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = Page<SaleSummary>), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody, description = "Another role does this"), (status = 422, body = ErrorBody)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     user: Principal,
     Params(query): Params<SaleQuery>,
 ) -> Result<Page<SaleSummary>, ApiError> {
+    user.require(AT_COUNTERS)?;
     let page = page_of(query.page, query.page_size)?;
     let filter = SaleFilter {
         branch: query.branch.map(String::from),
@@ -190,18 +192,20 @@ pub async fn list(
     Ok(Page::new(rows.into_iter().map(Into::into).collect(), page, u64::try_from(total).unwrap_or_default()))
 }
 
-/// One sale with its lines.
+/// One sale with its lines (those who work at counters, admin).
 ///
 /// # Errors
-/// AUTHENTICATION, NOT_FOUND, UNAVAILABLE.
+/// AUTHENTICATION, AUTHORIZATION, NOT_FOUND, UNAVAILABLE.
 #[utoipa::path(get, path = "/api/v1/sales/{id}", tag = "sales",
     params(("id" = String, Path, description = "The act that the receipt's code names")),
-    responses((status = 200, body = Envelope<SaleDetail>), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Envelope<SaleDetail>), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody, description = "Another role does this"), (status = 404, body = ErrorBody)))]
 pub async fn one(
     State(app): State<Arc<App>>,
     user: Principal,
     Named(id): Named<ActId>,
 ) -> Result<Envelope<SaleDetail>, ApiError> {
+    user.require(AT_COUNTERS)?;
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
     let found = read::sale(&mut tx, id.0).await?;
     let sale = found.ok_or_else(|| {
@@ -238,7 +242,7 @@ pub struct TillSession {
     pub currency: String,
     /// Counted in at the start.
     pub float_minor: Option<i64>,
-    /// Float and what moved since, adjustments included.
+    /// Float and what moved since, adjustments included; of an open one managers and admins alone are told.
     pub expected_minor: Option<i64>,
     /// By the person who closed it; null while it is open.
     pub counted_minor: Option<i64>,
@@ -289,21 +293,30 @@ impl From<Session> for TillSession {
     }
 }
 
-/// Cash sessions of a branch: open ones first, then the latest.
+/// Cash sessions of a branch: open ones first, then the latest (those who work at counters, admin).
 ///
 /// # Errors
-/// AUTHENTICATION, VALIDATION, UNAVAILABLE.
+/// AUTHENTICATION, AUTHORIZATION, VALIDATION, UNAVAILABLE.
 #[utoipa::path(get, path = "/api/v1/branches/{branch}/tills", tag = "sales", params(PageRequest, ("branch" = String, Path, description = "The branch")),
-    responses((status = 200, body = Page<TillSession>), (status = 401, body = ErrorBody)))]
+    responses((status = 200, body = Page<TillSession>), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody, description = "Another role does this")))]
 pub async fn tills(
     State(app): State<Arc<App>>,
     user: Principal,
     Named(branch): Named<BranchId>,
     Params(page): Params<PageRequest>,
 ) -> Result<Page<TillSession>, ApiError> {
+    user.require(AT_COUNTERS)?;
     let page = page.check()?;
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
     let (rows, total) = read::sessions(&mut tx, Some(branch.as_str()), page.limit(), page.offset()).await?;
     tx.commit().await?;
-    Ok(Page::new(rows.into_iter().map(Into::into).collect(), page, u64::try_from(total).unwrap_or_default()))
+    let view = |session: Session| {
+        let mut view = TillSession::from(session);
+        if view.state != "closed" && !user.may_know_expected() {
+            view.expected_minor = None;
+        }
+        view
+    };
+    Ok(Page::new(rows.into_iter().map(view).collect(), page, u64::try_from(total).unwrap_or_default()))
 }

@@ -9,5 +9,6 @@ mod isolation;
 mod mosquitto;
 mod port;
 mod process;
+mod roles;
 mod snapshot;
 mod standing;

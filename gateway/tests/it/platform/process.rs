@@ -134,6 +134,16 @@ fn a_mistyped_key_ends_with_64_and_one_sentence() {
 }
 
 #[test]
+fn a_wrong_log_filter_and_a_file_that_is_no_toml_end_with_64_and_one_sentence() {
+    for (more, said) in [("[log]\nfilter = \"info,rmqtt=loud\"\n", "log.filter"), ("[log\n", "line 8")] {
+        let output = Place::new(more).run_to_end(&["run"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), text.lines().count()), (Some(64), 1), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[test]
 fn a_taken_port_is_named_with_what_to_do() {
     for key in ["https", "mqtt"] {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
