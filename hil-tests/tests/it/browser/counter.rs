@@ -9,7 +9,7 @@ use super::driver::{SOON, Separator, WIDTHS};
 use super::{Pages, plain_articles};
 
 /// Whether the link and what waits to be sent stay in sight below a basket that is longer than the screen.
-const LINK_ALWAYS_IN_SIGHT: bool = false;
+const LINK_ALWAYS_IN_SIGHT: bool = true;
 
 /// Packs that fill more than a phone's screen.
 const LONG_BASKET: usize = 12;
