@@ -1,4 +1,5 @@
-//! What each kind of certificate holds (RFC 5280). Pure: time comes in, keys and signatures are the caller's.
+//! What each kind of certificate holds (RFC 5280). Pure but for random serial numbers:
+//! time comes in, keys and signatures are the caller's.
 
 use std::net::IpAddr;
 

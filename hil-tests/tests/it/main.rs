@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod bench;
 mod browser;
 mod demo;
 mod demo_data;

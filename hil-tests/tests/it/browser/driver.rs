@@ -25,7 +25,8 @@ const CUT_OFF: &str = r#"
     const hides = roomy ? ["hidden", "clip", "auto", "scroll"] : ["hidden", "clip"];
     return [...document.querySelectorAll("body *")].filter((element) => {
         const style = getComputedStyle(element);
-        return hides.includes(style.overflowX) && style.textOverflow !== "ellipsis" && element.clientWidth > 1
+        // Words for those who listen to the page are clipped on purpose.
+        return hides.includes(style.overflowX) && style.textOverflow !== "ellipsis" && style.clipPath === "none"
             && !element.matches("input, select") && element.scrollWidth > element.clientWidth + 1;
     }).map((element) => `${element.tagName} #${element.id} .${element.className}: ${element.scrollWidth} in ${element.clientWidth}`)"#;
 
@@ -111,7 +112,10 @@ impl Browser {
             let text = element.text().await.map_err(|error| error.to_string())?;
             if text.contains(wanted) { Ok(()) } else { Err(format!("it says {text:?}")) }
         });
-        looked.await.unwrap();
+        if let Err(overdue) = looked.await {
+            let text = self.page.find(By::Css("body")).await.unwrap().text().await.unwrap_or_default();
+            panic!("{overdue}\nThe page says:\n{text}");
+        }
     }
 
     /// Waits until nothing that `css` selects is shown.
@@ -145,12 +149,19 @@ impl Browser {
 
     /// Types at a person's pace into whatever has the focus.
     pub(crate) async fn type_by_hand(&self, text: impl Into<thirtyfour::TypingData>) {
-        self.page.action_chain_with_delay(Some(HAND), None).send_keys(text).perform().await.unwrap();
+        let keys: thirtyfour::TypingData = text.into();
+        for key in keys.as_vec() {
+            // Not a wait for anything: the pause is what is typed.
+            tokio::time::sleep(HAND).await;
+            self.page.action_chain().send_keys(key.to_string()).perform().await.unwrap();
+        }
     }
 
     /// Types as a scanner does that was set up as a keyboard: without a pause, and Enter behind it. The separator is
     /// the key F8, or Ctrl+].
     pub(crate) async fn scan_by_keys(&self, code: &str, separator: Separator) {
+        // What a person typed before does not belong to it.
+        tokio::time::sleep(HAND).await;
         let mut keys = self.page.action_chain();
         for (part, number) in code.split('\u{1d}').zip(0..) {
             if number > 0 {

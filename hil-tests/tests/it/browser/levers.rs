@@ -95,7 +95,8 @@ impl Pages {
         browser.gone("#lost").await;
         browser.find("#sign-in").await;
         self.sign_in().await;
-        browser.says("#total", "Change").await;
+        browser.gone("#sign-in").await;
+        browser.find("#entry").await;
         browser.go_to(&self.workbench).await;
         browser.says("#agent", "The agent runs.").await;
     }
