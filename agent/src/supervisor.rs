@@ -334,3 +334,41 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_or_fails_is_named_to_the_supervisor_and_to_the_health_page() {
+        let mut parts = Parts::default();
+        let mut ended = parts.ended();
+        parts.spawn("relay", pending());
+        parts.spawn("counter", async { panic!("as a fault would") });
+        assert_eq!(soon("the end of a part", parts.next()).await, "counter");
+        soon("its word", ended.changed()).await.unwrap();
+        assert_eq!(*ended.borrow(), Some("counter"));
+    }
+
+    #[tokio::test]
+    async fn a_device_whose_task_ends_ends_the_part_and_a_box_without_devices_goes_on() {
+        let mut devices = JoinSet::new();
+        devices.spawn(pending());
+        devices.spawn(async { panic!("as a driver might") });
+        soon("the end of the devices", watch_devices(devices, CancellationToken::new())).await;
+
+        let stop = CancellationToken::new();
+        let none = tokio::spawn(watch_devices(JoinSet::new(), stop.clone()));
+        tokio::task::yield_now().await;
+        assert!(!none.is_finished());
+        stop.cancel();
+        soon("the end in order", none).await.unwrap();
+    }
+}

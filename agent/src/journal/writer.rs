@@ -74,7 +74,8 @@ impl Writer {
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let worked = catch_unwind(AssertUnwindSafe(|| self.work(&mut commands)));
         if let Err(panic) = worked {
-            // Before the queue is dropped: whoever waits in it is to hear that the writer died, not that the box is ending.
+            // Nobody joins the queue any more. Who waits in it hears that the writer died, not that the box is ending.
+            commands.close();
             self.shared.died(format!("the journal's writer failed: {}", panic_text(panic.as_ref())));
             if let Some(store) = self.generation.take() {
                 Generation::abandon(store);

@@ -114,13 +114,13 @@ pub enum Refused {
 }
 
 impl Stream {
-    /// A stream at rest.
-    pub fn new(key: StreamKey, head: u64, acknowledged: u64, incarnation: u64) -> Self {
+    /// A stream at rest; nothing is known of the centre's life.
+    pub fn new(key: StreamKey, head: u64, acknowledged: u64) -> Self {
         Self {
             key,
             head,
             acknowledged,
-            incarnation,
+            incarnation: 0,
             from: acknowledged,
             acts: VecDeque::new(),
             sent: 0,

@@ -259,10 +259,11 @@ impl Link {
 
     fn heads(&mut self, known: &[Known]) {
         for one in known {
-            let stream = self
-                .streams
-                .entry(one.stream)
-                .or_insert_with(|| Stream::new(one.stream, one.head, one.acknowledged, one.incarnation));
+            let stream = self.streams.entry(one.stream).or_insert_with(|| {
+                let mut stream = Stream::new(one.stream, one.head, one.acknowledged);
+                stream.incarnation = one.incarnation;
+                stream
+            });
             stream.head = one.head;
         }
     }

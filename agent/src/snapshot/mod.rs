@@ -218,7 +218,16 @@ impl SnapshotTask {
     /// [`SnapshotError`]; the one before stays in use.
     pub async fn look(&mut self) -> Result<(), SnapshotError> {
         let etag = self.proof.as_ref().map(|proof| proof.etag.as_str());
-        match self.parts.centre.fetch(etag).await? {
+        let fetched = self.parts.centre.fetch(etag).await?;
+        self.take(fetched).await
+    }
+
+    /// Takes what the centre answered into use, if it is a newer snapshot that is good.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Refused`], [`SnapshotError::Kept`], [`SnapshotError::Failed`]; the one before stays in use.
+    pub async fn take(&mut self, fetched: Fetched) -> Result<(), SnapshotError> {
+        match fetched {
             Fetched::Unchanged => {}
             Fetched::Body { proof, body } => {
                 let known = self.proof.as_ref().map_or(0, |proof| proof.version);
@@ -290,4 +299,34 @@ pub fn explain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nudged_fleet_asks_within_two_seconds_and_not_in_one_moment() {
+        let waits = [0, 1, 1_999, 2_000, u64::MAX].map(nudge_wait);
+        assert!(waits.iter().all(|wait| *wait < Duration::from_secs(2)), "{waits:?}");
+        assert!(waits.iter().collect::<std::collections::BTreeSet<_>>().len() > 2, "{waits:?}");
+    }
+
+    #[test]
+    fn a_snapshot_is_out_of_date_when_the_centre_was_asked_in_vain_for_half_a_day() {
+        let hour = 3_600_000;
+        let state = SnapshotState {
+            version: 7,
+            trouble: Some("no route".into()),
+            in_vain_since_ms: Some(hour),
+            ..SnapshotState::default()
+        };
+        assert_eq!(state.stale(12 * hour), None);
+        let said = state.stale(14 * hour).unwrap();
+        assert!(said.contains("13 hours") && said.contains("no route"), "{said}");
+        let none = SnapshotState { version: 0, ..state.clone() };
+        assert_eq!(none.stale(99 * hour), None, "without any the page says so itself");
+        let answered = SnapshotState { in_vain_since_ms: None, ..state };
+        assert_eq!(answered.stale(99 * hour), None);
+    }
 }
