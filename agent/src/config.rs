@@ -24,6 +24,8 @@ use pestle_drivers::{
     serial::SerialSettings,
 };
 
+use tracing_subscriber::EnvFilter;
+
 use crate::journal::Limits;
 pub use raw::LogFormat;
 
@@ -205,8 +207,18 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         buses: buses(sensors)?,
         gateway: gateway(raw.gateway)?,
         journal: journal(&raw.journal)?,
-        log: Log { format: raw.log.format, filter: raw.log.filter },
+        log: log(raw.log)?,
     })
+}
+
+fn log(raw: raw::Log) -> Result<Log, String> {
+    match EnvFilter::try_new(&raw.filter) {
+        Ok(_) => Ok(Log { format: raw.format, filter: raw.filter }),
+        Err(_) => Err(format!(
+            "log.filter is \"{}\", which cannot be read: write a level such as \"info\", or \"info,pestle_agent=debug\"",
+            raw.filter
+        )),
+    }
 }
 
 fn web(listen: &str) -> Result<SocketAddr, String> {

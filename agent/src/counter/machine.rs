@@ -409,7 +409,11 @@ impl Branch {
         let answer = match result {
             Ok(()) => self.booked(now, till, busy.act, facts, out),
             Err(why) => {
-                let mut message = format!("{why}. Nothing was booked, and the basket is as it was.");
+                let mut message = format!("{why}.");
+                // What nobody knows is not told as if it were known.
+                if why.starts_with(crate::journal::NOT_RECORDED) {
+                    message.push_str(" Nothing was booked, and the basket is as it was.");
+                }
                 if let Some(first) = message.get_mut(..1) {
                     first.make_ascii_uppercase();
                 }

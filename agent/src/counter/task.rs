@@ -222,6 +222,16 @@ impl Counter {
         }
     }
 
+    /// Resolves when the loop has ended, in order or by a fault.
+    pub async fn ended(&self) {
+        self.messages.closed().await;
+    }
+
+    /// Whether the loop takes messages: it has not ended, and does not hang.
+    pub fn is_alive(&self) -> bool {
+        !self.messages.is_closed() && self.messages.capacity() > 0
+    }
+
     /// Waits for what is on its way to the disk, keeps books and baskets, and ends the loop.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();

@@ -208,7 +208,7 @@ impl Branch {
     }
 }
 
-fn snapshot() -> Snapshot {
+pub(crate) fn snapshot() -> Snapshot {
     // Weaker than what the centre makes, so that tests do not wait for it; the verifier says so itself.
     let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
     let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);

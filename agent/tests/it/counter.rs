@@ -135,3 +135,18 @@ async fn two_tills_that_pay_at_the_same_moment_both_end_right() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_watches_the_counters_loop_hears_of_its_end() {
+    let branch = crate::branch::Branch::new().await;
+    let counter = branch.counter.clone();
+    assert!(counter.is_alive());
+    let watched = tokio::spawn({
+        let counter = counter.clone();
+        async move { counter.ended().await }
+    });
+    assert!(!watched.is_finished());
+    branch.counter.stop().await;
+    tokio::time::timeout(std::time::Duration::from_secs(10), watched).await.unwrap().unwrap();
+    assert!(!counter.is_alive());
+}
