@@ -170,7 +170,7 @@ fn journal_settings(config: &Config, identity: &DeviceIdentity, lane: Lane) -> S
         term: who.term,
         device: who.device.clone(),
         lane,
-        epoch: 0,
+        epoch: who.first_epoch,
     };
     let folder = config.data_dir.join("journal").join(lane.as_str());
     Settings { folder, stream, limits: config.journal }

@@ -101,7 +101,8 @@ impl Default for Limits {
 pub struct Settings {
     /// Its folder, one per lane.
     pub folder: PathBuf,
-    /// Whose facts. The epoch is the journal's own to give; what stands here is not looked at.
+    /// Whose facts. The epoch is the journal's own to give; what stands here is the first that it may open, since no box
+    /// of a branch may use another's: receipts are numbered by it.
     pub stream: Stream,
     /// Sizes and times.
     pub limits: Limits,

@@ -56,7 +56,7 @@ pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, Journ
         entry.sealed = Some(seal(entry, epoch.head, now)?);
     }
     if !goes_on {
-        let number = next_number(&settings.folder)?;
+        let number = next_number(&settings.folder)?.max(settings.stream.epoch);
         epochs.push(begin_epoch(settings, number, epochs.last())?);
     }
     let mut book = Book { epochs };

@@ -478,3 +478,18 @@ fn a_commit_takes_at_most_twice_as_long_as_a_plain_file() {
     }
     journal.close_blocking();
 }
+
+#[test]
+fn a_box_that_follows_another_opens_no_epoch_of_the_branch_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path(), Limits::default());
+    settings.stream.epoch = 4;
+    let (journal, _) = Journal::open(settings.clone(), &stamp()).unwrap();
+    assert_eq!(journal.stream().epoch, 4);
+    journal.close_blocking();
+    drop(journal);
+    // Told once and for all: the next start goes on in the same.
+    let (journal, _) = Journal::open(settings, &stamp()).unwrap();
+    assert_eq!(journal.stream().epoch, 4);
+    journal.close_blocking();
+}
