@@ -27,7 +27,7 @@ pub enum Finding {
         first: u64,
         /// As far as its acts can be read.
         readable: Head,
-        /// The last fact that it was sealed with; `None` where it was not, so that nobody knows.
+        /// The last fact of it that cannot be read; `None` where nobody knows.
         until: Option<u64>,
         /// What is wrong.
         what: String,

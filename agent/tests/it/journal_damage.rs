@@ -137,6 +137,40 @@ fn facts_that_a_sealed_store_lost_for_good_are_named_and_everything_around_them_
     journal.close_blocking();
 }
 
+#[test]
+fn one_damaged_act_of_a_sealed_store_costs_that_act_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 200);
+    let log = log_of(&generations[1]);
+    let mut bytes = fs::read(&log).unwrap();
+    let chunks: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"PJ1\n")).collect();
+    let damaged = chunks[20];
+    let name = bytes[damaged + 4..damaged + 12].to_vec();
+    // sled may have copied it.
+    for at in chunks {
+        if bytes[at + 4..at + 12] == name {
+            bytes[at + 30] ^= 1;
+        }
+    }
+    fs::write(&log, &bytes).unwrap();
+    let first = u64::from_be_bytes(name.try_into().unwrap());
+    let journal = open_well(folder.path(), small());
+    let seen = numbers(&all_with_holes(&journal));
+    let lost: Vec<u128> = (1..=200).filter(|number| !seen.contains(number)).collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    let hole = journal.read_blocking(1, first, 1).unwrap_err();
+    assert!(matches!(hole, JournalError::Hole { to, .. } if to == first + 2), "{hole}");
+    // The centre may have what is missing here, and then the rest can still be sent to it.
+    let behind = journal.read_blocking(1, first + 3, 1).unwrap();
+    assert_eq!(behind[0].first, first + 3);
+    assert_eq!(journal.hash_at(1, behind[0].after.seq).unwrap(), Some(behind[0].after.hash));
+    let [Finding::Damaged { until: Some(until), .. }] = journal.findings()[..] else {
+        panic!("{:?}", journal.findings())
+    };
+    assert_eq!(until, first + 2);
+    journal.close_blocking();
+}
+
 fn all_with_holes(journal: &Journal) -> Vec<pestle_domain::ids::ActId> {
     let mut seen = Vec::new();
     journal
