@@ -161,7 +161,10 @@ fn a_sealed_store_with_a_bad_sector_has_a_hole_and_what_is_behind_it_is_read() {
     let journal = open_well(folder.path());
     let left = acts(&journal);
     let last: Vec<u128> = (21 - left.len() as u128..=20).collect();
-    assert!(left == last && (10..20).contains(&left.len()), "what lies in the sector alone is lost: {left:?}");
+    assert!(
+        left == last && (10..20).contains(&left.len()),
+        "what lies in the sector alone is lost: {left:?}"
+    );
     assert!(matches!(journal.findings()[..], [Finding::Damaged { .. }]), "{:?}", journal.findings());
     end(journal);
     clear_faults(&first);

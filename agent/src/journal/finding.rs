@@ -68,6 +68,20 @@ impl Finding {
         !matches!(self, Self::MarkLost { .. } | Self::Redescribed { .. })
     }
 
+    /// Whether `other` says no more than this does: the same, or damage of the same store that reaches no further.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Damaged { epoch, first, until, .. },
+                Self::Damaged { epoch: its_epoch, first: its_first, until: its_until, .. },
+            ) => {
+                (epoch, first) == (its_epoch, its_first)
+                    && until.is_none_or(|until| its_until.is_some_and(|its_until| its_until <= until))
+            }
+            _ => self == other,
+        }
+    }
+
     /// Whether it stands between `epoch`'s facts and the centre, which has them up to `acknowledged`: what is written
     /// behind such a hole in the same epoch would never arrive.
     pub fn blocks(&self, epoch: u32, acknowledged: u64) -> bool {

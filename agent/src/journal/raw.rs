@@ -158,6 +158,19 @@ impl RawStore {
         self.joined().last().map_or(self.before, |act| act.after)
     }
 
+    /// The end of the island that `written` lies in, a head that was certainly written: everything in it was, too.
+    pub fn end_behind(&self, written: Head) -> Option<Head> {
+        let islands = &self.acts[self.joined..];
+        let index = islands.iter().position(|act| act.after == written)?;
+        let mut end = written;
+        for act in &islands[index + 1..] {
+            if act.first == end.seq + 1 {
+                end = act.after;
+            }
+        }
+        Some(end)
+    }
+
     fn joined(&self) -> &[ActSpot] {
         &self.acts[..self.joined]
     }

@@ -278,8 +278,8 @@ fn read_sealed(
 }
 
 fn tell_once(shared: &Shared, finding: Finding) {
-    let known = shared.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&finding);
-    if !known {
+    let findings = shared.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    if !findings.iter().any(|known| known.covers(&finding)) {
         shared.found(finding);
     }
 }
