@@ -318,6 +318,22 @@ fn the_oldest_generation_goes_only_by_pruning() {
 }
 
 #[test]
+fn a_removal_that_the_power_cut_off_is_finished_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 5);
+    let epoch = generations[0].parent().unwrap();
+    let leftovers =
+        [epoch.join("generation-0000000000000009.removed"), folder.path().join("epoch-00000.removed")];
+    for leftover in &leftovers {
+        fs::create_dir_all(leftover.join("store")).unwrap();
+    }
+    let journal = open_well(folder.path(), small());
+    assert_eq!(numbers(&all(&journal)), [1, 2, 3, 4, 5]);
+    assert!(leftovers.iter().all(|leftover| !leftover.exists()));
+    journal.close_blocking();
+}
+
+#[test]
 fn behind_a_hole_that_the_centre_lacks_a_new_epoch_begins_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let generations = written(folder.path(), 200);
