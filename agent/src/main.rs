@@ -93,8 +93,8 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
+    // What opening finds stands in the log.
     let foundation = Foundation::open(config)?;
-    tell_found(foundation.found());
     let outcome = runtime()?.block_on(supervisor::run(config, &foundation));
     foundation.close();
     outcome

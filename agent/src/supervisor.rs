@@ -352,6 +352,13 @@ mod tests {
         tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
     }
 
+    #[test]
+    fn a_snapshot_that_is_out_of_date_stands_among_what_needs_a_person_with_what_to_do() {
+        let stale = catalogue_view(Some("Prices are old: call support".into()));
+        assert_eq!((stale.state, stale.detail.is_some()), (DeviceState::Trouble, true));
+        assert_eq!(catalogue_view(None).state, DeviceState::Ok);
+    }
+
     #[tokio::test]
     async fn a_part_that_ends_or_fails_is_named_to_the_supervisor_and_to_the_health_page() {
         let mut parts = Parts::default();

@@ -87,6 +87,18 @@ fn an_append_that_fails_leaves_the_basket_and_says_so() {
 }
 
 #[test]
+fn an_append_of_which_nobody_knows_is_not_told_as_if_nothing_had_been_booked() {
+    let mut rig = Rig::open();
+    rig.scan(1, &pack(1));
+    let act = rig.basket_act(1);
+    let ticket = rig.send(1, Command::Pay { act, tendered: pence(500) });
+    let (commit, ..) = rig.pending.remove(0);
+    rig.hear(Event::Appended(commit, Err("perhaps recorded, perhaps not: look after the restart".into())));
+    let message = rig.answer(ticket).unwrap().unwrap_err().message;
+    assert_eq!(message, "Perhaps recorded, perhaps not: look after the restart.");
+}
+
+#[test]
 fn after_a_crash_before_the_commit_the_basket_is_back() {
     let mut rig = Rig::open();
     rig.scan(1, &pack(1));

@@ -11,7 +11,7 @@ use pestle_domain::{
 
 use super::{
     Journal, JournalError, Place,
-    manifest::{Epoch, Sealed},
+    manifest::{Epoch, Sealed, file},
     writer::write_seal,
 };
 use crate::{
@@ -108,8 +108,11 @@ impl Journal {
         };
         for folder in &removed {
             self.shared.stores.close(folder);
-            fs::remove_dir_all(folder).map_err(FileError::disk("remove", folder))?;
+            // Moved away first: half a generation would look like a damaged one to a start in between.
+            let away = folder.with_extension(file::REMOVED);
+            fs::rename(folder, &away).map_err(FileError::disk("move", folder))?;
             sync_folder(folder.parent().unwrap_or(&self.shared.settings.folder))?;
+            fs::remove_dir_all(&away).map_err(FileError::disk("remove", &away))?;
         }
         Ok(removed.len())
     }

@@ -27,7 +27,7 @@ pub enum Finding {
         first: u64,
         /// As far as its acts can be read.
         readable: Head,
-        /// The last fact that it was sealed with; `None` where it was not, so that nobody knows.
+        /// The last fact of it that cannot be read; `None` where nobody knows.
         until: Option<u64>,
         /// What is wrong.
         what: String,
@@ -66,6 +66,20 @@ impl Finding {
     /// Whether facts may have been lost by it, so that a new epoch has to begin.
     pub fn ends_epoch(&self) -> bool {
         !matches!(self, Self::MarkLost { .. } | Self::Redescribed { .. })
+    }
+
+    /// Whether `other` says no more than this does: the same, or damage of the same store that reaches no further.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Damaged { epoch, first, until, .. },
+                Self::Damaged { epoch: its_epoch, first: its_first, until: its_until, .. },
+            ) => {
+                (epoch, first) == (its_epoch, its_first)
+                    && until.is_none_or(|until| its_until.is_some_and(|its_until| its_until <= until))
+            }
+            _ => self == other,
+        }
     }
 
     /// Whether it stands between `epoch`'s facts and the centre, which has them up to `acknowledged`: what is written

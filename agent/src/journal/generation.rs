@@ -19,6 +19,7 @@ use pestle_domain::journal::Head;
 
 use super::{
     fence::Fence,
+    manifest::file,
     record::{self, Joiner, Key, RecordError, StoredAct},
 };
 use crate::durable_file::{FileError, create_folder, sync_folder};
@@ -240,7 +241,7 @@ impl Drop for Generation {
 
 /// Removes a store with its fence. It is moved away first: the fence never goes while what it fences off is still there.
 fn remove(folder: &Path) -> Result<(), FileError> {
-    let away = folder.with_extension("removed");
+    let away = folder.with_extension(file::REMOVED);
     let gone = |path: &Path| match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::disk("remove", path)(error)),
         _ => Ok(()),

@@ -93,6 +93,8 @@ fn run(shared: &Shared, wakes: &Wakes) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        #[cfg(test)]
+        super::testing::panic_at(&shared.settings.folder, super::testing::Fault::Keeper);
         let written = write_marks(shared, &mut marks);
         if let Err(error) = &written {
             tracing::error!(error = ?error, "the journal's mark could not be written");

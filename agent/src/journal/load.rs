@@ -230,7 +230,10 @@ fn check_end(epoch: &mut Epoch, findings: &mut Vec<Finding>) -> Result<bool, Jou
     let fence = fence::read(&entry.store());
     let finding = judge(&store, fence, &mark, entry, stream.epoch);
     // What lies behind a fence was told as "not recorded".
-    epoch.head = fence.filter(|fence| store.head_at(fence.seq) == Some(*fence)).unwrap_or(store.head());
+    let fenced = fence.filter(|fence| store.head_at(fence.seq) == Some(*fence));
+    // What lies behind a damaged act was sold all the same: it cannot reach the centre, but it belongs in the books.
+    let behind = store.end_behind(fence.unwrap_or(mark.written)).map(|end| fence.unwrap_or(end));
+    epoch.head = fenced.or(behind).unwrap_or(store.head());
     let unsealed = epoch.head != entry.begun.before || finding.is_some();
     findings.extend(finding);
     Ok(unsealed)
@@ -248,7 +251,7 @@ fn judge(store: &RawStore, fence: Option<Head>, mark: &Mark, entry: &Entry, epoc
         what: what.to_owned(),
         kept: entry.store(),
     };
-    if fence.is_none() && store.is_broken() {
+    if (fence.is_none() && store.is_broken()) || store.end_behind(written).is_some() {
         Some(damaged("an act inside it is not whole"))
     } else if written.seq > readable.seq {
         Some(Finding::TailLost { epoch, marked: written, readable, kept: entry.store() })

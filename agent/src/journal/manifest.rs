@@ -52,6 +52,8 @@ pub mod file {
     pub const STORE: &str = "store";
     /// [`super::super::told`].
     pub const FINDINGS: &str = "findings.json";
+    /// Ends the names of folders that are being removed.
+    pub const REMOVED: &str = "removed";
     /// Where epochs are kept that nobody can read.
     pub const DAMAGED: &str = "damaged";
 }

@@ -39,6 +39,7 @@ pub(crate) struct Opened {
 /// Opens, checks and repairs the lane in `settings.folder`.
 pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, JournalError> {
     create_folder(&settings.folder)?;
+    finish_removals(&settings.folder)?;
     let loaded = load(settings, now)?;
     let places = places_aside(&settings.folder, &loaded.undescribed);
     let findings = write_down(&settings.folder, &loaded, &places)?;
@@ -121,6 +122,19 @@ fn goes_on(loaded: &Loaded, findings: &Findings, stream: &Stream) -> bool {
     // Another device, branch or term: its facts are another stream's.
     let same_stream = Stream { epoch: last.number(), ..stream.clone() } == last.manifest.stream;
     same_stream && !loaded.end_lost && !blocked && loaded.undescribed.is_empty()
+}
+
+/// Removes what the power cut off while it was being removed.
+fn finish_removals(lane: &Path) -> Result<(), FileError> {
+    let is_leftover = |name: &str| name.strip_suffix(file::REMOVED)?.strip_suffix('.').map(drop);
+    let mut folders = vec![lane.to_owned()];
+    folders.extend(numbered(lane, parse_epoch_folder)?.into_iter().map(|(_, folder)| folder));
+    for folder in folders {
+        for ((), leftover) in numbered(&folder, is_leftover)? {
+            fs::remove_dir_all(&leftover).map_err(FileError::disk("remove", &leftover))?;
+        }
+    }
+    Ok(())
 }
 
 /// One more than any epoch that was ever here, those that were set aside among them.

@@ -3,7 +3,9 @@
 //! Opening an existing store with sled 0.34 panics on some damage, silently drops records on other, and in both cases
 //! writes into the very file (found by running it). So sled writes fresh stores only, and whatever was written is read
 //! here: sled keeps values of our size unbroken in its log, a chunk names itself completely, so every chunk whose bytes are
-//! whole is found wherever it lies. What is found counts as far as the chain of hashes reaches. The file is never changed.
+//! whole is found wherever it lies. What is found counts as far as the chain of hashes reaches. Behind a break, whole acts
+//! are still there to be read (an *island*): each has its checksum, and they are chained among themselves. The file is never
+//! changed.
 //!
 //! A block that the disk cannot read is left out, like a damaged one: what lies around it is still found.
 
@@ -91,6 +93,8 @@ pub struct RawStore {
     log: Option<Box<dyn ReadLog>>,
     spots: Vec<Spot>,
     acts: Vec<ActSpot>,
+    /// How many of `acts` join from `before` on; the rest are islands.
+    joined: usize,
     before: Head,
     beyond: bool,
     unreadable: u64,
@@ -135,6 +139,7 @@ impl RawStore {
             log,
             spots: Vec::new(),
             acts: Vec::new(),
+            joined: 0,
             before,
             beyond: false,
             unreadable: unreadable + sectors,
@@ -150,7 +155,37 @@ impl RawStore {
 
     /// The head after the last act that joins.
     pub fn head(&self) -> Head {
-        self.acts.last().map_or(self.before, |act| act.after)
+        self.joined().last().map_or(self.before, |act| act.after)
+    }
+
+    /// The end of the island that `written` lies in, a head that was certainly written: everything in it was, too.
+    pub fn end_behind(&self, written: Head) -> Option<Head> {
+        let islands = &self.acts[self.joined..];
+        let index = islands.iter().position(|act| act.after == written)?;
+        let mut end = written;
+        for act in &islands[index + 1..] {
+            if act.first == end.seq + 1 {
+                end = act.after;
+            }
+        }
+        Some(end)
+    }
+
+    fn joined(&self) -> &[ActSpot] {
+        &self.acts[..self.joined]
+    }
+
+    /// The last fact before `last` or at it that cannot be read; `None` where all can.
+    pub fn last_missing(&self, last: u64) -> Option<u64> {
+        let mut missing = None;
+        let mut next = self.before.seq + 1;
+        for act in self.acts.iter().take_while(|act| act.after.seq <= last) {
+            if act.first > next {
+                missing = Some(act.first - 1);
+            }
+            next = act.after.seq + 1;
+        }
+        if next <= last { Some(last) } else { missing }
     }
 
     /// Whether there are acts behind a place where the chain is broken.
@@ -182,24 +217,26 @@ impl RawStore {
         Ok(acts)
     }
 
-    /// The act that has the fact at `seq`, and the head before it.
+    /// The act that has the fact at `seq`, and the head before it, which nobody knows for the first act of an island.
     ///
     /// # Errors
-    /// As [`RawStore::acts`].
-    pub fn act_with(&self, seq: u64) -> Result<Option<(Head, StoredAct)>, StoreError> {
+    /// [`StoreError::Record`] when bytes changed since the store was opened, or cannot be read any more.
+    pub fn act_with(&self, seq: u64) -> Result<Option<(Option<Head>, StoredAct)>, StoreError> {
         let index = self.acts.partition_point(|act| act.after.seq < seq);
         let Some(spot) = self.acts.get(index).filter(|spot| spot.first <= seq) else { return Ok(None) };
         let before = index.checked_sub(1).map_or(self.before, |index| self.acts[index].after);
-        Ok(Some((before, self.read_act(spot)?)))
+        let joins = before.seq + 1 == spot.first;
+        Ok(Some((joins.then_some(before), self.read_act(spot)?)))
     }
 
-    /// The head of that number, if an act ends there.
+    /// The head of that number, if an act that joins ends there.
     pub fn head_at(&self, seq: u64) -> Option<Head> {
         if seq == self.before.seq {
             return Some(self.before);
         }
-        let index = self.acts.partition_point(|act| act.after.seq < seq);
-        self.acts.get(index).map(|act| act.after).filter(|head| head.seq == seq)
+        let joined = self.joined();
+        let index = joined.partition_point(|act| act.after.seq < seq);
+        joined.get(index).map(|act| act.after).filter(|head| head.seq == seq)
     }
 
     /// Bytes of all records.
@@ -209,29 +246,38 @@ impl RawStore {
 
     fn verify(&mut self, found: BTreeMap<ChunkName, Spot>, stream: &Stream) {
         let mut head = self.before;
-        let mut joiner = Joiner::default();
-        let mut begun = 0;
         let mut chunks = found.into_iter().filter(|((first, _), _)| *first > self.before.seq).peekable();
-        while let Some(((first, _), spot)) = chunks.peek().copied() {
-            if first != head.seq + 1 {
-                break;
+        while let Some(((first, part), _)) = chunks.peek().copied() {
+            // An act whose last parts were never written is what a power cut leaves; whole acts behind it are damage.
+            self.beyond |= first > self.head().seq + 1 && part == 0;
+            let begun = self.spots.len();
+            while let Some((_, spot)) = chunks.next_if(|((next, _), _)| *next == first) {
+                self.spots.push(spot);
             }
-            let joined = self.read_chunk(&spot, |chunk| joiner.join(chunk));
-            let act = match joined {
-                Ok(Some(act)) if act.verify(stream, &head).is_ok() => Some(act),
-                Ok(None) => None,
-                Ok(Some(_)) | Err(_) => break,
-            };
-            chunks.next();
-            self.spots.push(spot);
-            if let Some(act) = act {
-                let end = u32::try_from(self.spots.len()).unwrap_or(u32::MAX);
-                self.acts.push(ActSpot { first: act.first, after: act.after, chunks: (begun, end) });
-                (begun, head) = (end, act.after);
+            let is_island = first > head.seq + 1;
+            match self.join(begun) {
+                Ok(act) if is_island || act.verify(stream, &head).is_ok() => {
+                    if self.joined == self.acts.len() && !is_island {
+                        self.joined += 1;
+                    }
+                    let number = |index| u32::try_from(index).unwrap_or(u32::MAX);
+                    let chunks = (number(begun), number(self.spots.len()));
+                    self.acts.push(ActSpot { first, after: act.after, chunks });
+                    head = act.after;
+                }
+                Ok(_) | Err(_) => self.spots.truncate(begun),
             }
         }
-        // An act whose last parts were never written is what a power cut leaves; whole acts behind it are damage.
-        self.beyond = chunks.any(|((first, part), _)| first > head.seq + 1 && part == 0);
+    }
+
+    /// The act whose chunks are those from `begun` on.
+    fn join(&self, begun: usize) -> Result<StoredAct, RecordError> {
+        let mut joiner = Joiner::default();
+        let mut joined = None;
+        for spot in &self.spots[begun..] {
+            joined = self.read_chunk(spot, |chunk| joiner.join(chunk))?;
+        }
+        joined.ok_or(RecordError::Parts)
     }
 
     fn read_act(&self, spot: &ActSpot) -> Result<StoredAct, StoreError> {

@@ -141,6 +141,8 @@ impl Journal {
                 .iter()
                 .flat_map(|entry| [Some(entry.begun.before), entry.sealed.map(|sealed| sealed.last)])
                 .flatten()
+                // What the centre signed was compared with our own when it came, and may lie before an island.
+                .chain([epoch.acknowledged])
                 .find(|known| known.seq == seq);
             (epoch.generation_with(seq).cloned(), known)
         };
@@ -149,10 +151,16 @@ impl Journal {
         }
         let Some(entry) = entry else { return Ok(None) };
         let found = match shared.stores.current(&entry) {
-            Some(store) if entry.sealed.is_none() => before_and_act(&store, &entry, seq)?,
+            Some(store) if entry.sealed.is_none() => {
+                before_and_act(&store, &entry, seq)?.map(|(before, act)| (Some(before), act))
+            }
             _ => shared.stores.sealed(&entry, &stream)?.act_with(seq)?,
         };
-        let Some((mut head, act)) = found else { return Ok(None) };
+        let Some((before, act)) = found else { return Ok(None) };
+        if act.after.seq == seq {
+            return Ok(Some(act.after.hash));
+        }
+        let Some(mut head) = before else { return Ok(None) };
         for line in act.lines() {
             head = head.after(&stream, line);
             if head.seq == seq {
@@ -248,7 +256,7 @@ fn read_sealed(
         epoch: stream.epoch,
         first: entry.first(),
         readable: store.head(),
-        until: Some(sealed.last.seq),
+        until: store.last_missing(sealed.last.seq),
         what: what.to_owned(),
         kept: entry.store(),
     };
@@ -270,8 +278,8 @@ fn read_sealed(
 }
 
 fn tell_once(shared: &Shared, finding: Finding) {
-    let known = shared.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&finding);
-    if !known {
+    let findings = shared.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    if !findings.iter().any(|known| known.covers(&finding)) {
         shared.found(finding);
     }
 }

@@ -60,6 +60,8 @@ pub enum Fault {
     Drop,
     /// The writer's thread: it panics with the acts in hand.
     Writer,
+    /// The keeper's thread: it panics before it writes the mark.
+    Keeper,
     /// A read of the 4 KiB block at this offset of a log.
     Read(u64),
 }

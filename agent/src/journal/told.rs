@@ -46,7 +46,7 @@ impl Findings {
     pub fn add(&mut self, found: impl IntoIterator<Item = Finding>) -> bool {
         let before = self.pending.len();
         for finding in found {
-            if !self.pending.contains(&finding) && !self.told.contains(&finding) {
+            if !self.all().any(|known| known.covers(&finding)) {
                 self.pending.push(finding);
             }
         }

@@ -244,6 +244,8 @@ impl Writer {
         self.generation = None;
         self.shared.stores.set_current(None);
         let next = if again { old } else { begin_generation(&epoch, self.head)? };
+        // Somebody may have read what was there before.
+        self.shared.stores.close(&next.folder);
         let store = Arc::new(Generation::create(&next.store())?);
         self.shared.stores.set_current(Some((next.folder.clone(), store.clone())));
         if !again {

@@ -300,7 +300,16 @@ impl RelayTask {
     fn read(&mut self, stream: StreamKey, read: Result<(Hash, Vec<StoredAct>), JournalError>) -> Event {
         let (mut before, read) = match read {
             Ok(read) => read,
-            Err(error) => return Event::Unreadable(stream, error.to_string()),
+            Err(error) => {
+                let is_current = self.journal(stream.lane).is_some_and(|j| j.stream().epoch == stream.epoch);
+                let then = match error {
+                    JournalError::Hole { .. } if is_current => {
+                        ". Restart the box: what is sold after that reaches the centre again; and call support"
+                    }
+                    _ => ": call support",
+                };
+                return Event::Unreadable(stream, format!("{error}{then}"));
+            }
         };
         let acts = read
             .iter()
