@@ -224,6 +224,7 @@
   // GAP_MS are gathered; if at least SCAN_MIN of them end with Enter they are a scan, and the field that happened to
   // have the focus gets its old value back.
   const GAP_MS = 35, SCAN_MIN = 6;
+  const FIELDS = "input:not([type=checkbox]), select";     // what a key changes
   const MODIFIERS = new Set(["Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "NumLock"]);
   const NO_RUN = () => ({ text: "", last: 0, field: null, before: "" });
   let run = NO_RUN();
@@ -247,13 +248,13 @@
     const character = separator ? "\x1d" : event.key.length === 1 && plain ? event.key : null;
     if (character !== null) {
       if (!quick) {
-        const field = event.target.matches?.("input[type=text], input[type=password]") ? event.target : null;
+        const field = event.target.matches?.(FIELDS) ? event.target : null;
         run = { ...NO_RUN(), field, before: field ? field.value : "" };
       }
       run.text += character;
       run.last = now;
       if (separator || (quick && event.target.matches?.("button"))) event.preventDefault();   // a space would press it
-      else if (!run.field && !event.target.matches?.("input, button") && !document.querySelector("dialog[open]") && $("entry").offsetParent) {
+      else if (!run.field && !event.target.matches?.("input, select, button") && !document.querySelector("dialog[open]") && $("entry").offsetParent) {
         $("entry").focus();                  // typing anywhere goes to the entry field
         run.before = $("entry").value;
         run.field = $("entry");
@@ -274,7 +275,7 @@
   }, true);
 
   function key(event) {
-    const inField = event.target.matches?.("input[type=text], input[type=password]");
+    const inField = event.target.matches?.(FIELDS);
     const emptyEntry = event.target === $("entry") && $("entry").value === "";
     const free = !inField || emptyEntry;
     const act = (name) => { event.preventDefault(); DO[name](); };

@@ -101,7 +101,9 @@ fn a_copy_on_top_of_a_receipt_leaves_it_printed() {
     let mut rig = Rig::open();
     rig.scan(1, &pack(1));
     rig.pay(1, 500).unwrap();
-    ended(&mut rig, 1, Ended::Printed);
+    rig.hear(Event::PrintEnded("printer-1".into(), JobId(1), Ended::Printed));
+    assert_eq!(print_of(&rig), "sent", "the fact is not on the disk yet");
+    rig.commit();
     rig.ask(1, Command::Reprint).unwrap();
     assert_eq!(print_of(&rig), "printed");
     ended(&mut rig, 2, Ended::Printed);

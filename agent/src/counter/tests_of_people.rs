@@ -66,6 +66,8 @@ fn a_said_date_is_asked_for_again_after_half_a_day_and_after_a_restart() {
     assert!(rig.view(1).date_doubted);
     rig.scan(1, &pack(1));
     rig.refused_with(1, "Say today's date");
+    rig.sign_in(1, "anna", true).unwrap();
+    assert_eq!(rig.journal.last().unwrap().0[0].at.clock, ClockQuality::Doubted);
     say(&mut rig, "2026-11-23").unwrap();
     let mut rig = rig.restart();
     (rig.clock, rig.day) = (ClockQuality::Doubted, "1970-01-01");

@@ -98,9 +98,12 @@ impl Branch {
     /// What facts of this moment carry.
     pub(super) fn stamp(&self, now: &Now<'_>) -> Stamp {
         let mut stamp = now.stamp.clone();
-        if clock_is_behind(now) && self.said_date(now).is_some() {
+        if self.said_date(now).is_some() {
             stamp.clock = ClockQuality::Confirmed;
             stamp.business_date = self.today(now);
+        } else if clock_is_behind(now) {
+            // A word that has run out confirms nothing any more.
+            stamp.clock = ClockQuality::Doubted;
         }
         stamp
     }

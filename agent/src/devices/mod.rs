@@ -37,6 +37,12 @@ use crate::{
 pub fn start(config: &Config, mut orders: Orders, counter: &Counter, clock: &Arc<Clock>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for Scanner { till, settings } in config.scanners.iter().cloned() {
+        if settings.proved && settings.framing.suffixes.is_empty() {
+            tracing::warn!(
+                scanner = %settings.name,
+                "a scanner without a suffix is never believed for lot and serial: set its suffix up, and say so in the configuration"
+            );
+        }
         tasks.spawn(read_scanner(Box::new(SerialScanner::start(settings)), till, counter.clone()));
     }
     for one in &config.printers {

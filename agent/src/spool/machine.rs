@@ -380,6 +380,17 @@ mod tests {
     }
 
     #[test]
+    fn a_printer_that_cannot_answer_holds_up_nobody_and_asks_nobody() {
+        let mut spool = ready();
+        enqueue(&mut spool, 1, true);
+        enqueue(&mut spool, 2, false);
+        let effects = spool.ended(JobId(1), Ended::CannotTell);
+        assert!(matches!(&effects[0], Effect::CannotTell(job) if job.document == act(1)));
+        assert_eq!(sent(&effects), [(2, false, false)]);
+        assert_eq!(spool.jobs().len(), 1);
+    }
+
+    #[test]
     fn after_a_crash_a_job_is_never_printed_without_a_person() {
         let mut spool = Spool::default();
         spool.recover(act(1), "till-1".parse().unwrap(), "Receipt 1".into());
