@@ -1,14 +1,16 @@
 //! Time, and how far it can be believed (invariant I7). The rules are plain functions; [`Clock`] asks the system.
 //!
-//! The wall clock is *doubted* when it is before a time that has certainly passed: the centre's word in a verified snapshot,
-//! or a moment at which the clock followed a time source; both are kept in a file, the *floor*. Links to the centre verify
-//! certificates against max(wall clock, floor, release), so a box whose clock fell back to 1970 still connects.
+//! The wall clock is *doubted* when it is before a time that has certainly passed, the *floor*, or years ahead of it. The
+//! floor is the centre's word in a verified snapshot; from there it rises with a clock that follows a time source, but no
+//! faster than time went by, since a time source can be wrong too. It is kept in a file. Links to the centre verify
+//! certificates against max(wall clock, floor, release), or against the floor where the wall clock is far ahead of it: so a
+//! box whose clock fell back to 1970, or jumped to 2080, still connects.
 
 use std::{
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -24,15 +26,26 @@ use time::{Date, Month};
 use crate::durable_file::{self, FileError};
 
 /// No box runs this code before: 2026-01-01 00:00 UTC. To be raised with each release.
-const RELEASED_AFTER: UnixMillis = UnixMillis(1_767_225_600_000);
+pub const RELEASED_AFTER: UnixMillis = UnixMillis(1_767_225_600_000);
 /// systemd-timesyncd makes this file when it has set the clock from a server.
 const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
 /// The floor is kept when it rose by this much: often enough for calendar days, seldom enough for the disk.
 const FLOOR_STEP_MS: i64 = 3_600_000;
 
+/// A synchronised clock may be this much further than the time that went by: what a box that lost its clock is put right
+/// by at a start. Anything more waits for the centre's signed word.
+const RISE_SLACK_MS: i64 = 3_600_000;
+/// A wall clock so far ahead of the floor is wrong: no box lies on a shelf for two years and is then sold from unasked.
+const AHEAD_MS_MAX: i64 = 2 * 366 * 86_400_000;
+
+/// Whether the wall clock is years beyond any time that is known to have passed.
+fn is_far_ahead(wall: UnixMillis, floor: UnixMillis) -> bool {
+    wall.0.saturating_sub(floor.max(RELEASED_AFTER).0) > AHEAD_MS_MAX
+}
+
 /// What is known of a wall clock.
 pub fn quality(wall: UnixMillis, floor: UnixMillis, synchronised: bool, confirmed: bool) -> ClockQuality {
-    if wall < floor.max(RELEASED_AFTER) {
+    if wall < floor.max(RELEASED_AFTER) || is_far_ahead(wall, floor) {
         if confirmed { ClockQuality::Confirmed } else { ClockQuality::Doubted }
     } else if synchronised {
         ClockQuality::Synchronised
@@ -65,6 +78,34 @@ pub fn offset_at(time_zone: &str) -> Arc<dyn Fn(UnixMillis) -> time::UtcOffset +
     })
 }
 
+/// A time that has certainly passed, and how it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Floor {
+    /// The time.
+    passed: UnixMillis,
+    /// The last that was kept or signed, and when that was (monotonic): what a rise is measured from.
+    anchor: UnixMillis,
+    anchor_mono_ms: u64,
+}
+
+impl Floor {
+    fn at(passed: UnixMillis, mono_ms: u64) -> Self {
+        Self { passed, anchor: passed, anchor_mono_ms: mono_ms }
+    }
+
+    /// The centre signed that `passed` has passed.
+    fn signed(self, passed: UnixMillis, mono_ms: u64) -> Self {
+        if passed > self.passed { Self::at(passed, mono_ms) } else { self }
+    }
+
+    /// The clock follows a time source and shows `wall`.
+    fn shown(self, wall: UnixMillis, mono_ms: u64) -> Self {
+        let went_by = i64::try_from(mono_ms.saturating_sub(self.anchor_mono_ms)).unwrap_or(i64::MAX);
+        let most = self.anchor.0.saturating_add(went_by).saturating_add(RISE_SLACK_MS);
+        Self { passed: self.passed.max(UnixMillis(wall.0.min(most))), ..self }
+    }
+}
+
 /// Where the branch is, for its days of business.
 #[derive(Debug, Clone)]
 struct Zone {
@@ -77,8 +118,8 @@ struct Zone {
 pub struct Clock {
     boot: Box<str>,
     floor_file: PathBuf,
-    floor: AtomicI64,
-    floor_kept: AtomicI64,
+    floor: Mutex<Floor>,
+    floor_kept: Mutex<UnixMillis>,
     confirmed: AtomicBool,
     zone: RwLock<Zone>,
 }
@@ -101,8 +142,8 @@ impl Clock {
         Ok(Self {
             boot: boot_id(),
             floor_file,
-            floor: AtomicI64::new(floor.0),
-            floor_kept: AtomicI64::new(floor.0),
+            floor: Mutex::new(Floor::at(floor, mono_ms())),
+            floor_kept: Mutex::new(floor),
             confirmed: AtomicBool::new(false),
             zone: RwLock::new(Zone { zone: TimeZone::UTC, cut_over_minutes: 0 }),
         })
@@ -110,9 +151,7 @@ impl Clock {
 
     /// Milliseconds since the machine started; it never goes back and counts sleep.
     pub fn mono_ms(&self) -> u64 {
-        let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let seconds = u64::try_from(since.tv_sec).unwrap_or_default();
-        seconds * 1_000 + u64::try_from(since.tv_nsec).unwrap_or_default() / 1_000_000
+        mono_ms()
     }
 
     /// The wall clock.
@@ -129,7 +168,7 @@ impl Clock {
         let synchronised = std::path::Path::new(SYNCHRONISED_FILE).exists();
         let clock = quality(wall, self.floor(), synchronised, self.confirmed.load(Relaxed));
         if clock == ClockQuality::Synchronised {
-            self.raise_floor(wall);
+            self.move_floor(|floor, mono_ms| floor.shown(wall, mono_ms));
         }
         let zone = self.zone.read().unwrap_or_else(PoisonError::into_inner);
         let business_date = business_date(wall, &zone.zone, zone.cut_over_minutes);
@@ -138,16 +177,30 @@ impl Clock {
 
     /// A time that has certainly passed.
     pub fn floor(&self) -> UnixMillis {
-        UnixMillis(self.floor.load(Relaxed)).max(RELEASED_AFTER)
+        lock(&self.floor).passed.max(RELEASED_AFTER)
     }
 
-    /// `passed` has certainly passed: the centre said so under its signature, or the clock followed a time source.
-    /// Kept on the disk now and then; should that fail, the floor holds until the next start.
+    /// `passed` has certainly passed: the centre said so under its signature.
     pub fn raise_floor(&self, passed: UnixMillis) {
-        self.floor.fetch_max(passed.0, Relaxed);
-        let kept = self.floor_kept.load(Relaxed);
-        let due = passed.0.saturating_sub(kept) >= FLOOR_STEP_MS;
-        if due && self.floor_kept.compare_exchange(kept, passed.0, Relaxed, Relaxed).is_ok() {
+        self.move_floor(|floor, mono_ms| floor.signed(passed, mono_ms));
+    }
+
+    /// Kept on the disk now and then; should that fail, the floor holds until the next start.
+    fn move_floor(&self, change: impl FnOnce(Floor, u64) -> Floor) {
+        let passed = {
+            let mut floor = lock(&self.floor);
+            *floor = change(*floor, mono_ms());
+            floor.passed
+        };
+        let due = {
+            let mut kept = lock(&self.floor_kept);
+            let due = passed.0.saturating_sub(kept.0) >= FLOOR_STEP_MS;
+            if due {
+                *kept = passed;
+            }
+            due
+        };
+        if due {
             let file = self.floor_file.clone();
             let keep = move || {
                 if let Err(error) = durable_file::write_json(&file, &passed) {
@@ -180,10 +233,21 @@ impl Clock {
     }
 }
 
-/// Certificates are verified against a time that cannot have fallen behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn mono_ms() -> u64 {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(since.tv_sec).unwrap_or_default();
+    seconds * 1_000 + u64::try_from(since.tv_nsec).unwrap_or_default() / 1_000_000
+}
+
+/// Certificates are verified against a time that cannot have fallen behind, and has not run years ahead.
 impl rustls::time_provider::TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
-        let now = self.wall().max(self.floor());
+        let (wall, floor) = (self.wall(), self.floor());
+        let now = if is_far_ahead(wall, floor) { floor } else { wall.max(floor) };
         Some(UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now.0).ok()?)))
     }
 }
@@ -238,5 +302,32 @@ mod tests {
         let now = rustls::time_provider::TimeProvider::current_time(&clock).unwrap();
         assert_eq!(i64::try_from(now.as_secs()).unwrap(), ahead.0 / 1_000);
         assert_eq!(clock.stamp().clock, ClockQuality::Doubted);
+    }
+
+    #[test]
+    fn a_clock_that_follows_a_wrong_source_moves_the_floor_no_faster_than_time_goes_by() {
+        let kept = at("2026-11-20T00:00:00Z");
+        let floor = Floor::at(kept, 1_000);
+        let wrong = at("2080-01-01T00:00:00Z");
+        let soon = floor.shown(wrong, 61_000);
+        assert_eq!(soon.passed.0, kept.0 + 60_000 + RISE_SLACK_MS);
+        // However often it is asked.
+        assert_eq!(soon.shown(wrong, 61_000).shown(wrong, 61_000), soon);
+        assert_eq!(floor.shown(at("2026-11-20T00:00:30Z"), 61_000).passed, at("2026-11-20T00:00:30Z"));
+        assert_eq!(floor.shown(at("1970-01-01T00:00:30Z"), 61_000), floor, "it never falls");
+        // What the centre signs counts at once.
+        let signed = floor.signed(at("2027-03-01T00:00:00Z"), 61_000);
+        assert_eq!(signed, Floor::at(at("2027-03-01T00:00:00Z"), 61_000));
+        assert_eq!(signed.signed(kept, 70_000), signed);
+    }
+
+    #[test]
+    fn a_clock_years_ahead_of_all_that_is_known_is_doubted() {
+        let floor = at("2026-11-20T00:00:00Z");
+        let check =
+            |wall: &str, expected| assert_eq!(quality(at(wall), floor, true, false), expected, "{wall}");
+        check("2028-11-20T00:00:00Z", ClockQuality::Synchronised);
+        check("2029-01-01T00:00:00Z", ClockQuality::Doubted);
+        assert_eq!(quality(at("2080-01-01T00:00:00Z"), floor, true, true), ClockQuality::Confirmed);
     }
 }

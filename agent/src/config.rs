@@ -24,6 +24,8 @@ use pestle_drivers::{
     serial::SerialSettings,
 };
 
+use tracing_subscriber::EnvFilter;
+
 use crate::journal::Limits;
 pub use raw::LogFormat;
 
@@ -205,8 +207,18 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         buses: buses(sensors)?,
         gateway: gateway(raw.gateway)?,
         journal: journal(&raw.journal)?,
-        log: Log { format: raw.log.format, filter: raw.log.filter },
+        log: log(raw.log)?,
     })
+}
+
+fn log(raw: raw::Log) -> Result<Log, String> {
+    match EnvFilter::try_new(&raw.filter) {
+        Ok(_) => Ok(Log { format: raw.format, filter: raw.filter }),
+        Err(_) => Err(format!(
+            "log.filter is \"{}\", which cannot be read: write a level such as \"info\", or \"info,pestle_agent=debug\"",
+            raw.filter
+        )),
+    }
 }
 
 fn web(listen: &str) -> Result<SocketAddr, String> {
@@ -263,6 +275,8 @@ fn scanner(raw: raw::Scanner, name: DeviceName, known: &BTreeSet<&TillId>) -> Re
     if let Some(suffix) = raw.suffix {
         framing.suffixes = suffix.bytes();
     }
+    // A scanner that was set up or proved is known to send its suffix; what a silence ends was cut off.
+    framing.needs_suffix = !framing.suffixes.is_empty() && (raw.suffix.is_some() || raw.proved);
     Ok(Scanner { till, settings: SerialScannerSettings { name, serial, framing, proved: raw.proved } })
 }
 

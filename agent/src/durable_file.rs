@@ -98,15 +98,29 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> 
     write(path, &text)
 }
 
+/// Whether an error of reading speaks of the disk's own bytes (a bad sector, a checksum of the file system), and not of
+/// rights or of this process's limits. Reading again will not help.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let elsewhere = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory
+    );
+    !elsewhere && !error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+}
+
 /// Reads what [`write_json`] wrote; `None` when there is no such file.
 ///
 /// # Errors
-/// [`FileError::Disk`], or [`FileError::Damaged`] when one byte differs.
+/// [`FileError::Disk`], or [`FileError::Damaged`] when one byte differs or the disk cannot read them.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
     let damaged = |what: &str| FileError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_unreadable(&error) => {
+            return Err(damaged(&format!("the disk cannot read it ({error})")));
+        }
         Err(error) => return Err(FileError::disk("read", path)(error)),
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| damaged("no text"))?;

@@ -16,6 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
@@ -49,6 +50,8 @@ pub struct Health {
     pub snapshots: Snapshots,
     /// Knows the devices.
     pub counter: Counter,
+    /// The part of the agent that ended first, if any did.
+    pub ended: watch::Receiver<Option<&'static str>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,6 +62,8 @@ struct Report {
     branch: BranchId,
     device: DeviceId,
     uptime_s: u64,
+    /// Why it is not `ok`, each in a sentence.
+    reasons: Vec<String>,
     journal: Vec<JournalReport>,
     link: LinkState,
     snapshot: SnapshotState,
@@ -66,8 +71,8 @@ struct Report {
     readings: Vec<ReadingView>,
 }
 
-/// How the box is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How the box is; the last is the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Status {
     /// All is well; being offline is normal.
@@ -91,7 +96,7 @@ struct JournalReport {
 impl Health {
     /// `/health` and `/metrics`.
     pub fn router(self) -> Router {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(&self.counter));
         Router::new()
             .route("/health", get(health))
             .route("/metrics", get(move |state| self::metrics(state, metrics.clone())))
@@ -107,8 +112,18 @@ impl Health {
         let (devices, readings) = view
             .map(|view| (view.borrow().devices.clone(), view.borrow().readings.clone()))
             .unwrap_or_default();
+        let condition = Condition {
+            journals: &journal,
+            stale: snapshot.stale(self.clock.mono_ms()),
+            snapshot: &snapshot,
+            link: &link,
+            ended: *self.ended.borrow(),
+            counter_works: self.counter.is_alive(),
+        };
+        let (status, reasons) = judge(&condition);
         Report {
-            status: status(&journal, &snapshot, &link),
+            status,
+            reasons,
             version: env!("CARGO_PKG_VERSION"),
             tenant: self.tenant.clone(),
             branch: self.branch.clone(),
@@ -134,23 +149,55 @@ fn journal_report(journal: &Journal) -> JournalReport {
     }
 }
 
-fn status(journals: &[JournalReport], snapshot: &SnapshotState, link: &LinkState) -> Status {
-    let refused = link.state != Phase::Offline && link.detail.is_some();
-    if journals.iter().any(|journal| journal.trouble.is_some()) {
-        Status::Failing
-    } else if snapshot.version == 0 || refused || journals.iter().any(|journal| !journal.findings.is_empty())
-    {
-        Status::Degraded
-    } else {
-        Status::Ok
+/// What the box's health follows from.
+struct Condition<'a> {
+    journals: &'a [JournalReport],
+    snapshot: &'a SnapshotState,
+    stale: Option<String>,
+    link: &'a LinkState,
+    ended: Option<&'static str>,
+    counter_works: bool,
+}
+
+/// How the box is, and why it is not well. Being offline is normal.
+fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
+    let Condition { journals, snapshot, stale, link, ended, counter_works } = condition;
+    let mut found = Vec::new();
+    let trouble = journals.iter().filter_map(|journal| journal.trouble.clone());
+    found.extend(trouble.map(|why| (Status::Failing, why)));
+    if let Some(part) = ended {
+        found.push((Status::Failing, format!("The part \"{part}\" of the agent ended; it starts anew.")));
     }
+    if !counter_works {
+        found.push((
+            Status::Failing,
+            "The counter does not take anything any more: restart the agent.".into(),
+        ));
+    }
+    if snapshot.version == 0 {
+        let why = "This box has no catalogue yet: it cannot sell until it reached the centre once.";
+        found.push((Status::Degraded, why.to_owned()));
+    }
+    found.extend(stale.clone().map(|why| (Status::Degraded, why)));
+    if link.state != Phase::Offline {
+        found.extend(link.detail.clone().map(|why| (Status::Degraded, why)));
+    }
+    let damages = journals.iter().flat_map(|journal| &journal.findings);
+    found.extend(damages.map(|why| (Status::Degraded, why.clone())));
+    let status = found.iter().map(|(status, _)| *status).max().unwrap_or(Status::Ok);
+    (status, found.into_iter().map(|(_, why)| why).collect())
 }
 
 async fn health(State(health): State<Health>) -> impl IntoResponse {
     let report = health.report();
-    let code =
-        if report.status == Status::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, Json(report))
+    (code(report.status), Json(report))
+}
+
+fn code(status: Status) -> StatusCode {
+    match status {
+        Status::Failing => StatusCode::SERVICE_UNAVAILABLE,
+        Status::Ok | Status::Degraded => StatusCode::OK,
+    }
 }
 
 async fn metrics(State(health): State<Health>, metrics: Arc<Metrics>) -> impl IntoResponse {
@@ -192,8 +239,9 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new() -> Self {
+    fn new(counter: &Counter) -> Self {
         let mut registry = Registry::with_prefix("pestle_agent");
+        counter.counters().register(&mut registry);
         let mut lane = |name: &str, help: &str| {
             let family = Family::<LaneLabel, Gauge>::default();
             registry.register(name, help, family.clone());
@@ -253,4 +301,66 @@ impl Metrics {
 
 fn gauge_value(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> JournalReport {
+        JournalReport { lane: "ledger", epoch: 1, head: 9, waiting: 0, trouble: None, findings: Vec::new() }
+    }
+
+    /// A box's parts, well at first.
+    struct Parts {
+        journal: JournalReport,
+        snapshot: SnapshotState,
+        stale: Option<String>,
+        link: LinkState,
+        ended: Option<&'static str>,
+        counter_works: bool,
+    }
+
+    /// What is said of a box that is well but for what `change` does.
+    fn check(expected: Status, word: &str, change: impl FnOnce(&mut Parts)) {
+        let mut parts = Parts {
+            journal: journal(),
+            snapshot: SnapshotState { version: 7, ..SnapshotState::default() },
+            stale: None,
+            link: LinkState { state: Phase::Live, ..LinkState::default() },
+            ended: None,
+            counter_works: true,
+        };
+        change(&mut parts);
+        let Parts { journal, snapshot, stale, link, ended, counter_works } = parts;
+        let journals = [journal];
+        let condition =
+            Condition { journals: &journals, snapshot: &snapshot, stale, link: &link, ended, counter_works };
+        let (status, reasons) = judge(&condition);
+        assert_eq!(status, expected, "{reasons:?}");
+        assert_eq!(reasons.is_empty(), expected == Status::Ok, "{reasons:?}");
+        assert!(reasons.join(" ").contains(word), "{reasons:?}");
+        let code = code(status);
+        assert_eq!(code == StatusCode::SERVICE_UNAVAILABLE, expected == Status::Failing);
+    }
+
+    #[test]
+    fn each_state_of_the_box_has_its_word() {
+        let link =
+            |state, detail: &str| LinkState { state, detail: Some(detail.into()), ..LinkState::default() };
+        check(Status::Ok, "", |_| {});
+        check(Status::Ok, "", |parts| parts.link = link(Phase::Offline, "no route"));
+        check(Status::Degraded, "refused", |parts| parts.link = link(Phase::CatchUp, "refused"));
+        check(Status::Degraded, "no catalogue", |parts| parts.snapshot.version = 0);
+        check(Status::Degraded, "hours ago", |parts| parts.stale = Some("hours ago".into()));
+        check(Status::Degraded, "damaged", |parts| parts.journal.findings.push("damaged".into()));
+        check(Status::Failing, "not recorded", |parts| parts.journal.trouble = Some("not recorded".into()));
+        check(Status::Failing, "relay", |parts| parts.ended = Some("relay"));
+        check(Status::Failing, "counter", |parts| parts.counter_works = false);
+        // The worst counts, and all is said.
+        check(Status::Failing, "damaged", |parts| {
+            parts.journal.trouble = Some("not recorded".into());
+            parts.journal.findings.push("damaged".into());
+        });
+    }
 }

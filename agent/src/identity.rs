@@ -116,6 +116,11 @@ impl DeviceIdentity {
         Ok(config)
     }
 
+    /// The certificate that the box's own pages show; it says under which names they are reached.
+    pub fn web_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.web.first()
+    }
+
     /// TLS of the box's own pages.
     ///
     /// # Errors

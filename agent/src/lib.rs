@@ -2,13 +2,14 @@
 //!
 //! In reading order: what it is told ([`config`], [`identity`], [`clock`]); how it remembers ([`journal`],
 //! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`snapshot`]); what happens at the counter
-//! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`supervisor`],
-//! [`health`]); what else the program does ([`commands`]).
+//! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`foundation`],
+//! [`supervisor`], [`health`]); what else the program does ([`commands`]).
 
 pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod durable_file;
+pub mod foundation;
 pub mod health;
 pub mod identity;
 pub mod journal;

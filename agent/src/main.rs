@@ -12,8 +12,9 @@ use clap::{Parser, Subcommand};
 use pestle_agent::{
     commands::{decode, show, stock_open},
     config::{Config, LogFormat},
+    foundation::{Foundation, Look},
     identity::IdentityError,
-    supervisor::{self, Foundation},
+    supervisor,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
 
 fn run(config: &Config) -> anyhow::Result<()> {
     let foundation = Foundation::open(config)?;
+    tell_found(foundation.found());
     let outcome = runtime()?.block_on(supervisor::run(config, &foundation));
     foundation.close();
     outcome
@@ -116,6 +118,7 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 fn open_stock(config: &Config, file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let foundation = Foundation::open(config)?;
+    tell_found(foundation.found());
     let outcome =
         book_stock(config, &foundation, &text).with_context(|| format!("{} was not booked", file.display()));
     foundation.close();
@@ -142,10 +145,16 @@ fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::R
 }
 
 fn show_journal(config: &Config) -> anyhow::Result<()> {
-    let foundation = Foundation::open(config)?;
-    let shown = show::show(&foundation.ledger, &mut io::BufWriter::new(io::stdout().lock()));
-    foundation.close();
-    Ok(shown?)
+    let look = Look::open(config)?;
+    tell_found(look.report.sentences());
+    Ok(show::show(&look.ledger, &mut io::BufWriter::new(io::stdout().lock()))?)
+}
+
+/// What is wrong with the journal is told by every command: it is no fact until the agent has started.
+fn tell_found(found: Option<String>) {
+    if let Some(found) = found {
+        complain(&found);
+    }
 }
 
 fn summary(config: &Config) -> String {

@@ -4,41 +4,37 @@
 //! an agent is one that nobody has thought of.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, anyhow};
-use pestle_domain::{
-    fact::{Act, Actor, BoxStarted, Stamp},
-    ids::{ActId, FactId},
-    journal::{Lane, Stream},
-};
+use anyhow::anyhow;
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinSet,
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     clock::Clock,
-    config::{Config, host_and_port, https_address},
+    config::Config,
     counter::{
         keep::Keep,
         machine::{CounterSettings, Event},
         task::{Counter, CounterParts},
-        view::LinkView,
+        view::{DeviceState, DeviceView, LinkView},
     },
     devices, durable_file,
+    foundation::Foundation,
     health::Health,
-    identity::DeviceIdentity,
-    journal::{Journal, OpenReport, Place, Settings},
-    lock::DataLock,
-    relay::{LinkState, Relay, RelayParts, connection::ConnectionSettings},
-    snapshot::{SnapshotParts, SnapshotTask, Snapshots, fetch::Centre},
+    journal::{Journal, Place},
+    relay::{LinkState, Relay, driver::RelayTask},
+    snapshot::{SnapshotTask, Snapshots},
     spool, web,
 };
 
@@ -46,125 +42,49 @@ use crate::{
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Old generations are looked for this often.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-
-/// What every command that touches the box's data stands on. Made before any task runs.
-#[derive(Debug)]
-pub struct Foundation {
-    /// Who the box is.
-    pub identity: Arc<DeviceIdentity>,
-    /// Time.
-    pub clock: Arc<Clock>,
-    /// The journal of everything with an effect.
-    pub ledger: Journal,
-    /// The journal of readings and health.
-    pub telemetry: Journal,
-    /// What opening the journals found, in sentences.
-    pub found: Option<String>,
-    _lock: DataLock,
-}
-
-impl Foundation {
-    /// Takes the data folder, and opens what lies in it. Blocks on the disk.
-    ///
-    /// # Errors
-    /// In words: who else uses the folder, that the box is not enrolled, what the disk refuses.
-    pub fn open(config: &Config) -> anyhow::Result<Self> {
-        let identity = Arc::new(DeviceIdentity::load(&config.data_dir)?);
-        let lock = DataLock::take(&config.data_dir)?;
-        let clock = Arc::new(Clock::open(&config.data_dir)?);
-        let open = |lane| open_journal(config, &identity, lane, &clock.stamp());
-        let (ledger, first) = open(Lane::Ledger)?;
-        let (telemetry, second) = open(Lane::Telemetry)?;
-        let found: Vec<_> = [first, second].iter().filter_map(OpenReport::sentences).collect();
-        let found = (!found.is_empty()).then(|| found.join(" "));
-        Ok(Self { identity, clock, ledger, telemetry, found, _lock: lock })
-    }
-
-    /// The snapshot that is kept, and the task that looks for newer ones.
-    ///
-    /// # Errors
-    /// In words: an address or a certificate that cannot be used.
-    pub fn snapshots(
-        &self,
-        config: &Config,
-        nudge: Arc<Notify>,
-    ) -> anyhow::Result<(Snapshots, SnapshotTask)> {
-        let (https, _) = config.centre(&self.identity.identity);
-        let (host, port) =
-            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
-        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
-        Ok(Snapshots::open(SnapshotParts {
-            folder: config.data_dir.join("snapshot"),
-            identity: self.identity.clone(),
-            clock: self.clock.clone(),
-            centre: Centre { host: host.to_owned(), port, tls },
-            nudge,
-        }))
-    }
-
-    fn relay_parts(
-        &self,
-        config: &Config,
-        snapshots: &Snapshots,
-        nudge: Arc<Notify>,
-    ) -> anyhow::Result<RelayParts> {
-        let (_, mqtt) = config.centre(&self.identity.identity);
-        let (host, port) =
-            host_and_port(mqtt).ok_or_else(|| anyhow!("\"{mqtt}\" is no address of the broker"))?;
-        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[])?);
-        let device = self.identity.identity.device.clone();
-        let connection = ConnectionSettings {
-            host: host.to_owned(),
-            port,
-            tls,
-            device,
-            agent: env!("CARGO_PKG_VERSION").into(),
-        };
-        Ok(RelayParts {
-            journals: vec![self.ledger.clone(), self.telemetry.clone()],
-            identity: self.identity.clone(),
-            clock: self.clock.clone(),
-            connection,
-            snapshot: snapshots.version(),
-            snapshot_nudge: nudge,
-        })
-    }
-
-    /// Ends both journals in order. Blocks.
-    pub fn close(&self) {
-        self.ledger.close_blocking();
-        self.telemetry.close_blocking();
-    }
-}
-
-fn open_journal(
-    config: &Config,
-    identity: &DeviceIdentity,
-    lane: Lane,
-    stamp: &Stamp,
-) -> anyhow::Result<(Journal, OpenReport)> {
-    let who = &identity.identity;
-    let stream = Stream {
-        tenant: who.tenant.clone(),
-        branch: who.branch.clone(),
-        term: who.term,
-        device: who.device.clone(),
-        lane,
-        epoch: 0,
-    };
-    let folder = config.data_dir.join("journal").join(lane.as_str());
-    Journal::open(Settings { folder, stream, limits: config.journal }, stamp)
-        .with_context(|| format!("the {} journal cannot be opened", lane.as_str()))
-}
+/// Whether the snapshot is out of date is looked at this often: it goes by hours.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs the box until a signal, or until a part ends by itself.
 ///
 /// # Errors
 /// In words: what could not be started, or which part ended.
 pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<()> {
-    let started_mono_ms = foundation.clock.mono_ms();
     let mut signals = Signals::new()?;
-    let stop = CancellationToken::new();
+    let prepared = prepare(config, foundation).await?;
+    foundation.record_start().await?;
+    let (counter, devices) = start_counter(config, foundation, &prepared.snapshots).await?;
+    let address = prepared.address;
+    let stops = Stops::default();
+    let mut parts = start_parts(foundation, prepared, &counter, devices, &stops);
+    announce(&config.data_dir, address)?;
+    let identity = &foundation.identity.identity;
+    tracing::info!(%address, device = %identity.device, branch = %identity.branch, "the box is ready");
+
+    let ended = tokio::select! {
+        name = signals.next() => { tracing::info!(signal = name, "shutting down"); None }
+        ended = parts.next() => Some(ended),
+    };
+    drain(&counter, &stops, &mut parts).await;
+    ended.map_or(Ok(()), |name| {
+        Err(anyhow!("the part \"{name}\" ended by itself; the log says why. Start the agent again"))
+    })
+}
+
+/// What is made before anything runs: whatever is wrong with the configuration or the network is said at once.
+struct Prepared {
+    started_mono_ms: u64,
+    snapshots: Snapshots,
+    snapshot_task: SnapshotTask,
+    relay: Relay,
+    relay_task: RelayTask,
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Prepared> {
+    let started_mono_ms = foundation.clock.mono_ms();
     let nudge = Arc::new(Notify::new());
     let (snapshots, snapshot_task) = foundation.snapshots(config, nudge.clone())?;
     let (relay, relay_task) = Relay::new(foundation.relay_parts(config, &snapshots, nudge)?);
@@ -174,8 +94,14 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<()>
         true => Some(Arc::new(foundation.identity.server_tls(foundation.clock.clone())?)),
         false => None,
     };
-    foundation.ledger.append(box_started(foundation).into()).await?;
+    Ok(Prepared { started_mono_ms, snapshots, snapshot_task, relay, relay_task, listener, address, tls })
+}
 
+async fn start_counter(
+    config: &Config,
+    foundation: &Foundation,
+    snapshots: &Snapshots,
+) -> anyhow::Result<(Counter, JoinSet<()>)> {
     let settings = CounterSettings::from_config(config, foundation.ledger.stream().epoch);
     let (printers, orders) = spool::task::queues(settings.printers());
     let counter = Counter::start(CounterParts {
@@ -188,72 +114,79 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<()>
         printers,
     })
     .await?;
-    let mut devices = devices::start(config, orders, &counter, &foundation.clock);
+    let devices = devices::start(config, orders, &counter, &foundation.clock);
+    Ok((counter, devices))
+}
+
+/// Who is told to stop, in this order.
+#[derive(Default)]
+struct Stops {
+    web: CancellationToken,
+    rest: CancellationToken,
+}
+
+fn start_parts(
+    foundation: &Foundation,
+    prepared: Prepared,
+    counter: &Counter,
+    devices: JoinSet<()>,
+    stops: &Stops,
+) -> Parts {
+    let Prepared { started_mono_ms, snapshots, snapshot_task, relay, relay_task, listener, address, tls } =
+        prepared;
+    let clock = foundation.clock.clone();
+    let stop = || stops.rest.clone();
+    let mut parts = Parts::default();
+    for (name, journal) in
+        [("ledger journal", &foundation.ledger), ("telemetry journal", &foundation.telemetry)]
+    {
+        parts.spawn(name, watch_journal(journal.clone(), stop()));
+    }
+    parts.spawn("counter", watch_counter(counter.clone()));
+    parts.spawn("devices", watch_devices(devices, stop()));
+    parts.spawn("relay", relay_task.run(stop()));
+    parts.spawn("snapshot", snapshot_task.run(stop()));
+    let links = show_centre(relay.clone(), snapshots.clone(), counter.clone(), clock.clone(), stop());
+    parts.spawn("link view", links);
+    let journals = (foundation.ledger.clone(), foundation.telemetry.clone());
+    parts.spawn("pruning", prune(journals.0.clone(), journals.1.clone(), clock.clone(), stop()));
     let identity = &foundation.identity.identity;
     let health = Health {
         tenant: identity.tenant.clone(),
         branch: identity.branch.clone(),
         device: identity.device.clone(),
         started_mono_ms,
-        clock: foundation.clock.clone(),
-        journals: vec![foundation.ledger.clone(), foundation.telemetry.clone()],
-        relay: relay.clone(),
+        clock,
+        journals: vec![journals.0, journals.1],
+        relay,
         snapshots,
         counter: counter.clone(),
+        ended: parts.ended(),
     };
-    let transport =
-        if tls.is_some() { web::guard::Transport::Https } else { web::guard::Transport::PlainOnLoopback };
-    let router = health.router().merge(web::routes::router(counter.clone(), transport));
-
-    let web_stop = CancellationToken::new();
-    let mut parts = Parts::default();
-    parts.spawn("relay", relay_task.run(stop.clone()));
-    parts.spawn("snapshot", snapshot_task.run(stop.clone()));
-    parts.spawn("web", web::serve::serve(listener, tls, router, web_stop.clone()));
-    parts.spawn("link view", show_link(relay, counter.clone(), stop.clone()));
-    parts.spawn(
-        "pruning",
-        prune(
-            foundation.ledger.clone(),
-            foundation.telemetry.clone(),
-            foundation.clock.clone(),
-            stop.clone(),
-        ),
-    );
-    announce(&config.data_dir, address)?;
-    tracing::info!(%address, device = %identity.device, branch = %identity.branch, "the box is ready");
-
-    let ended = tokio::select! {
-        name = signals.next() => { tracing::info!(signal = name, "shutting down"); None }
-        ended = parts.next() => Some(ended),
+    let gate = match (&tls, foundation.identity.web_certificate()) {
+        (Some(_), Some(certificate)) => web::guard::Gate::https(address, certificate.clone()),
+        _ => web::guard::Gate::plain(address),
     };
-    // No new business first, then what is on its way to the disk, then what the centre can still have.
-    web_stop.cancel();
-    let drain = async {
-        counter.stop().await;
-        devices.shutdown().await;
-        stop.cancel();
-        parts.all().await;
-    };
-    if tokio::time::timeout(DRAIN_MAX, drain).await.is_err() {
-        tracing::warn!("not everything ended in time; what is on the disk is safe");
-    }
-    ended.map_or(Ok(()), |name| {
-        Err(anyhow!("the part \"{name}\" ended by itself; the log says why. Start the agent again"))
-    })
+    let router = health.router().merge(web::routes::router(counter.clone(), gate));
+    parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
+    parts
 }
 
-fn box_started(foundation: &Foundation) -> Act {
-    let body = BoxStarted {
-        version: env!("CARGO_PKG_VERSION").into(),
-        found: foundation.found.as_deref().map(Into::into),
+/// No new business first, then what is on its way to the disk, then what the centre can still have.
+async fn drain(counter: &Counter, stops: &Stops, parts: &mut Parts) {
+    stops.web.cancel();
+    let drained = async {
+        counter.stop().await;
+        stops.rest.cancel();
+        parts.all().await;
     };
-    let stamp = foundation.clock.stamp();
-    Act::new(ActId(Uuid::now_v7()), &Actor::Machine, &stamp, vec![body.into()], || FactId(Uuid::now_v7()))
+    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        tracing::warn!("not everything ended in time; what is on the disk is safe");
+    }
 }
 
 /// Says where the pages are: `run/addresses.json`, for whoever started us.
-fn announce(data_dir: &Path, web: std::net::SocketAddr) -> anyhow::Result<()> {
+fn announce(data_dir: &Path, web: SocketAddr) -> anyhow::Result<()> {
     let file: PathBuf = data_dir.join("run/addresses.json");
     durable_file::create_folder(&data_dir.join("run"))?;
     let text = serde_json::json!({ "web": web.to_string(), "pid": std::process::id() }).to_string();
@@ -261,20 +194,62 @@ fn announce(data_dir: &Path, web: std::net::SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn show_link(relay: Relay, counter: Counter, stop: CancellationToken) {
-    let mut link = relay.watch();
+/// Ends when a thread of the journal has failed.
+async fn watch_journal(journal: Journal, stop: CancellationToken) {
+    tokio::select! {
+        why = journal.died() => tracing::error!(lane = journal.stream().lane.as_str(), "{why}"),
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Ends when the counter's loop has.
+async fn watch_counter(counter: Counter) {
+    counter.ended().await;
+}
+
+/// Ends when any device's task has: none ends by itself but by a fault.
+async fn watch_devices(mut devices: JoinSet<()>, stop: CancellationToken) {
+    tokio::select! {
+        Some(ended) = devices.join_next() => {
+            tracing::error!(fault = ?ended.err(), "the task of a device ended by itself");
+        }
+        () = stop.cancelled() => {}
+    }
+    devices.shutdown().await;
+}
+
+/// Shows at the tills what the link does, and that the snapshot is out of date.
+async fn show_centre(
+    relay: Relay,
+    snapshots: Snapshots,
+    counter: Counter,
+    clock: Arc<Clock>,
+    stop: CancellationToken,
+) {
+    let (mut link, snapshot) = (relay.watch(), snapshots.state());
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shown = None;
     loop {
         let LinkState { state, waiting, detail, .. } = link.borrow_and_update().clone();
         counter.tell(Event::Link(LinkView { state: state.as_str().to_owned(), waiting, detail })).await;
-        let changed = tokio::select! {
-            changed = link.changed() => changed,
+        let stale = snapshot.borrow().stale(clock.mono_ms());
+        if shown != stale {
+            counter.tell(Event::Device(catalogue_view(stale.clone()), None)).await;
+            shown = stale;
+        }
+        tokio::select! {
+            Ok(()) = link.changed() => {}
+            _ = look.tick() => {}
             () = stop.cancelled() => return,
-        };
-        if changed.is_err() {
-            stop.cancelled().await;
-            return;
         }
     }
+}
+
+/// A snapshot that is out of date stands among the devices that need a person.
+fn catalogue_view(stale: Option<String>) -> DeviceView {
+    let state = if stale.is_some() { DeviceState::Trouble } else { DeviceState::Ok };
+    DeviceView { name: "catalogue".into(), class: "catalogue".into(), state, detail: stale }
 }
 
 /// Telemetry is folded into nothing, so what the centre has and is old may go. The ledger stays whole: the books can be
@@ -283,8 +258,8 @@ async fn prune(ledger: Journal, telemetry: Journal, clock: Arc<Clock>, stop: Can
     let everything = Place { epoch: u32::MAX, seq: u64::MAX };
     loop {
         for (journal, folded) in [(&ledger, Place::START), (&telemetry, everything)] {
-            let (journal, now) = (journal.clone(), clock.wall());
-            match tokio::task::spawn_blocking(move || journal.prune(now, folded)).await {
+            let (journal, now) = (journal.clone(), clock.stamp());
+            match tokio::task::spawn_blocking(move || journal.prune(&now, folded)).await {
                 Ok(Ok(0)) => {}
                 Ok(Ok(removed)) => tracing::info!(removed, "old generations of the journal were removed"),
                 Ok(Err(error)) => {
@@ -302,31 +277,41 @@ async fn prune(ledger: Journal, telemetry: Journal, clock: Arc<Clock>, stop: Can
 
 /// The parts that must not end by themselves.
 #[derive(Default)]
-struct Parts(JoinSet<&'static str>);
+struct Parts {
+    tasks: JoinSet<&'static str>,
+    ended: watch::Sender<Option<&'static str>>,
+}
 
 impl Parts {
     fn spawn(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(async move {
+        let ended = self.ended.clone();
+        self.tasks.spawn(async move {
             let part = tokio::spawn(part);
             let guard = AbortOnDrop(part.abort_handle());
             if let Err(error) = part.await {
                 tracing::error!(part = name, %error, "a part of the agent failed");
             }
             drop(guard);
+            ended.send_if_modified(|first| first.replace(name).is_none());
             name
         });
     }
 
+    /// The first that ended, for the health page.
+    fn ended(&self) -> watch::Receiver<Option<&'static str>> {
+        self.ended.subscribe()
+    }
+
     /// The first that ends.
     async fn next(&mut self) -> &'static str {
-        match self.0.join_next().await {
+        match self.tasks.join_next().await {
             Some(Ok(name)) => name,
             Some(Err(_)) | None => "supervisor",
         }
     }
 
     async fn all(&mut self) {
-        while self.0.join_next().await.is_some() {}
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
@@ -353,5 +338,43 @@ impl Signals {
             _ = self.term.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+    }
+
+    #[tokio::test]
+    async fn a_part_that_ends_or_fails_is_named_to_the_supervisor_and_to_the_health_page() {
+        let mut parts = Parts::default();
+        let mut ended = parts.ended();
+        parts.spawn("relay", pending());
+        parts.spawn("counter", async { panic!("as a fault would") });
+        assert_eq!(soon("the end of a part", parts.next()).await, "counter");
+        soon("its word", ended.changed()).await.unwrap();
+        assert_eq!(*ended.borrow(), Some("counter"));
+    }
+
+    #[tokio::test]
+    async fn a_device_whose_task_ends_ends_the_part_and_a_box_without_devices_goes_on() {
+        let mut devices = JoinSet::new();
+        devices.spawn(pending());
+        devices.spawn(async { panic!("as a driver might") });
+        soon("the end of the devices", watch_devices(devices, CancellationToken::new())).await;
+
+        let stop = CancellationToken::new();
+        let none = tokio::spawn(watch_devices(JoinSet::new(), stop.clone()));
+        tokio::task::yield_now().await;
+        assert!(!none.is_finished());
+        stop.cancel();
+        soon("the end in order", none).await.unwrap();
     }
 }

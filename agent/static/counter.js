@@ -8,16 +8,22 @@
   const FRAGMENTS = ["status", "notice", "lines", "total", "quick", "prints"];
   let state = { phase: body.dataset.phase, act: null };
   let marked = null;          // the line that keys act on
-  let openAct = null;         // one act per attempt to open, close or kick: a double tap is one act
+  let acts = {};              // by action: one act per attempt to open, close or kick, so a double tap is one act
   let toldSeq = 0;
 
   // --- what the box pushes -------------------------------------------------------------------------------------
-  const stream = new EventSource(`${base}/events`);
-  stream.onopen = () => { body.dataset.stream = "open"; };
-  stream.onerror = () => { body.dataset.stream = "lost"; };
-  for (const name of FRAGMENTS) stream.addEventListener(name, (event) => swap(name, event.data));
-  stream.addEventListener("phase", (event) => enter(JSON.parse(event.data)));
-  stream.addEventListener("version", (event) => { if (event.data !== body.dataset.version) location.reload(); });
+  let stream = null;
+  // A stream shows what its browser may see; after a sign-in this browser has a new name, and so needs a new stream.
+  function listen() {
+    stream?.close();
+    stream = new EventSource(`${base}/events`);
+    stream.onopen = () => { body.dataset.stream = "open"; };
+    stream.onerror = () => { body.dataset.stream = "lost"; };
+    for (const name of FRAGMENTS) stream.addEventListener(name, (event) => swap(name, event.data));
+    stream.addEventListener("phase", (event) => enter(JSON.parse(event.data)));
+    stream.addEventListener("version", (event) => { if (event.data !== body.dataset.version) location.reload(); });
+  }
+  listen();
 
   function swap(name, html) {
     const place = $(name);
@@ -34,8 +40,13 @@
     body.dataset.doubted = next.date_doubted;
     body.dataset.mayClose = next.may_close;
     body.dataset.mayDrawer = next.may_open_drawer;
+    body.dataset.mayMove = next.may_move_cash;
     body.dataset.session = next.session;
-    document.querySelector("#open .date").textContent = next.business_date;
+    for (const field of [$("today"), $("open-today")]) {
+      field.min = next.date_doubted ? next.business_date : "";
+      if (document.activeElement !== field) field.value = next.business_date;
+    }
+    if (before.phase !== next.phase) acts = {};
     if (next.notice && next.notice.seq > toldSeq) {
       if (toldSeq > 0) sound(next.notice.tone);
       toldSeq = next.notice.seq;
@@ -46,7 +57,7 @@
 
   function focusHome() {
     const home = { sign_in: "staff", closed: "float" }[state.phase] ?? "entry";
-    if (document.querySelector("dialog[open]") || document.activeElement?.closest("#pay, #lot-form")) return;
+    if (document.querySelector("dialog[open]") || document.activeElement?.closest("#pay, #lot-form, #date")) return;
     if (matchMedia("(pointer: fine)").matches || home !== "entry") $(home).focus();
   }
 
@@ -65,6 +76,10 @@
   const newAct = () => ([1e7] + -1e3 + -4e3 + -8e3 + -1e11).replace(/[018]/g, (c) =>
     (c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (c / 4)))).toString(16));
 
+  // The act of an attempt: kept while nobody knows what became of it, so that asking again asks for the same.
+  const actOf = (action) => (acts[action] ??= newAct());
+  const forget = (action, answer) => { if (answer.error !== "NO_ANSWER") delete acts[action]; };
+
   async function submit(form, action, data) {
     const button = form.querySelector(".go");
     button.disabled = true;
@@ -72,6 +87,7 @@
     const answer = await send(action, data);
     button.disabled = false;
     problem(form, answer.success ? "" : answer.message);
+    forget(action, answer);
     return answer.success;
   }
 
@@ -79,18 +95,26 @@
     "sign-in": async (form) => {
       const good = await submit(form, "sign-in", { staff: $("staff").value, pin: $("pin").value });
       $("pin").value = "";
-      if (good) form.reset(); else $("pin").focus();
+      if (good) { form.reset(); listen(); } else $("pin").focus();
     },
     "open": async (form) => {
-      openAct ??= newAct();
-      if (await submit(form, "open", { act: openAct, float: $("float").value, date_confirmed: $("date-confirmed").checked })) { openAct = null; form.reset(); }
+      const confirmed = $("date-confirmed").checked;
+      const today = confirmed && state.date_doubted ? { today: $("open-today").value } : {};
+      if (await submit(form, "open", { act: actOf("open"), float: $("float").value, date_confirmed: confirmed, ...today })) form.reset();
     },
+    "date": (form) => submit(form, "confirm-date", { today: $("today").value }),
     "close": async (form) => {
-      openAct ??= newAct();
-      if (await submit(form, "close", { act: openAct, counted: $("counted").value })) { openAct = null; form.reset(); $("close-dialog").close(); }
+      if (await submit(form, "close", { act: actOf("close"), counted: $("counted").value })) { form.reset(); $("close-dialog").close(); }
+    },
+    "move": async (form) => {
+      const data = { act: actOf("cash"), way: $("move-way").value, amount: $("move-amount").value, reason: $("move-reason").value };
+      if (await submit(form, "cash", data)) { form.reset(); $("move-dialog").close(); }
     },
     "pay": async (form) => {
-      if (await submit(form, "pay", { act: state.act, tendered: $("tendered").value })) { $("tendered").value = ""; $("entry").focus(); }
+      const due = document.querySelector("#total [data-due]");     // what the person sees, and agrees to
+      if (!state.act || !due) return;
+      const total = { minor: Number(due.dataset.due), currency: due.dataset.currency };
+      if (await submit(form, "pay", { act: state.act, total, tendered: $("tendered").value })) { $("tendered").value = ""; $("entry").focus(); }
       else if (state.phase === "selling") $("tendered").focus();
     },
     "lot-form": () => send("lot", { line: null, lot: $("lot").value }),
@@ -107,7 +131,7 @@
     if (text === "") { if (state.phase === "selling") $("tendered").focus(); return; }
     $("entry").value = "";
     if (/^\d{1,4}$/.test(text)) { if (marked) send("quantity", { line: marked, quantity: Number(text) }); return; }
-    if (/^[\](]|^\d{6,}|\x1d|^https?:/i.test(text)) { send("scan", { code: text }); return; }
+    if (/^[\](]|^\d{6,}|\x1d|^https?:/i.test(text)) { scanned(text); return; }
     const found = await fetch(`${base}/search?q=${encodeURIComponent(text)}`).then((answer) => answer.json()).catch(() => null);
     showHits(found?.data ?? [], text);
   }
@@ -143,8 +167,9 @@
     "reprint": () => send("reprint"),
     "void-all": () => { if (state.phase === "selling") $("sure-dialog").showModal(); },
     "void-all-now": () => { $("sure-dialog").close(); send("void-all"); },
-    "drawer": () => send("drawer", { act: newAct() }),
-    "close": () => { openAct = null; problem($("close"), ""); $("close-dialog").showModal(); },
+    "drawer": async () => forget("drawer", await send("drawer", { act: actOf("drawer") })),
+    "close": () => { problem($("close"), ""); $("close-dialog").showModal(); },
+    "move": () => { problem($("move"), ""); $("move-dialog").showModal(); },
     "sign-out": () => send("sign-out"),
     "dismiss": () => send("dismiss"),
     "cancel": () => document.querySelector("dialog[open]")?.close(),
@@ -173,6 +198,7 @@
   });
   function step(line, by) {
     const output = document.querySelector(`[data-line="${line}"] output`);
+    if (!output) return;                     // the box took the line off in this moment
     const quantity = Number(output.dataset.quantity) + by;
     output.dataset.quantity = quantity;      // quick taps add up; the box's answer replaces it
     send("quantity", { line, quantity });
@@ -198,21 +224,35 @@
   // GAP_MS are gathered; if at least SCAN_MIN of them end with Enter they are a scan, and the field that happened to
   // have the focus gets its old value back.
   const GAP_MS = 35, SCAN_MIN = 6;
-  let run = { text: "", last: 0, field: null, before: "" };
+  const MODIFIERS = new Set(["Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "NumLock"]);
+  const NO_RUN = () => ({ text: "", last: 0, field: null, before: "" });
+  let run = NO_RUN();
+  // What a page without a person is refused is not on it: say it beside the sign-in.
+  async function scanned(code) {
+    const answer = await send("scan", { code });
+    if (!answer.success && state.phase === "sign_in") problem($("sign-in"), answer.message);
+  }
   document.addEventListener("keydown", (event) => {
-    const now = performance.now();
-    const separator = event.key === "F8" || (event.ctrlKey && (event.key === "]" || event.code === "BracketRight")) || event.key === "\x1d";
-    const character = separator ? "\x1d" : event.key.length === 1 && !event.ctrlKey && !event.altKey && !event.metaKey ? event.key : null;
-    const quick = now - run.last <= GAP_MS;
-    if (event.key === "Shift" || event.key === "Control") return;
+    // A browser that fills a field in tells of keys without a name.
+    if (!event.key || MODIFIERS.has(event.key) || event.isComposing) return;
+    // The time of the key, not of this handler: a busy page must not make one scan of two halves.
+    const now = event.timeStamp;
+    const quick = !event.repeat && run.text !== "" && now - run.last <= GAP_MS;
+    // AltGr is Ctrl and Alt together on some systems, and how "]" is typed on many keyboards: it makes characters.
+    const altGr = event.getModifierState("AltGraph") || (event.ctrlKey && event.altKey);
+    const control = event.ctrlKey && !altGr;
+    // Ctrl and ] is GS; by its place on the keyboard only within a scan, or Ctrl and + could not zoom where that is "+".
+    const separator = event.key === "F8" || event.key === "\x1d" || (control && (event.key === "]" || (quick && event.code === "BracketRight")));
+    const plain = altGr || !(event.ctrlKey || event.altKey || event.metaKey);
+    const character = separator ? "\x1d" : event.key.length === 1 && plain ? event.key : null;
     if (character !== null) {
       if (!quick) {
         const field = event.target.matches?.("input[type=text], input[type=password]") ? event.target : null;
-        run = { text: "", last: now, field, before: field ? field.value : "" };
+        run = { ...NO_RUN(), field, before: field ? field.value : "" };
       }
       run.text += character;
       run.last = now;
-      if (separator) event.preventDefault();
+      if (separator || (quick && event.target.matches?.("button"))) event.preventDefault();   // a space would press it
       else if (!run.field && !event.target.matches?.("input, button") && !document.querySelector("dialog[open]") && $("entry").offsetParent) {
         $("entry").focus();                  // typing anywhere goes to the entry field
         run.before = $("entry").value;
@@ -225,11 +265,11 @@
       event.stopPropagation();
       if (run.field) run.field.value = run.before;
       const code = run.text;
-      run = { text: "", last: 0, field: null, before: "" };
-      send("scan", { code });
+      run = NO_RUN();
+      scanned(code);
       return;
     }
-    run.last = 0;
+    run = NO_RUN();
     key(event);
   }, true);
 
@@ -242,6 +282,7 @@
     if (event.key === "F1") act("help");
     else if (event.key === "F2") act("cash");
     else if (event.key === "F4") act("reprint");
+    else if (event.key === "F7" && body.dataset.mayMove === "true" && body.dataset.session === "true") act("move");
     else if (event.key === "F9" && body.dataset.mayDrawer === "true") act("drawer");
     else if (event.key === "F10" && body.dataset.mayClose === "true" && body.dataset.session === "true") act("close");
     else if (event.key === "Escape" && event.shiftKey) act("sign-out");

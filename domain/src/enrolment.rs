@@ -3,11 +3,12 @@
 
 use std::{fmt, str::FromStr};
 
+use aws_lc_rs::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{BranchId, DeviceId, TenantId},
-    signature::{Hash, VerifyingKey},
+    signature::{Hash, KeyId, Preimage, Signature, SignatureError, SigningKey, VerifyingKey},
 };
 
 /// `POST /api/v1/enrol`.
@@ -20,6 +21,53 @@ pub struct EnrolRequest {
     pub csr_pem: String,
     /// What the box says of itself, for the people at the centre.
     pub hardware: Hardware,
+    /// Who the box was until now, if it was somebody: what that one recorded and could not send yet is its legacy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Succession>,
+}
+
+/// Label of [`Succession::statement`].
+pub const SUCCESSION_LABEL: &str = "pestle-succession-v1";
+
+/// The proof that a box was another one before: the old key names the new one. The new box may then deliver what the
+/// old one recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succession {
+    /// Who it was.
+    pub device: DeviceId,
+    /// The old key.
+    pub key: KeyId,
+    /// By the old key, over [`Succession::statement`].
+    pub signature: Signature,
+}
+
+impl Succession {
+    /// What is signed: the old name and the new public key.
+    pub fn statement(device: &DeviceId, new: &VerifyingKey) -> Preimage {
+        Preimage::new(SUCCESSION_LABEL).bytes(device.as_str().as_bytes()).bytes(new.point())
+    }
+
+    /// Names `new` as the successor of `device`, whose key is `old`.
+    ///
+    /// # Errors
+    /// [`SignatureError::NoRandom`].
+    pub fn sign(
+        device: DeviceId,
+        old: &SigningKey,
+        new: &VerifyingKey,
+        random: &dyn SecureRandom,
+    ) -> Result<Self, SignatureError> {
+        let signature = old.sign(&Self::statement(&device, new), random)?;
+        Ok(Self { device, key: old.id().clone(), signature })
+    }
+
+    /// Whether `old` really named `new`.
+    ///
+    /// # Errors
+    /// [`SignatureError::Mismatch`].
+    pub fn verify(&self, old: &VerifyingKey, new: &VerifyingKey) -> Result<(), SignatureError> {
+        old.verify(&Self::statement(&self.device, new), &self.signature)
+    }
 }
 
 /// What a box says of itself.
@@ -63,6 +111,17 @@ pub struct Identity {
     pub mqtt: String,
     /// Keys whose acknowledgements and snapshots count.
     pub centre_keys: Vec<VerifyingKey>,
+    /// The first epoch that this box may open: no box of the branch had it before, so that no receipt number comes
+    /// twice (receipts are numbered by till, epoch and number).
+    #[serde(default = "first_of_all")]
+    pub first_epoch: u32,
+    /// Whose records the box may deliver beside its own: who it was before.
+    #[serde(default)]
+    pub earlier: Vec<DeviceId>,
+}
+
+fn first_of_all() -> u32 {
+    1
 }
 
 /// Letters and digits that nobody confuses when reading aloud: Crockford's base 32.

@@ -62,6 +62,7 @@ impl Role {
             }
             Permission::CloseTill => matches!(self, Self::Technician | Self::Pharmacist | Self::Manager),
             Permission::OpenDrawer => matches!(self, Self::Pharmacist | Self::Manager),
+            Permission::MoveCash => matches!(self, Self::Manager),
         }
     }
 }
@@ -87,6 +88,8 @@ pub enum Permission {
     CloseTill,
     /// Open the drawer without a sale.
     OpenDrawer,
+    /// Put cash in or take it out without a sale.
+    MoveCash,
 }
 
 /// One person, as a snapshot carries them.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fact::{FactBody, TillClosed, TillOpened},
+    fact::{FactBody, TillClosed, TillOpened, TillPaidIn, TillPaidOut},
     ids::{SessionId, TillId},
     money::{Money, MoneyError},
 };
@@ -48,6 +48,9 @@ pub enum TillRefusal {
     /// Less than nothing was counted.
     #[error("the amount cannot be below zero: count the drawer again")]
     Negative,
+    /// Nothing, or less, was to be put in or taken out.
+    #[error("the amount must be above zero: type it again")]
+    NotAboveZero,
     /// Not the branch's currency, or too large.
     #[error("the amount cannot be booked")]
     Money(#[from] MoneyError),
@@ -94,6 +97,32 @@ impl Till {
             variance: counted.sub(session.expected)?,
             sales: session.sales,
         })
+    }
+
+    /// Puts cash in without a sale: change from the bank.
+    ///
+    /// # Errors
+    /// [`TillRefusal::NotOpen`], [`TillRefusal::NotAboveZero`].
+    pub fn pay_in(&self, till: &TillId, amount: Money, reason: Box<str>) -> Result<TillPaidIn, TillRefusal> {
+        let session = self.session()?.id;
+        match amount.minor > 0 {
+            true => Ok(TillPaidIn { till: till.clone(), session, amount, reason }),
+            false => Err(TillRefusal::NotAboveZero),
+        }
+    }
+
+    /// Takes cash out without a sale: to the safe. How much there is, the count says.
+    ///
+    /// # Errors
+    /// As [`Till::pay_in`].
+    pub fn pay_out(
+        &self,
+        till: &TillId,
+        amount: Money,
+        reason: Box<str>,
+    ) -> Result<TillPaidOut, TillRefusal> {
+        let TillPaidIn { till, session, amount, reason } = self.pay_in(till, amount, reason)?;
+        Ok(TillPaidOut { till, session, amount, reason })
     }
 
     /// Books a fact of this till. Total: what cannot be (a movement of another session) changes nothing here; the

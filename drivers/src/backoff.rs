@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// What worked for this long is well. A plug with a bad contact comes and goes within moments.
+pub const WELL_AFTER: Duration = Duration::from_secs(5);
+
 /// A doubling pause.
 #[derive(Debug, Clone)]
 pub struct Backoff {
@@ -34,6 +37,13 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.next = self.first;
     }
+
+    /// It was open for so long: if that was [`WELL_AFTER`] or more, start from the shortest pause again.
+    pub fn worked_for(&mut self, time: Duration) {
+        if time >= WELL_AFTER {
+            self.reset();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -41,11 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_start_again_after_success() {
+    fn pauses_double_up_to_the_longest_and_start_again_after_some_seconds_of_health() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
         let pauses: Vec<u64> = (0..5).map(|_| backoff.pause().as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 5, 5]);
-        backoff.reset();
+        backoff.worked_for(Duration::from_millis(50));
+        assert_eq!(backoff.pause().as_secs(), 5, "a plug with a bad contact");
+        backoff.worked_for(WELL_AFTER);
         assert_eq!(backoff.pause().as_secs(), 1);
     }
 }

@@ -218,11 +218,29 @@ impl Admin {
         identity::rules::check_password(&login, password)?;
         let verifier = password::hash(password)?;
         let mut tx = self.db.tenant(tenant).begin().await?;
-        identity::store::put(&mut tx, tenant, &login, name, role, &verifier)
+        identity::store::put(&mut tx, tenant, &login, name, role, (&verifier, OffsetDateTime::now_utc()))
             .await
             .map_err(duplicate("the login", &login))?;
         tx.commit().await?;
         Ok(format!("{login} may sign in as {}", role.as_str()))
+    }
+
+    /// Takes a user's sign-in away: the console ends within seconds, a program's token within the hour.
+    ///
+    /// # Errors
+    /// [`AdminError::Missing`].
+    pub async fn user_disable(&self, tenant: &TenantId, login: &str) -> Result<String, AdminError> {
+        let login = identity::rules::login(login)?;
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        let found = identity::store::disable(&mut tx, &login, OffsetDateTime::now_utc()).await?;
+        tx.commit().await?;
+        if !found {
+            return Err(AdminError::Missing { what: "user", name: login });
+        }
+        Ok(format!(
+            "{login} may not sign in any more; open pages end within seconds, a program's token within an hour. \
+             \"admin user-add\" lets them in again"
+        ))
     }
 
     /// Imports staff; nothing unless every line is good.

@@ -10,6 +10,7 @@ use pestle_gateway::{
     run,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// The centre of Pestle.
@@ -43,7 +44,8 @@ pub(crate) fn fail(error: &(impl fmt::Display + ?Sized), status: u8) -> ExitCode
 
 /// Logs to standard error.
 pub(crate) fn start_log(log: &Log) {
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Validated with the configuration.
+    let filter = EnvFilter::new(&log.filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Json => builder.json().init(),
@@ -62,10 +64,30 @@ pub(crate) async fn execute(command: Command, config: Config) -> anyhow::Result<
 async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut gateway = run::start(config).await?;
+    let mut told_to_end = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let stop = CancellationToken::new();
+    let mut starting = Box::pin(run::start_unless(config, &stop));
+    let started = tokio::select! {
+        started = &mut starting => started?,
+        () = told_to_end() => {
+            tracing::info!("told to stop before everything was started");
+            stop.cancel();
+            match starting.await {
+                Ok(gateway) => gateway.stop().await,
+                Err(run::StartError::Stopped) => {}
+                Err(error) => return Err(error.into()),
+            }
+            return Ok(());
+        }
+    };
+    let mut gateway = started;
     let failed = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = told_to_end() => None,
         name = gateway.failed() => Some(name),
     };
     tracing::info!("stopping");

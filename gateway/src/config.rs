@@ -119,7 +119,7 @@ pub enum LogFormat {
 pub enum ConfigError {
     /// The file cannot be read, or is no TOML, or a value has the wrong type.
     #[error("the configuration cannot be used: {0}")]
-    Read(#[from] config::ConfigError),
+    Read(String),
     /// A key that nobody reads.
     #[error("{origin} has the unknown key \"{key}\": {hint}")]
     UnknownKey {
@@ -157,10 +157,26 @@ impl Config {
         if let Some(file) = file {
             builder = builder.add_source(File::from(file).format(FileFormat::Toml).required(true));
         }
-        let merged = builder.add_source(environment).build()?;
-        refuse_unknown_keys(&merged.collect()?)?;
-        validate(merged.try_deserialize()?)
+        let read = |error: config::ConfigError| match (&error, file) {
+            (config::ConfigError::FileParse { cause, .. }, Some(file)) => {
+                ConfigError::Read(format!("{}: {}", file.display(), one_sentence(&cause.to_string())))
+            }
+            _ => ConfigError::Read(one_sentence(&error.to_string())),
+        };
+        let merged = builder.add_source(environment).build().map_err(read)?;
+        refuse_unknown_keys(&merged.collect().map_err(read)?)?;
+        validate(merged.try_deserialize().map_err(read)?)
     }
+}
+
+/// What a parser says, without its picture of the line (`3 | listen =` and a caret below it).
+fn one_sentence(said: &str) -> String {
+    let picture = |line: &str| {
+        line.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim_start().starts_with('|')
+    };
+    let lines: Vec<&str> =
+        said.lines().map(str::trim).filter(|line| !line.is_empty() && !picture(line)).collect();
+    lines.join(": ")
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -287,10 +303,15 @@ fn validate(raw: Raw) -> Result<Config, ConfigError> {
             run_as: raw.database.run_as.unwrap_or_else(|| "postgres".into()),
         }),
     };
-    let log = Log {
-        filter: raw.log.filter.unwrap_or_else(|| "info,rmqtt=warn,rmqtt_net=warn,sqlx=warn".into()),
-        format: raw.log.format.unwrap_or(LogFormat::Text),
-    };
+    let filter = raw.log.filter.unwrap_or_else(|| "info,rmqtt=warn,rmqtt_net=warn,sqlx=warn".into());
+    if tracing_subscriber::EnvFilter::try_new(&filter).is_err() {
+        return Err(ConfigError::BadValue {
+            key: "log.filter",
+            value: filter,
+            hint: "write error, warn, info, debug or trace, and where one part shall differ its name, such as info,rmqtt=warn",
+        });
+    }
+    let log = Log { filter, format: raw.log.format.unwrap_or(LogFormat::Text) };
     Ok(Config { data_dir, https, broker, mqtt_public, database, log })
 }
 
@@ -404,5 +425,20 @@ mod tests {
         assert!(refusal("[https]\npublic_names = [\"https://x\"]").contains("without https://"));
         assert!(refusal("[mqtt]\nexternal = \"broker\"").contains("host and port"));
         assert!(refusal("[log]\nformat = \"xml\"").contains("xml"));
+        let filter = refusal("[log]\nfilter = \"info,rmqtt=loud\"");
+        assert!(filter.contains("log.filter") && filter.contains("info,rmqtt=warn"), "{filter}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_refused_in_one_sentence_with_its_name_and_line() {
+        for (toml, line, why) in
+            [("[https\nlisten = 1", "line 1", "unclosed table"), ("[https]\nlisten =", "line 2", "expected")]
+        {
+            let said = refusal(toml);
+            assert_eq!(said.lines().count(), 1, "{said}");
+            for part in ["gateway.toml", line, why] {
+                assert!(said.contains(part), "{said}");
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -64,13 +64,28 @@ pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::at("flush", folder))
 }
 
-/// Makes a folder and those above it, with `mode` for the last.
+/// Makes a folder, with `mode`, and those above it. One that is there keeps its mode, which is its operator's choice;
+/// but where nobody else may enter (`mode` has no bits for group and others), nobody else may from now on.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn make_folder(folder: &Path, mode: u32) -> Result<(), FileError> {
-    fs::create_dir_all(folder).map_err(FileError::at("create", folder))?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(mode)).map_err(FileError::at("protect", folder))
+    let protect = |mode: u32| {
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode))
+            .map_err(FileError::at("protect", folder))
+    };
+    if let Some(above) = folder.parent() {
+        fs::create_dir_all(above).map_err(FileError::at("create", above))?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(folder) {
+        // Whatever the umask is: the database's account must be able to pass.
+        Ok(()) => protect(mode),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {
+            let now = fs::metadata(folder).map_err(FileError::at("look at", folder))?.mode() & 0o7777;
+            if mode & 0o077 == 0 && now & 0o077 != 0 { protect(now & !0o077) } else { Ok(()) }
+        }
+        Err(error) => Err(FileError::at("create", folder)(error)),
+    }
 }
 
 #[cfg(test)]
@@ -86,5 +101,21 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SECRET);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_its_operator_closed_stays_closed() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("a/data");
+        let mode = || fs::metadata(&folder).unwrap().permissions().mode() & 0o7777;
+        make_folder(&folder, 0o755).unwrap();
+        assert_eq!(mode(), 0o755);
+        for chosen in [0o700, 0o2770] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(chosen)).unwrap();
+            make_folder(&folder, 0o755).unwrap();
+            assert_eq!(mode(), chosen);
+        }
+        make_folder(&folder, 0o700).unwrap();
+        assert_eq!(mode(), 0o2700, "a folder of secrets is closed to others");
     }
 }

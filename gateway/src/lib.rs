@@ -19,6 +19,7 @@ pub mod db;
 pub mod files;
 pub mod http;
 pub mod limits;
+mod lock;
 pub mod postgres;
 pub mod run;
 

@@ -3,12 +3,22 @@
 use std::{
     collections::HashMap,
     hash::Hash,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 /// Keys that are remembered; the fullest buckets are forgotten first, since they say the least.
 const KEYS_MAX: usize = 10_000;
+
+/// Who tries, as limits count it: an IPv4 address, or the /64 of an IPv6 one, which one subscriber has whole
+/// (RFC 6177, RIPE-690).
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64)).into(),
+        v4 => v4,
+    }
+}
 
 /// A rule: so many tries at once, then one per interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,24 +63,34 @@ impl<K: Eq + Hash + Clone> Limits<K> {
     /// How long to wait.
     pub fn take(&self, key: K, now_ms: u64) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= KEYS_MAX {
-            buckets.retain(|_, bucket| bucket.full_at_ms > now_ms);
-        }
         let bucket = buckets.get(&key).copied().unwrap_or_default();
-        match self.rule.take(bucket, now_ms) {
-            Ok(next) if buckets.len() < KEYS_MAX || buckets.contains_key(&key) => {
-                buckets.insert(key, next);
-                Ok(())
-            }
-            // Ten thousand keys that are all being tried: an attack with many addresses. Nobody new gets in for now.
-            Ok(_) => Err(Duration::from_millis(self.rule.refill_ms)),
-            Err(wait_ms) => Err(Duration::from_millis(wait_ms)),
+        let next = self.rule.take(bucket, now_ms).map_err(Duration::from_millis)?;
+        if buckets.len() >= KEYS_MAX && !buckets.contains_key(&key) {
+            make_room(&mut buckets, now_ms);
         }
+        buckets.insert(key, next);
+        Ok(())
     }
 
     /// Gives all tries back: it was the right person.
     pub fn clear(&self, key: &K) {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// Forgets what is full again, and where that is not enough the fuller half: keys of one try each, which a flood
+/// consists of, go before those that were tried often. Nobody new is kept out for others' sake.
+fn make_room<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now_ms: u64) {
+    buckets.retain(|_, bucket| bucket.full_at_ms > now_ms);
+    if buckets.len() < KEYS_MAX {
+        return;
+    }
+    let mut all: Vec<(u64, K)> =
+        buckets.iter().map(|(key, bucket)| (bucket.full_at_ms, key.clone())).collect();
+    let half = all.len() / 2;
+    all.select_nth_unstable_by_key(half, |(full_at_ms, _)| *full_at_ms);
+    for (_, key) in &all[..half] {
+        buckets.remove(key);
     }
 }
 
@@ -91,6 +111,30 @@ mod tests {
         assert_eq!(limits.take("b", 6_000), Ok(()));
         limits.clear(&"a");
         assert_eq!(limits.take("a", 6_000), Ok(()));
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_one_and_an_ipv4_address_is_one() {
+        let check = |address: &str, expected: &str| {
+            assert_eq!(network(address.parse().unwrap()), expected.parse::<IpAddr>().unwrap());
+        };
+        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
+        check("2001:db8:1:2:ffff::1", "2001:db8:1:2::");
+        check("2001:db8:1:3::1", "2001:db8:1:3::");
+        check("192.0.2.7", "192.0.2.7");
+        check("::ffff:192.0.2.7", "192.0.2.7");
+    }
+
+    #[test]
+    fn a_flood_of_keys_keeps_nobody_out_and_forgives_nobody_who_tried_often() {
+        let limits = Limits::new(Rule { burst: 3, refill_ms: 1_000 });
+        for _ in 0..3 {
+            assert_eq!(limits.take(usize::MAX, 0), Ok(()));
+        }
+        for key in 0..3 * KEYS_MAX {
+            assert_eq!(limits.take(key, 0), Ok(()), "{key}");
+        }
+        assert!(limits.take(usize::MAX, 0).is_err());
     }
 
     #[test]

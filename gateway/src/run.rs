@@ -8,7 +8,6 @@
 //! database stops last.
 
 mod addresses;
-mod lock;
 mod supervisor;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
@@ -24,7 +23,7 @@ use crate::{
     app::App,
     authority::{Authority, AuthorityError},
     broker::{
-        self, Broker, ClientTls, Revoked,
+        self, Broker, BrokerMetrics, ClientTls, Revoked,
         builtin::{BrokerError, BuiltIn},
     },
     config::{BrokerChoice, Config, DatabaseChoice},
@@ -32,8 +31,9 @@ use crate::{
     enrolment::Tries,
     files::{self, FileError},
     fleet,
-    http::{metrics::Metrics, routes, serve},
+    http::{gate::Gate, metrics::Metrics, routes, serve},
     identity::{Identity, token::Tokens},
+    lock::{Lock, LockError},
     postgres::{ClusterError, PrivateCluster, cluster, settings::Purpose},
     snapshot::Snapshots,
 };
@@ -52,6 +52,9 @@ pub enum StartError {
         /// The other's process number, as far as known.
         pid: String,
     },
+    /// Told to stop before everything was started.
+    #[error("the start was given up: the gateway was told to stop")]
+    Stopped,
     /// Certificates.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -91,7 +94,7 @@ pub struct Running {
     tasks: Supervisor,
     database: Option<(CancellationToken, tokio::task::JoinHandle<()>)>,
     addresses: PathBuf,
-    _lock: lock::Lock,
+    _lock: Lock,
 }
 
 /// Starts a gateway. When this returns, both ports answer.
@@ -99,15 +102,31 @@ pub struct Running {
 /// # Errors
 /// [`StartError`], each saying what to do. What was started before the error is stopped.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_unless(config, &CancellationToken::new()).await
+}
+
+/// As [`start`], given up as soon as `stop` is cancelled: creating or recovering a database may take minutes.
+///
+/// # Errors
+/// [`StartError`], [`StartError::Stopped`] among them. What was started before the error is stopped.
+pub async fn start_unless(config: Config, stop: &CancellationToken) -> Result<Running, StartError> {
     files::make_folder(&config.data_dir, 0o755)?;
     let run_folder = config.data_dir.join("run");
     files::make_folder(&run_folder, 0o755)?;
-    let lock = lock::Lock::take(&run_folder)?;
+    let lock = Lock::take(&run_folder).map_err(|error| match error {
+        LockError::Held(pid) => StartError::Locked { folder: run_folder.clone(), pid },
+        LockError::File(error) => error.into(),
+    })?;
     let now = OffsetDateTime::now_utc();
     let authority = Authority::open(&config.data_dir, now)?;
     let listener = listen(config.https.listen).await?;
-    let (database, db) = start_database(&config).await?;
-    match start_rest(config, authority, listener, db, run_folder, now).await {
+    if let BrokerChoice::BuiltIn(address) = config.broker {
+        // Before minutes are spent on the database; the broker itself opens the port later.
+        BuiltIn::check_port(address)?;
+    }
+    let (database, db) = start_database(&config, stop).await?;
+    let rest = start_rest(config, authority, listener, db, run_folder, now);
+    match stop.run_until_cancelled(rest).await.unwrap_or(Err(StartError::Stopped)) {
         Ok((app, tasks, addresses)) => Ok(Running { app, tasks, database, addresses, _lock: lock }),
         Err(error) => {
             stop_database(database).await;
@@ -118,29 +137,34 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 type DatabaseTask = Option<(CancellationToken, tokio::task::JoinHandle<()>)>;
 
-async fn start_database(config: &Config) -> Result<(DatabaseTask, Db), StartError> {
+async fn start_database(config: &Config, stop: &CancellationToken) -> Result<(DatabaseTask, Db), StartError> {
     match &config.database {
         DatabaseChoice::Dsn { serve, owner } => {
-            schema::apply(&db::parse_dsn(owner)?).await?;
-            Ok((None, Db::new(db::parse_dsn(serve)?)))
+            let (serve, owner) = (db::parse_dsn(serve)?, db::parse_dsn(owner)?);
+            let ready = schema::apply(&owner);
+            stop.run_until_cancelled(ready).await.ok_or(StartError::Stopped)??;
+            Ok((None, Db::new(serve)))
         }
         DatabaseChoice::Private(private) => {
-            let running = PrivateCluster::start(private, Purpose::Serve).await?;
+            let running = match PrivateCluster::start_unless(private, Purpose::Serve, stop).await {
+                Err(ClusterError::Stopped) => return Err(StartError::Stopped),
+                other => other?,
+            };
             let access = running.access().clone();
-            let stop = CancellationToken::new();
-            let task = tokio::spawn(running.keep(stop.clone()));
-            let task = Some((stop, task));
+            let end = CancellationToken::new();
+            let task = tokio::spawn(running.keep(end.clone()));
+            let task = Some((end, task));
             let ready = async {
                 schema::prepare(&access.root("postgres"), cluster::DATABASE, access.serve_password()).await?;
                 schema::apply(&access.root(cluster::DATABASE)).await
             };
-            match ready.await {
-                Ok(()) => Ok((task, Db::new(access.serve(cluster::DATABASE)))),
-                Err(error) => {
-                    stop_database(task).await;
-                    Err(error.into())
-                }
-            }
+            let error = match stop.run_until_cancelled(ready).await {
+                Some(Ok(())) => return Ok((task, Db::new(access.serve(cluster::DATABASE)))),
+                Some(Err(error)) => error.into(),
+                None => StartError::Stopped,
+            };
+            stop_database(task).await;
+            Err(error)
         }
     }
 }
@@ -165,6 +189,7 @@ async fn start_rest(
     let stop = CancellationToken::new();
     // An error on the way ends what was started before it.
     let started = stop.clone().drop_guard();
+    db.check().await?;
     let names = &config.https.public_names;
     let tls = ClientTls::new(&authority, authority.gateway_client(now)?)?;
     let instance = broker::client::instance(&config.data_dir)?;
@@ -176,8 +201,10 @@ async fn start_rest(
             revoked.replace(fleet::watch::read(&db).await?);
             let server = authority.server(names, now)?;
             let ca = authority.ca_file();
-            let builtin = BuiltIn::start(*listen, &server, &ca, &config.data_dir, revoked.clone()).await?;
-            Broker::built_in(builtin, instance, revoked, tls)
+            let counted = BrokerMetrics::default();
+            let shared = (revoked.clone(), counted.clone());
+            let builtin = BuiltIn::start(*listen, &server, &ca, &config.data_dir, shared).await?;
+            Broker::built_in(builtin, instance, revoked, tls, counted)
         }
     };
     let https = listener
@@ -200,9 +227,13 @@ async fn start_rest(
         live: crate::ingest::live::Live::default(),
         stop: stop.clone(),
     });
+    app.metrics.register(|registry| app.broker.metrics().register(registry));
     let mut tasks = Supervisor::new(stop);
     spawn_tasks(&mut tasks, &app);
-    tasks.spawn("https", serve::serve(listener, server_tls, routes::router(app.clone()), app.stop.clone()));
+    let gate = Gate::default();
+    app.metrics.register(|registry| gate.register(registry));
+    let router = routes::router(app.clone());
+    tasks.spawn("https", serve::serve_behind(gate, listener, server_tls, router, app.stop.clone()));
     let addresses = Addresses::of(&app).write(&run_folder)?;
     started.disarm();
     tracing::info!(https = %app.https, mqtt = app.broker.address(), "the gateway is ready");
@@ -211,9 +242,19 @@ async fn start_rest(
 
 /// The modules' own work. One line each.
 fn spawn_tasks(tasks: &mut Supervisor, app: &Arc<App>) {
+    tasks.spawn("broker", watch_broker(app.clone()));
     tasks.spawn("revocations", fleet::watch::run(app.clone()));
     tasks.spawn("ingest", crate::ingest::run(app.clone()));
+    tasks.spawn("refolding", crate::ingest::refold::run(app.clone()));
     tasks.spawn("nudges", fleet::nudge::run(app.clone()));
+}
+
+/// Ends when the broker does: a gateway without it takes nothing from any branch, and is started anew.
+async fn watch_broker(app: Arc<App>) {
+    tokio::select! {
+        () = app.broker.ended() => {}
+        () = app.stop.cancelled() => {}
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -50,6 +50,8 @@ pub struct Counter {
     base: String,
     till: String,
     cookie: Mutex<Option<String>>,
+    /// The basket that the page showed last: a payment says what it came to.
+    seen: Mutex<Option<(ActId, Money)>>,
 }
 
 /// What the page shows, as far as the check reads it.
@@ -244,7 +246,7 @@ impl Counter {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| said(error.to_string()))?;
-        Ok(Self { client, base, till: "till-1".to_owned(), cookie: Mutex::new(None) })
+        Ok(Self { client, base, till: "till-1".to_owned(), cookie: Mutex::new(None), seen: Mutex::new(None) })
     }
 
     /// Goes on at another address with the same cookie: the agent came back on another port.
@@ -257,7 +259,12 @@ impl Counter {
     /// # Errors
     /// [`CounterError`].
     pub async fn look(&self) -> Result<Till, CounterError> {
-        self.call(Method::GET, "state", None).await
+        let till: Till = self.call(Method::GET, "state", None).await?;
+        if let Some(basket) = &till.basket {
+            let seen = Some((basket.act, basket.total));
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        }
+        Ok(till)
     }
 
     /// Waits until the page shows what `is` wants.
@@ -308,7 +315,9 @@ impl Counter {
     /// # Errors
     /// [`CounterError`]; after [`CounterError::Gone`] nobody knows yet whether it counted, and the same call asks.
     pub async fn pay(&self, act: ActId, tendered: &str) -> Result<Value, CounterError> {
-        self.tell("pay", json!({ "act": act, "tendered": tendered })).await
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = seen.filter(|(of, _)| *of == act).map(|(_, total)| total);
+        self.tell("pay", json!({ "act": act, "total": total, "tendered": tendered })).await
     }
 
     /// Sets a line's packs.

@@ -4,7 +4,8 @@
 //! 2. The server is believed only under the authority that the claim names (`first_contact`).
 //! 3. The code and a signing request go up; the answer is checked (`answer`) and installed by one rename.
 //!
-//! A box that loses power or the answer in between repeats the command: same key, same code, same answer.
+//! A box that loses power or the answer in between repeats the command: same key, same code, same answer. A key with
+//! which it cannot come to an end any more (the centre says which) is given up, and the next attempt makes another.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,10 @@ use serde::Deserialize;
 
 use crate::answer::{self, AnswerError};
 use crate::first_contact::{Mistrust, NamedByClaim};
-use crate::identity_folder::{self, FolderError};
+use crate::{
+    identity_folder::{self, FolderError},
+    succession,
+};
 
 /// Waits before the second and further attempts, as the design has it for everything that may pass by itself.
 pub const RETRY_AFTER: [Duration; 3] =
@@ -82,6 +86,12 @@ pub enum EnrolError {
         /// The centre's own words.
         why: String,
     },
+    /// The centre has this key from an enrolment whose answer was lost for good.
+    #[error(
+        "the centre knows this box's key from an earlier enrolment that was not finished. That key was given up: repeat the \
+         command with the same claim code, and the box makes another"
+    )]
+    KnownKey,
     /// The centre wants us to wait.
     #[error("the centre asks to wait: {why}. Repeat the command in a few minutes")]
     Later {
@@ -113,12 +123,20 @@ pub enum EnrolError {
 pub async fn enrol(asked: &Enrolment, provider: &Arc<CryptoProvider>) -> Result<Identity, EnrolError> {
     let claim: Claim = asked.claim.parse()?;
     let address = address(&asked.gateway)?;
+    if let Some(who) = identity_folder::settle(&asked.data_dir)? {
+        // The last attempt had its answer and lost the power while installing it.
+        return Ok(who);
+    }
     if !asked.replace {
         identity_folder::must_be_free(&asked.data_dir)?;
     }
     let key = identity_folder::pending_key(&asked.data_dir)?;
-    let request =
-        EnrolRequest { code: claim.code().to_owned(), csr_pem: signing_request(&key)?, hardware: hardware() };
+    let request = EnrolRequest {
+        code: claim.code().to_owned(),
+        csr_pem: signing_request(&key)?,
+        hardware: hardware(),
+        replaces: succession::prove(&asked.data_dir, &key),
+    };
 
     let server = NamedByClaim::new(claim.clone(), provider.clone());
     let tls = server.tls().map_err(|error| EnrolError::Prepare(error.to_string()))?;
@@ -134,10 +152,18 @@ pub async fn enrol(asked: &Enrolment, provider: &Arc<CryptoProvider>) -> Result<
     let mut waits = asked.retry_after.iter();
     let response = loop {
         match ask(&client, &address, &request, &server).await {
-            Err(EnrolError::Unreachable { .. } | EnrolError::Later { .. }) if waits.len() > 0 => {
+            Err(Refusal { error: EnrolError::Unreachable { .. } | EnrolError::Later { .. }, .. })
+                if waits.len() > 0 =>
+            {
                 tokio::time::sleep(waits.next().copied().unwrap_or_default()).await;
             }
-            outcome => break outcome?,
+            Err(Refusal { error, key_is_spent }) => {
+                if key_is_spent {
+                    identity_folder::drop_pending(&asked.data_dir)?;
+                }
+                return Err(error);
+            }
+            Ok(response) => break response,
         }
     };
     let verified = answer::verify(response, &key, &claim, UnixTime::now(), provider)?;
@@ -145,12 +171,25 @@ pub async fn enrol(asked: &Enrolment, provider: &Arc<CryptoProvider>) -> Result<
     Ok(verified.identity)
 }
 
+/// No answer, and whether this box's key can still get one.
+#[derive(Debug)]
+struct Refusal {
+    error: EnrolError,
+    key_is_spent: bool,
+}
+
+impl From<EnrolError> for Refusal {
+    fn from(error: EnrolError) -> Self {
+        Self { error, key_is_spent: false }
+    }
+}
+
 async fn ask(
     client: &reqwest::Client,
     address: &str,
     request: &EnrolRequest,
     server: &NamedByClaim,
-) -> Result<EnrolResponse, EnrolError> {
+) -> Result<EnrolResponse, Refusal> {
     let unreachable = |error: reqwest::Error| match server.mistrust() {
         Some(mistrust) => EnrolError::Mistrust(mistrust),
         None => EnrolError::Unreachable { gateway: address.to_owned(), why: innermost(&error) },
@@ -162,7 +201,7 @@ async fn ask(
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         body.extend_from_slice(&chunk);
         if body.len() > ANSWER_BYTES_MAX {
-            return Err(strange(address, format!("more than {ANSWER_BYTES_MAX} bytes")));
+            return Err(strange(address, format!("more than {ANSWER_BYTES_MAX} bytes")).into());
         }
     }
     read_answer(address, status, &body)
@@ -173,23 +212,40 @@ async fn ask(
 struct Envelope {
     data: Option<EnrolResponse>,
     message: Option<String>,
+    details: Option<Details>,
 }
 
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    reason: String,
+}
+
+/// Refusals (`details.reason`) after which this box's key is of no use: the centre has it for another enrolment, or it
+/// was not the key that this claim was used with, and no claim will ever admit it.
+const SPENT: [&str; 3] = ["known_key", "used_code", "revoked_box"];
+
 /// Pure: what status and body mean.
-fn read_answer(address: &str, status: StatusCode, body: &[u8]) -> Result<EnrolResponse, EnrolError> {
+fn read_answer(address: &str, status: StatusCode, body: &[u8]) -> Result<EnrolResponse, Refusal> {
     let envelope: Envelope = match serde_json::from_slice(body) {
         Ok(envelope) => envelope,
-        Err(error) => return Err(strange(address, format!("{status}, {error}"))),
+        Err(error) => return Err(strange(address, format!("{status}, {error}")).into()),
     };
+    let reason = envelope.details.map(|details| details.reason).unwrap_or_default();
     let why = envelope.message.unwrap_or_else(|| status.to_string());
     let why = why.trim_end_matches('.').to_owned();
     match (status, envelope.data) {
         (status, Some(data)) if status.is_success() => Ok(data),
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => {
-            Err(EnrolError::Later { why })
+            Err(EnrolError::Later { why }.into())
         }
-        (status, _) if status.is_client_error() => Err(EnrolError::Refused { why }),
-        _ => Err(strange(address, why)),
+        (status, _) if status.is_client_error() => {
+            let key_is_spent = SPENT.contains(&reason.as_str());
+            let error =
+                if reason == "known_key" { EnrolError::KnownKey } else { EnrolError::Refused { why } };
+            Err(Refusal { error, key_is_spent })
+        }
+        _ => Err(strange(address, why).into()),
     }
 }
 
@@ -260,12 +316,14 @@ mod tests {
     fn each_refusal_of_the_centre_says_what_to_do() {
         let check = |status: u16, body: &str, wanted: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = read_answer("https://centre", status, body.as_bytes()).unwrap_err().to_string();
+            let error = read_answer("https://centre", status, body.as_bytes()).unwrap_err().error.to_string();
             assert!(error.contains(wanted), "{error}");
         };
         let used = r#"{"success":false,"error":"CONFLICT","message":"This code was used on 3 May.","status_code":409}"#;
         check(409, used, "This code was used on 3 May. Ask the head office for a new code");
         check(401, r#"{"success":false,"message":"unknown code"}"#, "Ask the head office");
+        let known = r#"{"success":false,"message":"known","details":{"reason":"known_key"}}"#;
+        check(409, known, "repeat the command with the same claim code");
         check(429, r#"{"success":false,"message":"too many tries"}"#, "Repeat the command in a few minutes");
         check(502, "<html>", "does not understand");
         check(200, r#"{"success":true}"#, "does not understand");

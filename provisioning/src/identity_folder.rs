@@ -7,9 +7,19 @@
 //! | `web.cert.pem` | server certificate for the box's own pages, same key | agent |
 //! | `ca.pem` | the centre's certificate authority | agent, tablets |
 //! | `identity.json` | [`Identity`] | agent, people |
+//! | `replaces` | which identity this one took the place of, by its content; only after `--replace` | this tool |
 //!
 //! The folder appears whole, by one rename. Until then the key lies in `identity.pending/`, so that an enrolment whose
 //! answer was lost is repeated with the same key and the centre recognises it.
+//!
+//! Replacing an identity takes two renames (new and old change places, the old one gets its own name), and the power
+//! may go between any two steps. What `identity.pending/` holds is then read from the folders themselves ([`settle`]):
+//!
+//! | in `identity.pending/` | what it is | what is done |
+//! |---|---|---|
+//! | a key alone | an enrolment that waits for its answer | it is repeated with that key |
+//! | what `identity/replaces` names | the old identity, after the exchange | it is named `identity.replaced-N` |
+//! | `identity.json`, and not that | an answer that was not installed yet | it is installed |
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -17,6 +27,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use pestle_domain::enrolment::Identity;
+use pestle_domain::signature::Hash;
 use rcgen::KeyPair;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -28,6 +39,10 @@ pub const IDENTITY: &str = "identity";
 pub const PENDING: &str = "identity.pending";
 /// The private key in it.
 pub const KEY: &str = "device.key.pem";
+/// Who the box is, in it.
+const WHO: &str = "identity.json";
+/// Which identity it took the place of, in it.
+const REPLACES: &str = "replaces";
 
 /// What can go wrong with the folder.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +97,7 @@ fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderErr
 /// [`FolderError::Nobody`] before the first enrolment, [`FolderError::Damaged`] when the file cannot be understood.
 pub fn read(data_dir: &Path) -> Result<Identity, FolderError> {
     let folder = data_dir.join(IDENTITY);
-    let path = folder.join("identity.json");
+    let path = folder.join(WHO);
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
@@ -106,6 +121,49 @@ pub fn must_be_free(data_dir: &Path) -> Result<(), FolderError> {
             branch: who.branch.to_string(),
             folder: data_dir.join(IDENTITY),
         }),
+    }
+}
+
+/// Finishes an installation that was cut off between two of its steps, and says who the box is since; `None` when
+/// there was none. The first thing that an enrolment does.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn settle(data_dir: &Path) -> Result<Option<Identity>, FolderError> {
+    let (pending, identity) = (data_dir.join(PENDING), data_dir.join(IDENTITY));
+    if !pending.exists() {
+        return Ok(None);
+    }
+    if identity.exists() && fs::read_to_string(identity.join(REPLACES)).ok() == Some(mark(&pending)) {
+        keep_aside(data_dir)?;
+        return read(data_dir).map(Some);
+    }
+    let whole = fs::read(pending.join(WHO)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let Some(who): Option<Identity> = whole else { return Ok(None) };
+    if identity.exists() && !pending.join(REPLACES).exists() {
+        // An older version of this tool made no mark; it exchanged the two before anything else could be cut off.
+        keep_aside(data_dir)?;
+        return read(data_dir).map(Some);
+    }
+    put_in_place(data_dir)?;
+    Ok(Some(who))
+}
+
+/// Which identity a folder holds, by its content: never two alike, since no two boxes have one key.
+fn mark(folder: &Path) -> String {
+    let content = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
+    Hash::of(&[content(KEY), content(WHO)].concat()).to_string()
+}
+
+/// Gives up the key of an enrolment that cannot come to an end with it; the next one makes another.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn drop_pending(data_dir: &Path) -> Result<(), FolderError> {
+    let pending = data_dir.join(PENDING);
+    match fs::remove_dir_all(&pending) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk("remove", &pending)(error)),
+        _ => sync_folder(data_dir),
     }
 }
 
@@ -150,24 +208,43 @@ pub fn install(data_dir: &Path, verified: &Verified) -> Result<PathBuf, FolderEr
         ("device.cert.pem", verified.certificate_pem.as_bytes()),
         ("web.cert.pem", verified.web_certificate_pem.as_bytes()),
         ("ca.pem", verified.ca_pem.as_bytes()),
-        ("identity.json", who.as_slice()),
     ] {
         write(&pending.join(name), bytes, 0o644)?;
     }
+    if identity.exists() {
+        write(&pending.join(REPLACES), mark(&identity).as_bytes(), 0o644)?;
+    }
     sync_folder(&pending)?;
+    // Last, and by a rename: it says that everything else is there.
+    let part = pending.join("identity.json.part");
+    write(&part, &who, 0o644)?;
+    fs::rename(&part, pending.join(WHO)).map_err(disk("name", &part))?;
+    sync_folder(&pending)?;
+    put_in_place(data_dir)?;
+    Ok(identity)
+}
+
+/// Makes the whole folder `identity.pending/` the box's identity.
+fn put_in_place(data_dir: &Path) -> Result<(), FolderError> {
+    let (pending, identity) = (data_dir.join(PENDING), data_dir.join(IDENTITY));
     if identity.exists() {
         renameat_with(CWD, &pending, CWD, &identity, RenameFlags::EXCHANGE)
             .map_err(|error| disk("replace", &identity)(error.into()))?;
-        let kept = (1_u32..)
-            .map(|number| data_dir.join(format!("identity.replaced-{number}")))
-            .find(|path| !path.exists())
-            .unwrap_or_else(|| data_dir.join("identity.replaced"));
-        fs::rename(&pending, &kept).map_err(disk("keep the old identity as", &kept))?;
-    } else {
-        fs::rename(&pending, &identity).map_err(disk("name", &identity))?;
+        sync_folder(data_dir)?;
+        return keep_aside(data_dir);
     }
-    sync_folder(data_dir)?;
-    Ok(identity)
+    fs::rename(&pending, &identity).map_err(disk("name", &identity))?;
+    sync_folder(data_dir)
+}
+
+/// Gives the old identity, which lies in `identity.pending/` after the exchange, its own name.
+fn keep_aside(data_dir: &Path) -> Result<(), FolderError> {
+    let kept = (1_u32..)
+        .map(|number| data_dir.join(format!("identity.replaced-{number}")))
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| data_dir.join("identity.replaced"));
+    fs::rename(data_dir.join(PENDING), &kept).map_err(disk("keep the old identity as", &kept))?;
+    sync_folder(data_dir)
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FolderError> {
@@ -200,6 +277,8 @@ mod tests {
             https: "https://127.0.0.1:1".to_owned(),
             mqtt: "127.0.0.1:2".to_owned(),
             centre_keys: vec![],
+            first_epoch: 1,
+            earlier: vec![],
         };
         Verified {
             identity,
@@ -252,5 +331,71 @@ mod tests {
         assert!(must_be_free(data.path()).is_err());
         fs::write(data.path().join(IDENTITY).join("identity.json"), "{").unwrap();
         assert!(matches!(must_be_free(data.path()), Err(FolderError::Damaged { .. })));
+    }
+
+    fn key(folder: &Path) -> String {
+        fs::read_to_string(folder.join(KEY)).unwrap()
+    }
+
+    /// A box that is box-1, told to become box-2; the power goes before the step `cut`, counted from 0.
+    fn cut_off_while_replacing(cut: usize) -> (tempfile::TempDir, [String; 2]) {
+        let data = tempfile::tempdir().unwrap();
+        pending_key(data.path()).unwrap();
+        install(data.path(), &verified("box-1")).unwrap();
+        pending_key(data.path()).unwrap();
+        let (pending, identity) = (data.path().join(PENDING), data.path().join(IDENTITY));
+        let keys = [key(&identity), key(&pending)];
+        install(data.path(), &verified("box-2")).unwrap();
+        // Back to where it was cut off.
+        let kept = data.path().join("identity.replaced-1");
+        fs::rename(&kept, &pending).unwrap();
+        if cut == 0 {
+            renameat_with(CWD, &pending, CWD, &identity, RenameFlags::EXCHANGE).unwrap();
+        }
+        (data, keys)
+    }
+
+    #[test]
+    fn a_power_cut_between_the_steps_of_a_replacement_loses_neither_identity() {
+        for cut in [0, 1] {
+            let (data, [old, new]) = cut_off_while_replacing(cut);
+            assert_eq!(settle(data.path()).unwrap().unwrap().device.as_str(), "box-2", "cut {cut}");
+            assert_eq!(key(&data.path().join(IDENTITY)), new);
+            assert_eq!(key(&data.path().join("identity.replaced-1")), old);
+            assert!(settle(data.path()).unwrap().is_none(), "once is enough");
+            assert_ne!(
+                pending_key(data.path()).unwrap().serialize_pem(),
+                old,
+                "an old key for a new attempt"
+            );
+        }
+    }
+
+    #[test]
+    fn an_exchange_that_an_older_version_left_unfinished_is_finished() {
+        let (data, [old, new]) = cut_off_while_replacing(1);
+        fs::remove_file(data.path().join(IDENTITY).join(REPLACES)).unwrap();
+        settle(data.path()).unwrap().unwrap();
+        assert_eq!(key(&data.path().join(IDENTITY)), new);
+        assert_eq!(key(&data.path().join("identity.replaced-1")), old);
+    }
+
+    #[test]
+    fn a_first_answer_that_was_written_and_not_installed_is_installed() {
+        let data = tempfile::tempdir().unwrap();
+        pending_key(data.path()).unwrap();
+        install(data.path(), &verified("box-1")).unwrap();
+        fs::rename(data.path().join(IDENTITY), data.path().join(PENDING)).unwrap();
+        assert_eq!(settle(data.path()).unwrap().unwrap().device.as_str(), "box-1");
+        assert_eq!(read(data.path()).unwrap().device.as_str(), "box-1");
+    }
+
+    #[test]
+    fn a_key_that_waits_for_its_answer_is_left_as_it_is() {
+        let data = tempfile::tempdir().unwrap();
+        let waiting = pending_key(data.path()).unwrap().serialize_der();
+        fs::write(data.path().join(PENDING).join(WHO), "{ half").unwrap();
+        assert!(settle(data.path()).unwrap().is_none());
+        assert_eq!(pending_key(data.path()).unwrap().serialize_der(), waiting);
     }
 }

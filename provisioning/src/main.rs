@@ -52,9 +52,23 @@ async fn main() -> anyhow::Result<()> {
         Command::Enrol { gateway, code, data_dir, replace } => {
             let asked =
                 Enrolment { gateway, claim: code, data_dir, replace, retry_after: RETRY_AFTER.to_vec() };
+            let before = identity_folder::read(&asked.data_dir).ok();
             let who = enrol(&asked, &provider).await?;
             println!("This box is now {} of branch {} ({}).", who.device, who.branch, who.tenant);
             println!("Its key and certificates are in {}.", asked.data_dir.join("identity").display());
+            match before {
+                Some(before) if who.earlier.contains(&before.device) => {
+                    println!(
+                        "What {} recorded and had not sent yet goes to the centre under its new name.",
+                        before.device
+                    );
+                }
+                Some(before) if before.device != who.device => println!(
+                    "This centre does not know {}: what it recorded and had not sent yet stays on this box. Tell the head office.",
+                    before.device
+                ),
+                _ => {}
+            }
             println!("Next: start the agent.");
         }
         Command::Show { data_dir } => {

@@ -133,3 +133,13 @@ fn addresses_are_cut_into_host_and_port() {
     assert_eq!(https_address("https://127.0.0.1:8443/"), Some(("127.0.0.1", 8443)));
     assert_eq!(https_address("http://centre.example"), None);
 }
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_refused() {
+    let check_filter = |filter: &str| {
+        check(&format!("[[till]]\nid = \"till-1\"\n[log]\nfilter = \"{filter}\"\n"), "log.filter is");
+    };
+    check_filter("pestle_agent=loud");
+    check_filter("info,=");
+    assert!(parse("[[till]]\nid = \"till-1\"\n[log]\nfilter = \"info,pestle_agent=debug\"\n", &[]).is_ok());
+}

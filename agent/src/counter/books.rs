@@ -7,14 +7,19 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use pestle_domain::{
-    fact::{Actor, Fact, FactBody, LotIn, ReceiptNumber, SaleCompleted, StockOpened, TaxShare, TillClosed},
-    ids::{ActId, ProductId, SessionId, TillId},
+    fact::{Actor, Fact, FactBody, ReceiptNumber, SaleCompleted, Stamp, TaxShare, TillClosed},
+    ids::{ActId, ProductId, SessionId, StaffId, TillId},
     money::Money,
-    stock::{Discrepancy, Ledger, LotBalance},
-    till::Till,
-    units::{Day, UnixMillis},
+    stock::{Discrepancy, Ledger},
 };
-use serde::{Deserialize, Serialize};
+
+use super::{
+    command::CashWay,
+    records::{
+        CANNOT_TELL, ClosingRecord, Denials, Done, GIVEN_UP, Paper, PrintIntent, Printable, SaleRecord, Sums,
+        TillBook,
+    },
+};
 
 /// Acts that are remembered for repeats: a busy branch's 35 days at some 1,400 sales a day, which is how long its facts
 /// stay on the box.
@@ -24,182 +29,27 @@ pub const ACTS_MAX: usize = 50_000;
 /// or known to the verification system.
 pub const SERIALS_MAX: usize = 200_000;
 
-/// What is stored beside an act and never sent: what is to be printed once it is on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PrintIntent {
-    /// Whether a document belongs to this act.
-    pub print: bool,
-}
+/// Documents that are asked about after a restart. More than a printer's buffer holds; with more, nobody goes through
+/// the paper any more.
+pub const PRINTS_MAX: usize = 50;
 
-impl PrintIntent {
-    /// The attachment's bytes; none when nothing is to be printed.
-    pub fn to_bytes(self) -> Vec<u8> {
-        if self.print { br#"{"print":true}"#.to_vec() } else { Vec::new() }
-    }
-
-    /// Reads an attachment. Bytes of a later version mean: there was something.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        match serde_json::from_slice(bytes) {
-            Ok(intent) => intent,
-            Err(_newer_or_none) => Self { print: !bytes.is_empty() },
-        }
-    }
-}
-
-/// A sale, as far as a receipt and a repeat need it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SaleRecord {
-    /// The act.
-    pub act: ActId,
-    /// When it was recorded.
-    pub at: UnixMillis,
-    /// By whom.
-    pub by: Actor,
-    /// What.
-    pub sale: SaleCompleted,
-}
-
-/// A closed session, as far as its report needs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClosingRecord {
-    /// The act.
-    pub act: ActId,
-    /// When it was recorded.
-    pub at: UnixMillis,
-    /// By whom.
-    pub by: Actor,
-    /// What was counted.
-    pub closed: TillClosed,
-    /// What it came to.
-    pub sums: Sums,
-}
-
-/// What a session came to so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
-    /// Which.
-    pub session: SessionId,
-    /// When it began.
-    pub opened_at: UnixMillis,
-    /// On which day of business.
-    pub opened_on: Day,
-    /// Counted in.
-    pub float: Money,
-    /// Cash from sales.
-    pub received: Money,
-    /// Put in without a sale.
-    pub paid_in: Money,
-    /// Taken out without a sale.
-    pub paid_out: Money,
-    /// Tax of its sales, the highest rate first. The sum of what the receipts say, so that both can be compared.
-    pub taxes: Vec<TaxShare>,
-}
-
-/// A document that belongs to an act.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Printable {
-    /// A receipt.
-    Receipt(Box<SaleRecord>),
-    /// The report of a closed session.
-    Closing(Box<ClosingRecord>),
-}
-
-impl Printable {
-    /// The act that it belongs to.
-    pub fn act(&self) -> ActId {
-        match self {
-            Self::Receipt(record) => record.act,
-            Self::Closing(record) => record.act,
-        }
-    }
-
-    /// The till that it belongs to.
-    pub fn till(&self) -> &TillId {
-        match self {
-            Self::Receipt(record) => &record.sale.till,
-            Self::Closing(record) => &record.closed.till,
-        }
-    }
-
-    /// For lists and questions.
-    pub fn title(&self) -> String {
-        match self {
-            Self::Receipt(record) => format!("Receipt {}", record.sale.receipt.number),
-            Self::Closing(record) => format!("Closing of {}", record.closed.till),
-        }
-    }
-}
-
-/// What became of an act that was sent before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "done")]
-pub enum Done {
-    /// A sale.
-    Sold {
-        /// Its receipt.
-        receipt: ReceiptNumber,
-        /// What it came to.
-        total: Money,
-        /// What was given.
-        tendered: Money,
-        /// What was handed back.
-        change: Money,
-    },
-    /// A session began.
-    Opened {
-        /// Which.
-        session: SessionId,
-    },
-    /// A session ended.
-    Closed {
-        /// By the person.
-        counted: Money,
-        /// By the book.
-        expected: Money,
-        /// Counted less expected.
-        variance: Money,
-    },
-    /// The drawer was opened without a sale.
-    DrawerOpened,
-}
-
-/// One till's book.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TillBook {
-    /// Its session, if one is open.
-    pub till: Till,
-    /// What the open session came to.
-    pub sums: Option<Sums>,
-    /// The last receipt's epoch and number.
-    pub last: Option<(u32, u64)>,
-    /// The last sale.
-    pub last_sale: Option<SaleRecord>,
-    /// The last closing.
-    pub last_closing: Option<ClosingRecord>,
-}
-
-impl TillBook {
-    /// The number of the next receipt in this life of the store.
-    pub fn next_number(&self, epoch: u32) -> u64 {
-        match self.last {
-            Some((of, number)) if of == epoch => number + 1,
-            _ => 1,
-        }
-    }
-}
+/// Names whose wrong sign-ins are remembered: the staff of a large branch, and some that are nobody's.
+pub const DENIALS_MAX: usize = 128;
 
 /// The folded state of a branch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Books {
     /// What the branch holds.
     pub ledger: Ledger,
-    tills: BTreeMap<TillId, TillBook>,
-    acts: HashMap<ActId, Done>,
-    acts_in_order: VecDeque<ActId>,
-    serials: HashMap<ProductId, HashMap<Box<str>, ReceiptNumber>>,
-    serials_in_order: VecDeque<(ProductId, Box<str>)>,
-    prints: BTreeMap<ActId, Printable>,
+    pub(super) tills: BTreeMap<TillId, TillBook>,
+    pub(super) acts: HashMap<ActId, Done>,
+    pub(super) acts_in_order: VecDeque<ActId>,
+    pub(super) serials: HashMap<ProductId, HashMap<Box<str>, ReceiptNumber>>,
+    pub(super) serials_in_order: VecDeque<(ProductId, Box<str>)>,
+    pub(super) prints: BTreeMap<ActId, Printable>,
+    pub(super) denials: BTreeMap<StaffId, Denials>,
+    /// Of this run; no part of what the facts add up to.
+    pub(super) prints_forgotten: u64,
 }
 
 impl Books {
@@ -216,6 +66,17 @@ impl Books {
     /// The receipt with which a serial number left.
     pub fn sold(&self, product: &ProductId, serial: &str) -> Option<&ReceiptNumber> {
         self.serials.get(product)?.get(serial)
+    }
+
+    /// The wrong sign-ins of a name since its last right one.
+    pub fn denials(&self, staff: &StaffId) -> Option<&Denials> {
+        self.denials.get(staff)
+    }
+
+    /// Documents that were to be printed, that no fact tells the end of, and that a restart would not ask about: since
+    /// this was last called.
+    pub fn take_prints_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.prints_forgotten)
     }
 
     /// Documents of which no fact tells that they are on paper.
@@ -252,7 +113,8 @@ impl Books {
                     paid_out: zero,
                     taxes: Vec::new(),
                 });
-                self.remember(fact.act, Done::Opened { session: opened.session });
+                let (till, session, float) = (opened.till.clone(), opened.session, opened.float);
+                self.remember(fact.act, Done::Opened { till, session, float });
             }
             FactBody::TillClosed(closed) => self.apply_closing(fact, closed, intent),
             FactBody::TillReceived(moved) => {
@@ -260,12 +122,16 @@ impl Books {
             }
             FactBody::TillPaidIn(moved) => {
                 self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.paid_in);
+                let (till, way, amount) = (moved.till.clone(), CashWay::In, moved.amount);
+                self.remember(fact.act, Done::Moved { till, way, amount });
             }
             FactBody::TillPaidOut(moved) => {
                 self.move_money(&moved.till, fact, moved.session, moved.amount, |sums| &mut sums.paid_out);
+                let (till, way, amount) = (moved.till.clone(), CashWay::Out, moved.amount);
+                self.remember(fact.act, Done::Moved { till, way, amount });
             }
             FactBody::DrawerOpened(opened) if opened.cause == pestle_domain::fact::DrawerCause::NoSale => {
-                self.remember(fact.act, Done::DrawerOpened);
+                self.remember(fact.act, Done::DrawerOpened { till: opened.till.clone() });
             }
             FactBody::StockSold(sold) => {
                 for one in &sold.moves {
@@ -274,13 +140,58 @@ impl Books {
                     }
                 }
             }
-            FactBody::PrintCompleted(printed) => drop(self.prints.remove(&printed.document)),
-            FactBody::PrintReprinted(printed) => drop(self.prints.remove(&printed.document)),
-            // A person who gave a document up has answered the question; the box alone has not.
-            FactBody::PrintUnknown(unknown) if fact.actor != Actor::Machine => {
-                drop(self.prints.remove(&unknown.document));
-            }
+            FactBody::PrintCompleted(printed) => self.end_print(printed.document, Paper::Printed),
+            FactBody::PrintReprinted(printed) => self.end_print(printed.document, Paper::Copied),
+            FactBody::PrintUnknown(unknown) => match &*unknown.reason {
+                // Nobody is asked about each receipt of a printer that never answers.
+                reason if reason.starts_with(CANNOT_TELL) => {
+                    self.end_print(unknown.document, Paper::CannotTell)
+                }
+                GIVEN_UP => self.end_print(unknown.document, Paper::GivenUp),
+                // A person who gave a document up has answered the question; the box alone has not.
+                _ if fact.actor != Actor::Machine => self.end_print(unknown.document, Paper::GivenUp),
+                _ => self.note_paper(unknown.document, Paper::Unknown),
+            },
+            FactBody::StaffDenied(denied) => self.note_denial(&denied.staff, &fact.at),
+            FactBody::StaffSignedIn(signed_in) => drop(self.denials.remove(&signed_in.staff)),
             _ => {}
+        }
+    }
+
+    fn end_print(&mut self, document: ActId, paper: Paper) {
+        self.prints.remove(&document);
+        self.note_paper(document, paper);
+    }
+
+    fn note_paper(&mut self, document: ActId, paper: Paper) {
+        let its_sale =
+            |book: &&mut TillBook| book.last_sale.as_ref().is_some_and(|sale| sale.act == document);
+        if let Some(book) = self.tills.values_mut().find(its_sale)
+            // A copy on top of the receipt does not take the receipt away.
+            && !(book.paper == Paper::Printed && paper != Paper::Printed)
+        {
+            book.paper = paper;
+        }
+    }
+
+    fn note_denial(&mut self, staff: &StaffId, at: &Stamp) {
+        let wrong = self.denials.get(staff).map_or(0, |denials| denials.wrong).saturating_add(1);
+        let denials = Denials { wrong, boot: at.boot.clone(), mono_ms: at.mono_ms };
+        self.denials.insert(staff.clone(), denials);
+        if self.denials.len() > DENIALS_MAX {
+            let least = self.denials.iter().min_by_key(|(_, denials)| denials.wrong);
+            if let Some(least) = least.map(|(staff, _)| staff.clone()) {
+                self.denials.remove(&least);
+            }
+        }
+    }
+
+    /// A document that is to be printed. Past the bound the oldest is asked about no more.
+    fn await_print(&mut self, printable: Printable) {
+        self.prints.insert(printable.act(), printable);
+        while self.prints.len() > PRINTS_MAX {
+            self.prints.pop_first();
+            self.prints_forgotten += 1;
         }
     }
 
@@ -294,8 +205,9 @@ impl Books {
             add_taxes(&mut sums.taxes, &sale.taxes);
         }
         book.last_sale = Some(record.clone());
+        book.paper = Paper::Open;
         if intent.print {
-            self.prints.insert(fact.act, Printable::Receipt(Box::new(record)));
+            self.await_print(Printable::Receipt(Box::new(record)));
         }
         let SaleCompleted { receipt, total, tendered, change, .. } = sale.clone();
         self.remember(fact.act, Done::Sold { receipt, total, tendered, change });
@@ -314,11 +226,11 @@ impl Books {
             };
             book.last_closing = Some(record.clone());
             if intent.print {
-                self.prints.insert(fact.act, Printable::Closing(Box::new(record)));
+                self.await_print(Printable::Closing(Box::new(record)));
             }
         }
-        let TillClosed { counted, expected, variance, .. } = *closed;
-        self.remember(fact.act, Done::Closed { counted, expected, variance });
+        let TillClosed { till, counted, expected, variance, .. } = closed.clone();
+        self.remember(fact.act, Done::Closed { till, counted, expected, variance });
     }
 
     fn move_money(
@@ -337,7 +249,7 @@ impl Books {
         }
     }
 
-    fn remember(&mut self, act: ActId, done: Done) {
+    pub(super) fn remember(&mut self, act: ActId, done: Done) {
         if self.acts.insert(act, done).is_none() {
             self.acts_in_order.push_back(act);
         }
@@ -348,7 +260,7 @@ impl Books {
         }
     }
 
-    fn remember_serial(&mut self, product: &ProductId, serial: &str, receipt: &ReceiptNumber) {
+    pub(super) fn remember_serial(&mut self, product: &ProductId, serial: &str, receipt: &ReceiptNumber) {
         let of_product = self.serials.entry(product.clone()).or_default();
         if of_product.insert(serial.into(), receipt.clone()).is_none() {
             self.serials_in_order.push_back((product.clone(), serial.into()));
@@ -376,54 +288,4 @@ fn add_taxes(sums: &mut Vec<TaxShare>, shares: &[TaxShare]) {
         }
     }
     sums.sort_by_key(|sum| std::cmp::Reverse(sum.rate));
-}
-
-/// [`Books`] as they are kept in a file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptBooks {
-    lots: Vec<(ProductId, Vec<LotBalance>)>,
-    tills: Vec<(TillId, TillBook)>,
-    acts: Vec<(ActId, Done)>,
-    serials: Vec<(ProductId, Box<str>, ReceiptNumber)>,
-    prints: Vec<Printable>,
-}
-
-impl From<&Books> for KeptBooks {
-    fn from(books: &Books) -> Self {
-        let acts = books.acts_in_order.iter().filter_map(|act| Some((*act, books.acts.get(act)?.clone())));
-        let serials = books.serials_in_order.iter().filter_map(|(product, serial)| {
-            Some((product.clone(), serial.clone(), books.sold(product, serial)?.clone()))
-        });
-        Self {
-            lots: books.ledger.iter().map(|(product, lots)| (product.clone(), lots.to_vec())).collect(),
-            tills: books.tills.iter().map(|(till, book)| (till.clone(), book.clone())).collect(),
-            acts: acts.collect(),
-            serials: serials.collect(),
-            prints: books.prints.values().cloned().collect(),
-        }
-    }
-}
-
-impl From<KeptBooks> for Books {
-    fn from(kept: KeptBooks) -> Self {
-        let mut books = Self { tills: kept.tills.into_iter().collect(), ..Self::default() };
-        let lines = kept.lots.into_iter().flat_map(|(product, lots)| {
-            lots.into_iter().map(move |balance| LotIn {
-                product: product.clone(),
-                lot: balance.lot,
-                expiry: balance.expiry,
-                quantity: balance.on_hand,
-            })
-        });
-        // A balance below zero was reported when it came about.
-        let _known = books.ledger.apply(&StockOpened { lines: lines.collect() }.into());
-        for (act, done) in kept.acts {
-            books.remember(act, done);
-        }
-        for (product, serial, receipt) in kept.serials {
-            books.remember_serial(&product, &serial, &receipt);
-        }
-        books.prints = kept.prints.into_iter().map(|print| (print.act(), print)).collect();
-        books
-    }
 }

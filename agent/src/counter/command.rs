@@ -7,10 +7,12 @@ use pestle_domain::{
     ids::{ActId, ProductId, TillId},
     money::Money,
     sale::LineId,
-    units::Quantity,
+    units::{Day, Quantity},
 };
 
-use super::books::Done;
+use serde::{Deserialize, Serialize};
+
+use super::records::Done;
 use crate::spool::machine::{JobId, Word};
 
 /// One browser at the counter; drawn when it first comes, kept in its cookie.
@@ -67,8 +69,13 @@ pub enum Command {
         act: ActId,
         /// Counted.
         float: Money,
-        /// The person looked at the date and says that it is right; asked where the clock is doubted.
-        date_confirmed: bool,
+        /// What the person says about the date; asked where the clock is doubted.
+        date: DateWord,
+    },
+    /// Says the date at a till that is open; asked where the clock is doubted.
+    ConfirmDate {
+        /// What the person says about it.
+        date: DateWord,
     },
     /// Ends the session.
     CloseTill {
@@ -114,6 +121,8 @@ pub enum Command {
     Pay {
         /// The basket that the person saw.
         act: ActId,
+        /// What it came to on their page.
+        total: Money,
         /// Handed over.
         tendered: Money,
     },
@@ -121,6 +130,17 @@ pub enum Command {
     OpenDrawer {
         /// Recognises a repeat.
         act: ActId,
+    },
+    /// Puts cash in, or takes it out, without a sale.
+    MoveCash {
+        /// Recognises a repeat.
+        act: ActId,
+        /// Which way.
+        way: CashWay,
+        /// Above zero.
+        amount: Money,
+        /// What for.
+        reason: String,
     },
     /// Prints the last receipt once more, as a copy.
     Reprint,
@@ -131,6 +151,27 @@ pub enum Command {
         /// What.
         word: Word,
     },
+}
+
+/// Which way cash goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CashWay {
+    /// Into the drawer.
+    In,
+    /// Out of it.
+    Out,
+}
+
+/// What a person says about the date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateWord {
+    /// Nothing.
+    Silent,
+    /// The date on the page is right.
+    AsShown,
+    /// It is this one.
+    Is(Day),
 }
 
 /// What the person is told when it went well.
@@ -176,6 +217,8 @@ pub enum Why {
     RateLimited,
     /// It could not be recorded.
     Unavailable,
+    /// The box was called by a name that is not its own.
+    Misdirected,
 }
 
 impl Why {
@@ -189,6 +232,7 @@ impl Why {
             Self::Conflict => ("CONFLICT", 409),
             Self::RateLimited => ("RATE_LIMITED", 429),
             Self::Unavailable => ("UNAVAILABLE", 503),
+            Self::Misdirected => ("MISDIRECTED", 421),
         }
     }
 }

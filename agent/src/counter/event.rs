@@ -8,16 +8,18 @@ use pestle_domain::{
     ids::TillId,
     journal::Lane,
     stock::Discrepancy,
+    units::UnixMillis,
 };
 use uuid::Uuid;
 
 use super::{
     command::{Answer, Pin, Request, Ticket},
+    counters::Count,
     live::Scanned,
     shop::Shop,
     view::{DeviceView, LinkView, ReadingView},
 };
-use crate::spool::machine::{Ended, JobId};
+use crate::spool::machine::{DrawerEnd, Ended, JobId};
 
 /// Time and identity, as the shell saw and drew them.
 pub struct Now<'a> {
@@ -25,6 +27,8 @@ pub struct Now<'a> {
     pub mono_ms: u64,
     /// What facts of this moment carry.
     pub stamp: Stamp,
+    /// A time that has certainly passed, whatever the wall clock says.
+    pub floor: UnixMillis,
     /// Draws an identity (UUID version 7).
     pub draw: &'a mut dyn FnMut() -> Uuid,
 }
@@ -46,14 +50,16 @@ pub enum Event {
     Asked(Ticket, Request),
     /// A scanner read something for a till.
     Scanned(TillId, Scanned),
-    /// A scanner read something that is no barcode.
+    /// A scanner read something that is no barcode; in words for the page.
     ScanRejected(TillId, String),
     /// An append has returned.
     Appended(CommitId, Result<(), String>),
     /// A PIN was compared.
     PinChecked(Ticket, bool),
-    /// A print has ended; the drawer's story with it.
+    /// A print has ended.
     PrintEnded(String, JobId, Ended),
+    /// A drawer that was told to open did or did not.
+    DrawerEnded(String, DrawerEnd),
     /// A printer confirmed a job late.
     PrintFinishedLate(String, [u8; 4]),
     /// A printer says whether it would print.
@@ -112,10 +118,12 @@ pub enum Effect {
         /// With the drawer.
         drawer: bool,
     },
-    /// Open the drawer behind this printer.
+    /// Open the drawer behind this printer, then report [`Event::DrawerEnded`].
     KickDrawer(String),
     /// A person said that the date is right.
     ConfirmDate,
+    /// Count it.
+    Count(Count),
     /// The book cannot be right: log and count.
     Doubt(Discrepancy),
 }

@@ -14,14 +14,14 @@ use pestle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::books::{Books, KeptBooks};
+use super::{books::Books, books_kept::KeptBooks};
 use crate::{
     durable_file::{self, FileError},
     journal::{Journal, JournalError, Place},
 };
 
 /// The form of the books' file; another form is rebuilt.
-const FORM: u16 = 1;
+const FORM: u16 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct BooksFile {

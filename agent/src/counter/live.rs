@@ -3,12 +3,13 @@
 use pestle_domain::{
     fact::Actor,
     ids::{ActId, StaffId},
+    money::Money,
     sale::{Basket, LotChoice, Pack},
     staff::Role,
 };
 use serde::{Deserialize, Serialize};
 
-use super::command::{StationId, Ticket};
+use super::command::{CashWay, StationId, Ticket};
 
 /// Scans that wait while a payment is being recorded (milliseconds). A person scans two packs a second; past this the
 /// disk is in trouble, and the page says so.
@@ -26,6 +27,8 @@ pub struct LiveTill {
     pub question: Option<LotQuestion>,
     /// Who serves.
     pub signed_in: Option<SignedIn>,
+    /// Why nobody does any more, for whoever stands before the sign-in. Names nobody.
+    pub farewell: Option<String>,
     /// What is on its way to the disk.
     pub busy: Option<Busy>,
     /// Scans that came meanwhile.
@@ -78,8 +81,41 @@ impl SignedIn {
 pub struct Busy {
     /// Which.
     pub act: ActId,
+    /// What was asked for: only the same again is a repeat.
+    pub asked: Asked,
     /// Who waits for it: the page, and its repeats.
     pub tickets: Vec<Ticket>,
+}
+
+/// What a till's own act was asked to do, with its amounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Sell.
+    Pay {
+        /// What the basket came to on the person's page.
+        total: Money,
+        /// Handed over.
+        tendered: Money,
+    },
+    /// Begin a session.
+    Open {
+        /// Counted.
+        float: Money,
+    },
+    /// End it.
+    Close {
+        /// Counted.
+        counted: Money,
+    },
+    /// Open the drawer without a sale.
+    Drawer,
+    /// Put cash in or take it out.
+    Move {
+        /// Which way.
+        way: CashWay,
+        /// How much.
+        amount: Money,
+    },
 }
 
 /// A scan, from a scanner or typed into the page.

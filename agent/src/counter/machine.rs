@@ -10,7 +10,7 @@ use std::{
 };
 
 use pestle_domain::{
-    fact::{Act, Actor, ClockQuality, Fact, FactBody},
+    fact::{Act, Actor, Fact, FactBody},
     ids::{ActId, FactId, StaffId, TillId},
     journal::Lane,
     sale::Basket,
@@ -18,10 +18,15 @@ use pestle_domain::{
 };
 
 use super::{
-    books::{Books, PrintIntent, Printable},
+    books::Books,
     command::{Command, Refused, Request, Said, StationId, Ticket, Why},
-    live::{LiveTill, Scanned, Tone},
+    counters::Count,
+    device_log::DeviceLog,
+    live::{Asked, LiveTill, Scanned, Tone},
+    records::{PrintIntent, Printable},
     shop::Shop,
+    sign_in::Check,
+    today::SaidDate,
     view::{DeviceView, LinkView, ReadingView},
 };
 use crate::spool::machine::{Job, Spool};
@@ -89,14 +94,6 @@ pub(super) struct UnderWay {
     pub(super) purpose: Purpose,
 }
 
-/// A sign-in whose PIN is being compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Check {
-    pub(super) till: TillId,
-    pub(super) staff: StaffId,
-    pub(super) station: StationId,
-}
-
 /// The whole counter of a branch.
 #[derive(Debug)]
 pub struct Branch {
@@ -109,11 +106,13 @@ pub struct Branch {
     pub(super) under_way: BTreeMap<CommitId, UnderWay>,
     pub(super) checks: HashMap<Ticket, Check>,
     pub(super) throttles: HashMap<StaffId, PinThrottle>,
-    pub(super) strangers: HashMap<TillId, PinThrottle>,
+    pub(super) strangers: HashMap<Box<str>, PinThrottle>,
+    pub(super) stranger_records: HashMap<TillId, PinThrottle>,
     pub(super) devices: BTreeMap<String, DeviceView>,
+    device_logs: BTreeMap<String, DeviceLog>,
     pub(super) readings: BTreeMap<String, ReadingView>,
     pub(super) link: LinkView,
-    pub(super) date_confirmed: bool,
+    pub(super) said_date: Option<SaidDate>,
     next_commit: u64,
 }
 
@@ -140,10 +139,12 @@ impl Branch {
             checks: HashMap::new(),
             throttles: HashMap::new(),
             strangers: HashMap::new(),
+            stranger_records: HashMap::new(),
             devices: BTreeMap::new(),
+            device_logs: BTreeMap::new(),
             readings: BTreeMap::new(),
             link: LinkView::default(),
-            date_confirmed: false,
+            said_date: None,
             next_commit: 1,
         };
         branch.recover_prints();
@@ -158,8 +159,9 @@ impl Branch {
         match event {
             Event::Asked(ticket, request) => self.asked(now, ticket, request, out),
             Event::Scanned(till, scanned) => self.scanned(now, &till, scanned, out),
-            Event::ScanRejected(till, why) => {
-                self.tell(&till, Tone::Refused, format!("That was no barcode: {why}."), out);
+            Event::ScanRejected(till, text) => {
+                out.push(Effect::Count(Count::ScanRejected));
+                self.tell(&till, Tone::Refused, text, out);
             }
             Event::Appended(commit, result) => self.appended(now, commit, result, out),
             Event::PinChecked(ticket, right) => self.pin_checked(now, ticket, right, out),
@@ -167,15 +169,13 @@ impl Branch {
             Event::PrintFinishedLate(printer, process) => {
                 self.print_finished_late(now, &printer, process, out)
             }
+            Event::DrawerEnded(printer, end) => self.drawer_ended(&printer, end, out),
             Event::PrinterIs(printer, ready) => self.printer_is(now, &printer, ready, out),
-            Event::Device(device, fact) => {
-                self.devices.insert(device.name.clone(), device);
-                if let Some(body) = fact {
-                    self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![body], out);
-                }
-                out.push(Effect::ShowAll);
-            }
+            Event::Device(device, fact) => self.device_changed(now, device, fact, out),
             Event::Reading(reading, fact) => {
+                if reading.missing.is_some() {
+                    out.push(Effect::Count(Count::ReadingMissing));
+                }
                 self.readings.insert(reading.sensor.clone(), reading);
                 self.append_plain(now, Lane::Telemetry, &Actor::Machine, vec![fact], out);
                 out.push(Effect::ShowAll);
@@ -188,9 +188,13 @@ impl Branch {
             }
             Event::Shop(shop) => {
                 self.shop = Some(shop);
+                self.staff_changed(now, out);
                 out.push(Effect::ShowAll);
             }
-            Event::Tick => self.sign_out_idle(now, out),
+            Event::Tick => {
+                self.sign_out_idle(now, out);
+                self.write_held_device_facts(now, out);
+            }
         }
         effects
     }
@@ -210,6 +214,32 @@ impl Branch {
         &self.settings.tills
     }
 
+    fn device_changed(
+        &mut self,
+        now: &mut Now<'_>,
+        device: DeviceView,
+        fact: Option<FactBody>,
+        out: &mut Vec<Effect>,
+    ) {
+        let name = device.name.clone();
+        self.devices.insert(name.clone(), device);
+        if let Some(fact) = fact {
+            match self.device_logs.entry(name).or_default().take(now.mono_ms, fact) {
+                Some(fact) => self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![fact], out),
+                None => out.push(Effect::Count(Count::DeviceFactHeldBack)),
+            }
+        }
+        out.push(Effect::ShowAll);
+    }
+
+    fn write_held_device_facts(&mut self, now: &mut Now<'_>, out: &mut Vec<Effect>) {
+        let due: Vec<FactBody> =
+            self.device_logs.values_mut().filter_map(|log| log.due(now.mono_ms)).collect();
+        for fact in due {
+            self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![fact], out);
+        }
+    }
+
     fn asked(&mut self, now: &mut Now<'_>, ticket: Ticket, request: Request, out: &mut Vec<Effect>) {
         if !self.tills.contains_key(&request.till) {
             let refused =
@@ -226,6 +256,7 @@ impl Branch {
                 out.push(Effect::Answer(ticket, Ok(said)));
             }
             Err(refused) => {
+                out.push(Effect::Count(Count::Refused(refused.why)));
                 // What is refused at sign-in is shown in the answer alone: others may be looking at the page.
                 if !is_sign_in && refused.why != Why::Authentication {
                     self.tell(&till, Tone::Refused, refused.message.clone(), out);
@@ -250,9 +281,10 @@ impl Branch {
         match command {
             Command::SignIn { .. } => Ok(None),
             Command::SignOut => self.sign_out(&till).map(Some),
-            Command::OpenTill { act, float, date_confirmed } => {
-                self.open_till(now, ticket, &till, act, float, date_confirmed, out)
+            Command::OpenTill { act, float, date } => {
+                self.open_till(now, ticket, &till, act, float, date, out)
             }
+            Command::ConfirmDate { date } => self.confirm_date(now, date, out).map(Some),
             Command::CloseTill { act, counted } => self.close_till(now, ticket, &till, act, counted, out),
             Command::Scan { bytes } => {
                 // Nobody has proved the keyboard: it may swallow what separates lot from serial.
@@ -274,7 +306,12 @@ impl Branch {
                 }
                 Ok(Some(Said::words("")))
             }
-            Command::Pay { act, tendered } => self.pay(now, ticket, &till, act, tendered, out),
+            Command::Pay { act, total, tendered } => {
+                self.pay(now, ticket, &till, act, Asked::Pay { total, tendered }, out)
+            }
+            Command::MoveCash { act, way, amount, reason } => {
+                self.move_cash(now, ticket, &till, act, (way, amount), &reason, out)
+            }
             Command::OpenDrawer { act } => self.open_drawer(now, ticket, &till, act, out),
             Command::Reprint => self.reprint(now, &till, out).map(Some),
             Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),
@@ -325,10 +362,7 @@ impl Branch {
         purpose: Purpose,
         out: &mut Vec<Effect>,
     ) {
-        let mut stamp = now.stamp.clone();
-        if stamp.clock == ClockQuality::Doubted && self.date_confirmed {
-            stamp.clock = ClockQuality::Confirmed;
-        }
+        let stamp = self.stamp(now);
         let act = Act::new(act, actor, &stamp, bodies, || FactId((now.draw)()));
         let commit = CommitId(self.next_commit);
         self.next_commit += 1;
@@ -348,6 +382,8 @@ impl Branch {
         if result.is_ok() {
             let doubts = self.books.apply(&facts, &intent.to_bytes());
             out.extend(doubts.into_iter().map(Effect::Doubt));
+            let forgotten = self.books.take_prints_forgotten();
+            out.extend((0..forgotten).map(|_| Effect::Count(Count::PrintForgotten)));
         }
         match purpose {
             Purpose::Plain => {}
@@ -373,7 +409,11 @@ impl Branch {
         let answer = match result {
             Ok(()) => self.booked(now, till, busy.act, facts, out),
             Err(why) => {
-                let mut message = format!("{why}. Nothing was booked, and the basket is as it was.");
+                let mut message = format!("{why}.");
+                // What nobody knows is not told as if it were known.
+                if why.starts_with(crate::journal::NOT_RECORDED) {
+                    message.push_str(" Nothing was booked, and the basket is as it was.");
+                }
                 if let Some(first) = message.get_mut(..1) {
                     first.make_ascii_uppercase();
                 }
@@ -394,11 +434,12 @@ impl Branch {
         &mut self,
         till: &TillId,
         act: ActId,
+        asked: Asked,
         ticket: Ticket,
     ) -> Result<Option<Said>, Refused> {
         let live = self.tills.get_mut(till).ok_or_else(|| Refused::new(Why::NotFound, "No such till."))?;
         match &mut live.busy {
-            Some(busy) if busy.act == act => {
+            Some(busy) if busy.act == act && busy.asked == asked => {
                 busy.tickets.push(ticket);
                 Ok(None)
             }
@@ -406,7 +447,7 @@ impl Branch {
                 Err(Refused::new(Why::Conflict, "Something else is being recorded at this till. Try again."))
             }
             None => {
-                live.busy = Some(super::live::Busy { act, tickets: vec![ticket] });
+                live.busy = Some(super::live::Busy { act, asked, tickets: vec![ticket] });
                 Ok(None)
             }
         }

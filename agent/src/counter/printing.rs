@@ -9,10 +9,11 @@ use pestle_domain::{
 };
 
 use super::{
-    books::Printable,
     command::{Refused, Said, Why},
+    counters::{Count, PrintEnd},
     live::Tone,
     machine::{Branch, Effect, Now},
+    records::{CANNOT_TELL, GIVEN_UP, Printable},
     shop::Shop,
 };
 use crate::spool::machine::{self as spool, Ended, Job, JobId, State, Word};
@@ -67,6 +68,9 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) {
         let Some(spool) = self.spools.get_mut(printer) else { return };
+        if matches!(ended, Ended::NotPrinted { .. }) {
+            out.push(Effect::Count(Count::Print(PrintEnd::NotPrinted)));
+        }
         let effects = spool.ended(job, ended);
         self.spool_effects(now, printer, effects, &Actor::Machine, out);
         out.push(Effect::ShowAll);
@@ -171,12 +175,12 @@ impl Branch {
                 spool::Effect::KickDrawer => out.push(Effect::KickDrawer(printer.into())),
                 spool::Effect::Completed(job) => {
                     let (document, name) = (job.document, printer.into());
-                    let body = if job.copy {
-                        PrintReprinted { document, printer: name }.into()
+                    let (body, end) = if job.copy {
+                        (PrintReprinted { document, printer: name }.into(), PrintEnd::Copied)
                     } else {
-                        PrintCompleted { document, printer: name }.into()
+                        (PrintCompleted { document, printer: name }.into(), PrintEnd::Printed)
                     };
-                    self.end_print(now, &job, actor, body, out);
+                    self.end_print(now, &job, actor, body, end, out);
                 }
                 spool::Effect::Unknown(job, reason) => {
                     let body = PrintUnknown {
@@ -185,6 +189,7 @@ impl Branch {
                         reason: (*reason).into(),
                     };
                     self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![body.into()], out);
+                    out.push(Effect::Count(Count::Print(PrintEnd::Unknown)));
                     let text = format!(
                         "It is not known whether {} came out. Look at the printer, then answer below.",
                         job.title
@@ -192,22 +197,31 @@ impl Branch {
                     self.tell(&job.till, Tone::Info, text, out);
                 }
                 spool::Effect::GivenUp(job) => {
-                    let reason = "given up: not printed again".into();
+                    let reason = GIVEN_UP.into();
                     let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
-                    self.end_print(now, &job, actor, body.into(), out);
+                    self.end_print(now, &job, actor, body.into(), PrintEnd::GivenUp, out);
+                }
+                // The printer's chip says it once; the paper is in front of the person.
+                spool::Effect::CannotTell(job) => {
+                    let reason = CANNOT_TELL.into();
+                    let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
+                    self.end_print(now, &job, &Actor::Machine, body.into(), PrintEnd::CannotTell, out);
                 }
             }
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "each is one part of the story of one print")]
     fn end_print(
         &mut self,
         now: &mut Now<'_>,
         job: &Job,
         actor: &Actor,
         body: FactBody,
+        end: PrintEnd,
         out: &mut Vec<Effect>,
     ) {
+        out.push(Effect::Count(Count::Print(end)));
         self.printables.remove(&job.document);
         self.append_plain(now, Lane::Ledger, actor, vec![body], out);
         out.push(Effect::Show(job.till.clone()));

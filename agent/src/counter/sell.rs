@@ -5,17 +5,16 @@ use pestle_domain::{
     gs1::Scan,
     ids::{ActId, ProductId, TillId},
     journal::Lane,
-    money::Money,
     sale::{Basket, LineId, Pack, Payment, Refusal, World, settle},
     staff::Permission,
     units::{Day, Quantity},
 };
 
 use super::{
-    books::{Done, PrintIntent},
-    command::{Answer, Refused, Said, Ticket, Why},
-    live::{HELD_SCANS_MAX, LotQuestion, Scanned, Tone},
+    command::{Answer, CashWay, Refused, Said, Ticket, Why},
+    live::{Asked, HELD_SCANS_MAX, LotQuestion, Scanned, Tone},
     machine::{Branch, Effect, Now, Purpose},
+    records::{Done, PrintIntent},
     shop::Shop,
     view::shown,
 };
@@ -83,7 +82,7 @@ impl Branch {
             gtin,
             lot: scan.lot().map(Into::into),
             serial: scan.serial().map(Into::into),
-            expiry: scan.expiry(now.stamp.business_date.0).map(Day),
+            expiry: scan.expiry(self.today(now).0).map(Day),
             proved: scanned.proved,
         };
         self.add_pack(now, till, pack, None, out).map(|_said| ())
@@ -114,6 +113,7 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) -> Result<Said, Refused> {
         self.may_sell(till)?;
+        self.date_known(now)?;
         let shop = self.shop()?;
         let kept = self.tills.get(till).and_then(|live| live.basket.clone());
         let mut basket = kept.unwrap_or_else(|| Basket::new(ActId((now.draw)()), shop.profile.currency));
@@ -231,29 +231,35 @@ impl Branch {
         ticket: Ticket,
         till: &TillId,
         act: ActId,
-        tendered: Money,
+        asked: Asked,
         out: &mut Vec<Effect>,
     ) -> Result<Option<Said>, Refused> {
+        let Asked::Pay { total, tendered } = asked else { return Err(Refusal::Empty.into()) };
         if let Some(done) = self.books.done(act) {
-            return Ok(Some(said_of(done)));
+            return repeated(done, till, &asked).map(Some);
         }
         if self.is_on_its_way(till, act) {
-            return self.begin(till, act, ticket);
+            return self.begin(till, act, asked, ticket);
         }
         self.not_busy(till)?;
+        self.date_known(now)?;
         let shop = self.shop()?;
         let (signed_in, session) = self.may_sell(till)?;
         let basket = self.open_basket(till)?.clone();
-        if basket.act != act {
-            let text = "The basket has changed since this payment was typed. Look at the total and take the money again.";
+        let due = basket.total()?;
+        if basket.act != act || due != total {
+            let text = format!(
+                "The basket has changed: it is now {}. Look at it, and take the money again.",
+                shown(&due)
+            );
             return Err(Refused::new(Why::Conflict, text));
         }
         let book = self.books.till(till);
         let number = book.map_or(1, |book| book.next_number(self.settings.epoch));
         let receipt = ReceiptNumber { till: till.clone(), epoch: self.settings.epoch, number };
-        let payment = Payment { tendered, session, receipt };
+        let payment = Payment { tendered, session, receipt, drawer: self.has_drawer(till) };
         let settlement = self.with_world(now, &shop, |world| settle(&basket, &payment, world))?;
-        self.begin(till, act, ticket)?;
+        self.begin(till, act, asked, ticket)?;
         let intent = PrintIntent { print: self.spool_of(till).is_some() };
         self.append(
             now,
@@ -347,7 +353,7 @@ impl Branch {
             catalogue: &shop.catalogue,
             ledger: &self.books.ledger,
             under_way: &under_way,
-            today: now.stamp.business_date,
+            today: self.today(now),
             sold: &sold,
         })
     }
@@ -356,11 +362,17 @@ impl Branch {
     pub(super) fn recover_baskets(&mut self, baskets: Vec<(TillId, Basket)>) {
         for (till, basket) in baskets {
             let done = self.books.done(basket.act).cloned();
+            let has_drawer = self.has_drawer(&till);
             let Some(live) = self.tills.get_mut(&till) else { continue };
             match done {
                 Some(done) => {
                     live.just_sold = true;
-                    live.say(Tone::Info, format!("{} The box was restarted.", said_of(&done).message));
+                    let drawer = match has_drawer {
+                        true => " If the drawer did not open, open it with its key.",
+                        false => "",
+                    };
+                    let said = said_of(&done).message;
+                    live.say(Tone::Info, format!("{said} The box was restarted.{drawer}"));
                 }
                 None if basket.lines().is_empty() => {}
                 None => {
@@ -370,6 +382,18 @@ impl Branch {
             }
         }
     }
+}
+
+/// The answer to an act that was done before: the same again is the same; anything else under its name is a mistake.
+pub(super) fn repeated(done: &Done, till: &TillId, asked: &Asked) -> Result<Said, Refused> {
+    if done.answers(till, asked) {
+        return Ok(said_of(done));
+    }
+    let text = format!(
+        "This was recorded before, and as something else: {} What was typed now was not carried out.",
+        said_of(done).message
+    );
+    Err(Refused::new(Why::Conflict, text))
 }
 
 /// The words for what an act came to; the same when it is asked again.
@@ -385,7 +409,11 @@ pub(super) fn said_of(done: &Done) -> Said {
         Done::Closed { variance, .. } => {
             format!("The till is closed. The count differs by {}.", shown(variance))
         }
-        Done::DrawerOpened => "The drawer was told to open.".into(),
+        Done::Moved { way: CashWay::In, amount, .. } => format!("{} put into the drawer.", shown(amount)),
+        Done::Moved { way: CashWay::Out, amount, .. } => {
+            format!("{} taken out of the drawer.", shown(amount))
+        }
+        Done::DrawerOpened { .. } => "The drawer was told to open.".into(),
     };
     Said { message, done: Some(done.clone()) }
 }

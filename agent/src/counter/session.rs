@@ -1,8 +1,8 @@
-//! Who is there, and the till's cash session.
+//! What the person who is there may do, and the till's cash session.
 
 use pestle_domain::{
-    fact::{ClockQuality, DrawerCause, DrawerOpened, FactBody, StaffDenied, StaffSignedIn},
-    ids::{ActId, SessionId, StaffId, TillId},
+    fact::{DrawerCause, DrawerOpened, FactBody},
+    ids::{ActId, SessionId, TillId},
     journal::Lane,
     money::Money,
     staff::Permission,
@@ -10,156 +10,27 @@ use pestle_domain::{
 };
 
 use super::{
-    books::PrintIntent,
-    command::{Pin, Refused, Said, StationId, Ticket, Why},
-    live::SignedIn,
-    machine::{Branch, Check, Effect, Now, Purpose},
+    command::{CashWay, DateWord, Refused, Said, StationId, Ticket, Why},
+    live::{Asked, SignedIn},
+    machine::{Branch, Effect, Now, Purpose},
+    records::PrintIntent,
+    sell::repeated,
 };
 
-/// People whose sign-ins may be compared at once. Each takes argon2's 19 MiB and some 20 ms of a core.
-const CHECKS_MAX: usize = 4;
+/// Longest reason for which cash is moved: one line of a report.
+const REASON_CHARS_MAX: usize = 80;
 
 impl From<TillRefusal> for Refused {
     fn from(refusal: TillRefusal) -> Self {
         let why = match refusal {
             TillRefusal::AlreadyOpen | TillRefusal::NotOpen => Why::Conflict,
-            TillRefusal::Negative | TillRefusal::Money(_) => Why::Validation,
+            TillRefusal::Negative | TillRefusal::NotAboveZero | TillRefusal::Money(_) => Why::Validation,
         };
         Self::new(why, format!("That cannot be done: {refusal}."))
     }
 }
 
-/// The same words for an unknown person and a wrong PIN: who works here is nobody's business.
-fn wrong() -> Refused {
-    Refused::new(Why::Authentication, "The name or the PIN is wrong. Type both again.")
-}
-
-fn wait(wait_ms: u64) -> Refused {
-    let seconds = wait_ms.div_ceil(1_000);
-    Refused::new(Why::RateLimited, format!("Too many wrong PINs. Try again in {seconds} s."))
-}
-
 impl Branch {
-    #[allow(clippy::too_many_arguments, reason = "who, where and with what are three things each")]
-    pub(super) fn sign_in(
-        &mut self,
-        now: &mut Now<'_>,
-        ticket: Ticket,
-        till: TillId,
-        station: StationId,
-        staff: &str,
-        pin: Pin,
-        out: &mut Vec<Effect>,
-    ) -> Result<(), Refused> {
-        let shop = self.shop()?;
-        let id: Option<StaffId> = staff.trim().to_lowercase().parse().ok();
-        let Some(member) = id.as_ref().and_then(|id| shop.member(id)) else {
-            let throttle = self.strangers.entry(till.clone()).or_default();
-            throttle.check(now.mono_ms).map_err(wait)?;
-            throttle.wrong(now.mono_ms);
-            if let Some(staff) = id {
-                self.deny(now, staff, till, "left", out);
-            }
-            return Err(wrong());
-        };
-        let staff = member.id.clone();
-        self.throttles.entry(staff.clone()).or_default().check(now.mono_ms).map_err(wait)?;
-        if member.valid_until.is_some_and(|day| day < now.stamp.business_date) {
-            self.deny(now, staff, till, "left", out);
-            let text = "This sign-in has not been confirmed by the centre for too long. Let the box reach the centre, or ask a colleague.";
-            return Err(Refused::new(Why::Authorization, text));
-        }
-        // One comparison per person at a time, or the throttle could be outrun.
-        if self.checks.len() >= CHECKS_MAX || self.checks.values().any(|check| check.staff == staff) {
-            return Err(Refused::new(
-                Why::RateLimited,
-                "Another PIN is being compared. Try again in a moment.",
-            ));
-        }
-        out.push(Effect::CheckPin { ticket, verifier: member.pin_verifier.clone(), pin });
-        self.checks.insert(ticket, Check { till, staff, station });
-        Ok(())
-    }
-
-    pub(super) fn pin_checked(
-        &mut self,
-        now: &mut Now<'_>,
-        ticket: Ticket,
-        right: bool,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(Check { till, staff, station }) = self.checks.remove(&ticket) else { return };
-        let throttle = self.throttles.entry(staff.clone()).or_default();
-        if !right {
-            throttle.wrong(now.mono_ms);
-            let reason = if throttle.check(now.mono_ms).is_err() { "locked" } else { "pin" };
-            self.deny(now, staff, till, reason, out);
-            out.push(Effect::Answer(ticket, Err(wrong())));
-            return;
-        }
-        throttle.right();
-        let body = StaffSignedIn { staff: staff.clone(), till: till.clone() }.into();
-        let actor = pestle_domain::fact::Actor::Staff(staff.clone());
-        let purpose = Purpose::SignIn { ticket, till, staff, station };
-        let (act, intent) = (ActId((now.draw)()), PrintIntent { print: false });
-        self.append(now, act, Lane::Ledger, &actor, vec![body], intent, purpose, out);
-    }
-
-    fn deny(&mut self, now: &mut Now<'_>, staff: StaffId, till: TillId, reason: &str, out: &mut Vec<Effect>) {
-        let body = StaffDenied { staff, till, reason: reason.into() }.into();
-        self.append_plain(now, Lane::Ledger, &pestle_domain::fact::Actor::Machine, vec![body], out);
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "who, where and how it ended")]
-    pub(super) fn signed_in(
-        &mut self,
-        now: &mut Now<'_>,
-        ticket: Ticket,
-        till: &TillId,
-        staff: &StaffId,
-        station: StationId,
-        result: Result<(), String>,
-        out: &mut Vec<Effect>,
-    ) {
-        let member = self.shop.as_ref().and_then(|shop| shop.member(staff)).cloned();
-        let answer = match (result, member, self.tills.get_mut(till)) {
-            (Ok(()), Some(member), Some(live)) => {
-                let text = format!("Hello, {}.", member.name);
-                live.signed_in = Some(SignedIn {
-                    staff: member.id,
-                    name: member.name,
-                    role: member.role,
-                    station,
-                    last_ms: now.mono_ms,
-                });
-                out.push(Effect::Show(till.clone()));
-                Ok(Said::words(text))
-            }
-            (Err(why), ..) => Err(Refused::new(Why::Unavailable, format!("The sign-in was {why}."))),
-            // A new list of staff came in between.
-            _ => Err(wrong()),
-        };
-        out.push(Effect::Answer(ticket, answer));
-    }
-
-    pub(super) fn sign_out(&mut self, till: &TillId) -> Result<Said, Refused> {
-        if let Some(live) = self.tills.get_mut(till) {
-            live.signed_in = None;
-        }
-        Ok(Said::words("Signed out."))
-    }
-
-    pub(super) fn sign_out_idle(&mut self, now: &Now<'_>, out: &mut Vec<Effect>) {
-        let longest = self.settings.idle_sign_out_ms;
-        for (till, live) in &mut self.tills {
-            let idle = |signed_in: &SignedIn| now.mono_ms.saturating_sub(signed_in.last_ms) > longest;
-            if live.busy.is_none() && live.signed_in.as_ref().is_some_and(idle) {
-                live.signed_in = None;
-                out.push(Effect::Show(till.clone()));
-            }
-        }
-    }
-
     /// Somebody did something at this browser: is it the one where a person is signed in?
     pub(super) fn touch(&mut self, now: &Now<'_>, till: &TillId, station: &StationId) -> Result<(), Refused> {
         let signed_in = self.tills.get_mut(till).and_then(|live| live.signed_in.as_mut());
@@ -168,11 +39,9 @@ impl Branch {
                 signed_in.last_ms = now.mono_ms;
                 Ok(())
             }
-            Some(signed_in) => {
-                let text = format!(
-                    "{} is signed in at another screen of this till. Sign in here to take over.",
-                    signed_in.name
-                );
+            Some(_other) => {
+                // Who it is, is for those who are signed in.
+                let text = "Somebody is signed in at another screen of this till. Sign in here to take over.";
                 Err(Refused::new(Why::Authentication, text))
             }
             None => {
@@ -194,6 +63,7 @@ impl Branch {
             Permission::OpenTill => "open a till",
             Permission::CloseTill => "close a till",
             Permission::OpenDrawer => "open the drawer without a sale",
+            Permission::MoveCash => "put cash in or take it out",
         };
         let text = format!("{} may not {what}. Ask somebody who may to sign in.", signed_in.name);
         Err(Refused::new(Why::Authorization, text))
@@ -207,22 +77,19 @@ impl Branch {
         till: &TillId,
         act: ActId,
         float: Money,
-        date_confirmed: bool,
+        date: DateWord,
         out: &mut Vec<Effect>,
     ) -> Result<Option<Said>, Refused> {
         let session = SessionId((now.draw)());
-        if now.stamp.clock == ClockQuality::Doubted && !self.date_confirmed {
-            if !date_confirmed {
-                let text = format!(
-                    "The box is not sure of the date. If today is {}, tick the box beside it and open the till again; if not, call support.",
-                    now.stamp.business_date
-                );
-                return Err(Refused::new(Why::Validation, text));
-            }
-            self.date_confirmed = true;
-            out.push(Effect::ConfirmDate);
+        if !self.take_date(now, date, out)? {
+            let text = format!(
+                "The box is not sure of the date. If today is {}, tick the box beside it; if not, type today's date. Then open the till again.",
+                self.today(now)
+            );
+            return Err(Refused::new(Why::Validation, text));
         }
-        self.till_act(now, ticket, till, act, Permission::OpenTill, DrawerCause::Till, out, |branch| {
+        let asked = Asked::Open { float };
+        self.till_act(now, ticket, till, act, asked, Permission::OpenTill, DrawerCause::Till, out, |branch| {
             branch.in_currency(float)?;
             let state = branch.books.till(till).map(|book| book.till).unwrap_or_default();
             Ok((Some(state.open(till, session, float)?.into()), false))
@@ -238,7 +105,8 @@ impl Branch {
         counted: Money,
         out: &mut Vec<Effect>,
     ) -> Result<Option<Said>, Refused> {
-        self.till_act(now, ticket, till, act, Permission::CloseTill, DrawerCause::Till, out, |branch| {
+        let asked = Asked::Close { counted };
+        self.till_act(now, ticket, till, act, asked, Permission::CloseTill, DrawerCause::Till, out, |branch| {
             branch.in_currency(counted)?;
             if branch.basket(till).is_some_and(|basket| !basket.lines().is_empty()) {
                 let text =
@@ -258,15 +126,51 @@ impl Branch {
         act: ActId,
         out: &mut Vec<Effect>,
     ) -> Result<Option<Said>, Refused> {
-        self.till_act(now, ticket, till, act, Permission::OpenDrawer, DrawerCause::NoSale, out, |branch| {
-            let printer = branch.settings.tills.iter().any(|one| one.id == *till && one.printer.is_some());
-            match printer {
+        let asked = Asked::Drawer;
+        self.till_act(
+            now,
+            ticket,
+            till,
+            act,
+            asked,
+            Permission::OpenDrawer,
+            DrawerCause::NoSale,
+            out,
+            |branch| match branch.has_drawer(till) {
                 true => Ok((None, false)),
                 false => Err(Refused::new(
                     Why::Conflict,
                     "This till has no drawer that the box can open. Use its key.",
                 )),
+            },
+        )
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "who asks, where, and how much goes which way for what")]
+    pub(super) fn move_cash(
+        &mut self,
+        now: &mut Now<'_>,
+        ticket: Ticket,
+        till: &TillId,
+        act: ActId,
+        (way, amount): (CashWay, Money),
+        reason: &str,
+        out: &mut Vec<Effect>,
+    ) -> Result<Option<Said>, Refused> {
+        let reason: Box<str> = reason.trim().into();
+        let asked = Asked::Move { way, amount };
+        self.till_act(now, ticket, till, act, asked, Permission::MoveCash, DrawerCause::Till, out, |branch| {
+            branch.in_currency(amount)?;
+            if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+                let text = format!("Say in 1 to {REASON_CHARS_MAX} characters what the money is for.");
+                return Err(Refused::new(Why::Validation, text));
             }
+            let state = branch.books.till(till).map(|book| book.till).unwrap_or_default();
+            let body = match way {
+                CashWay::In => state.pay_in(till, amount, reason)?.into(),
+                CashWay::Out => state.pay_out(till, amount, reason)?.into(),
+            };
+            Ok((Some(body), false))
         })
     }
 
@@ -278,25 +182,26 @@ impl Branch {
         ticket: Ticket,
         till: &TillId,
         act: ActId,
+        asked: Asked,
         permission: Permission,
         cause: DrawerCause,
         out: &mut Vec<Effect>,
         decide: impl FnOnce(&Self) -> Result<(Option<FactBody>, bool), Refused>,
     ) -> Result<Option<Said>, Refused> {
         if let Some(done) = self.books.done(act) {
-            return Ok(Some(super::sell::said_of(done)));
+            return repeated(done, till, &asked).map(Some);
         }
         if self.tills.get(till).and_then(|live| live.busy.as_ref()).is_some() {
-            return self.begin(till, act, ticket);
+            return self.begin(till, act, asked, ticket);
         }
         let actor = self.permitted(till, permission)?.actor();
         let (body, print) = decide(self)?;
         let mut bodies: Vec<FactBody> = body.into_iter().collect();
-        let has_printer = self.spool_of(till).is_some();
+        let has_printer = self.has_drawer(till);
         if has_printer {
             bodies.push(DrawerOpened { till: till.clone(), cause }.into());
         }
-        self.begin(till, act, ticket)?;
+        self.begin(till, act, asked, ticket)?;
         let intent = PrintIntent { print: print && has_printer };
         self.append(now, act, Lane::Ledger, &actor, bodies, intent, Purpose::Till(till.clone()), out);
         Ok(None)
@@ -316,6 +221,6 @@ impl Branch {
     /// A session that was opened on an earlier day of business: it is prompted for, never closed by itself.
     pub(super) fn stale_session(&self, now: &Now<'_>, till: &TillId) -> bool {
         let sums = self.books.till(till).and_then(|book| book.sums.as_ref());
-        sums.is_some_and(|sums| sums.opened_on < now.stamp.business_date)
+        sums.is_some_and(|sums| sums.opened_on < self.today(now))
     }
 }

@@ -9,9 +9,9 @@ use pestle_domain::{
     ids::StaffId,
     snapshot::{BranchProfile, Snapshot},
     staff::Member,
-    units::UnixMillis,
+    units::{Day, UnixMillis},
 };
-use time::{OffsetDateTime, UtcOffset};
+use time::{Duration, OffsetDateTime, UtcOffset};
 
 /// The branch's offset from UTC at a moment.
 pub type OffsetAt = Arc<dyn Fn(UnixMillis) -> UtcOffset + Send + Sync>;
@@ -64,6 +64,18 @@ impl Shop {
     /// A person who may sign in here.
     pub fn member(&self, id: &StaffId) -> Option<&Member> {
         self.staff.get(id)
+    }
+
+    /// Anybody of the branch, for whoever needs a verifier that costs what the centre's do.
+    pub fn any_member(&self) -> Option<&Member> {
+        self.staff.values().next()
+    }
+
+    /// The day of business at a moment.
+    pub fn business_date(&self, at: UnixMillis) -> Day {
+        let local = self.local(at);
+        let since_cut_over = local.checked_sub(Duration::minutes(self.profile.cut_over_minutes.into()));
+        Day(since_cut_over.unwrap_or(local).date())
     }
 
     /// What is printed and shown for who did something.

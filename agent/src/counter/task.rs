@@ -18,15 +18,17 @@ use pestle_domain::{
 use serde::Serialize;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle},
     time::{self, Instant, MissedTickBehavior},
 };
 use uuid::Uuid;
 
 use super::{
-    books::KeptBooks,
+    books_kept::KeptBooks,
     command::{Answer, Pin, Refused, Request, Ticket, Why},
+    counters::{Count, CounterCounters},
     keep::Keep,
+    keeping::{BasketWrite, Kept, keep_books},
     machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
     shop::Shop,
     view::TillView,
@@ -34,17 +36,16 @@ use super::{
 use crate::{
     clock::Clock,
     journal::{Committed, Journal, JournalError, NewAct, Place},
-    spool::{machine::Ended, task::PrintOrder},
+    spool::{
+        machine::{DrawerEnd, Ended},
+        task::PrintOrder,
+    },
 };
 
 /// Events that may wait for the loop, which takes microseconds for each. Full means that the loop hangs.
 const EVENTS_WAITING_MAX: usize = 256;
 /// How often idle people are signed out and the date is looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// Acts after which the folded books are kept: what a restart has to replay at most.
-const KEEP_ACTS: u32 = 1_000;
-/// And after this time, if anything changed.
-const KEEP_EVERY: Duration = Duration::from_secs(300);
 /// Longest list of a search by name: what fits on a screen.
 const HITS_MAX: usize = 12;
 
@@ -74,6 +75,8 @@ pub struct Counter {
     views: Arc<BTreeMap<TillId, watch::Receiver<Arc<TillView>>>>,
     tills: Arc<[TillSettings]>,
     shop: watch::Receiver<Option<Arc<Shop>>>,
+    counters: CounterCounters,
+    task: Option<AbortHandle>,
 }
 
 #[derive(Debug)]
@@ -117,7 +120,7 @@ impl Counter {
         let shop = parts.shop.borrow().clone();
         let branch = Branch::new(parts.settings.clone(), shop, books, baskets);
         let mut draw = Uuid::now_v7;
-        let now = Now { mono_ms: parts.clock.mono_ms(), stamp: parts.clock.stamp(), draw: &mut draw };
+        let now = now(&parts.clock, &mut draw);
         let mut views = BTreeMap::new();
         let mut receivers = BTreeMap::new();
         for till in &parts.settings.tills {
@@ -127,11 +130,14 @@ impl Counter {
                 receivers.insert(till.id.clone(), receiver);
             }
         }
-        let counter = Self {
+        let counters = CounterCounters::default();
+        let mut counter = Self {
             messages: messages.clone(),
             views: Arc::new(receivers),
             tills: parts.settings.tills.clone().into(),
             shop: parts.shop.clone(),
+            counters: counters.clone(),
+            task: None,
         };
         let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
         let task = Task {
@@ -147,9 +153,10 @@ impl Counter {
             baskets: BTreeMap::new(),
             books_written: None,
             messages: messages.downgrade(),
+            counters,
             parts,
         };
-        tokio::spawn(task.run(inbox));
+        counter.task = Some(tokio::spawn(task.run(inbox)).abort_handle());
         Ok(counter)
     }
 
@@ -202,6 +209,29 @@ impl Counter {
         self.shop.borrow().clone()
     }
 
+    /// What the counter has counted, for `/metrics`.
+    pub fn counters(&self) -> &CounterCounters {
+        &self.counters
+    }
+
+    /// Ends the loop as a power cut does: nothing more is kept, appended or answered. For tests of what a restart finds.
+    #[doc(hidden)]
+    pub fn pull_the_plug(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
+    /// Resolves when the loop has ended, in order or by a fault.
+    pub async fn ended(&self) {
+        self.messages.closed().await;
+    }
+
+    /// Whether the loop takes messages: it has not ended, and does not hang.
+    pub fn is_alive(&self) -> bool {
+        !self.messages.is_closed() && self.messages.capacity() > 0
+    }
+
     /// Waits for what is on its way to the disk, keeps books and baskets, and ends the loop.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
@@ -214,37 +244,23 @@ impl Counter {
 
 type Append = Pinned<Box<dyn Future<Output = (CommitId, Result<Committed, JournalError>)> + Send>>;
 
-/// How far the books are kept.
-#[derive(Debug)]
-struct Kept {
-    place: Place,
-    acts: u32,
-    at: Instant,
-}
-
-/// Whether a till's basket is being written, and whether it changed meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BasketWrite {
-    Running,
-    RunningAndChanged,
-}
-
-struct Task {
-    branch: Branch,
-    parts: CounterParts,
+pub(super) struct Task {
+    pub(super) branch: Branch,
+    pub(super) parts: CounterParts,
     views: BTreeMap<TillId, watch::Sender<Arc<TillView>>>,
-    store: StoreId,
+    pub(super) store: StoreId,
     /// Up to here the books are folded.
-    place: Place,
-    kept: Kept,
+    pub(super) place: Place,
+    pub(super) kept: Kept,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
     next_ticket: u64,
     /// In the order in which they were made, which is the order of the journal.
     ledger: FuturesOrdered<Append>,
     telemetry: FuturesOrdered<Append>,
-    baskets: BTreeMap<TillId, BasketWrite>,
+    pub(super) baskets: BTreeMap<TillId, BasketWrite>,
     /// The folded books are being written.
-    books_written: Option<JoinHandle<()>>,
+    pub(super) books_written: Option<JoinHandle<()>>,
+    pub(super) counters: CounterCounters,
     /// Weak: the loop ends when all handles have gone.
     messages: mpsc::WeakSender<Message>,
 }
@@ -305,8 +321,7 @@ impl Task {
 
     fn handle(&mut self, event: Event, written: &mpsc::Sender<TillId>) {
         let mut draw = Uuid::now_v7;
-        let clock = &self.parts.clock;
-        let mut now = Now { mono_ms: clock.mono_ms(), stamp: clock.stamp(), draw: &mut draw };
+        let mut now = now(&self.parts.clock, &mut draw);
         let effects = self.branch.handle(&mut now, event);
         let mut shown = BTreeSet::new();
         let mut answers = Vec::new();
@@ -330,11 +345,16 @@ impl Task {
                 }
                 Effect::KickDrawer(printer) => {
                     if self.order(&printer, PrintOrder::KickDrawer).is_err() {
-                        tracing::warn!(printer, "the drawer cannot be opened: its printer is not set up");
+                        tracing::warn!(printer, "the drawer cannot be opened: its printer takes no orders");
+                        self.tell_self(Event::DrawerEnded(printer, DrawerEnd::NotOpened));
                     }
                 }
                 Effect::ConfirmDate => self.parts.clock.confirm(),
-                Effect::Doubt(discrepancy) => tracing::warn!(?discrepancy, "the stock book cannot be right"),
+                Effect::Count(count) => self.counters.count(count),
+                Effect::Doubt(discrepancy) => {
+                    tracing::warn!(?discrepancy, "the stock book cannot be right");
+                    self.counters.count(Count::Doubt);
+                }
             }
         }
         for till in shown {
@@ -379,8 +399,7 @@ impl Task {
 
     fn show(&self, till: &TillId) {
         let mut draw = Uuid::now_v7;
-        let clock = &self.parts.clock;
-        let now = Now { mono_ms: clock.mono_ms(), stamp: clock.stamp(), draw: &mut draw };
+        let now = now(&self.parts.clock, &mut draw);
         let (Some(sender), Some(view)) = (self.views.get(till), self.branch.view(&now, till)) else { return };
         sender.send_if_modified(|shown| {
             let changed = **shown != view;
@@ -395,42 +414,6 @@ impl Task {
         for till in self.views.keys() {
             self.show(till);
         }
-    }
-
-    /// Writes a till's basket off the loop, one write at a time, the newest state last.
-    fn keep_basket(&mut self, till: &TillId, written: &mpsc::Sender<TillId>) {
-        if let Some(running) = self.baskets.get_mut(till) {
-            *running = BasketWrite::RunningAndChanged;
-            return;
-        }
-        self.baskets.insert(till.clone(), BasketWrite::Running);
-        let (keep, till, basket) = (self.parts.keep.clone(), till.clone(), self.branch.basket(till).cloned());
-        let written = written.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = keep.keep_basket(&till, basket.as_ref()) {
-                tracing::warn!(%till, %error, "the open basket cannot be kept; after a power cut its packs have to be scanned again");
-            }
-            let _ended = written.blocking_send(till);
-        });
-    }
-
-    fn basket_written(&mut self, till: &TillId, written: &mpsc::Sender<TillId>) {
-        if self.baskets.remove(till) == Some(BasketWrite::RunningAndChanged) {
-            self.keep_basket(till, written);
-        }
-    }
-
-    fn keep_books_if_due(&mut self) {
-        let changed = self.kept.place != self.place;
-        let writing = self.books_written.as_ref().is_some_and(|written| !written.is_finished());
-        if !changed || writing || (self.kept.acts < KEEP_ACTS && self.kept.at.elapsed() < KEEP_EVERY) {
-            return;
-        }
-        self.kept = Kept { place: self.place, acts: 0, at: Instant::now() };
-        let (keep, store, place) = (self.parts.keep.clone(), self.store, self.place);
-        let books = KeptBooks::from(self.branch.books());
-        self.books_written =
-            Some(tokio::task::spawn_blocking(move || keep_books(&keep, store, place, books)));
     }
 
     /// Books what is on its way, then keeps everything.
@@ -467,6 +450,10 @@ impl Task {
     }
 }
 
+fn now<'a>(clock: &Clock, draw: &'a mut dyn FnMut() -> Uuid) -> Now<'a> {
+    Now { mono_ms: clock.mono_ms(), stamp: clock.stamp(), floor: clock.floor(), draw }
+}
+
 fn appended(commit: CommitId, result: Result<&Committed, &JournalError>) -> Event {
     let result = match result {
         Ok(_) => Ok(()),
@@ -477,12 +464,6 @@ fn appended(commit: CommitId, result: Result<&Committed, &JournalError>) -> Even
         }
     };
     Event::Appended(commit, result)
-}
-
-fn keep_books(keep: &Keep, store: StoreId, place: Place, books: KeptBooks) {
-    if let Err(error) = keep.keep_books(store, place, books) {
-        tracing::warn!(%error, "the folded books cannot be kept; the next start reads more of the journal");
-    }
 }
 
 /// Whether the PIN fits its verifier; a verifier that cannot be read fits none. Takes some 20 ms by design.

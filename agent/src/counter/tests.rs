@@ -1,320 +1,18 @@
 //! The counter's decisions, without a clock, a disk or a printer.
 
-use std::sync::Arc;
-
-use pestle_domain::{
-    catalogue::{Product, Recall, Storage, Supply},
-    fact::{Act, Actor, ClockQuality, Fact, LotIn, Stamp, StockOpened},
-    gs1::Gtin,
-    ids::{ActId, FactId, TillId},
-    money::{BasisPoints, Currency, Money},
-    sale::LineId,
-    snapshot::{BranchProfile, Snapshot},
-    staff::{Member, PinThrottle, Role},
-    stock::Discrepancy,
-    units::{Quantity, UnixMillis},
-};
-use uuid::Uuid;
+use pestle_domain::{fact::ClockQuality, sale::LineId, staff::PinThrottle, units::Quantity};
 
 use super::{
-    books::{Books, Done, KeptBooks},
-    command::{Answer, Command, Pin, Request, StationId, Ticket, Why},
+    books::Books,
+    books_kept::KeptBooks,
+    command::{Command, DateWord, Why},
     live::{Scanned, Tone},
-    machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
-    shop::Shop,
-    view::{Phase, TillView},
+    machine::Event,
+    records::Done,
+    testing::{Rig, pack, pack_of, pence, receipt_of, shop, till},
+    view::Phase,
 };
 use crate::spool::machine::{Ended, JobId, Word};
-
-pub(super) fn gtin(number: u32) -> Gtin {
-    Gtin::with_check_digit(format!("0952{number:09}").as_bytes()).unwrap()
-}
-
-pub(super) fn till(number: u32) -> TillId {
-    format!("till-{number}").parse().unwrap()
-}
-
-fn product(number: u32, supply: Supply) -> Product {
-    Product {
-        id: format!("p-{number}").parse().unwrap(),
-        gtins: vec![gtin(number)],
-        name: format!("Article {number}").into(),
-        price: Money::new(499, Currency::GBP),
-        tax: BasisPoints(2_000),
-        supply,
-        storage: Storage::Ambient,
-    }
-}
-
-pub(super) fn snapshot(recalls: &[(u32, &str)], verifier: &str) -> Snapshot {
-    let member = |id: &str, name: &str, role| Member {
-        id: id.parse().unwrap(),
-        name: name.into(),
-        role,
-        pin_verifier: verifier.into(),
-        valid_until: None,
-    };
-    Snapshot {
-        form: 1,
-        tenant: "acme".parse().unwrap(),
-        branch: "north".parse().unwrap(),
-        version: 1,
-        made_at: UnixMillis(0),
-        profile: BranchProfile {
-            name: "North Street".into(),
-            address: vec!["1 North Street".into()],
-            tax_number: "".into(),
-            currency: Currency::GBP,
-            time_zone: "Europe/London".into(),
-            cut_over_minutes: 0,
-            receipt_header: vec![],
-            receipt_footer: vec![],
-        },
-        products: vec![
-            product(1, Supply::General),
-            product(2, Supply::General),
-            product(3, Supply::Prescription),
-        ],
-        recalls: recalls
-            .iter()
-            .map(|(number, lot)| Recall {
-                reference: "R-1".into(),
-                product: format!("p-{number}").parse().unwrap(),
-                lot: Some((*lot).into()),
-                reason: "glass found".into(),
-                issued: "2026-11-01".parse().unwrap(),
-            })
-            .collect(),
-        staff: vec![member("anna", "Anna", Role::Manager), member("ben", "Ben", Role::Assistant)],
-    }
-}
-
-fn shop(recalls: &[(u32, &str)]) -> Arc<Shop> {
-    Arc::new(Shop::new(snapshot(recalls, "verifier"), Arc::new(|_| time::UtcOffset::UTC)))
-}
-
-/// A counter with two tills and one printer each, a disk that records at once, and a printer that is asked by hand.
-struct Rig {
-    branch: Branch,
-    now_ms: u64,
-    clock: ClockQuality,
-    drawn: u128,
-    asked: u64,
-    /// Appends that have not been reported.
-    pending: Vec<(CommitId, Act, Vec<u8>)>,
-    /// What the disk has: what a restart folds.
-    journal: Vec<(Vec<Fact>, Vec<u8>)>,
-    answers: Vec<(Ticket, Answer)>,
-    /// Prints and kicks, in order.
-    ordered: Vec<String>,
-    doubts: Vec<Discrepancy>,
-}
-
-impl Rig {
-    fn new() -> Self {
-        Self::with(Books::default(), Vec::new())
-    }
-
-    fn with(books: Books, baskets: Vec<(TillId, pestle_domain::sale::Basket)>) -> Self {
-        let one = |number: u32| TillSettings {
-            id: till(number),
-            name: format!("Till {number}"),
-            printer: Some(format!("printer-{number}")),
-        };
-        let settings = CounterSettings { tills: vec![one(1), one(2)], idle_sign_out_ms: 60_000, epoch: 1 };
-        let mut rig = Self {
-            branch: Branch::new(settings, Some(shop(&[])), books, baskets),
-            now_ms: 0,
-            clock: ClockQuality::Synchronised,
-            drawn: 0,
-            asked: 0,
-            pending: Vec::new(),
-            journal: Vec::new(),
-            answers: Vec::new(),
-            ordered: Vec::new(),
-            doubts: Vec::new(),
-        };
-        for number in [1, 2] {
-            rig.hear(Event::PrinterIs(format!("printer-{number}"), Ok(())));
-        }
-        rig
-    }
-
-    /// Two tills, open, with Anna at each; article 1 has two packs of lot A.
-    fn open() -> Self {
-        let mut rig = Self::new();
-        rig.stock(1, "A", "2028-01-01", 2);
-        for number in [1, 2] {
-            rig.sign_in(number, "anna", true).unwrap();
-            let act = rig.draw_act();
-            rig.ask(number, Command::OpenTill { act, float: pence(10_000), date_confirmed: false }).unwrap();
-        }
-        rig.ordered.clear();
-        rig
-    }
-
-    /// What a restart after a power cut leaves: the journal, and the baskets as they were kept.
-    fn restart(self) -> Self {
-        let baskets = [1, 2]
-            .into_iter()
-            .filter_map(|number| Some((till(number), self.branch.basket(&till(number))?.clone())))
-            .collect();
-        let mut books = Books::default();
-        for (facts, attachment) in &self.journal {
-            books.apply(facts, attachment);
-        }
-        Self { journal: self.journal, drawn: self.drawn, ..Self::with(books, baskets) }
-    }
-
-    fn stamp(&self) -> Stamp {
-        Stamp {
-            boot: "boot".into(),
-            mono_ms: self.now_ms,
-            wall_ms: UnixMillis(1_795_000_000_000),
-            clock: self.clock,
-            business_date: "2026-11-21".parse().unwrap(),
-        }
-    }
-
-    fn draw_act(&mut self) -> ActId {
-        self.drawn += 1;
-        ActId(Uuid::from_u128(self.drawn))
-    }
-
-    fn stock(&mut self, number: u32, lot: &str, expiry: &str, packs: i64) {
-        let line = LotIn {
-            product: format!("p-{number}").parse().unwrap(),
-            lot: Some(lot.into()),
-            expiry: Some(expiry.parse().unwrap()),
-            quantity: Quantity(packs),
-        };
-        let act = self.draw_act();
-        let body = StockOpened { lines: vec![line] }.into();
-        let facts = Act::new(act, &Actor::Machine, &self.stamp(), vec![body], || FactId(Uuid::nil())).facts;
-        self.branch.books.apply(&facts, b"");
-        self.journal.push((facts, Vec::new()));
-    }
-
-    /// One event, without what the disk says to it.
-    fn hear(&mut self, event: Event) {
-        let (mono_ms, stamp) = (self.now_ms, self.stamp());
-        let drawn = &mut self.drawn;
-        let mut draw = || {
-            *drawn += 1;
-            Uuid::from_u128(*drawn)
-        };
-        let effects = self.branch.handle(&mut Now { mono_ms, stamp, draw: &mut draw }, event);
-        for effect in effects {
-            match effect {
-                Effect::Append { commit, act, attachment, .. } => {
-                    self.pending.push((commit, act, attachment))
-                }
-                Effect::Answer(ticket, answer) => self.answers.push((ticket, answer)),
-                Effect::Print { printer, job, document, drawer } => {
-                    let copy = if document.copy_of.is_some() { " COPY" } else { "" };
-                    let with = if drawer { " with drawer" } else { "" };
-                    self.ordered.push(format!("{printer} {} {}{copy}{with}", job.0, document.title));
-                }
-                Effect::KickDrawer(printer) => self.ordered.push(format!("{printer} kick")),
-                Effect::Doubt(doubt) => self.doubts.push(doubt),
-                Effect::CheckPin { .. }
-                | Effect::Show(_)
-                | Effect::ShowAll
-                | Effect::Keep(_)
-                | Effect::ConfirmDate => {}
-            }
-        }
-    }
-
-    /// The disk reports everything that is on its way.
-    fn commit(&mut self) {
-        while !self.pending.is_empty() {
-            let (commit, act, attachment) = self.pending.remove(0);
-            self.journal.push((act.facts, attachment));
-            self.hear(Event::Appended(commit, Ok(())));
-        }
-    }
-
-    fn send(&mut self, number: u32, command: Command) -> Ticket {
-        self.asked += 1;
-        let ticket = Ticket(self.asked);
-        let station = StationId(format!("station-{number}").into());
-        self.hear(Event::Asked(ticket, Request { till: till(number), station, command }));
-        ticket
-    }
-
-    fn answer(&self, ticket: Ticket) -> Option<Answer> {
-        self.answers.iter().find(|(of, _)| *of == ticket).map(|(_, answer)| answer.clone())
-    }
-
-    fn ask(&mut self, number: u32, command: Command) -> Answer {
-        let ticket = self.send(number, command);
-        self.commit();
-        self.answer(ticket).expect("an answer")
-    }
-
-    fn sign_in(&mut self, number: u32, staff: &str, right: bool) -> Answer {
-        let ticket = self.send(number, Command::SignIn { staff: staff.into(), pin: Pin("1234".into()) });
-        if self.answer(ticket).is_none() {
-            self.hear(Event::PinChecked(ticket, right));
-        }
-        self.commit();
-        self.answer(ticket).expect("an answer")
-    }
-
-    fn scan(&mut self, number: u32, code: &str) {
-        let bytes = code.replace('^', "\u{1D}").into_bytes();
-        self.hear(Event::Scanned(till(number), Scanned { bytes, proved: true }));
-        self.commit();
-    }
-
-    fn view(&self, number: u32) -> TillView {
-        let mut draw = Uuid::nil;
-        let now = Now { mono_ms: self.now_ms, stamp: self.stamp(), draw: &mut draw };
-        self.branch.view(&now, &till(number)).expect("the till is configured")
-    }
-
-    fn basket_act(&self, number: u32) -> ActId {
-        self.view(number).basket.expect("a basket").act
-    }
-
-    fn pay(&mut self, number: u32, minor: i64) -> Answer {
-        let act = self.basket_act(number);
-        self.ask(number, Command::Pay { act, tendered: pence(minor) })
-    }
-
-    fn refused_with(&self, number: u32, words: &str) {
-        let refusals = self.view(number).refusals;
-        let last = refusals.last().map(|notice| notice.text.clone()).unwrap_or_default();
-        assert!(last.contains(words), "\"{last}\" says nothing of \"{words}\"");
-    }
-
-    fn kinds(&self) -> Vec<&'static str> {
-        self.journal.iter().flat_map(|(facts, _)| facts.iter().map(|fact| fact.body.kind())).collect()
-    }
-
-    fn sales(&self) -> usize {
-        self.kinds().iter().filter(|kind| **kind == "sale.completed").count()
-    }
-}
-
-fn pence(minor: i64) -> Money {
-    Money::new(minor, Currency::GBP)
-}
-
-fn receipt_of(answer: &Answer) -> u64 {
-    match answer.as_ref().unwrap().done.as_ref().unwrap() {
-        Done::Sold { receipt, .. } => receipt.number,
-        other => panic!("{other:?} is no sale"),
-    }
-}
-
-fn pack(number: u32) -> String {
-    gtin(number).short().to_owned()
-}
-fn pack_of(number: u32, rest: &str) -> String {
-    format!("]d201{}{rest}", gtin(number))
-}
 
 #[test]
 fn a_pack_is_scanned_paid_printed_and_booked() {
@@ -342,7 +40,7 @@ fn nobody_is_told_sold_before_the_disk_has_it() {
     let mut rig = Rig::open();
     rig.scan(1, &pack(1));
     let act = rig.basket_act(1);
-    let ticket = rig.send(1, Command::Pay { act, tendered: pence(500) });
+    let ticket = rig.send(1, Command::Pay { act, total: pence(499), tendered: pence(500) });
     assert_eq!((rig.answer(ticket), rig.view(1).phase, rig.view(1).last_sale), (None, Phase::Paying, None));
     assert!(rig.ordered.is_empty(), "neither paper nor drawer before the disk");
     rig.commit();
@@ -355,7 +53,7 @@ fn a_double_tap_is_one_sale_with_one_receipt() {
     let mut rig = Rig::open();
     rig.scan(1, &pack(1));
     let act = rig.basket_act(1);
-    let pay = || Command::Pay { act, tendered: pence(500) };
+    let pay = || Command::Pay { act, total: pence(499), tendered: pence(500) };
     let (first, second) = (rig.send(1, pay()), rig.send(1, pay()));
     rig.commit();
     let third = rig.send(1, pay());
@@ -371,7 +69,7 @@ fn an_append_that_fails_leaves_the_basket_and_says_so() {
     rig.scan(1, &pack(1));
     let before = rig.view(1).basket;
     let act = rig.basket_act(1);
-    let ticket = rig.send(1, Command::Pay { act, tendered: pence(500) });
+    let ticket = rig.send(1, Command::Pay { act, total: pence(499), tendered: pence(500) });
     let (commit, ..) = rig.pending.remove(0);
     rig.hear(Event::Appended(commit, Err("not recorded; the disk is full".into())));
     let refused = rig.answer(ticket).unwrap().unwrap_err();
@@ -393,7 +91,7 @@ fn after_a_crash_before_the_commit_the_basket_is_back() {
     let mut rig = Rig::open();
     rig.scan(1, &pack(1));
     let act = rig.basket_act(1);
-    rig.send(1, Command::Pay { act, tendered: pence(500) });
+    rig.send(1, Command::Pay { act, total: pence(499), tendered: pence(500) });
     let mut rig = rig.restart();
     assert_eq!(rig.basket_act(1), act);
     assert!(rig.view(1).notice.unwrap().text.contains("your basket is back"));
@@ -418,7 +116,7 @@ fn after_a_crash_between_commit_and_print_the_sale_is_known_and_the_print_asks()
 
     rig.sign_in(1, "anna", true).unwrap();
     assert_eq!(
-        receipt_of(&rig.ask(1, Command::Pay { act, tendered: pence(500) })),
+        receipt_of(&rig.ask(1, Command::Pay { act, total: pence(499), tendered: pence(500) })),
         1,
         "a repeat is the same sale"
     );
@@ -439,8 +137,8 @@ fn two_tills_that_sell_the_last_packs_at_once_have_their_own_numbers_and_a_right
         rig.scan(2, &pack(1));
     }
     let (one, two) = (rig.basket_act(1), rig.basket_act(2));
-    let first = rig.send(1, Command::Pay { act: one, tendered: pence(1_000) });
-    let second = rig.send(2, Command::Pay { act: two, tendered: pence(1_000) });
+    let first = rig.send(1, Command::Pay { act: one, total: pence(998), tendered: pence(1_000) });
+    let second = rig.send(2, Command::Pay { act: two, total: pence(998), tendered: pence(1_000) });
     rig.commit();
     for (ticket, number) in [(first, 1), (second, 2)] {
         let Some(Done::Sold { receipt, .. }) = rig.answer(ticket).unwrap().unwrap().done else { panic!() };
@@ -460,7 +158,7 @@ fn a_serial_that_is_being_sold_at_another_till_is_refused() {
     let mut rig = Rig::open();
     rig.scan(1, &pack_of(1, "10A^21S1"));
     let act = rig.basket_act(1);
-    rig.send(1, Command::Pay { act, tendered: pence(500) });
+    rig.send(1, Command::Pay { act, total: pence(499), tendered: pence(500) });
     let bytes = pack_of(1, "10A^21S1").replace('^', "\u{1D}").into_bytes();
     rig.hear(Event::Scanned(till(2), Scanned { bytes, proved: true }));
     rig.refused_with(2, "was sold with receipt till-1/1/1");
@@ -471,7 +169,7 @@ fn a_scan_that_comes_while_the_sale_is_recorded_begins_the_next_basket() {
     let mut rig = Rig::open();
     rig.scan(1, &pack(1));
     let act = rig.basket_act(1);
-    rig.send(1, Command::Pay { act, tendered: pence(500) });
+    rig.send(1, Command::Pay { act, total: pence(499), tendered: pence(500) });
     rig.hear(Event::Scanned(till(1), Scanned { bytes: pack(2).into_bytes(), proved: true }));
     assert_eq!(rig.view(1).basket.unwrap().lines.len(), 1);
     rig.commit();
@@ -555,7 +253,7 @@ fn nothing_is_done_at_a_till_without_a_person_and_a_session() {
     rig.scan(1, &pack(1));
     rig.refused_with(1, "open the till first");
     let act = rig.draw_act();
-    let refused = rig.ask(2, Command::OpenTill { act, float: pence(0), date_confirmed: false }).unwrap_err();
+    let refused = rig.ask(2, Command::OpenTill { act, float: pence(0), date: DateWord::Silent }).unwrap_err();
     assert_eq!(refused.why, Why::Authentication, "another browser is another station");
 }
 
@@ -608,7 +306,7 @@ fn a_till_is_closed_by_a_blind_count_and_its_report_is_printed_with_the_drawer_o
     assert_eq!(rig.ordered.last().unwrap(), "printer-1 2 Closing of till-1 with drawer");
     assert_eq!(rig.view(1).phase, Phase::Closed);
     assert_eq!(
-        rig.ask(1, Command::CloseTill { act, counted: pence(1) }).unwrap().done,
+        rig.ask(1, Command::CloseTill { act, counted: pence(10_400) }).unwrap().done,
         rig.branch.books.done(act).cloned()
     );
 }
@@ -635,9 +333,9 @@ fn a_doubted_date_is_confirmed_by_a_person_before_the_till_opens() {
     rig.sign_in(1, "anna", true).unwrap();
     assert!(rig.view(1).date_doubted);
     let act = rig.draw_act();
-    let open = |date_confirmed| Command::OpenTill { act, float: pence(0), date_confirmed };
-    assert!(rig.ask(1, open(false)).unwrap_err().message.contains("2026-11-21"));
-    rig.ask(1, open(true)).unwrap();
+    let open = |date| Command::OpenTill { act, float: pence(0), date };
+    assert!(rig.ask(1, open(DateWord::Silent)).unwrap_err().message.contains("2026-11-21"));
+    rig.ask(1, open(DateWord::AsShown)).unwrap();
     let (facts, _) = rig.journal.last().unwrap();
     assert_eq!(facts[0].at.clock, ClockQuality::Confirmed);
 }
@@ -649,7 +347,7 @@ fn a_page_that_pays_an_older_basket_is_refused() {
     let act = rig.basket_act(1);
     rig.ask(1, Command::VoidAll).unwrap();
     rig.scan(1, &pack(2));
-    let refused = rig.ask(1, Command::Pay { act, tendered: pence(500) }).unwrap_err();
+    let refused = rig.ask(1, Command::Pay { act, total: pence(499), tendered: pence(500) }).unwrap_err();
     assert_eq!(refused.why, Why::Conflict);
     assert_eq!(rig.sales(), 0);
 }

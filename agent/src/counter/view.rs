@@ -9,14 +9,14 @@ use pestle_domain::{
     ids::{ActId, ProductId, SessionId, StaffId, TillId},
     money::{Currency, Money},
     sale::{LineId, LotChoice},
-    staff::{Permission, Role},
+    staff::Role,
     units::{Day, MilliCelsius, Quantity, UnixMillis},
 };
 use serde::Serialize;
 
 use super::{
-    live::Notice,
-    machine::{Branch, Now},
+    command::StationId,
+    live::{Notice, Tone},
 };
 use crate::spool::machine::JobId;
 
@@ -33,7 +33,7 @@ pub struct TillView {
     pub currency: Option<Currency>,
     /// The day of business.
     pub business_date: Day,
-    /// The clock is doubted: the date is to be confirmed when the till is opened.
+    /// The clock is doubted: somebody has to say the date, when the till is opened or while it is open.
     pub date_doubted: bool,
     /// What the person at the till is about to do.
     pub phase: Phase,
@@ -61,6 +61,12 @@ pub struct TillView {
     pub devices: Vec<DeviceView>,
     /// What the sensors said last.
     pub readings: Vec<ReadingView>,
+    /// Where somebody is signed in: whose browser this is may see all of it. Never sent.
+    #[serde(skip)]
+    pub station: Option<StationId>,
+    /// What whoever stands before the sign-in is told.
+    #[serde(skip)]
+    pub farewell: Option<String>,
 }
 
 /// What the person at the till is about to do.
@@ -96,6 +102,8 @@ pub struct Person {
     pub may_close: bool,
     /// Whether this role may open the drawer without a sale.
     pub may_open_drawer: bool,
+    /// Whether this role may put cash in or take it out.
+    pub may_move_cash: bool,
 }
 
 /// The cash session. What is expected in the drawer is not shown: the count is blind.
@@ -185,7 +193,8 @@ pub struct SaleView {
     pub change: Money,
     /// When it was recorded.
     pub at: UnixMillis,
-    /// `none` (no printer), or as the print's state, or `printed`.
+    /// While it prints `queued`, `sent`, `not_printed` or `unknown`; then what the facts say: `printed`, `copied`,
+    /// `given_up`, `unknown`, `cannot_tell`. `none` where the till has no printer.
     pub print: &'static str,
 }
 
@@ -272,132 +281,34 @@ pub struct ReadingView {
     pub at: UnixMillis,
 }
 
-impl Branch {
-    /// What the page of a till shows now; `None` for a till that is not configured.
-    pub fn view(&self, now: &Now<'_>, till: &TillId) -> Option<TillView> {
-        let settings = self.settings.tills.iter().find(|one| one.id == *till)?;
-        let live = self.tills.get(till)?;
-        let book = self.books.till(till);
-        let shop = self.shop.as_deref();
-        let session = book.and_then(|book| book.till.session().ok()).map(|session| SessionView {
-            id: session.id,
-            float: session.float,
-            sales: session.sales,
-            opened_on: book.and_then(|book| book.sums.as_ref()).map(|sums| sums.opened_on),
-            stale: self.stale_session(now, till),
-        });
-        let basket = self.basket_view(till);
-        let phase = match () {
-            () if shop.is_none() => Phase::NoCatalogue,
-            () if live.signed_in.is_none() => Phase::SignIn,
-            () if session.is_none() => Phase::Closed,
-            () if live.busy.is_some() && basket.is_some() => Phase::Paying,
-            () if basket.is_some() || live.question.is_some() => Phase::Selling,
-            () if live.just_sold => Phase::Change,
-            () => Phase::Ready,
+impl TillView {
+    /// What a browser may see. Everything for the one where somebody is signed in; for any other on the branch's network
+    /// neither basket nor names nor sales, but how to sign in, and how the box is.
+    pub fn seen_by(&self, station: &StationId) -> Self {
+        if self.station.as_ref() == Some(station) {
+            return self.clone();
+        }
+        let text = match &self.station {
+            Some(_other) => {
+                Some("This till is in use at another screen. Sign in here to take it over.".to_owned())
+            }
+            None => self.farewell.clone(),
         };
-        Some(TillView {
-            till: till.clone(),
-            till_name: settings.name.clone(),
-            branch: shop.map_or_else(String::new, |shop| shop.profile.name.to_string()),
-            currency: shop.map(|shop| shop.profile.currency),
-            business_date: now.stamp.business_date,
-            date_doubted: now.stamp.clock == pestle_domain::fact::ClockQuality::Doubted
-                && !self.date_confirmed,
-            phase,
-            signed_in: live.signed_in.as_ref().map(|one| Person {
-                staff: one.staff.clone(),
-                name: one.name.clone(),
-                role: one.role,
-                may_close: one.role.may(Permission::CloseTill),
-                may_open_drawer: one.role.may(Permission::OpenDrawer),
-            }),
-            session,
-            basket,
-            question: live.question.as_ref().map(|question| QuestionView {
-                gtin: question.pack.gtin,
-                name: question.name.clone(),
-                choices: question.choices.clone(),
-            }),
-            last_sale: self.last_sale(till, settings.printer.is_some()),
-            last_closing: book.and_then(|book| book.last_closing.as_ref()).map(|record| ClosingView {
-                act: record.act,
-                counted: record.closed.counted,
-                expected: record.closed.expected,
-                variance: record.closed.variance,
-                sales: record.closed.sales,
-                at: record.at,
-            }),
-            prints: self.prints(till),
-            notice: live.notice.clone(),
-            refusals: live.refusals.clone(),
-            link: self.link.clone(),
-            devices: self.devices.values().cloned().collect(),
-            readings: self.readings.values().cloned().collect(),
-        })
-    }
-
-    fn basket_view(&self, till: &TillId) -> Option<BasketView> {
-        let basket = self.basket(till)?;
-        let catalogue = self.shop.as_deref().map(|shop| &shop.catalogue);
-        let lines: Vec<LineView> = basket
-            .lines()
-            .iter()
-            .map(|line| {
-                let price =
-                    catalogue.and_then(|catalogue| catalogue.get(&line.product)).map(|product| product.price);
-                LineView {
-                    line: line.id,
-                    product: line.product.clone(),
-                    gtin: line.gtin,
-                    name: line.name.clone(),
-                    quantity: line.quantity,
-                    unit_price: line.unit_price,
-                    // A line that cannot be priced is refused when it is paid.
-                    amount: line.amount().unwrap_or(line.unit_price),
-                    price_changed: price.is_some_and(|price| price != line.unit_price),
-                    lot: line.lot.as_ref().map(|known| known.lot.clone()),
-                    provenance: line.lot.as_ref().map(|known| known.provenance),
-                    expiry: line.expiry,
-                    serials: line.serials.clone(),
-                    on_hand: self.books.ledger.on_hand(&line.product),
-                }
-            })
-            .collect();
-        let total = basket.total().unwrap_or(Money::zero(basket.currency));
-        let packs = lines.iter().map(|line| line.quantity).sum();
-        Some(BasketView { act: basket.act, lines, packs, total, suggestions: suggestions(total) })
-    }
-
-    fn last_sale(&self, till: &TillId, has_printer: bool) -> Option<SaleView> {
-        let record = self.books.till(till)?.last_sale.as_ref()?;
-        let jobs = self.jobs_of(till);
-        let print = match jobs.iter().find(|job| job.document == record.act && !job.copy) {
-            Some(job) => job.state.as_str(),
-            None if has_printer => "printed",
-            None => "none",
-        };
-        Some(SaleView {
-            act: record.act,
-            receipt: record.sale.receipt.clone(),
-            total: record.sale.total,
-            tendered: record.sale.tendered,
-            change: record.sale.change,
-            at: record.at,
-            print,
-        })
-    }
-
-    fn prints(&self, till: &TillId) -> Vec<PrintView> {
-        let one = |job: &crate::spool::machine::Job| PrintView {
-            job: job.id,
-            document: job.document,
-            title: job.title.clone(),
-            state: job.state.as_str(),
-            reason: job.state.reason().map(str::to_owned),
-            copy: job.copy,
-        };
-        self.jobs_of(till).into_iter().map(one).collect()
+        Self {
+            phase: if self.phase == Phase::NoCatalogue { Phase::NoCatalogue } else { Phase::SignIn },
+            signed_in: None,
+            session: None,
+            basket: None,
+            question: None,
+            last_sale: None,
+            last_closing: None,
+            prints: Vec::new(),
+            notice: text.map(|text| Notice { seq: 0, tone: Tone::Info, text }),
+            refusals: Vec::new(),
+            station: None,
+            farewell: None,
+            ..self.clone()
+        }
     }
 }
 

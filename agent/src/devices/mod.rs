@@ -11,7 +11,7 @@ use pestle_domain::{
 use pestle_drivers::{
     device::DeviceEvent,
     printer::{Printer, PrinterEvent, PrinterStatus, driver::EscPosPrinter},
-    scanner::{self, ScannerEvent, serial::SerialScanner},
+    scanner::{self, ScannerEvent, framing::Rejection, serial::SerialScanner},
     sensor::{NoData, Reading, Sensor, bus},
 };
 use tokio::{
@@ -67,12 +67,22 @@ async fn read_scanner(mut scanner: Box<dyn scanner::Scanner>, till: TillId, coun
                 counter.tell(Event::Scanned(till.clone(), scanned)).await;
             }
             ScannerEvent::Rejected { rejection, .. } => {
-                counter.tell(Event::ScanRejected(till.clone(), rejection.to_string())).await;
+                counter.tell(Event::ScanRejected(till.clone(), rejection_words(&rejection))).await;
             }
             ScannerEvent::Device { event, source } => {
                 counter.tell(device_event("scanner", source.as_str(), &event)).await;
             }
         }
+    }
+}
+
+/// For the page.
+fn rejection_words(rejection: &Rejection) -> String {
+    match rejection {
+        Rejection::CutOff { .. } => {
+            "That scan was cut off: scan again. If it comes back, check the scanner's cable.".into()
+        }
+        Rejection::TooLong { .. } | Rejection::Garbage { .. } => format!("That was no barcode: {rejection}."),
     }
 }
 
@@ -113,6 +123,9 @@ fn printer_view(name: &str, status: &PrinterStatus) -> DeviceView {
             if condition.paper == pestle_drivers::printer::status::Paper::NearEnd =>
         {
             (DeviceState::Trouble, Some("the paper is nearly used up: have a new roll ready".into()))
+        }
+        (PrinterStatus::Mute, Ok(())) => {
+            (DeviceState::Ok, Some("it cannot say whether it printed: look at the paper".into()))
         }
         (_, Ok(())) => (DeviceState::Ok, None),
     };

@@ -4,12 +4,38 @@
 use std::fs;
 
 use pestle_domain::{
-    journal::{AckVerdict, Acknowledgement, judge_ack},
+    fact::{ClockQuality, Stamp},
+    journal::{AckVerdict, Acknowledgement, Head, judge_ack},
     units::UnixMillis,
 };
 
-use super::{Journal, JournalError, Place, manifest::Epoch};
-use crate::durable_file::{FileError, sync_folder};
+use super::{
+    Journal, JournalError, Place,
+    manifest::{Epoch, Sealed},
+    writer::write_seal,
+};
+use crate::{
+    clock::RELEASED_AFTER,
+    durable_file::{FileError, sync_folder},
+};
+
+/// What an acknowledgement means, in the order of the centre's lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// As the journal's rules say.
+    Judged(AckVerdict),
+    /// Of an earlier life of the centre's database than was heard before: it allows nothing.
+    OfEarlierLife,
+    /// The centre's database was restored and stands at this head, behind what was acknowledged: all behind it counts as
+    /// not acknowledged again.
+    Restored(Head),
+}
+
+/// How a stated life of the centre's database compares with the one that is known; 0 is none.
+pub fn compare_lives(known: u64, stated: u64) -> std::cmp::Ordering {
+    // The first that is told tells nothing about what was before it.
+    if known == 0 { std::cmp::Ordering::Equal } else { stated.cmp(&known) }
+}
 
 impl Journal {
     /// Judges an acknowledgement whose signature was verified, and notes it when it names a head of this store.
@@ -17,33 +43,56 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::read_blocking`].
-    pub fn acknowledge(&self, ack: &Acknowledgement) -> Result<AckVerdict, JournalError> {
+    pub fn acknowledge(&self, ack: &Acknowledgement) -> Result<Word, JournalError> {
         let number = ack.stream.epoch;
         let known = {
             let book = self.shared.book();
-            book.epoch(number).map(|epoch| (epoch.manifest.stream.clone(), epoch.acknowledged.seq))
+            book.epoch(number)
+                .map(|epoch| (epoch.manifest.stream.clone(), epoch.acknowledged.seq, epoch.incarnation))
         };
-        let Some((stream, acknowledged)) = known else { return Ok(AckVerdict::OtherStream) };
+        let Some((stream, acknowledged, incarnation)) = known else {
+            return Ok(Word::Judged(AckVerdict::OtherStream));
+        };
         let own = if ack.stream == stream { self.hash_at(number, ack.head.seq)? } else { None };
         let verdict = judge_ack(ack, &stream, acknowledged, |_| own);
-        if let AckVerdict::Committed(head) = verdict {
+        let lives = compare_lives(incarnation, ack.incarnation);
+        let (word, now) = match verdict {
+            AckVerdict::OtherStream | AckVerdict::Contradicts { .. } => return Ok(Word::Judged(verdict)),
+            _ if lives.is_lt() => return Ok(Word::OfEarlierLife),
+            AckVerdict::Committed(head) => (Word::Judged(verdict), Some(head)),
+            AckVerdict::Old if lives.is_gt() && ack.head.seq < acknowledged => {
+                (Word::Restored(ack.head), Some(ack.head))
+            }
+            AckVerdict::Old => (Word::Judged(verdict), None),
+        };
+        if now.is_some() || incarnation != ack.incarnation {
             if let Some(epoch) = self.shared.book_mut().epoch_mut(number) {
-                epoch.acknowledged = head;
+                epoch.acknowledged = now.unwrap_or(epoch.acknowledged);
+                epoch.incarnation = ack.incarnation;
             }
             self.shared.acknowledged.send_modify(|count| *count += 1);
             self.shared.keeper.mark();
         }
-        Ok(verdict)
+        Ok(word)
     }
 
     /// Removes the generations that the centre has, that were sealed longer than the retention time before `now`, and
-    /// whose facts are all at or before `folded`. Returns how many. Blocks on the disk.
+    /// whose facts are all at or before `folded`. Returns how many. Nothing goes while the clock is doubted. Blocks on
+    /// the disk.
     ///
     /// # Errors
     /// [`JournalError::Store`] when the disk refuses.
-    pub fn prune(&self, now: UnixMillis, folded: Place) -> Result<usize, JournalError> {
+    pub fn prune(&self, now: &Stamp, folded: Place) -> Result<usize, JournalError> {
+        if now.clock == ClockQuality::Doubted {
+            return Ok(0);
+        }
+        self.date_seals(now.wall_ms)?;
         let retention = i64::try_from(self.shared.settings.limits.retention.as_millis()).unwrap_or(i64::MAX);
-        let sealed_before = UnixMillis(now.0.saturating_sub(retention));
+        let sealed_before = UnixMillis(now.wall_ms.0.saturating_sub(retention));
+        // What is removed must be known as acknowledged to the next start.
+        if !self.shared.keeper.mark_now() {
+            return Ok(0);
+        }
         let removed = {
             let mut book = self.shared.book_mut();
             let last = book.current().number();
@@ -63,6 +112,28 @@ impl Journal {
             sync_folder(folder.parent().unwrap_or(&self.shared.settings.folder))?;
         }
         Ok(removed.len())
+    }
+
+    /// A generation that was sealed at a time that cannot be counts as sealed now, the first time that is trusted.
+    fn date_seals(&self, now: UnixMillis) -> Result<(), JournalError> {
+        let cannot_be = |sealed: &Sealed| sealed.at < RELEASED_AFTER || sealed.at > now;
+        let misdated: Vec<_> = {
+            let book = self.shared.book();
+            let entries = book.epochs.iter().flat_map(|epoch| {
+                epoch.generations.iter().map(|entry| (epoch.number(), entry.folder.clone(), entry.sealed))
+            });
+            entries.filter_map(|(number, folder, sealed)| Some((number, folder, sealed?))).collect()
+        };
+        for (number, folder, sealed) in misdated.into_iter().filter(|(.., sealed)| cannot_be(sealed)) {
+            let sealed = Sealed { at: now, ..sealed };
+            write_seal(&folder, &sealed)?;
+            let mut book = self.shared.book_mut();
+            let entries = book.epoch_mut(number).into_iter().flat_map(|epoch| &mut epoch.generations);
+            for entry in entries.filter(|entry| entry.folder == folder) {
+                entry.sealed = Some(sealed);
+            }
+        }
+        Ok(())
     }
 }
 

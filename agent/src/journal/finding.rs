@@ -3,9 +3,10 @@
 use std::{fmt, path::PathBuf};
 
 use pestle_domain::journal::Head;
+use serde::{Deserialize, Serialize};
 
 /// Something that is not as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
     /// Acts that were certainly on the disk are not there any more.
     TailLost {
@@ -26,8 +27,10 @@ pub enum Finding {
         first: u64,
         /// As far as its acts can be read.
         readable: Head,
+        /// The last fact that it was sealed with; `None` where it was not, so that nobody knows.
+        until: Option<u64>,
         /// What is wrong.
-        what: &'static str,
+        what: String,
         /// Where the store lies, untouched.
         kept: PathBuf,
     },
@@ -45,6 +48,11 @@ pub enum Finding {
         /// In which epoch.
         epoch: u32,
     },
+    /// What an epoch says of itself could not be read, and was made anew from its first fact.
+    Redescribed {
+        /// Which epoch.
+        epoch: u32,
+    },
     /// What an epoch says of itself cannot be read.
     EpochUnreadable {
         /// What is wrong.
@@ -57,7 +65,20 @@ pub enum Finding {
 impl Finding {
     /// Whether facts may have been lost by it, so that a new epoch has to begin.
     pub fn ends_epoch(&self) -> bool {
-        !matches!(self, Self::MarkLost { .. })
+        !matches!(self, Self::MarkLost { .. } | Self::Redescribed { .. })
+    }
+
+    /// Whether it stands between `epoch`'s facts and the centre, which has them up to `acknowledged`: what is written
+    /// behind such a hole in the same epoch would never arrive.
+    pub fn blocks(&self, epoch: u32, acknowledged: u64) -> bool {
+        match self {
+            Self::TailLost { epoch: own, .. } => *own == epoch,
+            Self::Damaged { epoch: own, until, .. } => {
+                *own == epoch && until.is_none_or(|until| until > acknowledged)
+            }
+            Self::Gap { epoch: own, to, .. } => *own == epoch && *to > acknowledged,
+            Self::MarkLost { .. } | Self::Redescribed { .. } | Self::EpochUnreadable { .. } => false,
+        }
     }
 }
 
@@ -74,7 +95,7 @@ impl fmt::Display for Finding {
                 marked.seq,
                 kept.display()
             ),
-            Self::Damaged { epoch, first, readable, what, kept } => write!(
+            Self::Damaged { epoch, first, readable, what, kept, .. } => write!(
                 formatter,
                 "The journal's store from fact {first} of epoch {epoch} is damaged ({what}); it can be read up to fact \
                  {}. Check the disk, and compare the last sales with the centre. The damaged store is kept in {}.",
@@ -83,13 +104,18 @@ impl fmt::Display for Finding {
             ),
             Self::Gap { epoch, from, to } => write!(
                 formatter,
-                "Facts {from} to {to} of the journal's epoch {epoch} are not on the disk any more, unless the centre \
-                 has them they are lost."
+                "Facts {from} to {to} of the journal's epoch {epoch} are not on the disk any more: unless the centre \
+                 has them, they are lost."
             ),
             Self::MarkLost { epoch } => write!(
                 formatter,
                 "The mark of the journal's epoch {epoch} cannot be read: whether its last facts were lost cannot be \
                  told. Check the disk, and compare the last sales with the centre."
+            ),
+            Self::Redescribed { epoch } => write!(
+                formatter,
+                "The description of the journal's epoch {epoch} could not be read and was made anew from its first \
+                 fact: nothing was lost. Check the disk."
             ),
             Self::EpochUnreadable { what, kept } => write!(
                 formatter,

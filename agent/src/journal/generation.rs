@@ -9,11 +9,18 @@
 use std::{
     fs::{self, File},
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
-use super::record::{self, Joiner, Key, RecordError, StoredAct};
+use pestle_domain::journal::Head;
+
+use super::{
+    fence::Fence,
+    record::{self, Joiner, Key, RecordError, StoredAct},
+};
 use crate::durable_file::{FileError, create_folder, sync_folder};
 
 /// What sled may keep in memory of one store, in bytes. Reading goes straight through and writing is append-only, so
@@ -62,8 +69,10 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Generation {
     folder: PathBuf,
-    store: sled::Db,
+    /// Taken when this is dropped, and only then.
+    store: Option<sled::Db>,
     log: File,
+    fence: Fence,
 }
 
 impl Generation {
@@ -73,9 +82,7 @@ impl Generation {
     /// # Errors
     /// [`StoreError::File`], [`StoreError::Sled`], [`StoreError::Panicked`].
     pub fn create(folder: &Path) -> Result<Self, StoreError> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).map_err(FileError::disk("remove", folder))?;
-        }
+        remove(folder)?;
         create_folder(folder)?;
         let store = open_in_own_thread(folder)?;
         let log_path = folder.join(LOG);
@@ -84,7 +91,8 @@ impl Generation {
             .write(true)
             .open(&log_path)
             .map_err(FileError::disk("open", &log_path))?;
-        let generation = Self { folder: folder.to_owned(), store, log };
+        let fence = Fence::create(folder)?;
+        let generation = Self { folder: folder.to_owned(), store: Some(store), log, fence };
         generation.sync_everything()?;
         Ok(generation)
     }
@@ -98,13 +106,13 @@ impl Generation {
         if chunks.len() == 1
             && let Some((key, value)) = chunks.pop()
         {
-            return self.store.insert(key, value).map(drop).map_err(|source| self.sled(source));
+            return self.db().insert(key, value).map(drop).map_err(|source| self.sled(source));
         }
         let mut batch = sled::Batch::default();
         for (key, value) in chunks {
             batch.insert(&key[..], value);
         }
-        self.store.apply_batch(batch).map_err(|source| self.sled(source))
+        self.db().apply_batch(batch).map_err(|source| self.sled(source))
     }
 
     /// Returns when everything that was inserted is on the disk.
@@ -112,16 +120,41 @@ impl Generation {
     /// # Errors
     /// [`StoreError::Sled`], [`StoreError::File`]. The store must then not be used any more.
     pub fn commit(&self) -> Result<(), StoreError> {
-        self.store.flush().map_err(|source| self.sled(source))?;
+        self.db().flush().map_err(|source| self.sled(source))?;
+        #[cfg(test)]
+        super::testing::fault(&self.folder, super::testing::Fault::Sync)?;
         self.log.sync_data().map_err(FileError::disk("sync", &self.folder.join(LOG)))?;
         Ok(())
+    }
+
+    /// Says, durably, that the store ends with `head`, whatever else is found in it.
+    ///
+    /// # Errors
+    /// [`StoreError::File`]: then nobody knows what the next start will find.
+    pub fn fence(&self, head: Head) -> Result<(), StoreError> {
+        #[cfg(test)]
+        super::testing::fault(&self.folder, super::testing::Fault::Fence)?;
+        Ok(self.fence.set(head)?)
+    }
+
+    /// Lets go of a store that failed. sled may sync, block or panic then, so it does it in a thread of its own.
+    pub fn abandon(store: Arc<Self>) {
+        let dropped = thread::Builder::new().name("abandon-store".into()).spawn(move || drop(store));
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "no thread can be started to let go of a store that failed");
+        }
+    }
+
+    #[allow(clippy::expect_used, reason = "it is taken when this is dropped, and only then")]
+    fn db(&self) -> &sled::Db {
+        self.store.as_ref().expect("a store is there until it is dropped")
     }
 
     /// The acts that begin at or after position `first`, in order. Ends after the first error.
     pub fn acts_from(&self, first: u64) -> impl Iterator<Item = Result<StoredAct, StoreError>> + '_ {
         let mut joiner = Joiner::default();
         let mut behind = first.saturating_sub(1);
-        let mut values = self.store.range(record::key(first, 0)..);
+        let mut values = self.db().range(record::key(first, 0)..);
         let mut ended = false;
         std::iter::from_fn(move || {
             while !ended {
@@ -156,7 +189,7 @@ impl Generation {
     /// [`StoreError::Sled`], [`StoreError::Record`].
     pub fn act_with(&self, seq: u64) -> Result<Option<StoredAct>, StoreError> {
         let before = self
-            .store
+            .db()
             .range(..=record::key(seq, u16::MAX))
             .next_back()
             .transpose()
@@ -185,6 +218,40 @@ impl Generation {
         sync_folder(self.folder.parent().unwrap_or(Path::new(".")))?;
         Ok(())
     }
+}
+
+/// sled syncs its log when it is dropped and panics where the disk refuses that.
+impl Drop for Generation {
+    fn drop(&mut self) {
+        let store = self.store.take();
+        #[cfg(test)]
+        let folder = self.folder.clone();
+        let dropped = catch_unwind(AssertUnwindSafe(move || {
+            #[cfg(test)]
+            super::testing::panic_at(&folder, super::testing::Fault::Drop);
+            drop(store);
+        }));
+        if let Err(panic) = dropped {
+            let what = panic_text(panic.as_ref());
+            tracing::warn!(folder = %self.folder.display(), what, "a store could not be closed in order");
+        }
+    }
+}
+
+/// Removes a store with its fence. It is moved away first: the fence never goes while what it fences off is still there.
+fn remove(folder: &Path) -> Result<(), FileError> {
+    let away = folder.with_extension("removed");
+    let gone = |path: &Path| match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::disk("remove", path)(error)),
+        _ => Ok(()),
+    };
+    gone(&away)?;
+    match fs::rename(folder, &away) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        moved => moved.map_err(FileError::disk("move", folder))?,
+    }
+    sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
+    gone(&away)
 }
 
 fn open_in_own_thread(folder: &Path) -> Result<sled::Db, StoreError> {

@@ -1,6 +1,7 @@
 //! What is done for the journal off the commit's path: the mark is written, unused stores are closed.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -13,6 +14,7 @@ use pestle_domain::journal::Head;
 
 use super::{
     JournalError, Shared,
+    generation::panic_text,
     manifest::{Book, file},
     mark::{Mark, MarkFile},
 };
@@ -23,6 +25,8 @@ const MARK_AFTER: Duration = Duration::from_secs(1);
 
 enum Wake {
     Mark,
+    /// Mark, and say whether it was written.
+    MarkNow(Sender<bool>),
     End(Sender<()>),
 }
 
@@ -44,6 +48,12 @@ impl Handle {
         let _ = self.0.send(Wake::Mark);
     }
 
+    /// Writes the mark and says whether it is on the disk; the log says why not. Blocks.
+    pub(crate) fn mark_now(&self) -> bool {
+        let (done, marked) = channel();
+        self.0.send(Wake::MarkNow(done)).is_ok() && marked.recv().unwrap_or(false)
+    }
+
     /// Writes the last mark and ends the keeper.
     pub(crate) fn end(&self) {
         let (done, ended) = channel();
@@ -57,7 +67,12 @@ pub(crate) fn spawn(shared: Arc<Shared>, wakes: Wakes) -> Result<(), JournalErro
     let folder = shared.settings.folder.clone();
     thread::Builder::new()
         .name(format!("keeper-{}", shared.stream.lane.as_str()))
-        .spawn(move || run(&shared, &wakes))
+        .spawn(move || {
+            let ran = catch_unwind(AssertUnwindSafe(|| run(&shared, &wakes)));
+            if let Err(panic) = ran {
+                shared.died(format!("the keeper of the mark failed: {}", panic_text(panic.as_ref())));
+            }
+        })
         .map_err(|source| FileError::disk("start a thread for", &folder)(source))?;
     Ok(())
 }
@@ -65,28 +80,32 @@ pub(crate) fn spawn(shared: Arc<Shared>, wakes: Wakes) -> Result<(), JournalErro
 fn run(shared: &Shared, wakes: &Wakes) {
     let mut marks: Vec<Written> = Vec::new();
     loop {
-        let wake = wakes.0.recv_timeout(MARK_AFTER);
-        let ended = match &wake {
-            Ok(Wake::Mark) => {
-                // Many acknowledgements that wait need one mark.
-                let mut end = None;
-                while let Ok(more) = wakes.0.try_recv() {
-                    if let Wake::End(done) = more {
-                        end = Some(done);
-                    }
-                }
-                end
-            }
-            Ok(Wake::End(done)) => Some(done.clone()),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return,
+        let mut ends = Vec::new();
+        let mut waiting = Vec::new();
+        let mut take = |wake| match wake {
+            Wake::Mark => {}
+            Wake::MarkNow(done) => waiting.push(done),
+            Wake::End(done) => ends.push(done),
         };
-        if let Err(error) = write_marks(shared, &mut marks) {
+        match wakes.0.recv_timeout(MARK_AFTER) {
+            // Many acknowledgements that wait need one mark.
+            Ok(wake) => std::iter::once(wake).chain(wakes.0.try_iter()).for_each(&mut take),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let written = write_marks(shared, &mut marks);
+        if let Err(error) = &written {
             tracing::error!(error = ?error, "the journal's mark could not be written");
         }
+        for done in waiting {
+            // Whoever asked may have gone.
+            let _ = done.send(written.is_ok());
+        }
         shared.stores.close_unused();
-        if let Some(done) = ended {
-            let _ = done.send(());
+        if !ends.is_empty() {
+            for done in ends {
+                let _ = done.send(());
+            }
             return;
         }
     }
@@ -125,7 +144,11 @@ fn wanted(book: &Book, head: Head) -> Vec<(u32, std::path::PathBuf, Mark)> {
         .map(|epoch| {
             let number = epoch.number();
             let written = if number == current { head } else { epoch.head };
-            (number, epoch.folder.join(file::MARK), Mark { written, acknowledged: epoch.acknowledged })
+            (
+                number,
+                epoch.folder.join(file::MARK),
+                Mark { written, acknowledged: epoch.acknowledged, incarnation: epoch.incarnation },
+            )
         })
         .collect()
 }

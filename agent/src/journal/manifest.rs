@@ -50,6 +50,8 @@ pub mod file {
     pub const SEALED: &str = "sealed.json";
     /// sled's folder.
     pub const STORE: &str = "store";
+    /// [`super::super::told`].
+    pub const FINDINGS: &str = "findings.json";
     /// Where epochs are kept that nobody can read.
     pub const DAMAGED: &str = "damaged";
 }
@@ -110,6 +112,8 @@ pub struct Epoch {
     pub head: Head,
     /// As far as the centre has it.
     pub acknowledged: Head,
+    /// In which life of the centre's database; 0 while none was told.
+    pub incarnation: u64,
 }
 
 impl Epoch {

@@ -17,7 +17,9 @@ use crate::durable_file::{FileError, sync_folder};
 
 /// Apart by a page, so that no torn page holds both.
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
-const SLOT_BYTES: usize = 8 + 2 * 40 + 32;
+const SLOT_BYTES: usize = 8 + 2 * 40 + 8 + 32;
+/// Without the incarnation, as agents before it wrote them; still read.
+const SLOT_BYTES_FIRST: usize = 8 + 2 * 40 + 32;
 
 /// What a slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +28,13 @@ pub struct Mark {
     pub written: Head,
     /// The last fact that the centre had committed.
     pub acknowledged: Head,
+    /// In which life of the centre's database; 0 when none was told yet.
+    pub incarnation: u64,
 }
 
 impl Mark {
     /// Of a new store.
-    pub const EMPTY: Self = Self { written: Head::EMPTY, acknowledged: Head::EMPTY };
+    pub const EMPTY: Self = Self { written: Head::EMPTY, acknowledged: Head::EMPTY, incarnation: 0 };
 }
 
 fn encode(turn: u64, mark: &Mark) -> [u8; SLOT_BYTES] {
@@ -41,21 +45,44 @@ fn encode(turn: u64, mark: &Mark) -> [u8; SLOT_BYTES] {
         slot[at..at + 8].copy_from_slice(&head.seq.to_be_bytes());
         slot[at + 8..at + 40].copy_from_slice(&head.hash.0);
     }
+    slot[88..96].copy_from_slice(&mark.incarnation.to_be_bytes());
     let sum = Hash::of(&slot[..SLOT_BYTES - 32]);
     slot[SLOT_BYTES - 32..].copy_from_slice(&sum.0);
     slot
 }
 
 fn decode(slot: &[u8; SLOT_BYTES]) -> Option<(u64, Mark)> {
-    if Hash::of(&slot[..SLOT_BYTES - 32]).0 != slot[SLOT_BYTES - 32..] {
+    let sum_fits = |bytes: usize| Hash::of(&slot[..bytes - 32]).0 == slot[bytes - 32..bytes];
+    let number = |at: usize| Some(u64::from_be_bytes(slot[at..at + 8].try_into().ok()?));
+    let incarnation = if sum_fits(SLOT_BYTES) {
+        number(88)?
+    } else if sum_fits(SLOT_BYTES_FIRST) {
+        0
+    } else {
         return None;
-    }
-    let turn = u64::from_be_bytes(slot[..8].try_into().ok()?);
-    let head = |at: usize| -> Option<Head> {
-        let seq = u64::from_be_bytes(slot[at..at + 8].try_into().ok()?);
-        Some(Head { seq, hash: Hash(slot[at + 8..at + 40].try_into().ok()?) })
     };
-    Some((turn, Mark { written: head(8)?, acknowledged: head(48)? }))
+    let head = |at: usize| -> Option<Head> {
+        Some(Head { seq: number(at)?, hash: Hash(slot[at + 8..at + 40].try_into().ok()?) })
+    };
+    Some((number(0)?, Mark { written: head(8)?, acknowledged: head(48)?, incarnation }))
+}
+
+/// What the file at `path` says, without changing anything; `None` when it is not there or cannot be read.
+pub fn read(path: &Path) -> Option<Mark> {
+    newest(&File::open(path).ok()?).map(|(_, mark)| mark)
+}
+
+fn newest(file: &File) -> Option<(u64, Mark)> {
+    let slot = |offset| {
+        let mut slot = [0; SLOT_BYTES];
+        // The last slot of an older file is shorter; what it lacks stays zero.
+        if file.read_exact_at(&mut slot, offset).is_err() {
+            slot = [0; SLOT_BYTES];
+            file.read_exact_at(&mut slot[..SLOT_BYTES_FIRST], offset).ok()?;
+        }
+        decode(&slot)
+    };
+    SLOT_OFFSETS.into_iter().filter_map(slot).max_by_key(|(turn, _)| *turn)
 }
 
 /// The file of one epoch.
@@ -80,14 +107,7 @@ impl MarkFile {
             .truncate(false)
             .open(path)
             .map_err(FileError::disk("open", path))?;
-        let newest = SLOT_OFFSETS
-            .into_iter()
-            .filter_map(|offset| {
-                let mut slot = [0; SLOT_BYTES];
-                file.read_exact_at(&mut slot, offset).ok()?;
-                decode(&slot)
-            })
-            .max_by_key(|(turn, _)| *turn);
+        let newest = newest(&file);
         let mut mark = Self { file, path: path.to_owned(), turn: newest.map_or(0, |(turn, _)| turn) };
         if !existed {
             mark.write(&Mark::EMPTY)?;
@@ -122,14 +142,39 @@ mod tests {
         let (mut file, found) = MarkFile::open(&path).unwrap();
         assert_eq!(found, Some(Mark::EMPTY));
         for seq in 1..=5 {
-            file.write(&Mark { written: head(seq), acknowledged: head(seq - 1) }).unwrap();
+            file.write(&Mark { written: head(seq), acknowledged: head(seq - 1), incarnation: 3 }).unwrap();
         }
-        let newest = Mark { written: head(5), acknowledged: head(4) };
+        let newest = Mark { written: head(5), acknowledged: head(4), incarnation: 3 };
         assert_eq!(MarkFile::open(&path).unwrap().1, Some(newest));
         // The sixth write after the first empty one went to slot 1.
         file.file.write_all_at(b"torn", SLOT_OFFSETS[1]).unwrap();
         assert_eq!(MarkFile::open(&path).unwrap().1.unwrap().written.seq, 4);
         file.file.write_all_at(b"torn", SLOT_OFFSETS[0]).unwrap();
         assert_eq!(MarkFile::open(&path).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_mark_of_an_older_agent_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mark");
+        let head = |seq| Head { seq, hash: Hash::of(&[7]) };
+        let old = |turn: u64, seq| {
+            let mark = Mark { written: head(seq), acknowledged: head(1), incarnation: 0 };
+            let mut slot = encode(turn, &mark)[..SLOT_BYTES_FIRST].to_vec();
+            let sum = Hash::of(&slot[..SLOT_BYTES_FIRST - 32]);
+            slot[SLOT_BYTES_FIRST - 32..].copy_from_slice(&sum.0);
+            slot
+        };
+        let mut bytes = old(2, 8);
+        bytes.resize(4096, 0);
+        bytes.extend(old(3, 9));
+        std::fs::write(&path, bytes).unwrap();
+        let newest = Mark { written: head(9), acknowledged: head(1), incarnation: 0 };
+        assert_eq!(read(&path), Some(newest));
+        let (mut file, found) = MarkFile::open(&path).unwrap();
+        assert_eq!(found, Some(newest));
+        let next = Mark { incarnation: 5, ..newest };
+        file.write(&next).unwrap();
+        assert_eq!(read(&path), Some(next));
     }
 }

@@ -11,33 +11,41 @@
 //!     generation-0000000000000001/    named by its first fact
 //!       begun.json                    the head before its first fact
 //!       sealed.json                   when it is full: the head after its last fact
-//!       store/                        sled's; never opened by sled again once the process has ended
+//!       store/                        sled's, and our fence; never opened by sled again once the process has ended
+//!   findings.json                     what was found damaged and is not told yet
 //!   damaged/                          epochs whose description could not be read, as they were found
 //! ```
 //!
-//! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`raw`] (one that was),
-//! [`manifest`] and [`mark`] (what is known about stores besides their contents), [`open`] (start-up and its checks),
-//! [`writer`] (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the
+//! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`fence`] (where it ends after
+//! an error), [`raw`] (one that was written), [`manifest`] and [`mark`] (what is known about stores besides their
+//! contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`] (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the
 //! commit's path).
 
 pub mod ack;
+pub mod error;
+#[cfg(test)]
+mod fault_tests;
+pub mod fence;
 pub mod finding;
 pub mod generation;
 pub mod keeper;
+pub mod load;
 pub mod manifest;
 pub mod mark;
 pub mod open;
 pub mod raw;
 pub mod reader;
 pub mod record;
+mod shared;
 pub mod stores;
 #[cfg(test)]
 pub mod testing;
+pub mod told;
 pub mod writer;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -48,12 +56,14 @@ use pestle_domain::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use error::{JournalError, NOT_RECORDED};
 pub use finding::Finding;
 pub use generation::StoreError;
 pub use record::StoredAct;
+pub use shared::Counters;
 
-use crate::durable_file::FileError;
-use manifest::Book;
+pub(crate) use shared::{Life, Shared};
+
 use stores::Stores;
 use writer::{Append, Command};
 
@@ -183,57 +193,8 @@ pub struct Progress {
     pub head: u64,
     /// The last fact that the centre has.
     pub acknowledged: u64,
-}
-
-/// Why an act was not recorded, or facts could not be read. What a person sees begins with the consequence.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum JournalError {
-    /// The disk or the store failed. Nothing of the act is kept, and it may be tried again.
-    #[error(
-        "not recorded; the box's disk does not take it. Free some space or call support, then do it again"
-    )]
-    NotRecorded(#[source] Arc<StoreError>),
-    /// The act is larger than any that can be sent.
-    #[error("not recorded; it is too large ({bytes} bytes, at most {ACT_BYTES_MAX}). Do it in smaller parts")]
-    TooLarge {
-        /// Lines and attachment.
-        bytes: usize,
-    },
-    /// An act has one to 65,535 facts, and JSON must be able to say each.
-    #[error("not recorded; the program made an act that cannot be written. Call support")]
-    Unwritable,
-    /// The agent is ending.
-    #[error("not recorded; the box is shutting down. Do it again when it is back")]
-    Closed,
-    /// Facts are missing from the disk.
-    #[error("facts {from} to {to} of epoch {epoch} cannot be read any more; their damaged store is {kept}")]
-    Hole {
-        /// In which epoch.
-        epoch: u32,
-        /// The first.
-        from: u64,
-        /// The last.
-        to: u64,
-        /// Where the damaged store lies.
-        kept: PathBuf,
-    },
-    /// Reading or opening failed.
-    #[error("the journal cannot be read")]
-    Store(#[source] Arc<StoreError>),
-    /// The blocking thread panicked, which sled does on damaged bytes.
-    #[error("the journal cannot be read: {0}")]
-    Panicked(String),
-}
-
-impl From<StoreError> for JournalError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(Arc::new(error))
-    }
-}
-impl From<FileError> for JournalError {
-    fn from(error: FileError) -> Self {
-        StoreError::from(error).into()
-    }
+    /// In which life of the centre's database; 0 while none was told.
+    pub incarnation: u64,
 }
 
 /// A journal of one lane; cheap to clone. The writer and keeper threads end with [`Journal::close`].
@@ -241,57 +202,6 @@ impl From<FileError> for JournalError {
 pub struct Journal {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Command>,
-}
-
-/// What writer, keeper and readers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) settings: Settings,
-    /// The stream of the current epoch: an epoch never ends while the journal is open.
-    pub(crate) stream: Stream,
-    pub(crate) book: RwLock<Book>,
-    pub(crate) stores: Stores,
-    /// The head up to which everything is on the disk.
-    pub(crate) committed: Mutex<Head>,
-    pub(crate) head: watch::Sender<Head>,
-    /// Rises whenever an acknowledgement lets something go.
-    pub(crate) acknowledged: watch::Sender<u64>,
-    /// Why nothing can be recorded just now.
-    pub(crate) trouble: watch::Sender<Option<String>>,
-    pub(crate) findings: Mutex<Vec<Finding>>,
-    pub(crate) keeper: keeper::Handle,
-    pub(crate) counters: Counters,
-}
-
-/// What the writer has done since the start, for the metrics.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Acts on the disk.
-    pub acts: std::sync::atomic::AtomicU64,
-    /// Facts on the disk.
-    pub facts: std::sync::atomic::AtomicU64,
-    /// Groups that shared one sync.
-    pub commits: std::sync::atomic::AtomicU64,
-    /// Acts that were refused because of the disk.
-    pub failures: std::sync::atomic::AtomicU64,
-    /// Generations that were sealed.
-    pub sealed: std::sync::atomic::AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.book.read().unwrap_or_else(PoisonError::into_inner)
-    }
-    pub(crate) fn book_mut(&self) -> RwLockWriteGuard<'_, Book> {
-        self.book.write().unwrap_or_else(PoisonError::into_inner)
-    }
-    pub(crate) fn committed(&self) -> MutexGuard<'_, Head> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-    pub(crate) fn found(&self, finding: Finding) {
-        tracing::error!(lane = self.stream.lane.as_str(), "{finding}");
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
-    }
 }
 
 impl Journal {
@@ -304,26 +214,16 @@ impl Journal {
     /// [`JournalError::Store`] when the disk refuses: then nothing was changed.
     pub fn open(settings: Settings, stamp: &Stamp) -> Result<(Self, OpenReport), JournalError> {
         let opened = open::open(&settings, stamp.wall_ms)?;
-        let report = OpenReport { findings: opened.findings.clone() };
+        let report = OpenReport { findings: opened.findings.pending.clone() };
         for finding in &report.findings {
             tracing::error!(lane = settings.stream.lane.as_str(), "{finding}");
         }
         let new_epoch = opened.head == Head::EMPTY;
         let (keeper, wakes) = keeper::Handle::new();
         let stores = Stores::new(opened.folder.clone(), opened.generation.clone());
-        let shared = Arc::new(Shared {
-            stream: opened.book.current().manifest.stream.clone(),
-            settings,
-            book: RwLock::new(opened.book),
-            stores,
-            committed: Mutex::new(opened.head),
-            head: watch::Sender::new(opened.head),
-            acknowledged: watch::Sender::new(0),
-            trouble: watch::Sender::new(None),
-            findings: Mutex::new(opened.findings),
-            keeper,
-            counters: Counters::default(),
-        });
+        let mut shared = Shared::new(settings, opened.book, stores, keeper, report.findings.clone());
+        shared.kept_findings = Some(Mutex::new(opened.findings));
+        let shared = Arc::new(shared);
         keeper::spawn(shared.clone(), wakes)?;
         let (queue, commands) = mpsc::channel(QUEUE_ACTS_MAX);
         writer::spawn(shared.clone(), commands, opened.generation)?;
@@ -334,15 +234,53 @@ impl Journal {
         Ok((journal, report))
     }
 
+    /// The journal as it lies there, to be read: nothing is repaired, nothing can be recorded, and no file is changed.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`JournalError::Store`] when the disk refuses.
+    pub fn open_read_only(settings: Settings) -> Result<(Self, OpenReport), JournalError> {
+        let (book, findings) = open::look(&settings, writer::now())?;
+        let report = OpenReport { findings: findings.pending };
+        let (keeper, _) = keeper::Handle::new();
+        let shared = Shared::new(settings, book, Stores::without_current(), keeper, report.findings.clone());
+        shared.life.send_replace(Life::Closed);
+        let (queue, _) = mpsc::channel(1);
+        Ok((Self { shared: Arc::new(shared), queue }, report))
+    }
+
+    /// What `report` says stands in a fact that is on the disk: the next start need not tell it. Blocks on the disk.
+    pub fn findings_told(&self, report: &OpenReport) {
+        self.shared.keep_findings(|kept| {
+            kept.tell(&report.findings);
+            !report.findings.is_empty()
+        });
+    }
+
+    /// Resolves, with the reason, when a thread of the journal fails: the process is then to end and start anew.
+    pub async fn died(&self) -> String {
+        let mut life = self.shared.life.subscribe();
+        let why = life.wait_for(|life| matches!(life, Life::Died(_))).await.map(|life| match &*life {
+            Life::Died(why) => why.clone(),
+            Life::Running | Life::Closed => String::new(),
+        });
+        match why {
+            Ok(why) => why,
+            // Its sender lives as long as this journal.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Records an act, and returns once it is on the disk. A dropped future does not take the act back.
     ///
     /// # Errors
-    /// [`JournalError::NotRecorded`], [`JournalError::TooLarge`], [`JournalError::Unwritable`],
-    /// [`JournalError::Closed`]: in each case nothing was recorded.
+    /// [`JournalError::NotRecorded`], [`JournalError::TooLarge`], [`JournalError::Unwritable`], [`JournalError::Closed`],
+    /// [`JournalError::Died`]: in each of these nothing was recorded. [`JournalError::Unknown`]: nobody knows.
     pub async fn append(&self, act: NewAct) -> Result<Committed, JournalError> {
         let (append, answer) = prepare(&act)?;
-        self.queue.send(Command::Append(append)).await.map_err(|_| JournalError::Closed)?;
-        answer.await.map_err(|_| JournalError::Closed)?
+        let sent = self.queue.send(Command::Append(append)).await;
+        sent.map_err(|_| self.shared.unanswered(false))?;
+        answer.await.map_err(|_| self.shared.unanswered(true))?
     }
 
     /// [`Journal::append`] outside of tokio.
@@ -351,13 +289,19 @@ impl Journal {
     /// As [`Journal::append`].
     pub fn append_blocking(&self, act: NewAct) -> Result<Committed, JournalError> {
         let (append, answer) = prepare(&act)?;
-        self.queue.blocking_send(Command::Append(append)).map_err(|_| JournalError::Closed)?;
-        answer.blocking_recv().map_err(|_| JournalError::Closed)?
+        let sent = self.queue.blocking_send(Command::Append(append));
+        sent.map_err(|_| self.shared.unanswered(false))?;
+        answer.blocking_recv().map_err(|_| self.shared.unanswered(true))?
     }
 
     /// The stream of the current epoch.
     pub fn stream(&self) -> &Stream {
         &self.shared.stream
+    }
+
+    /// Where it lies.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.shared.settings.folder
     }
 
     /// The head up to which everything is on the disk.
@@ -423,6 +367,7 @@ impl Journal {
                 epoch: epoch.number(),
                 head: if index == last { head } else { epoch.head.seq },
                 acknowledged: epoch.acknowledged.seq,
+                incarnation: epoch.incarnation,
             })
             .collect()
     }

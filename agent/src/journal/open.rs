@@ -1,8 +1,8 @@
-//! Opening a journal: what is on the disk is compared with what was written about it, the generation that was being
-//! written is sealed at the last act that joins, and a new one begins; a new epoch, where facts may have been lost.
+//! Opening a journal: what was found wrong is written down, then repaired: the generation that was being written is sealed
+//! at the last act that joins, and a new one begins; a new epoch, where facts may have been lost.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,12 +18,10 @@ use uuid::Uuid;
 use super::{
     Finding, JournalError, Settings,
     generation::Generation,
-    manifest::{
-        Begun, Book, Entry, Epoch, EpochManifest, Sealed, epoch_folder, file, parse_epoch_folder,
-        parse_generation_folder,
-    },
-    mark::{Mark, MarkFile},
-    raw::RawStore,
+    load::{Loaded, Undescribed, load, numbered},
+    manifest::{Book, Epoch, EpochManifest, epoch_folder, file, parse_epoch_folder},
+    mark::MarkFile,
+    told::Findings,
     writer::{begin_generation, seal},
 };
 use crate::durable_file::{self, FileError, create_folder, sync_folder};
@@ -35,29 +33,29 @@ pub(crate) struct Opened {
     pub(crate) folder: PathBuf,
     pub(crate) generation: Arc<Generation>,
     pub(crate) head: Head,
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Findings,
 }
 
-/// Opens and checks the lane in `settings.folder`.
+/// Opens, checks and repairs the lane in `settings.folder`.
 pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, JournalError> {
     create_folder(&settings.folder)?;
-    let mut findings = Vec::new();
-    let mut epochs = Vec::new();
-    for folder in epoch_folders(&settings.folder)? {
-        if let Some(epoch) = load_epoch(&settings.folder, folder, now, &mut findings)? {
-            epochs.push(epoch);
-        }
+    let loaded = load(settings, now)?;
+    let places = places_aside(&settings.folder, &loaded.undescribed);
+    let findings = write_down(&settings.folder, &loaded, &places)?;
+    let goes_on = goes_on(&loaded, &findings, &settings.stream);
+    for (undescribed, place) in loaded.undescribed.iter().zip(&places) {
+        set_aside(&settings.folder, &undescribed.folder, place)?;
     }
-    let unreadable = findings.iter().any(|finding| matches!(finding, Finding::EpochUnreadable { .. }));
-    let goes_on = match epochs.last_mut() {
-        Some(epoch) => check_last(epoch, now, &mut findings)? && !unreadable,
-        None => false,
-    };
-    // Another device, branch or term: its facts are another stream's.
-    let same_stream = epochs.last().is_some_and(|epoch| {
-        Stream { epoch: epoch.number(), ..settings.stream.clone() } == epoch.manifest.stream
-    });
-    if !(goes_on && same_stream) {
+    for epoch in loaded.epochs.iter().filter(|epoch| is_redescribed(epoch, &loaded.findings)) {
+        durable_file::write_json(&epoch.folder.join(file::EPOCH), &epoch.manifest)?;
+    }
+    let mut epochs = loaded.epochs;
+    if let Some(epoch) = epochs.last_mut().filter(|_| loaded.unsealed)
+        && let Some(entry) = epoch.generations.last_mut()
+    {
+        entry.sealed = Some(seal(entry, epoch.head, now)?);
+    }
+    if !goes_on {
         let number = next_number(&settings.folder)?;
         epochs.push(begin_epoch(settings, number, epochs.last())?);
     }
@@ -73,6 +71,21 @@ pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, Journ
     Ok(Opened { book, folder, generation, head, findings })
 }
 
+/// The lane as it lies there, for whoever only looks: nothing is changed.
+pub(crate) fn look(settings: &Settings, now: UnixMillis) -> Result<(Book, Findings), JournalError> {
+    let loaded = load(settings, now)?;
+    let mut findings = Findings::read(&settings.folder)?;
+    findings.add(loaded.findings);
+    findings.add(loaded.undescribed.into_iter().map(|one| unreadable(&one.what, one.folder)));
+    let mut epochs = loaded.epochs;
+    if epochs.is_empty() {
+        let stream = Stream { epoch: 1, ..settings.stream.clone() };
+        let manifest = EpochManifest { stream, store: StoreId(Uuid::nil()), parent: None };
+        epochs.push(empty_epoch(epoch_folder(&settings.folder, 1), manifest));
+    }
+    Ok((Book { epochs }, findings))
+}
+
 /// The act that opens a new epoch.
 pub(crate) fn epoch_opened(book: &Book, stamp: &Stamp) -> Act {
     let manifest = &book.current().manifest;
@@ -80,26 +93,34 @@ pub(crate) fn epoch_opened(book: &Book, stamp: &Stamp) -> Act {
     Act::new(ActId(Uuid::now_v7()), &Actor::Machine, stamp, vec![opened.into()], || FactId(Uuid::now_v7()))
 }
 
-fn epoch_folders(lane: &Path) -> Result<Vec<PathBuf>, FileError> {
-    let mut found = numbered(lane, parse_epoch_folder)?;
-    found.sort_unstable_by_key(|(number, _)| *number);
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+/// Writes down what was found, before anything is repaired, and returns all that waits to be told.
+fn write_down(lane: &Path, loaded: &Loaded, places: &[PathBuf]) -> Result<Findings, FileError> {
+    let mut findings = Findings::read(lane)?;
+    let aside = loaded.undescribed.iter().zip(places);
+    let mut new = findings.add(aside.map(|(one, place)| unreadable(&one.what, place.clone())));
+    new |= findings.add(loaded.findings.iter().cloned());
+    if new {
+        findings.write(lane)?;
+    }
+    Ok(findings)
 }
 
-fn numbered<N>(folder: &Path, parse: impl Fn(&str) -> Option<N>) -> Result<Vec<(N, PathBuf)>, FileError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(FileError::disk("list", folder)(error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(FileError::disk("list", folder))?;
-        if let Some(number) = entry.file_name().to_str().and_then(&parse) {
-            found.push((number, entry.path()));
-        }
-    }
-    Ok(found)
+fn is_redescribed(epoch: &Epoch, findings: &[Finding]) -> bool {
+    findings.contains(&Finding::Redescribed { epoch: epoch.number() })
+}
+
+fn unreadable(what: &str, kept: PathBuf) -> Finding {
+    Finding::EpochUnreadable { what: what.to_owned(), kept }
+}
+
+/// Whether the last epoch may go on: it is this box's, nothing was lost at its end, and nothing that it lost before
+/// stands between its next facts and the centre.
+fn goes_on(loaded: &Loaded, findings: &Findings, stream: &Stream) -> bool {
+    let Some(last) = loaded.epochs.last() else { return false };
+    let blocked = findings.all().any(|finding| finding.blocks(last.number(), last.acknowledged.seq));
+    // Another device, branch or term: its facts are another stream's.
+    let same_stream = Stream { epoch: last.number(), ..stream.clone() } == last.manifest.stream;
+    same_stream && !loaded.end_lost && !blocked && loaded.undescribed.is_empty()
 }
 
 /// One more than any epoch that was ever here, those that were set aside among them.
@@ -125,150 +146,38 @@ fn begin_epoch(settings: &Settings, number: u32, parent: Option<&Epoch>) -> Resu
     };
     durable_file::write_json(&folder.join(file::EPOCH), &manifest)?;
     MarkFile::open(&folder.join(file::MARK))?;
-    Ok(Epoch { folder, manifest, generations: Vec::new(), head: Head::EMPTY, acknowledged: Head::EMPTY })
+    Ok(empty_epoch(folder, manifest))
 }
 
-/// Reads what an epoch says of itself; `None` when it was set aside, or when it was never begun in full.
-fn load_epoch(
-    lane: &Path,
-    folder: PathBuf,
-    now: UnixMillis,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Epoch>, FileError> {
-    let manifest: EpochManifest = match durable_file::read_json(&folder.join(file::EPOCH)) {
-        Ok(Some(manifest)) => manifest,
-        Ok(None) if numbered(&folder, parse_generation_folder)?.is_empty() => return Ok(None),
-        Ok(None) => return set_epoch_aside(lane, &folder, "its description is missing", findings),
-        Err(FileError::Damaged { what, .. }) => return set_epoch_aside(lane, &folder, &what, findings),
-        Err(error) => return Err(error),
+fn empty_epoch(folder: PathBuf, manifest: EpochManifest) -> Epoch {
+    Epoch {
+        folder,
+        manifest,
+        generations: Vec::new(),
+        head: Head::EMPTY,
+        acknowledged: Head::EMPTY,
+        incarnation: 0,
+    }
+}
+
+/// Where each is kept from now on: under `damaged/`, by a name that is free.
+fn places_aside(lane: &Path, undescribed: &[Undescribed]) -> Vec<PathBuf> {
+    let damaged = lane.join(file::DAMAGED);
+    let free = |one: &Undescribed| {
+        let name = one.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (1..)
+            .map(|number: u32| damaged.join(format!("{name}.{number}")))
+            .find(|path| !path.exists())
+            .unwrap_or_else(|| damaged.join(name))
     };
-    let (_, mark) = MarkFile::open(&folder.join(file::MARK))?;
-    if mark.is_none() {
-        findings.push(Finding::MarkLost { epoch: manifest.stream.epoch });
-    }
-    let mark = mark.unwrap_or(Mark::EMPTY);
-    let generations = load_generations(&folder, now)?;
-    let head = generations.last().map_or(mark.written, |entry| match entry.sealed {
-        Some(sealed) => sealed.last,
-        None => entry.begun.before,
-    });
-    // What was pruned had been acknowledged, whatever became of the mark.
-    let pruned = generations.first().map_or(Head::EMPTY, |entry| entry.begun.before);
-    let acknowledged = if mark.acknowledged.seq >= pruned.seq { mark.acknowledged } else { pruned };
-    for pair in generations.windows(2) {
-        let (last, next) = (pair[0].sealed.map(|sealed| sealed.last.seq), pair[1].first());
-        if let Some(last) = last
-            && last + 1 < next
-        {
-            findings.push(Finding::Gap { epoch: manifest.stream.epoch, from: last + 1, to: next - 1 });
-        }
-    }
-    Ok(Some(Epoch { folder, manifest, generations, head, acknowledged }))
+    undescribed.iter().map(free).collect()
 }
 
-fn set_epoch_aside(
-    lane: &Path,
-    folder: &Path,
-    what: &str,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Epoch>, FileError> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let kept = set_aside(lane, folder, &name)?;
-    findings.push(Finding::EpochUnreadable { what: what.to_owned(), kept });
-    Ok(None)
-}
-
-fn load_generations(epoch: &Path, now: UnixMillis) -> Result<Vec<Entry>, FileError> {
-    let mut folders = numbered(epoch, parse_generation_folder)?;
-    folders.sort_unstable_by_key(|(first, _)| *first);
-    let mut entries: Vec<Entry> = Vec::with_capacity(folders.len());
-    for (first, folder) in folders {
-        let joined = entries.last().and_then(|entry| entry.sealed).map(|sealed| sealed.last);
-        let begun = match durable_file::read_json::<Begun>(&folder.join(file::BEGUN)) {
-            Ok(Some(begun)) if begun.before.seq + 1 == first => begun,
-            Ok(_) | Err(FileError::Damaged { .. }) => match joined {
-                Some(before) if before.seq + 1 == first => Begun { before },
-                // The very first fact of an epoch has nothing before it.
-                _ if first == 1 => Begun { before: Head::EMPTY },
-                // Nobody knows the head before it: no act of it can be proved, and the check will say so.
-                _ => Begun { before: Head { seq: first.saturating_sub(1), hash: Head::EMPTY.hash } },
-            },
-            Err(error) => return Err(error),
-        };
-        // A damaged one counts as not sealed: the contents are read through and it is written anew.
-        let sealed = match durable_file::read_json::<Sealed>(&folder.join(file::SEALED)) {
-            Err(FileError::Damaged { .. }) => None,
-            other => other?,
-        };
-        entries.push(Entry { folder, begun, sealed });
-    }
-    // A generation is begun only once the one before it is sealed: where that cannot be read, the next one says it.
-    for index in 1..entries.len() {
-        let last = entries[index].begun.before;
-        let before = &mut entries[index - 1];
-        if before.sealed.is_none() {
-            before.sealed =
-                Some(Sealed { last, facts: last.seq.saturating_sub(before.begun.before.seq), at: now });
-        }
-    }
-    Ok(entries)
-}
-
-/// Checks the end of the last epoch, and seals what was being written there. Says whether the epoch may go on.
-fn check_last(epoch: &mut Epoch, now: UnixMillis, findings: &mut Vec<Finding>) -> Result<bool, JournalError> {
-    let mark = MarkFile::open(&epoch.folder.join(file::MARK))?.1.unwrap_or(Mark::EMPTY);
-    let stream = epoch.manifest.stream.clone();
-    let Some(entry) = epoch.generations.last_mut().filter(|entry| entry.sealed.is_none()) else {
-        let lost = mark.written.seq > epoch.head.seq;
-        if lost {
-            findings.push(Finding::Gap {
-                epoch: stream.epoch,
-                from: epoch.head.seq + 1,
-                to: mark.written.seq,
-            });
-        }
-        return Ok(!lost);
-    };
-    let store = RawStore::open(&entry.store(), &stream, entry.begun.before)?;
-    let head = store.head();
-    epoch.head = head;
-    let finding = judge(&store, &mark, entry, stream.epoch);
-    if head != entry.begun.before || finding.is_some() {
-        entry.sealed = Some(seal(entry, head, now)?);
-    }
-    let good = finding.is_none();
-    findings.extend(finding);
-    Ok(good)
-}
-
-/// Compares what can be read with what was certainly written.
-fn judge(store: &RawStore, mark: &Mark, entry: &Entry, epoch: u32) -> Option<Finding> {
-    let readable = store.head();
-    let damaged =
-        |what| Finding::Damaged { epoch, first: entry.first(), readable, what, kept: entry.store() };
-    if store.is_broken() {
-        Some(damaged("an act inside it is not whole"))
-    } else if mark.written.seq > readable.seq {
-        Some(Finding::TailLost { epoch, marked: mark.written, readable, kept: entry.store() })
-    } else if mark.written.seq >= entry.begun.before.seq
-        && store.head_at(mark.written.seq) != Some(mark.written)
-    {
-        Some(damaged("its acts are not those that were marked as written"))
-    } else {
-        None
-    }
-}
-
-/// Moves `folder` under `damaged/`, untouched, and returns where it lies.
-fn set_aside(lane: &Path, folder: &Path, name: &str) -> Result<PathBuf, FileError> {
+/// Moves `folder` to `place`, untouched.
+fn set_aside(lane: &Path, folder: &Path, place: &Path) -> Result<(), FileError> {
     let damaged = lane.join(file::DAMAGED);
     create_folder(&damaged)?;
-    let kept = (1..)
-        .map(|number: u32| damaged.join(format!("{name}.{number}")))
-        .find(|path| !path.exists())
-        .unwrap_or_else(|| damaged.join(name));
-    fs::rename(folder, &kept).map_err(FileError::disk("move", folder))?;
+    fs::rename(folder, place).map_err(FileError::disk("move", folder))?;
     sync_folder(&damaged)?;
-    sync_folder(folder.parent().unwrap_or(lane))?;
-    Ok(kept)
+    sync_folder(folder.parent().unwrap_or(lane))
 }

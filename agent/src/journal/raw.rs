@@ -4,11 +4,13 @@
 //! writes into the very file (found by running it). So sled writes fresh stores only, and whatever was written is read
 //! here: sled keeps values of our size unbroken in its log, a chunk names itself completely, so every chunk whose bytes are
 //! whole is found wherever it lies. What is found counts as far as the chain of hashes reaches. The file is never changed.
+//!
+//! A block that the disk cannot read is left out, like a damaged one: what lies around it is still found.
 
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, Read as _},
+    io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -19,10 +21,53 @@ use super::{
     generation::{LOG, StoreError},
     record::{CHUNK_BYTES_MAX, Chunk, ChunkName, Joiner, MAGIC, RecordError, StoredAct},
 };
-use crate::durable_file::FileError;
+use crate::durable_file::{FileError, is_unreadable};
 
 /// What is scanned in one go; a sealed log of 200 MiB must not fill a small box's memory.
 const BLOCK_BYTES: usize = 1024 * 1024;
+/// What is given up at a time where the disk cannot read: a sector of most disks, a page of every system.
+const SECTOR_BYTES: usize = 4096;
+/// A sector that fails is asked for so often: some come back.
+const SECTOR_TRIES: usize = 3;
+
+/// A log as it is read; a trait, so that a test can be the disk.
+trait ReadLog: std::fmt::Debug + Send + Sync {
+    fn size(&self) -> io::Result<u64>;
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    fn read_exact_at(&self, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.read_at(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(got) => {
+                    bytes = &mut bytes[got..];
+                    offset += got as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Log {
+    file: File,
+    #[cfg(test)]
+    path: PathBuf,
+}
+
+impl ReadLog for Log {
+    fn size(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        #[cfg(test)]
+        super::testing::read_fault(&self.path, offset, bytes.len())?;
+        self.file.read_at(bytes, offset)
+    }
+}
 
 /// Where a chunk lies in the log.
 #[derive(Debug, Clone, Copy)]
@@ -43,27 +88,48 @@ struct ActSpot {
 #[derive(Debug)]
 pub struct RawStore {
     folder: PathBuf,
-    log: Option<File>,
+    log: Option<Box<dyn ReadLog>>,
     spots: Vec<Spot>,
     acts: Vec<ActSpot>,
     before: Head,
     beyond: bool,
+    unreadable: u64,
+}
+
+/// An act that was there when the store was opened and cannot be read any more.
+#[derive(Debug)]
+pub struct Lost {
+    /// Its last fact.
+    pub last: u64,
+    /// Why.
+    pub source: StoreError,
 }
 
 impl RawStore {
-    /// Scans the store in `folder` and verifies the acts behind `before`. A log that is not there has none.
+    /// Scans the store in `folder` and verifies the acts behind `before`. A log that is not there has none, and neither has
+    /// one that the disk cannot read at all.
     ///
     /// # Errors
-    /// [`StoreError::File`] when the disk refuses.
+    /// [`StoreError::File`] when the disk refuses, for another reason than a bad sector.
     pub fn open(folder: &Path, stream: &Stream, before: Head) -> Result<Self, StoreError> {
         let path = folder.join(LOG);
-        let log = match File::open(&path) {
-            Ok(log) => Some(log),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        let (log, unreadable): (Option<Box<dyn ReadLog>>, u64) = match File::open(&path) {
+            Ok(file) => {
+                let log = Log {
+                    file,
+                    #[cfg(test)]
+                    path: path.clone(),
+                };
+                (Some(Box::new(log)), 0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, 0),
+            Err(error) if is_unreadable(&error) => (None, 1),
             Err(error) => return Err(FileError::disk("open", &path)(error).into()),
         };
-        let found =
-            log.as_ref().map_or_else(|| Ok(BTreeMap::new()), scan).map_err(FileError::disk("read", &path))?;
+        let (found, sectors) = match &log {
+            Some(log) => scan(log.as_ref()).map_err(FileError::disk("read", &path))?,
+            None => Default::default(),
+        };
         let mut store = Self {
             folder: folder.to_owned(),
             log,
@@ -71,9 +137,15 @@ impl RawStore {
             acts: Vec::new(),
             before,
             beyond: false,
+            unreadable: unreadable + sectors,
         };
-        store.verify(found, stream)?;
+        store.verify(found, stream);
         Ok(store)
+    }
+
+    /// Blocks of the log that the disk could not read.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
     }
 
     /// The head after the last act that joins.
@@ -86,16 +158,21 @@ impl RawStore {
         self.beyond
     }
 
-    /// The acts from the one that begins at or behind `first` up to fact `until`, until their lines exceed `bytes_max`.
+    /// The acts from the one that begins at or behind `first` up to fact `until`, until their lines exceed `bytes_max`, or
+    /// until one of them cannot be read.
     ///
     /// # Errors
-    /// [`StoreError::Record`] when bytes changed since the store was opened, [`StoreError::File`].
-    pub fn acts(&self, first: u64, until: u64, bytes_max: usize) -> Result<Vec<StoredAct>, StoreError> {
+    /// [`Lost`] when the first of them cannot be read any more.
+    pub fn acts(&self, first: u64, until: u64, bytes_max: usize) -> Result<Vec<StoredAct>, Lost> {
         let from = self.acts.partition_point(|act| act.first < first);
         let mut acts = Vec::new();
         let mut bytes = 0;
         for spot in self.acts[from..].iter().take_while(|spot| spot.after.seq <= until) {
-            let act = self.read_act(spot)?;
+            let act = match self.read_act(spot) {
+                Ok(act) => act,
+                Err(source) if acts.is_empty() => return Err(Lost { last: spot.after.seq, source }),
+                Err(_) => break,
+            };
             bytes += act.line_bytes();
             acts.push(act);
             if bytes >= bytes_max {
@@ -130,7 +207,7 @@ impl RawStore {
         self.spots.iter().map(|spot| u64::from(spot.length)).sum()
     }
 
-    fn verify(&mut self, found: BTreeMap<ChunkName, Spot>, stream: &Stream) -> Result<(), StoreError> {
+    fn verify(&mut self, found: BTreeMap<ChunkName, Spot>, stream: &Stream) {
         let mut head = self.before;
         let mut joiner = Joiner::default();
         let mut begun = 0;
@@ -139,7 +216,7 @@ impl RawStore {
             if first != head.seq + 1 {
                 break;
             }
-            let joined = self.read_chunk(&spot, |chunk| joiner.join(chunk))?;
+            let joined = self.read_chunk(&spot, |chunk| joiner.join(chunk));
             let act = match joined {
                 Ok(Some(act)) if act.verify(stream, &head).is_ok() => Some(act),
                 Ok(None) => None,
@@ -155,7 +232,6 @@ impl RawStore {
         }
         // An act whose last parts were never written is what a power cut leaves; whole acts behind it are damage.
         self.beyond = chunks.any(|((first, part), _)| first > head.seq + 1 && part == 0);
-        Ok(())
     }
 
     fn read_act(&self, spot: &ActSpot) -> Result<StoredAct, StoreError> {
@@ -163,7 +239,7 @@ impl RawStore {
         let (from, to) = (spot.chunks.0 as usize, spot.chunks.1 as usize);
         let mut outcome = Err(RecordError::Parts);
         for chunk in self.spots.get(from..to).unwrap_or_default() {
-            outcome = self.read_chunk(chunk, |chunk| joiner.join(chunk))?;
+            outcome = self.read_chunk(chunk, |chunk| joiner.join(chunk));
             if outcome.is_err() {
                 break;
             }
@@ -180,24 +256,25 @@ impl RawStore {
         &self,
         spot: &Spot,
         mut f: impl FnMut(Chunk<'_>) -> Result<T, RecordError>,
-    ) -> Result<Result<T, RecordError>, StoreError> {
+    ) -> Result<T, RecordError> {
         let mut bytes = vec![0; spot.length as usize];
         if let Some(log) = &self.log {
-            log.read_exact_at(&mut bytes, spot.offset)
-                .map_err(FileError::disk("read", &self.folder.join(LOG)))?;
+            log.read_exact_at(&mut bytes, spot.offset).map_err(|_| RecordError::Unreadable)?;
         }
-        Ok(Chunk::parse(&bytes).and_then(&mut f))
+        Chunk::parse(&bytes).and_then(&mut f)
     }
 }
 
-/// Finds every whole chunk. sled copies values when it tidies its pages; the copies are equal, and the first is taken.
-fn scan(log: &File) -> io::Result<BTreeMap<ChunkName, Spot>> {
-    let mut log = io::BufReader::with_capacity(0, log);
+/// Finds every whole chunk, and counts the sectors that the disk could not read. sled copies values when it tidies its
+/// pages; the copies are equal, and the first is taken.
+fn scan(log: &dyn ReadLog) -> io::Result<(BTreeMap<ChunkName, Spot>, u64)> {
+    let size = log.size()?;
     let mut found = BTreeMap::new();
     let mut buffer = Vec::with_capacity(BLOCK_BYTES + CHUNK_BYTES_MAX);
     let mut base = 0u64;
+    let mut unreadable = 0;
     loop {
-        let got = log.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut buffer)?;
+        let got = read_block(log, base + buffer.len() as u64, size, &mut buffer, &mut unreadable);
         let ended = got == 0;
         // A chunk that begins behind this may go on in the next block.
         let end = if ended { buffer.len() } else { buffer.len().saturating_sub(CHUNK_BYTES_MAX) };
@@ -216,12 +293,39 @@ fn scan(log: &File) -> io::Result<BTreeMap<ChunkName, Spot>> {
             };
         }
         if ended {
-            return Ok(found);
+            return Ok((found, unreadable));
         }
         let done = end.max(at).min(buffer.len());
         buffer.drain(..done);
         base += done as u64;
     }
+}
+
+/// Puts the next block behind what is in `buffer`, and returns its length: 0 at the end. Sectors that cannot be read are
+/// zeros, and counted.
+fn read_block(
+    log: &dyn ReadLog,
+    offset: u64,
+    size: u64,
+    buffer: &mut Vec<u8>,
+    unreadable: &mut u64,
+) -> usize {
+    let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let length = left.min(BLOCK_BYTES);
+    let start = buffer.len();
+    buffer.resize(start + length, 0);
+    if length == 0 || log.read_exact_at(&mut buffer[start..], offset).is_ok() {
+        return length;
+    }
+    for (index, sector) in buffer[start..].chunks_mut(SECTOR_BYTES).enumerate() {
+        let at = offset + (index * SECTOR_BYTES) as u64;
+        let read = (0..SECTOR_TRIES).any(|_| log.read_exact_at(sector, at).is_ok());
+        if !read {
+            sector.fill(0);
+            *unreadable += 1;
+        }
+    }
+    length
 }
 
 /// Where the magic begins within `range`; it may end in `whole`, which goes on behind `range`.
@@ -235,4 +339,77 @@ fn find(range: &[u8], whole: &[u8]) -> Option<usize> {
         at += 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{record, testing::stream};
+    use pestle_domain::ids::ActId;
+
+    /// A log in memory with sectors that cannot be read.
+    #[derive(Debug)]
+    struct Disk {
+        bytes: Vec<u8>,
+        bad: Vec<u64>,
+        length: u64,
+    }
+
+    impl ReadLog for Disk {
+        fn size(&self) -> io::Result<u64> {
+            Ok(self.length)
+        }
+        fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+            let end = offset + bytes.len() as u64;
+            if self.bad.iter().any(|bad| *bad < end && offset < bad + SECTOR_BYTES as u64) {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            let from = usize::try_from(offset).unwrap().min(self.bytes.len());
+            let got = bytes.len().min(self.bytes.len() - from);
+            bytes[..got].copy_from_slice(&self.bytes[from..from + got]);
+            Ok(got)
+        }
+    }
+
+    /// Acts of one line, each in a sector of its own.
+    fn log(acts: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut head = Head::EMPTY;
+        for number in 1..=acts {
+            let line = format!("line {number}").into_bytes();
+            head = head.after(&stream(), &line);
+            for (_, chunk) in record::encode(ActId(uuid::Uuid::nil()), &head, &[line], b"") {
+                bytes.extend(chunk);
+            }
+            bytes.resize(bytes.len().next_multiple_of(SECTOR_BYTES), 0);
+        }
+        bytes
+    }
+
+    fn found(disk: &Disk) -> (Vec<u64>, u64) {
+        let (found, unreadable) = scan(disk).unwrap();
+        (found.into_keys().map(|(first, _)| first).collect(), unreadable)
+    }
+
+    #[test]
+    fn a_sector_that_cannot_be_read_costs_what_lies_in_it_and_nothing_else() {
+        // More than one block, with faults at its border and at the end.
+        let acts = 600;
+        let bytes = log(acts);
+        let length = bytes.len() as u64;
+        let all: Vec<u64> = (1..=acts).collect();
+        assert_eq!(found(&Disk { bytes: bytes.clone(), bad: vec![], length }), (all.clone(), 0));
+        let bad: Vec<u64> = [0, 254, 255, 256, 599].map(|sector| sector * SECTOR_BYTES as u64).to_vec();
+        let left: Vec<u64> =
+            all.into_iter().filter(|act| !bad.contains(&((act - 1) * SECTOR_BYTES as u64))).collect();
+        assert_eq!(found(&Disk { bytes, bad, length }), (left, 5));
+    }
+
+    #[test]
+    fn a_log_that_is_shorter_than_it_says_ends_where_it_ends() {
+        let bytes = log(4);
+        let length = bytes.len() as u64 + 10_000;
+        let (found, _) = found(&Disk { bytes, bad: vec![], length });
+        assert_eq!(found, [1, 2, 3, 4]);
+    }
 }

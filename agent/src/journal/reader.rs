@@ -33,10 +33,10 @@ impl Journal {
         let mut next = from_seq;
         let mut bytes = 0;
         while next <= head.seq && (acts.is_empty() || bytes < bytes_max) {
-            let Some(entry) =
-                shared.book().epoch(epoch).and_then(|epoch| epoch.generation_with(next)).cloned()
-            else {
-                break;
+            let entry = match place_of(shared, epoch, next, head) {
+                Ok(entry) => entry,
+                Err(hole) if acts.is_empty() => return Err(hole),
+                Err(_) => break,
             };
             let room = bytes_max.saturating_sub(bytes);
             let read = match (entry.sealed, shared.stores.current(&entry)) {
@@ -108,6 +108,7 @@ impl Journal {
                     }
                     read => read.map_err(E::from)?,
                 };
+                // No read below the head is empty: what cannot be read is a hole.
                 let Some(last) = acts.last() else { break };
                 next = last.after.seq + 1;
                 for act in &acts {
@@ -160,6 +161,23 @@ impl Journal {
         }
         Ok(None)
     }
+}
+
+/// The generation that has the fact at `seq`.
+///
+/// # Errors
+/// [`JournalError::Hole`] up to the next generation, where none has it: its folder is not there any more.
+fn place_of(shared: &Shared, epoch: u32, seq: u64, head: Head) -> Result<Entry, JournalError> {
+    let book = shared.book();
+    let known = book.epoch(epoch);
+    let entry = known.and_then(|epoch| epoch.generation_with(seq));
+    if let Some(entry) = entry.filter(|entry| entry.sealed.is_none_or(|sealed| seq <= sealed.last.seq)) {
+        return Ok(entry.clone());
+    }
+    let generations = known.map(|epoch| epoch.generations.as_slice()).unwrap_or_default();
+    let next = generations.iter().map(Entry::first).find(|first| *first > seq);
+    let kept = known.map_or_else(|| shared.settings.folder.clone(), |epoch| epoch.folder.clone());
+    Err(JournalError::Hole { epoch, from: seq, to: next.map_or(head.seq, |first| first - 1), kept })
 }
 
 /// An epoch's stream and the head up to which it may be read.
@@ -226,26 +244,29 @@ fn read_sealed(
     bytes_max: usize,
 ) -> Result<Vec<StoredAct>, JournalError> {
     let store = shared.stores.sealed(entry, stream)?;
-    let whole = store.head_at(sealed.last.seq) == Some(sealed.last);
-    let acts = store.acts(from, sealed.last.seq, bytes_max)?;
-    if !whole {
-        let readable = store.head();
-        tell_once(
-            shared,
-            Finding::Damaged {
-                epoch: stream.epoch,
-                first: entry.first(),
-                readable,
-                what: "its bytes do not give the facts that it was sealed with",
-                kept: entry.store(),
-            },
-        );
+    let damaged = |what: &str| Finding::Damaged {
+        epoch: stream.epoch,
+        first: entry.first(),
+        readable: store.head(),
+        until: Some(sealed.last.seq),
+        what: what.to_owned(),
+        kept: entry.store(),
+    };
+    if store.head_at(sealed.last.seq) != Some(sealed.last) {
+        tell_once(shared, damaged("its bytes do not give the facts that it was sealed with"));
     }
-    if acts.is_empty() && from <= sealed.last.seq {
-        let (epoch, to) = (stream.epoch, sealed.last.seq);
-        return Err(JournalError::Hole { epoch, from, to, kept: entry.store() });
+    let hole = |to| JournalError::Hole { epoch: stream.epoch, from, to, kept: entry.store() };
+    let acts = store.acts(from, sealed.last.seq, bytes_max).map_err(|lost| {
+        tracing::error!(error = ?lost.source, "recorded facts cannot be read");
+        tell_once(shared, damaged("the disk cannot read some of its acts any more"));
+        hole(lost.last)
+    })?;
+    match acts.first() {
+        // What lies before the first act that is left is missing: it is told before what lies behind it is shown.
+        Some(act) if act.first > from => Err(hole(act.first - 1)),
+        None if from <= sealed.last.seq => Err(hole(sealed.last.seq)),
+        _ => Ok(acts),
     }
-    Ok(acts)
 }
 
 fn tell_once(shared: &Shared, finding: Finding) {

@@ -50,6 +50,9 @@ pub enum RecordError {
     /// The facts do not lead from the head before to the head that the record states.
     #[error("a record does not join the chain")]
     Chain,
+    /// A bad sector.
+    #[error("the disk cannot read a record")]
+    Unreadable,
 }
 
 /// An act that is on the disk.

@@ -39,6 +39,11 @@ impl Stores {
         Self { inner: Mutex::new(Inner { current: Some((folder, current)), sealed: Vec::new() }) }
     }
 
+    /// For whoever only looks: none is written.
+    pub fn without_current() -> Self {
+        Self { inner: Mutex::new(Inner { current: None, sealed: Vec::new() }) }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,21 +59,29 @@ impl Stores {
     /// # Errors
     /// [`StoreError`] when the disk refuses.
     pub fn sealed(&self, entry: &Entry, stream: &Stream) -> Result<Arc<RawStore>, StoreError> {
-        let mut inner = self.lock();
-        let known = inner.sealed.iter().position(|(folder, ..)| *folder == entry.folder);
+        let known = self.open_sealed(&entry.folder);
+        // Scanning takes long, and meanwhile the others read on. Two that scan the same cost time alone.
         let store = match known {
-            Some(index) => inner.sealed.remove(index).1,
+            Some(store) => store,
             None => Arc::new(RawStore::open(&entry.store(), stream, entry.begun.before)?),
         };
+        let mut inner = self.lock();
+        inner.sealed.retain(|(folder, ..)| *folder != entry.folder);
         inner.sealed.push((entry.folder.clone(), store.clone(), Instant::now()));
         let surplus = inner.sealed.len().saturating_sub(SEALED_OPEN_MAX);
         inner.sealed.drain(..surplus);
         Ok(store)
     }
 
+    fn open_sealed(&self, folder: &Path) -> Option<Arc<RawStore>> {
+        let inner = self.lock();
+        inner.sealed.iter().find(|(known, ..)| known == folder).map(|(_, store, _)| store.clone())
+    }
+
     /// The writer goes on with another generation's store; `None` while it has none.
     pub fn set_current(&self, current: Option<(PathBuf, Arc<Generation>)>) {
-        self.lock().current = current;
+        // The one before is let go of outside of the lock: sled syncs it.
+        let _before = std::mem::replace(&mut self.lock().current, current);
     }
 
     /// Closes the store of the generation in `folder`, should it be open.
@@ -84,8 +97,7 @@ impl Stores {
 
     /// Closes all.
     pub fn close_all(&self) {
-        let mut inner = self.lock();
-        inner.current = None;
-        inner.sealed.clear();
+        self.set_current(None);
+        self.lock().sealed.clear();
     }
 }

@@ -1,8 +1,9 @@
 //! The writer: one thread that puts acts on the disk, many with one sync where many wait.
 //!
 //! On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
-//! error the generation is sealed at the last fact that was confirmed, and the next act begins another: whatever of an act
-//! reached the disk after that does not count, since the caller was told "not recorded".
+//! error a fence is set behind the last fact that was confirmed, before anybody is answered: whatever of an act reached the
+//! disk after it does not count, since the caller is told "not recorded". The next act begins another generation. Where even
+//! the fence fails, the answer is another one: nobody knows what the next start will find.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +17,7 @@ use pestle_domain::{ids::ActId, journal::Head, units::UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Committed, JournalError, Place, Shared,
+    Committed, JournalError, Life, Place, Shared,
     generation::{Generation, StoreError, panic_text},
     manifest::{Begun, Entry, Sealed, file, generation_folder},
     record,
@@ -71,6 +72,19 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work(&mut commands)));
+        if let Err(panic) = worked {
+            // Nobody joins the queue any more. Who waits in it hears that the writer died, not that the box is ending.
+            commands.close();
+            self.shared.died(format!("the journal's writer failed: {}", panic_text(panic.as_ref())));
+            if let Some(store) = self.generation.take() {
+                Generation::abandon(store);
+            }
+        }
+    }
+
+    /// Until the journal is closed.
+    fn work(&mut self, commands: &mut mpsc::Receiver<Command>) {
         let mut group = Vec::with_capacity(GROUP_ACTS_MAX);
         while let Some(command) = commands.blocking_recv() {
             let mut close = None;
@@ -100,6 +114,8 @@ impl Writer {
         if group.is_empty() {
             return;
         }
+        #[cfg(test)]
+        super::testing::panic_at(&self.shared.settings.folder, super::testing::Fault::Writer);
         let outcome = self.store().and_then(|store| {
             catch_unwind(AssertUnwindSafe(|| self.write(&store, group))).unwrap_or_else(|panic| {
                 Err(StoreError::Panicked { path: self.folder(), what: panic_text(panic.as_ref()) })
@@ -167,15 +183,24 @@ impl Writer {
     fn failed(&mut self, group: &mut Vec<Append>, error: StoreError) {
         let error = Arc::new(error);
         self.shared.counters.failures.fetch_add(group.len() as u64, Relaxed);
-        let told = JournalError::NotRecorded(error.clone());
-        tracing::error!(lane = self.shared.stream.lane.as_str(), acts = group.len(), error = ?error, "{told}");
-        // sled's errors stick: the next commit begins another store.
-        self.generation = None;
+        // sled's errors stick: the next commit begins another store. Without a store nothing of the group was written.
+        let store = self.generation.take();
         self.shared.stores.set_current(None);
+        let fenced = store.as_ref().map_or(Ok(()), |store| store.fence(self.head));
+        let told = match fenced {
+            Ok(()) => JournalError::NotRecorded(error.clone()),
+            Err(unfenced) => {
+                let lane = self.shared.stream.lane.as_str();
+                tracing::error!(lane, error = ?unfenced, "what failed to be recorded could not be fenced off");
+                JournalError::Unknown(error.clone())
+            }
+        };
+        tracing::error!(lane = self.shared.stream.lane.as_str(), acts = group.len(), error = ?error, "{told}");
         self.shared.trouble.send_replace(Some(told.to_string()));
         for append in group.drain(..) {
             let _ = append.answer.send(Err(told.clone()));
         }
+        store.into_iter().for_each(Generation::abandon);
     }
 
     fn rotate_if_full(&mut self) {
@@ -203,7 +228,13 @@ impl Writer {
         let again = old.sealed.is_none() && old.begun.before == self.head;
         if old.sealed.is_none() && !again {
             self.shared.keeper.mark();
-            let sealed = seal(&old, self.head, now())?;
+            let sealed = seal(&old, self.head, now()).inspect_err(|_| {
+                // It may be there all the same, and then it counts: nothing may be written behind it.
+                if old.folder.join(file::SEALED).exists() {
+                    self.generation = None;
+                    self.shared.stores.set_current(None);
+                }
+            })?;
             if let Some(entry) = self.shared.book_mut().current_mut().generations.last_mut() {
                 entry.sealed = Some(sealed);
             }
@@ -224,6 +255,7 @@ impl Writer {
     }
 
     fn end(&mut self) {
+        self.shared.life.send_replace(Life::Closed);
         self.generation = None;
         self.shared.keeper.end();
         self.shared.stores.close_all();
@@ -242,8 +274,13 @@ pub(crate) fn begin_generation(epoch: &std::path::Path, before: Head) -> Result<
 /// Writes that a generation takes no more facts, and ends with `last`.
 pub(crate) fn seal(entry: &Entry, last: Head, at: UnixMillis) -> Result<Sealed, FileError> {
     let sealed = Sealed { last, facts: last.seq - entry.begun.before.seq, at };
-    durable_file::write_json(&entry.folder.join(file::SEALED), &sealed)?;
+    write_seal(&entry.folder, &sealed)?;
     Ok(sealed)
+}
+
+/// Writes what is known of a sealed generation.
+pub(crate) fn write_seal(folder: &std::path::Path, sealed: &Sealed) -> Result<(), FileError> {
+    durable_file::write_json(&folder.join(file::SEALED), sealed)
 }
 
 /// The wall clock, for retention alone: nothing is decided by it but when an acknowledged generation may go.

@@ -4,8 +4,9 @@
 //! polled by one task of its own that is never cancelled in the middle, and nothing trusted to its queue: whatever a
 //! connection took with it is sent again from the journal.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use pestle_domain::{
     ids::{ConnectionId, DeviceId},
     wire::{
@@ -100,7 +101,11 @@ impl Connection {
             .set_request_channel_capacity(REQUESTS_MAX)
             .set_last_will(LastWill::new(status, death, QoS::AtLeastOnce, true, None));
         let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
-        let task = tokio::spawn(poll(events, client.clone(), device.clone(), id, words));
+        let task = tokio::spawn(tell_of_end(
+            poll(events, client.clone(), device.clone(), id, words.clone()),
+            id,
+            words,
+        ));
         Self { id, client, device: device.clone(), agent: agent.clone(), task }
     }
 
@@ -141,6 +146,19 @@ impl Connection {
 fn status_message(connection: ConnectionId, state: Presence, agent: &str, clock: &Clock) -> Vec<u8> {
     let status = Status { v: WIRE_VERSION, connection, state, at: clock.wall(), agent: agent.into() };
     serde_json::to_vec(&status).unwrap_or_default()
+}
+
+/// Runs `poll`, and reports its panic as the end of the connection: nobody else would.
+async fn tell_of_end(
+    poll: impl Future<Output = ()>,
+    id: ConnectionId,
+    words: mpsc::Sender<(ConnectionId, Word)>,
+) {
+    if AssertUnwindSafe(poll).catch_unwind().await.is_err() {
+        let why = "the connection's task failed; the log says why".to_owned();
+        // The loop ended: nobody wants it any more.
+        let _ = words.send((id, Word::Down(why))).await;
+    }
 }
 
 async fn poll(
@@ -209,4 +227,17 @@ fn explain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_task_fails_is_down_and_nobody_waits_for_it() {
+        let id = ConnectionId(uuid::Uuid::nil());
+        let (words, mut heard) = mpsc::channel(1);
+        tell_of_end(async { panic!("as rumqttc may") }, id, words).await;
+        assert!(matches!(heard.recv().await, Some((of, Word::Down(_))) if of == id));
+    }
 }

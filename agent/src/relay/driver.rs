@@ -1,4 +1,5 @@
-//! The relay's loop: it owns the connection and the acts on their way, and runs the link's effects.
+//! The relay's loop: it owns the connection and the acts on their way, and runs the link's effects. What the centre says
+//! is read and verified in [`super::answers`].
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,10 +13,11 @@ use std::{
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use pestle_domain::{
     ids::{BatchId, ConnectionId},
-    journal::{AckVerdict, Acknowledgement, Head, Lane, Stream},
+    journal::{Lane, Stream},
+    signature::Hash,
     wire::{
         WIRE_VERSION, batch,
-        message::{Answer, Heads, Nudge, StreamHead},
+        message::{Heads, StreamHead},
         topic::Channel,
     },
 };
@@ -132,19 +134,27 @@ impl Relay {
     }
 }
 
-type ReadOutcome = (StreamKey, Result<Vec<StoredAct>, JournalError>);
+/// Acts that were read, and the chain's value before the first of them.
+type ReadOutcome = (StreamKey, Result<(Hash, Vec<StoredAct>), JournalError>);
+
+/// An act that was read, and the chain's value before it: a batch that begins with it names that.
+#[derive(Debug)]
+pub(super) struct Kept {
+    before: Hash,
+    pub(super) act: StoredAct,
+}
 
 /// The relay's loop.
 #[derive(Debug)]
 pub struct RelayTask {
-    parts: RelayParts,
+    pub(super) parts: RelayParts,
     link: Link,
-    streams: BTreeMap<StreamKey, Stream>,
+    pub(super) streams: BTreeMap<StreamKey, Stream>,
     /// Read and not acknowledged, in order.
-    acts: BTreeMap<StreamKey, VecDeque<StoredAct>>,
-    connection: Option<Connection>,
-    state: watch::Sender<LinkState>,
-    counters: Arc<RelayCounters>,
+    pub(super) acts: BTreeMap<StreamKey, VecDeque<Kept>>,
+    pub(super) connection: Option<Connection>,
+    pub(super) state: watch::Sender<LinkState>,
+    pub(super) counters: Arc<RelayCounters>,
     random: SystemRandom,
     inbox: mpsc::Sender<ReadOutcome>,
     arrived: Option<mpsc::Receiver<ReadOutcome>>,
@@ -153,7 +163,7 @@ pub struct RelayTask {
     finished: bool,
 }
 
-fn key(stream: &Stream) -> StreamKey {
+pub(super) fn key(stream: &Stream) -> StreamKey {
     StreamKey { lane: stream.lane, epoch: stream.epoch }
 }
 
@@ -212,6 +222,7 @@ impl RelayTask {
                     stream: StreamKey { lane, epoch: epoch.epoch },
                     head: epoch.head,
                     acknowledged: epoch.acknowledged,
+                    incarnation: epoch.incarnation,
                 })
             })
             .collect()
@@ -228,7 +239,7 @@ impl RelayTask {
         self.publish_state();
     }
 
-    fn lose_connection(&mut self, why: String) {
+    pub(super) fn lose_connection(&mut self, why: String) {
         if let Some(connection) = self.connection.take() {
             connection.drop_now();
             let random = self.random_number();
@@ -247,6 +258,7 @@ impl RelayTask {
                 }
                 Ok(())
             }
+            Effect::GiveUp(why) => Err(why),
             Effect::Read(stream, from) => {
                 self.begin_read(stream, from);
                 Ok(())
@@ -269,14 +281,24 @@ impl RelayTask {
         let Some(journal) = self.journal(stream.lane).cloned() else { return };
         let inbox = self.inbox.clone();
         tokio::spawn(async move {
-            let read = journal.read(stream.epoch, from, READ_BYTES).await;
+            let read = tokio::task::spawn_blocking(move || {
+                let acts = journal.read_blocking(stream.epoch, from, READ_BYTES)?;
+                let before = journal.hash_at(stream.epoch, from.saturating_sub(1))?;
+                before.map(|before| (before, acts)).ok_or(JournalError::Hole {
+                    epoch: stream.epoch,
+                    from: from.saturating_sub(1),
+                    to: from.saturating_sub(1),
+                    kept: journal.folder().to_owned(),
+                })
+            });
+            let read = read.await.unwrap_or_else(|error| Err(JournalError::Panicked(error.to_string())));
             // The loop ended: nobody wants it any more.
             let _ = inbox.send((stream, read)).await;
         });
     }
 
-    fn read(&mut self, stream: StreamKey, read: Result<Vec<StoredAct>, JournalError>) -> Event {
-        let read = match read {
+    fn read(&mut self, stream: StreamKey, read: Result<(Hash, Vec<StoredAct>), JournalError>) -> Event {
+        let (mut before, read) = match read {
             Ok(read) => read,
             Err(error) => return Event::Unreadable(stream, error.to_string()),
         };
@@ -287,11 +309,14 @@ impl RelayTask {
         let kept = self.acts.entry(stream).or_default();
         if let Some(first) = read.first() {
             // A read after a rewind takes the place of what was read before it.
-            while kept.back().is_some_and(|act| act.first >= first.first) {
+            while kept.back().is_some_and(|kept| kept.act.first >= first.first) {
                 kept.pop_back();
             }
         }
-        kept.extend(read);
+        kept.extend(read.into_iter().map(|act| {
+            let after = act.after.hash;
+            Kept { before: std::mem::replace(&mut before, after), act }
+        }));
         Event::Read(stream, acts)
     }
 
@@ -300,48 +325,36 @@ impl RelayTask {
             return Err("there is no connection".to_owned());
         };
         let kept = self.acts.get(&stream).map(VecDeque::iter).into_iter().flatten();
-        let acts: Vec<&StoredAct> = kept
-            .skip_while(|act| act.first < run.first)
-            .take_while(|act| act.after.seq <= run.last)
+        let acts: Vec<&Kept> = kept
+            .skip_while(|kept| kept.act.first < run.first)
+            .take_while(|kept| kept.act.after.seq <= run.last)
             .collect();
         let (Some(first), Some(last)) = (acts.first(), acts.last()) else {
             return Err("the acts to be sent are not in memory".to_owned());
         };
-        let previous = self.before(stream, first).ok_or("the head before a batch is not known")?;
+        if (first.act.first, last.act.after.seq) != (run.first, run.last) {
+            return Err("the acts in memory are not those to be sent".to_owned());
+        }
         let signing = &self.parts.identity.signing;
         let signature =
-            signing.sign(&last.after.statement(name), &self.random).map_err(|error| error.to_string())?;
+            signing.sign(&last.act.after.statement(name), &self.random).map_err(|error| error.to_string())?;
         let header = batch::Header {
             v: WIRE_VERSION,
             batch: run.batch,
             stream: name.clone(),
             first: run.first,
             count: run.last + 1 - run.first,
-            previous: previous.hash,
-            hash: last.after.hash,
+            previous: first.before,
+            hash: last.act.after.hash,
             key: signing.id().clone(),
             signature,
         };
-        let lines = acts.iter().flat_map(|act| act.lines());
+        let lines = acts.iter().flat_map(|kept| kept.act.lines());
         let message = batch::build(&header, lines).map_err(|error| error.to_string())?;
         connection.publish(Channel::Facts(stream.lane), message, false)?;
         self.counters.batches.fetch_add(1, Relaxed);
         self.counters.facts.fetch_add(header.count, Relaxed);
         Ok(())
-    }
-
-    /// The head before an act: of the act before it, or from the journal.
-    fn before(&self, stream: StreamKey, act: &StoredAct) -> Option<Head> {
-        let seq = act.first - 1;
-        let kept = self.acts.get(&stream)?;
-        let index = kept.partition_point(|other| other.first < act.first);
-        if let Some(previous) = index.checked_sub(1).and_then(|index| kept.get(index))
-            && previous.after.seq == seq
-        {
-            return Some(previous.after);
-        }
-        let hash = self.journal(stream.lane)?.hash_at(stream.epoch, seq).ok()??;
-        Some(Head { seq, hash })
     }
 
     fn state_heads(&self) -> Result<(), String> {
@@ -365,119 +378,11 @@ impl RelayTask {
         connection.publish(Channel::Heads, message, false)
     }
 
-    async fn heard(&mut self, from: ConnectionId, word: Word) -> Option<Event> {
-        if self.connection.as_ref().is_none_or(|connection| connection.id != from) {
-            return None;
-        }
-        match word {
-            Word::Up => {
-                self.counters.connections.fetch_add(1, Relaxed);
-                tracing::info!(host = self.parts.connection.host, "connected to the centre");
-                if let Some(connection) = &self.connection
-                    && let Err(why) = connection.announce(&self.parts.clock)
-                {
-                    self.lose_connection(why);
-                    return None;
-                }
-                Some(Event::Connected)
-            }
-            Word::Down(why) => {
-                tracing::warn!(host = self.parts.connection.host, %why, "the link to the centre is down");
-                if let Some(connection) = self.connection.take() {
-                    connection.drop_now();
-                }
-                Some(Event::Disconnected { why, random: self.random_number() })
-            }
-            Word::Message(Channel::Ack, message) => match serde_json::from_slice::<Answer>(&message) {
-                Ok(answer) => self.answered(answer).await,
-                Err(error) => self.bad_message(&format!("an answer cannot be read: {error}")),
-            },
-            Word::Message(Channel::Nudge, message) => match serde_json::from_slice::<Nudge>(&message) {
-                Ok(Nudge::Heads) => Some(Event::Nudged),
-                Ok(Nudge::Snapshot { .. }) => {
-                    self.parts.snapshot_nudge.notify_one();
-                    None
-                }
-                Err(error) => self.bad_message(&format!("a nudge cannot be read: {error}")),
-            },
-            Word::Message(..) => None,
-        }
-    }
-
-    fn bad_message(&self, why: &str) -> Option<Event> {
-        self.counters.bad_messages.fetch_add(1, Relaxed);
-        tracing::warn!("a message of the centre was left aside: {why}");
-        None
-    }
-
-    async fn answered(&mut self, answer: Answer) -> Option<Event> {
-        match answer {
-            Answer::Committed(ack) => self.acknowledged(ack).await,
-            Answer::Rewind { batch, stream, head } => {
-                self.counters.rewinds.fetch_add(1, Relaxed);
-                let known = key(&stream);
-                let same = self.streams.get(&known) == Some(&stream);
-                let ours = same && self.has_head(known, head).await;
-                Some(Event::Rewind { stream: known, batch, seq: head.seq, ours })
-            }
-            Answer::Refused { batch, reason, message, .. } => {
-                self.counters.refusals.fetch_add(1, Relaxed);
-                tracing::warn!(?batch, ?reason, message, "the centre refused a batch");
-                Some(Event::Refused { batch, reason, message })
-            }
-            Answer::Busy { retry_ms, .. } => Some(Event::Busy { retry_ms }),
-        }
-    }
-
-    async fn acknowledged(&mut self, ack: Acknowledgement) -> Option<Event> {
-        let verified = match self.parts.identity.centre_key(&ack.key) {
-            None => {
-                return self.bad_message("an acknowledgement is signed with a key that is not the centre's");
-            }
-            Some(centre) => ack.verify(centre),
-        };
-        if let Err(error) = verified {
-            return self.bad_message(&format!("an acknowledgement: {error}"));
-        }
-        let stream = key(&ack.stream);
-        let journal = self.journal(stream.lane)?.clone();
-        let (seq, incarnation) = (ack.head.seq, ack.incarnation);
-        let judged = tokio::task::spawn_blocking(move || journal.acknowledge(&ack)).await;
-        match judged {
-            Ok(Ok(AckVerdict::Committed(head))) => {
-                self.counters.acknowledgements.fetch_add(1, Relaxed);
-                if let Some(kept) = self.acts.get_mut(&stream) {
-                    // The last acknowledged act stays: its head is what the next batch begins with.
-                    while kept.get(1).is_some_and(|act| act.first <= head.seq + 1) {
-                        kept.pop_front();
-                    }
-                }
-                let at = self.parts.clock.wall();
-                self.state.send_modify(|state| state.last_ack_at = Some(at));
-                Some(Event::Acknowledged { stream, seq, incarnation })
-            }
-            Ok(Ok(AckVerdict::Old)) => Some(Event::Acknowledged { stream, seq, incarnation }),
-            Ok(Ok(AckVerdict::Contradicts { centre })) => Some(Event::Contradicted(
-                stream,
-                format!("the centre has committed fact {} of this box with other contents", centre.seq),
-            )),
-            Ok(Ok(AckVerdict::OtherStream)) => None,
-            Ok(Err(error)) => self.bad_message(&error.to_string()),
-            Err(error) => self.bad_message(&error.to_string()),
-        }
-    }
-
-    async fn has_head(&self, stream: StreamKey, head: Head) -> bool {
-        let Some(journal) = self.journal(stream.lane).cloned() else { return false };
-        let own = tokio::task::spawn_blocking(move || journal.hash_at(stream.epoch, head.seq)).await;
-        matches!(own, Ok(Ok(Some(hash))) if hash == head.hash)
-    }
-
-    fn journal(&self, lane: Lane) -> Option<&Journal> {
+    pub(super) fn journal(&self, lane: Lane) -> Option<&Journal> {
         self.parts.journals.iter().find(|journal| journal.stream().lane == lane)
     }
 
-    fn random_number(&self) -> u64 {
+    pub(super) fn random_number(&self) -> u64 {
         let mut bytes = [0; 8];
         // Without randomness there is no jitter, and nothing else.
         let _ = self.random.fill(&mut bytes);

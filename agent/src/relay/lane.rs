@@ -80,8 +80,12 @@ pub struct Stream {
     pub key: StreamKey,
     /// The last fact that is on the disk.
     pub head: u64,
-    /// The last fact that the centre has.
+    /// The last fact that the centre has, by its signed word alone.
     pub acknowledged: u64,
+    /// In which life of the centre's database; 0 while none was told.
+    pub incarnation: u64,
+    /// What lies behind this is to be sent. An unsigned rewind moves it, and nothing else.
+    from: u64,
     /// Read and not acknowledged, in order.
     acts: VecDeque<Act>,
     /// How many of `acts` are in flight.
@@ -110,12 +114,14 @@ pub enum Refused {
 }
 
 impl Stream {
-    /// A stream at rest.
+    /// A stream at rest; nothing is known of the centre's life.
     pub fn new(key: StreamKey, head: u64, acknowledged: u64) -> Self {
         Self {
             key,
             head,
             acknowledged,
+            incarnation: 0,
+            from: acknowledged,
             acts: VecDeque::new(),
             sent: 0,
             flights: VecDeque::new(),
@@ -133,7 +139,7 @@ impl Stream {
 
     /// Facts that wait and are not even in flight.
     pub fn unsent(&self) -> u64 {
-        let sent = self.flights.back().map_or(self.acknowledged, |flight| flight.run.last);
+        let sent = self.flights.back().map_or(self.from, |flight| flight.run.last);
         self.head.saturating_sub(sent)
     }
 
@@ -144,7 +150,7 @@ impl Stream {
 
     /// Where the next read begins, when one is due; marks it as begun.
     pub fn begin_read(&mut self) -> Option<u64> {
-        let next = self.acts.back().map_or(self.acknowledged, |act| act.last) + 1;
+        let next = self.acts.back().map_or(self.from, |act| act.last) + 1;
         let ahead: usize = self.acts.iter().skip(self.sent).map(|act| act.bytes).sum();
         let due = !self.reading && self.held.is_none() && next <= self.head && ahead < READ_AHEAD_BYTES / 2;
         due.then(|| {
@@ -157,7 +163,7 @@ impl Stream {
     pub fn read(&mut self, acts: &[Act]) {
         self.reading = false;
         for act in acts {
-            let next = self.acts.back().map_or(self.acknowledged, |act| act.last) + 1;
+            let next = self.acts.back().map_or(self.from, |act| act.last) + 1;
             if act.first == next {
                 self.acts.push_back(*act);
             }
@@ -203,29 +209,35 @@ impl Stream {
     /// The centre has everything up to `seq`.
     pub fn acknowledge(&mut self, seq: u64) {
         self.acknowledged = self.acknowledged.max(seq);
+        self.from = self.from.max(seq);
         while let Some(act) = self.acts.front()
-            && act.last <= self.acknowledged
+            && act.last <= self.from
         {
             self.acts.pop_front();
             self.sent = self.sent.saturating_sub(1);
         }
         while let Some(flight) = self.flights.front()
-            && flight.run.last <= self.acknowledged
+            && flight.run.last <= self.from
         {
             self.flights.pop_front();
         }
         // The centre had more than we had read: what was read begins anew behind it.
-        let next = self.acknowledged + 1;
-        if self.acts.front().is_some_and(|act| act.first != next) {
+        if self.acts.front().is_some_and(|act| act.first != self.from + 1) {
             self.forget();
         }
         self.suspicion_ends();
     }
 
-    /// Sends again from behind `seq`, which may be before what was acknowledged when the centre lost something.
+    /// Sends again from behind `seq`. What was acknowledged stays so: nobody signed this.
     pub fn rewind(&mut self, seq: u64) {
         self.forget();
-        self.acknowledged = seq.min(self.head);
+        self.from = seq.min(self.head);
+    }
+
+    /// The centre's database was restored and has everything up to `seq` alone.
+    pub fn restored(&mut self, seq: u64) {
+        self.rewind(seq);
+        self.acknowledged = self.acknowledged.min(seq);
     }
 
     /// Whether `batch` is in flight.
@@ -273,10 +285,14 @@ impl Stream {
         self.flights.front().is_some_and(|flight| now_ms.saturating_sub(flight.sent_at_ms) > longest_ms)
     }
 
-    /// The connection has gone: everything in flight is sent again, and what was held is tried again.
+    /// The connection has gone: everything in flight is sent again, and what was held is tried again. What a rewind let
+    /// out is sent after all, unless the centre signs for it.
     pub fn disconnected(&mut self) {
         self.unsend();
         self.held = None;
+        if self.from > self.acknowledged {
+            self.rewind(self.acknowledged);
+        }
     }
 
     /// Stands still for a while, and says why.

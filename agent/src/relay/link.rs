@@ -8,7 +8,7 @@
 //!   any ── Drain ──► Draining ── nothing waits, or Disconnected, or the deadline ──► Finished
 //! ```
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
 
@@ -16,6 +16,7 @@ use super::{
     lane::{ANSWER_MS_MAX, Act, Refused, Run, Stream, StreamKey},
     state::Phase,
 };
+use crate::journal::ack::compare_lives;
 
 /// Heads are stated this often, so that whatever was lost heals by itself.
 const HEADS_EVERY_MS: u64 = 30_000;
@@ -25,6 +26,8 @@ const BACKOFF_MS_FIRST: u64 = 500;
 const BACKOFF_MS_MAX: u64 = 30_000;
 /// A refused connection is not tried again at once, whatever was drawn.
 const BACKOFF_MS_MIN: u64 = 100;
+/// TCP, TLS, the broker's answer (rumqttc's own bound is half of this) and its answer to our subscription.
+const CONNECT_MS_MAX: u64 = 20_000;
 /// Bounds for what a busy gateway may ask.
 const BUSY_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 /// What shutting down waits for the centre's last answers.
@@ -101,6 +104,8 @@ pub struct Known {
     pub head: u64,
     /// As far as the centre has it.
     pub acknowledged: u64,
+    /// In which life of the centre's database; 0 while none was told.
+    pub incarnation: u64,
 }
 
 /// What is to be done.
@@ -108,6 +113,8 @@ pub struct Known {
 pub enum Effect {
     /// Open a connection.
     Connect,
+    /// Drop the connection that is being opened, and say that it failed.
+    GiveUp(String),
     /// Read acts of a stream from a position on.
     Read(StreamKey, u64),
     /// Send these facts as one batch.
@@ -127,11 +134,12 @@ pub struct Link {
     streams: BTreeMap<StreamKey, Stream>,
     failures: u32,
     connect_at_ms: Option<u64>,
+    /// While a connection is being opened: it is given up then.
+    connect_until_ms: Option<u64>,
     heads_at_ms: u64,
     asked_at_ms: u64,
     busy_until_ms: u64,
     drain_until_ms: Option<u64>,
-    incarnation: Option<u64>,
     finished: bool,
     why_offline: Option<String>,
 }
@@ -144,11 +152,11 @@ impl Link {
             streams: BTreeMap::new(),
             failures: 0,
             connect_at_ms: Some(0),
+            connect_until_ms: None,
             heads_at_ms: 0,
             asked_at_ms: 0,
             busy_until_ms: 0,
             drain_until_ms: None,
-            incarnation: None,
             finished: false,
             why_offline: None,
         }
@@ -183,17 +191,17 @@ impl Link {
             Event::Heads(known) => self.heads(&known),
             Event::Connected => self.connected(now_ms, &mut effects),
             Event::Disconnected { why, random } => self.disconnected(now_ms, why, random, &mut effects),
+            // No read below the head is empty: to read on at once would never end.
+            Event::Read(stream, acts) if acts.is_empty() => {
+                let why = "the journal has nothing where facts should be: call support".to_owned();
+                self.unreadable(now_ms, stream, why, &mut effects);
+            }
             Event::Read(stream, acts) => {
                 if let Some(stream) = self.streams.get_mut(&stream) {
                     stream.read(&acts);
                 }
             }
-            Event::Unreadable(stream, why) => {
-                if let Some(stream) = self.streams.get_mut(&stream) {
-                    stream.unreadable(now_ms, why.clone());
-                    effects.push(Effect::Alarm(why));
-                }
-            }
+            Event::Unreadable(stream, why) => self.unreadable(now_ms, stream, why, &mut effects),
             Event::Acknowledged { stream, seq, incarnation } => {
                 self.acknowledged(stream, seq, incarnation, &mut effects)
             }
@@ -223,8 +231,15 @@ impl Link {
 
     fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Offline {
+            if self.connect_until_ms.take_if(|until| now_ms >= *until).is_some() {
+                effects.push(Effect::GiveUp(
+                    "the centre's broker takes the connection and then says nothing".to_owned(),
+                ));
+                return;
+            }
             if self.connect_at_ms.is_some_and(|at| now_ms >= at) && self.drain_until_ms.is_none() {
                 self.connect_at_ms = None;
+                self.connect_until_ms = Some(now_ms + CONNECT_MS_MAX);
                 effects.push(Effect::Connect);
             }
             return;
@@ -244,10 +259,11 @@ impl Link {
 
     fn heads(&mut self, known: &[Known]) {
         for one in known {
-            let stream = self
-                .streams
-                .entry(one.stream)
-                .or_insert_with(|| Stream::new(one.stream, one.head, one.acknowledged));
+            let stream = self.streams.entry(one.stream).or_insert_with(|| {
+                let mut stream = Stream::new(one.stream, one.head, one.acknowledged);
+                stream.incarnation = one.incarnation;
+                stream
+            });
             stream.head = one.head;
         }
     }
@@ -257,6 +273,7 @@ impl Link {
         self.phase = Phase::CatchUp;
         self.failures = 0;
         self.connect_at_ms = None;
+        self.connect_until_ms = None;
         self.why_offline = None;
         self.busy_until_ms = 0;
         self.heads_at_ms = now_ms + HEADS_EVERY_MS;
@@ -271,26 +288,37 @@ impl Link {
         let ceiling = BACKOFF_MS_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MS_MAX);
         self.failures = self.failures.saturating_add(1);
         self.connect_at_ms = Some(now_ms + (random % (ceiling + 1)).max(BACKOFF_MS_MIN));
+        self.connect_until_ms = None;
         self.why_offline = Some(why);
         if self.drain_until_ms.is_some() {
             self.finish(effects);
         }
     }
 
-    fn acknowledged(&mut self, stream: StreamKey, seq: u64, incarnation: u64, effects: &mut Vec<Effect>) {
-        let restored = self.incarnation.is_some_and(|known| incarnation > known);
-        self.incarnation = self.incarnation.max(Some(incarnation));
-        let Some(stream) = self.streams.get_mut(&stream) else { return };
-        if restored && seq < stream.acknowledged {
-            effects.push(Effect::Alarm(format!(
-                "the centre's database was restored and lacks facts {} to {}; they are sent again",
-                seq + 1,
-                stream.acknowledged
-            )));
-            stream.rewind(seq);
-        } else {
-            stream.acknowledge(seq);
+    fn unreadable(&mut self, now_ms: u64, stream: StreamKey, why: String, effects: &mut Vec<Effect>) {
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.unreadable(now_ms, why.clone());
+            effects.push(Effect::Alarm(why));
         }
+    }
+
+    fn acknowledged(&mut self, stream: StreamKey, seq: u64, incarnation: u64, effects: &mut Vec<Effect>) {
+        let Some(stream) = self.streams.get_mut(&stream) else { return };
+        match compare_lives(stream.incarnation, incarnation) {
+            // Under way since before the restore: it would undo what the restore asked for.
+            Ordering::Less => return,
+            Ordering::Greater if seq < stream.acknowledged => {
+                effects.push(Effect::Alarm(format!(
+                    "the centre's database was restored and lacks facts {} to {} of the {} lane; they are sent again",
+                    seq + 1,
+                    stream.acknowledged,
+                    stream.key.lane.as_str()
+                )));
+                stream.restored(seq);
+            }
+            Ordering::Greater | Ordering::Equal => stream.acknowledge(seq),
+        }
+        stream.incarnation = incarnation;
     }
 
     fn rewind(

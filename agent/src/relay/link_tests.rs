@@ -17,6 +17,7 @@ struct Bench {
     sent: Vec<(StreamKey, Run)>,
     alarms: Vec<String>,
     connects: usize,
+    given_up: usize,
     heads_stated: usize,
     finished: bool,
 }
@@ -33,6 +34,7 @@ impl Bench {
             sent: Vec::new(),
             alarms: Vec::new(),
             connects: 0,
+            given_up: 0,
             heads_stated: 0,
             finished: false,
         }
@@ -50,6 +52,10 @@ impl Bench {
             for effect in effects {
                 match effect {
                     Effect::Connect => self.connects += 1,
+                    Effect::GiveUp(why) => {
+                        self.given_up += 1;
+                        events.push(Event::Disconnected { why, random: 0 });
+                    }
                     Effect::Read(stream, from) => events.push(Event::Read(stream, self.read(stream, from))),
                     Effect::Send(stream, run) => self.sent.push((stream, run)),
                     Effect::StateHeads => self.heads_stated += 1,
@@ -74,7 +80,7 @@ impl Bench {
 
     fn journal(&mut self, stream: StreamKey, head: u64) {
         self.heads.insert(stream, head);
-        self.take(Event::Heads(vec![Known { stream, head, acknowledged: 0 }]));
+        self.take(Event::Heads(vec![Known { stream, head, acknowledged: 0, incarnation: 0 }]));
     }
 
     fn wait(&mut self, ms: u64) {
@@ -263,7 +269,8 @@ fn telemetry_has_one_batch_in_flight_and_never_stands_before_the_ledger() {
     let mut bench = Bench::new(4, 2_000);
     bench.heads.insert(LEDGER, 40_000);
     bench.heads.insert(TELEMETRY, 40_000);
-    let known = [LEDGER, TELEMETRY].map(|stream| Known { stream, head: 40_000, acknowledged: 0 });
+    let known =
+        [LEDGER, TELEMETRY].map(|stream| Known { stream, head: 40_000, acknowledged: 0, incarnation: 0 });
     bench.take(Event::Heads(known.to_vec()));
     bench.take(Event::Connected);
     let telemetry = bench.sent.iter().filter(|(stream, _)| *stream == TELEMETRY).count();
@@ -278,6 +285,95 @@ fn a_restored_centre_gets_back_what_it_lost() {
     bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 2 });
     assert_eq!(bench.drain_sent(), [(5, 8)]);
     assert_eq!(bench.alarms.len(), 1);
+}
+
+/// Two streams, both acknowledged up to 8 in the centre's first life.
+fn two_streams() -> Bench {
+    let mut bench = Bench::new(4, 2_000);
+    bench.journal(LEDGER, 8);
+    bench.journal(TELEMETRY, 8);
+    bench.take(Event::Connected);
+    bench.acknowledge(LEDGER, 8);
+    bench.acknowledge(TELEMETRY, 8);
+    bench.sent.clear();
+    bench
+}
+
+#[test]
+fn a_restored_centre_gets_back_what_it_lost_of_every_stream() {
+    let mut bench = two_streams();
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 2 });
+    bench.take(Event::Acknowledged { stream: TELEMETRY, seq: 0, incarnation: 2 });
+    let again: Vec<_> = bench.sent.drain(..).map(|(stream, run)| (stream, run.first, run.last)).collect();
+    assert_eq!(again, [(LEDGER, 5, 8), (TELEMETRY, 1, 8)]);
+    assert_eq!(bench.alarms.len(), 2);
+    assert_eq!(bench.link.waiting(), 4 + 8);
+}
+
+#[test]
+fn a_late_acknowledgement_of_an_earlier_life_of_the_centre_undoes_nothing() {
+    let mut bench = two_streams();
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 2 });
+    assert_eq!(bench.drain_sent(), [(5, 8)]);
+    bench.acknowledge(LEDGER, 8);
+    assert_eq!(bench.link.waiting(), 4, "the first life's word counts no more");
+    bench.take(Event::Disconnected { why: String::new(), random: 0 });
+    bench.take(Event::Connected);
+    assert_eq!(bench.drain_sent(), [(5, 8)]);
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 8, incarnation: 2 });
+    assert_eq!(bench.link.waiting(), 0);
+}
+
+#[test]
+fn a_box_that_was_off_during_the_restore_sends_again_too() {
+    let mut bench = Bench::new(4, 2_000);
+    bench.heads.insert(LEDGER, 8);
+    bench.take(Event::Heads(vec![Known { stream: LEDGER, head: 8, acknowledged: 8, incarnation: 1 }]));
+    bench.take(Event::Connected);
+    assert_eq!(bench.link.waiting(), 0);
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 2 });
+    assert_eq!((bench.drain_sent(), bench.link.waiting()), (vec![(5, 8)], 4));
+}
+
+#[test]
+fn a_rewind_that_nobody_signed_hides_no_backlog() {
+    let mut bench = online(8);
+    let (_, run) = bench.sent.remove(0);
+    bench.take(Event::Rewind { stream: LEDGER, batch: run.batch, seq: 8, ours: true });
+    assert_eq!(bench.link.waiting(), 8, "nothing was acknowledged");
+    assert!(bench.sent.is_empty(), "but it is believed for as long as the connection holds");
+    bench.take(Event::Disconnected { why: String::new(), random: 0 });
+    bench.take(Event::Connected);
+    assert_eq!(bench.drain_sent(), [(1, 8)]);
+    bench.acknowledge(LEDGER, 8);
+    assert_eq!(bench.link.waiting(), 0);
+}
+
+#[test]
+fn a_broker_that_takes_the_connection_and_says_nothing_is_given_up() {
+    let mut bench = Bench::new(4, 2_000);
+    bench.take(Event::Tick);
+    bench.wait(19_999);
+    assert_eq!((bench.connects, bench.given_up), (1, 0));
+    bench.wait(1);
+    assert_eq!(bench.given_up, 1);
+    assert!(bench.link.detail().unwrap().contains("says nothing"));
+    bench.wait(500);
+    assert_eq!(bench.connects, 2, "and is tried again");
+    bench.take(Event::Connected);
+    bench.wait(60_000);
+    assert_eq!(bench.given_up, 1, "a connection that is up has no such deadline");
+}
+
+#[test]
+fn a_journal_that_has_nothing_where_facts_should_be_stops_the_stream_and_is_not_asked_again_at_once() {
+    let mut link = Link::new();
+    let mut take = |event| link.handle(1_000, event, &mut || BatchId(Uuid::nil()));
+    take(Event::Heads(vec![Known { stream: LEDGER, head: 8, acknowledged: 0, incarnation: 0 }]));
+    assert!(take(Event::Connected).contains(&Effect::Read(LEDGER, 1)));
+    let effects = take(Event::Read(LEDGER, Vec::new()));
+    assert!(matches!(effects[..], [Effect::Alarm(_)]), "{effects:?}");
+    assert!(link.detail().is_some());
 }
 
 #[test]

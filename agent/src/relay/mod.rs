@@ -2,8 +2,9 @@
 //!
 //! [`link`] decides (pure): what is sent when, what an answer means, when to try again. [`lane`] is its part for one
 //! stream. [`driver`] does: it owns the connection ([`connection`]), reads the journals, builds and signs batches, and
-//! runs the link's effects. [`state`] is what others see.
+//! runs the link's effects; what it hears is read and verified in `answers`. [`state`] is what others see.
 
+mod answers;
 pub mod connection;
 pub mod driver;
 pub mod lane;

@@ -9,6 +9,7 @@ pub mod verify;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use pestle_domain::{ids::ProductId, snapshot::Snapshot, units::UnixMillis};
 use serde::Serialize;
 use tokio::{
@@ -29,6 +30,10 @@ use verify::{Proof, Refused};
 const POLL_EVERY: Duration = Duration::from_secs(60);
 /// While there is none at all, a box cannot sell: it asks more often.
 const POLL_FIRST: Duration = Duration::from_secs(2);
+/// A nudge is answered within this time, drawn evenly: the centre nudges a whole fleet at once.
+const NUDGE_SPREAD_MS: u64 = 2_000;
+/// A snapshot that the centre was not asked about for so long lacks a day's prices and recalls: a person should know.
+const STALE_MS: u64 = 12 * 3_600 * 1_000;
 
 /// What is known of the snapshot, for the health page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -43,6 +48,30 @@ pub struct SnapshotState {
     pub products: usize,
     /// Why a newer one is not in use, or the centre cannot be asked.
     pub trouble: Option<String>,
+    /// When the centre was last asked in vain for the first time since it answered (monotonic).
+    #[serde(skip)]
+    pub in_vain_since_ms: Option<u64>,
+}
+
+impl SnapshotState {
+    /// Why the snapshot in use may be out of date, in a sentence; `None` while it is not. Without any there is another
+    /// word for it.
+    pub fn stale(&self, now_mono_ms: u64) -> Option<String> {
+        let for_ms = now_mono_ms.saturating_sub(self.in_vain_since_ms?);
+        (self.version > 0 && for_ms >= STALE_MS).then(|| {
+            format!(
+                "Prices, recalls and staff are those of {} hours ago or older: {}. Check the branch's line; call support \
+                 if it works.",
+                for_ms / 3_600_000,
+                self.trouble.as_deref().unwrap_or("the centre does not answer")
+            )
+        })
+    }
+}
+
+/// How long to wait before a nudge is followed; `random` is any number.
+fn nudge_wait(random: u64) -> Duration {
+    Duration::from_millis(random % NUDGE_SPREAD_MS)
 }
 
 /// What the snapshot's task needs.
@@ -79,7 +108,7 @@ impl Snapshots {
             Ok(None) => {}
             Ok(Some((proof, body))) => {
                 match verify::verify(&proof, &body, &task.parts.identity.identity, 0) {
-                    Ok(snapshot) => task.use_it(proof, snapshot),
+                    Ok(snapshot) => task.use_it(proof, Ready::new(snapshot)),
                     Err(refused) => task.trouble(format!("the kept snapshot is not used: {refused}")),
                 }
             }
@@ -122,6 +151,25 @@ pub enum SnapshotError {
     /// It could not be kept.
     #[error("the snapshot cannot be kept")]
     Kept(#[from] crate::durable_file::FileError),
+    /// A fault of the program.
+    #[error("the snapshot could not be read: {0}")]
+    Failed(String),
+}
+
+/// A verified snapshot, indexed.
+struct Ready {
+    shop: Arc<Shop>,
+    version: u64,
+    made_at: UnixMillis,
+    products: usize,
+}
+
+impl Ready {
+    fn new(snapshot: Snapshot) -> Self {
+        let (version, made_at, products) = (snapshot.version, snapshot.made_at, snapshot.products.len());
+        let offset = offset_at(&snapshot.profile.time_zone);
+        Self { shop: Arc::new(Shop::new(snapshot, offset)), version, made_at, products }
+    }
 }
 
 /// Looks for newer snapshots.
@@ -152,7 +200,13 @@ impl SnapshotTask {
             every.reset_after(wait);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = nudge.notified() => {}
+                () = nudge.notified() => {
+                    let wait = nudge_wait(self.random_number());
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
                 _ = every.tick() => {}
             }
         }
@@ -164,36 +218,49 @@ impl SnapshotTask {
     /// [`SnapshotError`]; the one before stays in use.
     pub async fn look(&mut self) -> Result<(), SnapshotError> {
         let etag = self.proof.as_ref().map(|proof| proof.etag.as_str());
-        match self.parts.centre.fetch(etag).await? {
+        let fetched = self.parts.centre.fetch(etag).await?;
+        self.take(fetched).await
+    }
+
+    /// Takes what the centre answered into use, if it is a newer snapshot that is good.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Refused`], [`SnapshotError::Kept`], [`SnapshotError::Failed`]; the one before stays in use.
+    pub async fn take(&mut self, fetched: Fetched) -> Result<(), SnapshotError> {
+        match fetched {
             Fetched::Unchanged => {}
             Fetched::Body { proof, body } => {
                 let known = self.proof.as_ref().map_or(0, |proof| proof.version);
-                let snapshot = verify::verify(&proof, &body, &self.parts.identity.identity, known)?;
+                let (parts, told) = (self.parts.identity.clone(), proof.clone());
                 let folder = self.parts.folder.clone();
-                let to_keep = proof.clone();
-                match tokio::task::spawn_blocking(move || kept::keep(&folder, &to_keep, &body)).await {
-                    Ok(written) => written?,
-                    Err(panic) => tracing::error!(%panic, "keeping the snapshot failed"),
+                // Hashing, reading and indexing a large catalogue takes long; so does the disk.
+                let made = tokio::task::spawn_blocking(move || -> Result<Ready, SnapshotError> {
+                    let snapshot = verify::verify(&told, &body, &parts.identity, known)?;
+                    kept::keep(&folder, &told, &body)?;
+                    Ok(Ready::new(snapshot))
+                });
+                match made.await {
+                    Ok(ready) => self.use_it(proof, ready?),
+                    Err(panic) => return Err(SnapshotError::Failed(panic.to_string())),
                 }
-                self.use_it(proof, snapshot);
             }
         }
         let now = self.parts.clock.wall();
         self.state.send_modify(|state| {
             state.checked_at = Some(now);
             state.trouble = None;
+            state.in_vain_since_ms = None;
         });
         Ok(())
     }
 
-    fn use_it(&mut self, proof: Proof, snapshot: Snapshot) {
+    fn use_it(&mut self, proof: Proof, ready: Ready) {
+        let Ready { shop, version, made_at, products } = ready;
         let clock = &self.parts.clock;
-        clock.set_branch(&snapshot.profile.time_zone, snapshot.profile.cut_over_minutes);
-        clock.raise_floor(snapshot.made_at);
-        let (version, made_at, products) = (snapshot.version, snapshot.made_at, snapshot.products.len());
+        clock.set_branch(&shop.profile.time_zone, shop.profile.cut_over_minutes);
+        clock.raise_floor(made_at);
         tracing::info!(version, products, "a snapshot is in use");
-        let offset = offset_at(&snapshot.profile.time_zone);
-        self.shop.send_replace(Some(Arc::new(Shop::new(snapshot, offset))));
+        self.shop.send_replace(Some(shop));
         self.version.send_replace(version);
         self.state.send_modify(|state| {
             (state.version, state.made_at, state.products) = (version, Some(made_at), products);
@@ -201,7 +268,19 @@ impl SnapshotTask {
         self.proof = Some(proof);
     }
 
+    fn random_number(&self) -> u64 {
+        let mut bytes = [0; 8];
+        // Without randomness all ask at once, and nothing else.
+        let _ = SystemRandom::new().fill(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
+
     fn trouble(&self, why: String) {
+        let now_ms = self.parts.clock.mono_ms();
+        self.state.send_if_modified(|state| {
+            state.in_vain_since_ms.get_or_insert(now_ms);
+            false
+        });
         let is_new = self.state.borrow().trouble.as_ref() != Some(&why);
         if is_new {
             tracing::warn!("{why}");
@@ -220,4 +299,34 @@ pub fn explain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nudged_fleet_asks_within_two_seconds_and_not_in_one_moment() {
+        let waits = [0, 1, 1_999, 2_000, u64::MAX].map(nudge_wait);
+        assert!(waits.iter().all(|wait| *wait < Duration::from_secs(2)), "{waits:?}");
+        assert!(waits.iter().collect::<std::collections::BTreeSet<_>>().len() > 2, "{waits:?}");
+    }
+
+    #[test]
+    fn a_snapshot_is_out_of_date_when_the_centre_was_asked_in_vain_for_half_a_day() {
+        let hour = 3_600_000;
+        let state = SnapshotState {
+            version: 7,
+            trouble: Some("no route".into()),
+            in_vain_since_ms: Some(hour),
+            ..SnapshotState::default()
+        };
+        assert_eq!(state.stale(12 * hour), None);
+        let said = state.stale(14 * hour).unwrap();
+        assert!(said.contains("13 hours") && said.contains("no route"), "{said}");
+        let none = SnapshotState { version: 0, ..state.clone() };
+        assert_eq!(none.stale(99 * hour), None, "without any the page says so itself");
+        let answered = SnapshotState { in_vain_since_ms: None, ..state };
+        assert_eq!(answered.stale(99 * hour), None);
+    }
 }

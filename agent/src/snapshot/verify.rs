@@ -129,6 +129,8 @@ mod tests {
             https: "https://centre.example".into(),
             mqtt: "centre.example:8883".into(),
             centre_keys: vec![key.public().clone()],
+            first_epoch: 1,
+            earlier: vec![],
         }
     }
 

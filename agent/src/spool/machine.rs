@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Queued ──► Sent ──► Printed
+//!   ▲         ├─────► CannotTell (a printer without a way back)
 //!   ▲         ├─────► NotPrinted ──(the printer is ready)──► Sent
 //!   │         └─────► Unknown ──(a person: "it came out")──► Printed
 //!   └──── COPY ◄──────────┘    (a person: "print a copy")
@@ -104,6 +105,19 @@ pub enum Ended {
         /// The printer may tell later under this name.
         process: Option<[u8; 4]>,
     },
+    /// It was sent to a printer that never says what became of it. Nobody is asked about each receipt.
+    CannotTell,
+}
+
+/// What became of a drawer that was told to open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrawerEnd {
+    /// Its sensor saw it open, or it was open.
+    Open,
+    /// It was kicked, and has no sensor.
+    Unseen,
+    /// It was not kicked, or its sensor did not see it open.
+    NotOpened,
 }
 
 /// A person's word on a job.
@@ -128,7 +142,9 @@ pub enum Effect {
     Completed(Job),
     /// Record `print.unknown`.
     Unknown(Job, String),
-    /// Record that a person gave it up.
+    /// Record that it went to a printer that cannot say what became of it.
+    CannotTell(Job),
+    /// Record that it was given up: by a person, or because the queue is full.
     GivenUp(Job),
 }
 
@@ -176,8 +192,9 @@ impl Spool {
 
     /// Takes a job whose end the box did not live to see. It may be on paper.
     pub fn recover(&mut self, document: ActId, till: TillId, title: String) {
-        let reason =
-            "the box stopped before the printer had answered: look whether the paper is there".into();
+        let reason = "the box stopped before the printer had answered: look whether the paper is there, and \
+                      whether the drawer opened"
+            .into();
         let state = State::Unknown { reason, process: None };
         let id = JobId(self.next);
         self.next += 1;
@@ -198,6 +215,7 @@ impl Spool {
         let mut effects = Vec::new();
         match ended {
             Ended::Printed => effects.push(Effect::Completed(self.jobs.remove(index))),
+            Ended::CannotTell => effects.push(Effect::CannotTell(self.jobs.remove(index))),
             Ended::NotPrinted { reason, drawer_kicked } => {
                 let job = &mut self.jobs[index];
                 if job.drawer && !drawer_kicked {

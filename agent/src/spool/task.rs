@@ -3,10 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use pestle_domain::document::Document;
-use pestle_drivers::printer::{DrawerOutcome, Outcome, PrintJob, PrintReport, Printer, PrinterEvent};
+use pestle_drivers::printer::{
+    DrawerOutcome, Outcome, PrintJob, PrintReport, Printer, PrinterEvent, Unknown,
+};
 use tokio::sync::mpsc;
 
-use super::machine::{Ended, JobId};
+use super::machine::{DrawerEnd, Ended, JobId};
 use crate::counter::{machine::Event, task::Counter};
 
 /// Orders that may wait for one printer: the spool sends one job at a time, and drawers are opened by hand.
@@ -48,18 +50,27 @@ pub fn queues<'a>(
 pub async fn run(printer: Arc<dyn Printer>, mut orders: mpsc::Receiver<PrintOrder>, counter: Counter) {
     let name = printer.name().to_string();
     while let Some(order) = orders.recv().await {
-        match order {
+        let drawer = match order {
             PrintOrder::Print { job, document, drawer } => {
                 let report = printer.print(PrintJob { document, open_drawer: drawer }).await;
                 for replaced in &report.replaced {
                     tracing::warn!(printer = name, ?replaced, "a character was printed as another");
                 }
-                warn_of_drawer(&name, report.drawer);
+                let drawer = report.drawer.filter(|_| !asks_for_the_drawer_alone(&report));
                 counter.tell(Event::PrintEnded(name.clone(), job, ended(report))).await;
+                drawer
             }
-            PrintOrder::KickDrawer => warn_of_drawer(&name, Some(printer.open_drawer().await)),
+            PrintOrder::KickDrawer => Some(printer.open_drawer().await),
+        };
+        if let Some(outcome) = drawer {
+            counter.tell(Event::DrawerEnded(name.clone(), drawer_end(outcome))).await;
         }
     }
+}
+
+/// Nothing was sent, so the spool will ask for the drawer alone, and that is its story.
+fn asks_for_the_drawer_alone(report: &PrintReport) -> bool {
+    matches!(report.outcome, Outcome::NotPrinted { .. }) && report.drawer == Some(DrawerOutcome::NotKicked)
 }
 
 /// Tells the counter whenever the printer's readiness changes.
@@ -88,17 +99,17 @@ fn ended(report: PrintReport) -> Ended {
     match report.outcome {
         Outcome::Printed => Ended::Printed,
         Outcome::NotPrinted { reason } => Ended::NotPrinted { reason: reason.to_string(), drawer_kicked },
+        Outcome::Unknown { reason: Unknown::CannotTell } => Ended::CannotTell,
         Outcome::Unknown { reason } => {
             Ended::Unknown { reason: reason.to_string(), process: report.process.map(|process| process.0) }
         }
     }
 }
 
-fn warn_of_drawer(printer: &str, outcome: Option<DrawerOutcome>) {
+fn drawer_end(outcome: DrawerOutcome) -> DrawerEnd {
     match outcome {
-        Some(DrawerOutcome::NotOpened | DrawerOutcome::NotKicked) => {
-            tracing::warn!(printer, ?outcome, "the drawer did not open: use its key, and check its cable");
-        }
-        Some(DrawerOutcome::Opened | DrawerOutcome::AlreadyOpen | DrawerOutcome::KickedUnseen) | None => {}
+        DrawerOutcome::Opened | DrawerOutcome::AlreadyOpen => DrawerEnd::Open,
+        DrawerOutcome::KickedUnseen => DrawerEnd::Unseen,
+        DrawerOutcome::NotOpened | DrawerOutcome::NotKicked => DrawerEnd::NotOpened,
     }
 }

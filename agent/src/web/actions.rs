@@ -14,7 +14,7 @@ use pestle_domain::{
     ids::{ActId, ProductId, TillId},
     money::{Currency, Money},
     sale::LineId,
-    units::Quantity,
+    units::{Day, Quantity},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     counter::{
-        command::{Answer, Command, Pin, Refused, Request, StationId, Why},
+        command::{Answer, CashWay, Command, DateWord, Pin, Refused, Request, StationId, Why},
         task::Counter,
         view::shown,
     },
@@ -44,6 +44,14 @@ struct Open {
     float: String,
     #[serde(default)]
     date_confirmed: bool,
+    /// Typed, where the date on the page is wrong.
+    today: Option<Day>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfirmDate {
+    today: Day,
 }
 
 #[derive(Deserialize)]
@@ -90,8 +98,20 @@ struct Lot {
 #[serde(deny_unknown_fields)]
 struct Pay {
     act: ActId,
+    /// What the basket came to on the page.
+    total: Money,
     /// As typed.
     tendered: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    act: ActId,
+    way: CashWay,
+    /// As typed.
+    amount: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -152,9 +172,15 @@ pub fn command(action: &str, body: &[u8], currency: Option<Currency>) -> Result<
         }
         "sign-out" => read::<Nothing>(body).map(|_| Command::SignOut)?,
         "open" => {
-            let Open { act, float, date_confirmed } = read(body)?;
-            Command::OpenTill { act, float: amount(&float, currency)?, date_confirmed }
+            let Open { act, float, date_confirmed, today } = read(body)?;
+            let date = match (date_confirmed, today) {
+                (false, _) => DateWord::Silent,
+                (true, None) => DateWord::AsShown,
+                (true, Some(today)) => DateWord::Is(today),
+            };
+            Command::OpenTill { act, float: amount(&float, currency)?, date }
         }
+        "confirm-date" => Command::ConfirmDate { date: DateWord::Is(read::<ConfirmDate>(body)?.today) },
         "close" => {
             let Close { act, counted } = read(body)?;
             Command::CloseTill { act, counted: amount(&counted, currency)? }
@@ -173,8 +199,12 @@ pub fn command(action: &str, body: &[u8], currency: Option<Currency>) -> Result<
         }
         "dismiss" => read::<Nothing>(body).map(|_| Command::Dismiss)?,
         "pay" => {
-            let Pay { act, tendered } = read(body)?;
-            Command::Pay { act, tendered: amount(&tendered, currency)? }
+            let Pay { act, total, tendered } = read(body)?;
+            Command::Pay { act, total, tendered: amount(&tendered, currency)? }
+        }
+        "cash" => {
+            let Move { act, way, amount: typed, reason } = read(body)?;
+            Command::MoveCash { act, way, amount: amount(&typed, currency)?, reason }
         }
         "drawer" => Command::OpenDrawer { act: read::<Drawer>(body)?.act },
         "reprint" => read::<Nothing>(body).map(|_| Command::Reprint)?,
@@ -231,11 +261,15 @@ pub fn refusal(refused: &Refused) -> Response {
 }
 
 /// `GET /till/{till}/state`.
-pub async fn state(State(counter): State<Counter>, Path(till): Path<TillId>) -> Response {
+pub async fn state(
+    State(counter): State<Counter>,
+    Extension(station): Extension<StationId>,
+    Path(till): Path<TillId>,
+) -> Response {
     match counter.watch(&till) {
         Some(view) => {
-            let view = view.borrow().clone();
-            Json(&*view).into_response()
+            let view = view.borrow().seen_by(&station);
+            Json(&view).into_response()
         }
         None => refusal(&Refused::new(Why::NotFound, "This branch has no such till.")),
     }
@@ -250,7 +284,17 @@ pub struct Search {
 }
 
 /// `GET /till/{till}/search?q=…`.
-pub async fn search(State(counter): State<Counter>, Query(search): Query<Search>) -> Response {
+pub async fn search(
+    State(counter): State<Counter>,
+    Extension(station): Extension<StationId>,
+    Path(till): Path<TillId>,
+    Query(search): Query<Search>,
+) -> Response {
+    let signed_in = counter.watch(&till).and_then(|view| view.borrow().station.clone());
+    if signed_in != Some(station) {
+        let text = "Nobody is signed in at this screen. Sign in first.";
+        return refusal(&Refused::new(Why::Authentication, text));
+    }
     let hits: Vec<_> = counter
         .search(&search.q)
         .into_iter()
@@ -276,11 +320,23 @@ mod tests {
     #[test]
     fn each_action_takes_its_body_and_nothing_else() {
         let act = ActId(Uuid::nil());
-        let pay = Command::Pay { act, tendered: Money::new(2_000, Currency::GBP) };
-        check("pay", &json!({"act": act, "tendered": "20"}).to_string(), Ok(pay));
-        check("pay", &json!({"act": act, "tendered": "20.001"}).to_string(), Err(Why::Validation));
-        check("pay", &json!({"act": act, "tendered": "20", "discount": 5}).to_string(), Err(Why::Validation));
+        let total = Money::new(1_998, Currency::GBP);
+        let pay = Command::Pay { act, total, tendered: Money::new(2_000, Currency::GBP) };
+        let body = |tendered: &str| json!({"act": act, "total": total, "tendered": tendered});
+        check("pay", &body("20").to_string(), Ok(pay));
+        check("pay", &body("20.001").to_string(), Err(Why::Validation));
+        check("pay", &json!({"act": act, "tendered": "20"}).to_string(), Err(Why::Validation));
+        let mut discount = body("20");
+        discount["discount"] = json!(5);
+        check("pay", &discount.to_string(), Err(Why::Validation));
+        let date = DateWord::Is("2026-11-21".parse().unwrap());
+        check("confirm-date", r#"{"today":"2026-11-21"}"#, Ok(Command::ConfirmDate { date }));
+        check("confirm-date", r#"{"today":"21.11.2026"}"#, Err(Why::Validation));
         check("pay", "", Err(Why::Validation));
+        let amount = Money::new(5_000, Currency::GBP);
+        let moved = Command::MoveCash { act, way: CashWay::Out, amount, reason: "to the safe".into() };
+        let body = json!({"act": act, "way": "out", "amount": "50", "reason": "to the safe"});
+        check("cash", &body.to_string(), Ok(moved));
         check("dismiss", "", Ok(Command::Dismiss));
         check("dismiss", "{}", Ok(Command::Dismiss));
         check("scan", "{\"code\":\"10A\\u001d217\"}", Ok(Command::Scan { bytes: b"10A\x1d217".to_vec() }));

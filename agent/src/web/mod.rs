@@ -3,10 +3,11 @@
 //!
 //! [`routes`] is the table of addresses; [`actions`] turns what a page sends into commands; [`pages`] renders;
 //! [`stream`] pushes; [`guard`] keeps other sites and other browsers out; [`assets`] are the files that do not change;
-//! [`serve`] is the listening loop.
+//! [`serve`] is the listening loop, whose clients have to say something soon ([`first_byte`]).
 
 pub mod actions;
 pub mod assets;
+mod first_byte;
 pub mod guard;
 pub mod pages;
 pub mod routes;

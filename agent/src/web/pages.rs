@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::{Extension, Path, State},
     http::StatusCode,
     response::{Html, IntoResponse, Redirect, Response},
 };
@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::assets;
 use crate::counter::{
+    command::StationId,
     live::{Notice, Tone},
     machine::TillSettings,
     task::Counter,
@@ -49,6 +50,7 @@ struct Status<'a> {
     view: &'a TillView,
     link_tone: &'a str,
     link_words: &'a str,
+    link_detail: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -111,25 +113,32 @@ fn phase_event(view: &TillView) -> String {
     json!({
         "phase": view.phase,
         "act": view.basket.as_ref().map(|basket| basket.act),
+        "total": view.basket.as_ref().map(|basket| basket.total),
         "session": view.session.is_some(),
         "date_doubted": view.date_doubted,
         "business_date": view.business_date,
         "may_close": view.signed_in.as_ref().is_some_and(|person| person.may_close),
         "may_open_drawer": view.signed_in.as_ref().is_some_and(|person| person.may_open_drawer),
+        "may_move_cash": view.signed_in.as_ref().is_some_and(|person| person.may_move_cash),
         "notice": view.notice.as_ref().map(|notice| json!({"seq": notice.seq, "tone": notice.tone})),
     })
     .to_string()
 }
 
 fn status(view: &TillView) -> Status<'_> {
-    let (link_tone, link_words) = match view.link.state.as_str() {
-        "live" => ("ok", "Centre: connected"),
-        "catch_up" => ("ok", "Centre: catching up"),
-        "draining" => ("warn", "Centre: closing"),
+    let link_detail = view.link.detail.as_deref();
+    let (link_tone, link_words) = match (view.link.state.as_str(), link_detail) {
+        // It is connected, and what was sold does not count there.
+        ("live" | "catch_up" | "draining", Some(_)) => {
+            ("bad", "The centre refuses this box's records: call support")
+        }
+        ("live", None) => ("ok", "Centre: connected"),
+        ("catch_up", None) => ("ok", "Centre: catching up"),
+        ("draining", None) => ("warn", "Centre: closing"),
         // Offline is normal: it is said, and it is no error.
         _ => ("warn", "Centre: offline, go on selling"),
     };
-    Status { view, link_tone, link_words }
+    Status { view, link_tone, link_words, link_detail }
 }
 
 fn notices(view: &TillView) -> Notices<'_> {
@@ -208,10 +217,14 @@ pub async fn index(State(counter): State<Counter>) -> Response {
 }
 
 /// `GET /till/{till}`.
-pub async fn till(State(counter): State<Counter>, Path(till): Path<TillId>) -> Response {
+pub async fn till(
+    State(counter): State<Counter>,
+    Extension(station): Extension<StationId>,
+    Path(till): Path<TillId>,
+) -> Response {
     match counter.watch(&till) {
         Some(view) => {
-            let view = view.borrow().clone();
+            let view = view.borrow().seen_by(&station);
             page(till_page(&view))
         }
         None => Redirect::to("/").into_response(),

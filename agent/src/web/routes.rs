@@ -24,7 +24,10 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// | `GET /till/{till}/search?q=` | articles by name |
 /// | `POST /till/{till}/{action}` | what a person does: see [`actions::command`] |
 /// | `GET /static/{file}` | style, script, icon |
-pub fn router(counter: Counter, transport: guard::Transport) -> Router {
+///
+/// A till's page, changes, state and search are for the browser where somebody is signed in at it; any other gets what
+/// [`TillView::seen_by`](crate::counter::view::TillView::seen_by) leaves.
+pub fn router(counter: Counter, gate: guard::Gate) -> Router {
     Router::new()
         .route("/", get(pages::index))
         .route("/till/{till}", get(pages::till))
@@ -34,6 +37,6 @@ pub fn router(counter: Counter, transport: guard::Transport) -> Router {
         .route("/till/{till}/{action}", post(actions::act))
         .route("/static/{file}", get(assets::file))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(transport, guard::guard))
+        .layer(middleware::from_fn_with_state(gate, guard::guard))
         .with_state(counter)
 }

@@ -1,6 +1,12 @@
 //! The listening loop: TLS or plain, with a limit on everything that a client could drag out.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::Router;
 use hyper_util::{
@@ -13,14 +19,30 @@ use tokio::{net::TcpListener, sync::Semaphore, time};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// Connections at once: a branch has a handful of browsers with some connections each.
-const CONNECTIONS_MAX: usize = 256;
-/// For the handshake, and for all headers of a request.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+use super::first_byte::FirstByte;
+
 /// For what is being answered when the box shuts down.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// After the system refuses a connection (no more file descriptors): long enough not to spin.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(100);
+
+/// What clients may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServeLimits {
+    /// Connections at once: a branch has a handful of browsers with some connections each.
+    pub connections_max: usize,
+    /// Connections at once from one address. A browser opens six over HTTP/1.1 and one over HTTP/2; the rest is room for
+    /// several tabs, and for tools.
+    pub per_address_max: usize,
+    /// For the handshake, for the first byte, and for all headers of each request; so an idle connection ends after it.
+    pub headers_within: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self { connections_max: 256, per_address_max: 48, headers_within: Duration::from_secs(10) }
+    }
+}
 
 /// Serves until `stop`, then lets what is being answered end.
 pub async fn serve(
@@ -29,22 +51,42 @@ pub async fn serve(
     router: Router,
     stop: CancellationToken,
 ) {
+    serve_within(ServeLimits::default(), listener, tls, router, stop).await;
+}
+
+/// [`serve`] with other limits.
+pub async fn serve_within(
+    limits: ServeLimits,
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    stop: CancellationToken,
+) {
     let acceptor = tls.map(TlsAcceptor::from);
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let addresses = Addresses::default();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.clone().acquire_owned() => place,
+        };
+        let Ok(place) = place else { break };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _peer)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 time::sleep(PAUSE_AFTER_REFUSAL).await;
                 continue;
             }
+        };
+        let Some(seat) = addresses.take(peer.ip(), limits.per_address_max) else {
+            tracing::debug!(%peer, "a connection was closed: its address has too many");
+            continue;
         };
         // A fragment of the page is small and awaited: it is not held back to be joined with the next.
         if let Err(error) = stream.set_nodelay(true) {
@@ -53,9 +95,9 @@ pub async fn serve(
         let (router, watcher, acceptor) = (router.clone(), graceful.watcher(), acceptor.clone());
         tokio::spawn(async move {
             let served = match acceptor {
-                None => connection(stream, router, watcher).await,
-                Some(acceptor) => match time::timeout(HEADERS_WITHIN, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(stream, router, watcher).await,
+                None => connection(stream, router, watcher, limits).await,
+                Some(acceptor) => match time::timeout(limits.headers_within, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, router, watcher, limits).await,
                     Ok(Err(error)) => Err(error.into()),
                     Err(_elapsed) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
                 },
@@ -63,11 +105,43 @@ pub async fn serve(
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection ended early");
             }
-            drop(place);
+            drop((place, seat));
         });
     }
     if time::timeout(DRAIN_WITHIN, graceful.shutdown()).await.is_err() {
         tracing::info!("some pages were still open when the box stopped serving them");
+    }
+}
+
+/// How many connections each address has.
+#[derive(Debug, Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One connection of an address.
+#[derive(Debug)]
+struct Seat(Addresses, IpAddr);
+
+impl Addresses {
+    fn take(&self, address: IpAddr, most: usize) -> Option<Seat> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Seat(self.clone(), address))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -77,19 +151,21 @@ async fn connection<S>(
     stream: S,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
+    limits: ServeLimits,
 ) -> Result<(), ServeError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers_within);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(Some(HEADERS_WITHIN))
+        .keep_alive_interval(Some(limits.headers_within))
         .max_concurrent_streams(64);
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    // The builder waits for the first bytes to tell the protocols apart, and for that it has no deadline.
+    let stream = TokioIo::new(FirstByte::within(limits.headers_within, stream));
+    let connection = builder.serve_connection(stream, TowerToHyperService::new(router)).into_owned();
     watcher.watch(connection).await
 }
 

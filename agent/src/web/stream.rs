@@ -3,7 +3,7 @@
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, State},
+    extract::{Extension, Path, State},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{actions::refusal, assets, pages};
 use crate::counter::{
-    command::{Refused, Why},
+    command::{Refused, StationId, Why},
     task::Counter,
     view::TillView,
 };
@@ -29,6 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const EMPTY: &str = "<!---->";
 
 struct Pushed {
+    station: StationId,
     view: watch::Receiver<Arc<TillView>>,
     sent: HashMap<&'static str, String>,
     first: bool,
@@ -36,16 +37,25 @@ struct Pushed {
 
 /// `GET /till/{till}/events`: first everything, then each piece as it changes. Nothing is held back to be joined with
 /// what may come: a line is on the stream as soon as its scan is judged.
-pub async fn events(State(counter): State<Counter>, Path(till): Path<TillId>) -> Response {
+///
+/// A browser sees what its station may: after a sign-in the page opens a new stream.
+pub async fn events(
+    State(counter): State<Counter>,
+    Extension(station): Extension<StationId>,
+    Path(till): Path<TillId>,
+) -> Response {
     let Some(view) = counter.watch(&till) else {
         return refusal(&Refused::new(Why::NotFound, "This branch has no such till."));
     };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Sse::new(pushes(view)).keep_alive(keep_alive).into_response()
+    Sse::new(pushes(station, view)).keep_alive(keep_alive).into_response()
 }
 
-fn pushes(view: watch::Receiver<Arc<TillView>>) -> impl Stream<Item = Result<Event, Infallible>> {
-    let pushed = Pushed { view, sent: HashMap::new(), first: true };
+fn pushes(
+    station: StationId,
+    view: watch::Receiver<Arc<TillView>>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let pushed = Pushed { station, view, sent: HashMap::new(), first: true };
     stream::unfold(pushed, |mut pushed| async move {
         let mut events = Vec::new();
         if pushed.first {
@@ -55,7 +65,7 @@ fn pushes(view: watch::Receiver<Arc<TillView>>) -> impl Stream<Item = Result<Eve
             // The counter has ended: the page comes again when the box is back.
             return None;
         }
-        let view = pushed.view.borrow_and_update().clone();
+        let view = pushed.view.borrow_and_update().seen_by(&pushed.station);
         match pages::fragments(&view) {
             Ok(fragments) => {
                 for (name, mut html) in fragments {

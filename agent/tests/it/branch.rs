@@ -7,7 +7,7 @@
     reason = "a test's helpers fail as the test does"
 )]
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use argon2::{Argon2, PasswordHasher as _};
 use axum::{
@@ -26,7 +26,7 @@ use pestle_agent::{
         task::{Counter, CounterParts},
     },
     journal::{Journal, Limits, Settings},
-    web::{guard::Transport, routes::router},
+    web::{guard::Gate, routes::router},
 };
 use pestle_domain::{
     catalogue::{Product, Storage, Supply},
@@ -42,6 +42,9 @@ use tokio::{sync::watch, task::JoinSet};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+/// What the browser calls the box.
+pub(crate) const HOST: &str = "localhost:8080";
+
 /// Anna's PIN.
 pub(crate) const PIN: &str = "2468";
 
@@ -56,7 +59,8 @@ pub(crate) struct Branch {
     pub(crate) ledger: Journal,
     telemetry: Journal,
     pub(crate) folder: tempfile::TempDir,
-    cookie: String,
+    /// By till, as a browser keeps them.
+    cookies: BTreeMap<String, String>,
     devices: JoinSet<()>,
 }
 
@@ -103,18 +107,24 @@ impl Branch {
         };
         let counter = Counter::start(parts).await.unwrap();
         let devices = pestle_agent::devices::start(&config, orders, &counter, &clock);
-        let router = router(counter.clone(), Transport::PlainOnLoopback);
-        Self { counter, router, ledger, telemetry, folder, cookie: String::new(), devices }
+        let router = router(counter.clone(), Gate::plain("127.0.0.1:8080".parse().unwrap()));
+        Self { counter, router, ledger, telemetry, folder, cookies: BTreeMap::new(), devices }
     }
 
     /// Ends it as a shutdown does, and starts it again.
     pub(crate) async fn restart(self) -> Self {
         self.counter.stop().await;
-        self.die().await
+        self.end().await
     }
 
-    /// Ends it without a word to the counter, and starts it again.
+    /// Ends it as a power cut does, in the middle of whatever it does, and starts it again. What is on its way to the
+    /// disk in the kernel still gets there, as it does when a process is killed.
     pub(crate) async fn die(self) -> Self {
+        self.counter.pull_the_plug();
+        self.end().await
+    }
+
+    async fn end(self) -> Self {
         let Self { counter, router, ledger, telemetry, folder, devices, .. } = self;
         drop((counter, router, devices));
         ledger.close().await;
@@ -123,8 +133,18 @@ impl Branch {
         Self::open(folder, BARE).await
     }
 
+    /// A request of this test's browser, which keeps a cookie for each till.
+    pub(crate) fn browse(&self, method: &str, path: &str) -> http::request::Builder {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, HOST);
+        let till = path.split('/').nth(2).unwrap_or_default();
+        match self.cookies.get(till) {
+            Some(cookie) => request.header(header::COOKIE, cookie),
+            None => request,
+        }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
-        let request = Request::get(path).body(Body::empty()).unwrap();
+        let request = self.browse("GET", path).body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -139,21 +159,28 @@ impl Branch {
 
     /// Sends an action as the browser of this test does: it keeps its cookie.
     pub(crate) async fn post(&mut self, till: &str, action: &str, body: Value) -> (StatusCode, Value) {
-        let mut request = Request::post(format!("/till/{till}/{action}"))
+        let request = self
+            .browse("POST", &format!("/till/{till}/{action}"))
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::HOST, "box.local")
-            .header(header::ORIGIN, "https://box.local");
-        if !self.cookie.is_empty() {
-            request = request.header(header::COOKIE, &self.cookie);
-        }
+            .header(header::ORIGIN, format!("http://{HOST}"));
         let response =
             self.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
         if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
-            self.cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            self.cookies.insert(till.to_owned(), pair.to_owned());
         }
         let status = response.status();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// What the counter has counted, as it would be scraped.
+    pub(crate) fn metrics(&self) -> String {
+        let mut registry = prometheus_client::registry::Registry::with_prefix("test");
+        self.counter.counters().register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
     }
 
     /// [`Branch::post`] that must go well.
@@ -170,12 +197,18 @@ impl Branch {
         self.done(till, "open", json!({"act": Uuid::now_v7(), "float": "100.00"})).await;
     }
 
+    /// A payment of what lies at the till, as its page would send it.
+    pub(crate) async fn payment(&self, till: &str, tendered: &str) -> Value {
+        let basket = self.state(till).await["basket"].clone();
+        json!({"act": basket["act"], "total": basket["total"], "tendered": tendered})
+    }
+
     pub(crate) async fn scan(&mut self, till: &str) {
         self.done(till, "scan", json!({"code": gtin().short()})).await;
     }
 }
 
-fn snapshot() -> Snapshot {
+pub(crate) fn snapshot() -> Snapshot {
     // Weaker than what the centre makes, so that tests do not wait for it; the verifier says so itself.
     let cheap = argon2::Params::new(8, 1, 1, None).unwrap();
     let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
@@ -221,7 +254,8 @@ impl Branch {
     pub(crate) fn request(&self, till: &str, body: Value) -> pestle_agent::counter::command::Request {
         let command =
             pestle_agent::web::actions::command("pay", body.to_string().as_bytes(), Some(Currency::GBP));
-        let station = self.cookie.split_once('=').map(|(_, station)| station).unwrap_or_default();
+        let cookie = self.cookies.get(till).and_then(|cookie| cookie.split_once('='));
+        let station = cookie.map(|(_, station)| station).unwrap_or_default();
         pestle_agent::counter::command::Request {
             till: till.parse().unwrap(),
             station: pestle_agent::counter::command::StationId(station.into()),

@@ -85,8 +85,8 @@ impl Rig {
     async fn sell(&mut self) -> TillView {
         self.scanner.scan(format!("]d201{}1728010110LOT7\u{1D}21S1", gtin()).as_bytes()).await.unwrap();
         let view = self.until(|view| view.basket.is_some()).await;
-        let act = view.basket.as_ref().unwrap().act;
-        self.branch.done("till-1", "pay", json!({"act": act, "tendered": "5"})).await;
+        let pay = self.branch.payment("till-1", "5").await;
+        self.branch.done("till-1", "pay", pay).await;
         (*view).clone()
     }
 
@@ -120,6 +120,51 @@ async fn a_scan_on_the_line_ends_as_a_receipt_on_paper() {
     rig.scanner.scan(format!("]d201{}1728010110LOT7\u{1D}21S1", gtin()).as_bytes()).await.unwrap();
     let view = rig.until(|view| !view.refusals.is_empty()).await;
     assert!(view.refusals[0].text.contains("was sold with receipt till-1/1/1"), "{:?}", view.refusals);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_paper_the_drawer_opens_all_the_same() {
+    let mut rig = Rig::new().await;
+    rig.printer.wait_until(|view| view.counts.kicks == 1).await;
+    rig.printer.set_drawer_open(false);
+    rig.printer.set_paper(Paper::Out);
+    rig.until(|view| view.devices.iter().any(|device| device.state == DeviceState::Trouble)).await;
+    rig.sell().await;
+    let opened = rig.printer.wait_until(|view| view.controls.drawer_open);
+    assert!(timeout(DEADLINE, opened).await.is_ok(), "the drawer stayed shut");
+    rig.printer.set_paper(Paper::Enough);
+    rig.receipts(1).await;
+    assert_eq!(rig.printer.view().counts.kicks, 2, "once for the opening, once for the sale");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drawer_that_is_locked_is_said_at_the_till() {
+    let mut rig = Rig::new().await;
+    rig.printer.wait_until(|view| view.counts.kicks == 1).await;
+    rig.printer.set_drawer_open(false);
+    rig.printer.set_drawer_locked(true);
+    rig.sell().await;
+    let view = rig.until(|view| !view.refusals.is_empty()).await;
+    assert!(view.refusals[0].text.contains("open it with its key"), "{:?}", view.refusals);
+    assert!(rig.branch.metrics().contains("test_drawers_not_opened_total 1\n"), "{}", rig.branch.metrics());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_and_endless_bytes_on_the_line_are_said_on_the_page_and_the_next_scan_sells() {
+    let mut rig = Rig::new().await;
+    let noise: Vec<u8> = (0..10_240u32).map(|number| b'0' + u8::try_from(number % 10).unwrap()).collect();
+    rig.scanner.scan(&noise).await.unwrap();
+    let refused = |view: &TillView, words: &str| view.refusals.iter().any(|one| one.text.contains(words));
+    rig.until(|view| refused(view, "more than 2335 bytes arrived without an end")).await;
+    rig.scanner.scan(b"95\x0020\xff0001").await.unwrap();
+    rig.until(|view| refused(view, "byte 0x00 at position 2")).await;
+    rig.scanner.type_raw(format!("]d201{}10LO", gtin()).as_bytes()).await.unwrap();
+    let view = rig.until(|view| refused(view, "That scan was cut off")).await;
+    assert!(view.basket.is_none(), "nothing of it is taken");
+    rig.scanner.type_raw(b"T7\r").await.unwrap();
+    rig.sell().await;
+    rig.until(|view| view.last_sale.is_some()).await;
+    assert!(rig.branch.metrics().contains("test_scans_rejected_total 4\n"), "{}", rig.branch.metrics());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,9 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
-use pestle_agent::journal::{Finding, Journal, JournalError, Limits, NewAct, OpenReport, Place, Settings};
+use pestle_agent::journal::{
+    Finding, Journal, JournalError, Limits, NewAct, OpenReport, Place, Settings, ack::Word,
+};
 use pestle_domain::{
     fact::{Act, Actor, ClockQuality, DeviceAttached, Stamp},
     ids::{ActId, FactId},
@@ -232,23 +234,27 @@ fn a_generation_goes_only_when_it_is_acknowledged_and_old_and_folded() {
         journal.append_blocking(act(number, 3, 0)).unwrap();
     }
     let head = journal.head();
-    let later = UnixMillis(i64::MAX);
+    let later = at(i64::MAX, ClockQuality::Free);
     let folded = Place { epoch: 1, seq: head.seq };
-    assert_eq!(journal.prune(later, folded).unwrap(), 0, "not acknowledged");
+    assert_eq!(journal.prune(&later, folded).unwrap(), 0, "not acknowledged");
 
     let forged = Head { seq: head.seq, hash: pestle_domain::signature::Hash::ZERO };
     assert_eq!(
         journal.acknowledge(&ack(&journal, forged)).unwrap(),
-        AckVerdict::Contradicts { centre: forged }
+        Word::Judged(AckVerdict::Contradicts { centre: forged })
     );
-    assert_eq!(journal.prune(later, folded).unwrap(), 0, "another head was acknowledged");
+    assert_eq!(journal.prune(&later, folded).unwrap(), 0, "another head was acknowledged");
 
-    assert_eq!(journal.acknowledge(&ack(&journal, head)).unwrap(), AckVerdict::Committed(head));
-    assert_eq!(journal.acknowledge(&ack(&journal, head)).unwrap(), AckVerdict::Old);
+    let committed = Word::Judged(AckVerdict::Committed(head));
+    assert_eq!(journal.acknowledge(&ack(&journal, head)).unwrap(), committed);
+    assert_eq!(journal.acknowledge(&ack(&journal, head)).unwrap(), Word::Judged(AckVerdict::Old));
     assert_eq!(journal.waiting(), 0);
-    assert_eq!(journal.prune(UnixMillis(0), folded).unwrap(), 0, "not old enough");
-    assert_eq!(journal.prune(later, Place::START).unwrap(), 0, "not folded");
-    assert_eq!(journal.prune(later, folded).unwrap(), 2, "the open one stays");
+    let today = at(wall_ms(), ClockQuality::Free);
+    assert_eq!(journal.prune(&today, folded).unwrap(), 0, "not old enough");
+    assert_eq!(journal.prune(&later, Place::START).unwrap(), 0, "not folded");
+    let doubted = at(i64::MAX, ClockQuality::Doubted);
+    assert_eq!(journal.prune(&doubted, folded).unwrap(), 0, "a clock that is doubted");
+    assert_eq!(journal.prune(&later, folded).unwrap(), 2, "the open one stays");
     assert_eq!(generations(folder.path()).len(), 1);
     journal.close_blocking();
     drop(journal);
@@ -258,6 +264,120 @@ fn a_generation_goes_only_when_it_is_acknowledged_and_old_and_folded() {
     assert_eq!(journal.waiting(), 0, "the acknowledgement survived");
     assert!(journal.epochs()[0].first_kept > 200);
     journal.close_blocking();
+}
+
+fn at(wall_ms: i64, clock: ClockQuality) -> Stamp {
+    Stamp { wall_ms: UnixMillis(wall_ms), clock, ..stamp() }
+}
+
+fn wall_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+#[test]
+fn a_generation_sealed_in_1970_stays_for_the_retention_time_from_the_first_trusted_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_well(folder.path(), small());
+    for number in 1..=70 {
+        journal.append_blocking(act(number, 3, 0)).unwrap();
+    }
+    journal.close_blocking();
+    drop(journal);
+    let first = generations(folder.path())[0].join("sealed.json");
+    let mut sealed: serde_json::Value =
+        serde_json::from_str(std::fs::read_to_string(&first).unwrap().lines().next().unwrap()).unwrap();
+    sealed["at"] = 86_400_000.into();
+    pestle_agent::durable_file::write_json(&first, &sealed).unwrap();
+
+    let journal = open_well(folder.path(), small());
+    journal.acknowledge(&ack(&journal, journal.head())).unwrap();
+    let folded = Place { epoch: 1, seq: u64::MAX };
+    let today = wall_ms();
+    let days = |days: i64| at(today + days * 86_400_000, ClockQuality::Free);
+    assert_eq!(journal.prune(&days(0), folded).unwrap(), 0, "acknowledged a moment ago");
+    assert_eq!(journal.prune(&days(34), folded).unwrap(), 0);
+    assert!(journal.prune(&days(36), folded).unwrap() >= 1);
+    journal.close_blocking();
+}
+
+#[test]
+fn a_restored_centre_is_believed_once_and_after_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_well(folder.path(), small());
+    let mut heads = Vec::new();
+    for number in 1..=5 {
+        heads.push(journal.append_blocking(act(number, 3, 0)).unwrap().head);
+    }
+    let (middle, last) = (heads[1], heads[4]);
+    let in_life = |journal: &Journal, incarnation: u64, head: Head| {
+        let stream = journal.stream().clone();
+        Acknowledgement::sign(incarnation, stream, head, &signing_key(), &SystemRandom::new()).unwrap()
+    };
+    let first_life = in_life(&journal, 1, last);
+    assert_eq!(journal.acknowledge(&first_life).unwrap(), Word::Judged(AckVerdict::Committed(last)));
+    journal.close_blocking();
+    drop(journal);
+
+    // The box was off during the restore.
+    let journal = open_well(folder.path(), small());
+    assert_eq!((journal.waiting(), journal.progress()[0].incarnation), (0, 1));
+    let second_life = in_life(&journal, 2, middle);
+    assert_eq!(journal.acknowledge(&second_life).unwrap(), Word::Restored(middle));
+    assert_eq!(journal.waiting(), last.seq - middle.seq);
+    assert_eq!(journal.acknowledge(&first_life).unwrap(), Word::OfEarlierLife);
+    journal.close_blocking();
+    drop(journal);
+
+    let journal = open_well(folder.path(), small());
+    assert_eq!(
+        journal.acknowledge(&first_life).unwrap(),
+        Word::OfEarlierLife,
+        "a replay after another restart"
+    );
+    assert_eq!((journal.waiting(), journal.progress()[0].incarnation), (last.seq - middle.seq, 2));
+    let again = in_life(&journal, 2, last);
+    assert_eq!(journal.acknowledge(&again).unwrap(), Word::Judged(AckVerdict::Committed(last)));
+    assert_eq!(journal.waiting(), 0);
+    journal.close_blocking();
+}
+
+#[test]
+fn whoever_only_looks_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_well(folder.path(), small());
+    for number in 1..=70 {
+        journal.append_blocking(act(number, 3, 0)).unwrap();
+    }
+    journal.close_blocking();
+    drop(journal);
+    // A damage that opening would repair.
+    let log = generations(folder.path()).last().unwrap().join("store/db");
+    std::fs::write(&log, b"").unwrap();
+    let before = everything_in(folder.path());
+    let (journal, report) = Journal::open_read_only(settings(folder.path(), small())).unwrap();
+    assert!(matches!(report.findings[..], [Finding::TailLost { .. }]), "{:?}", report.findings);
+    let seen = numbers(&all(&journal));
+    assert_eq!(seen, (1..=67).collect::<Vec<_>>());
+    assert!(matches!(journal.append_blocking(act(71, 1, 0)), Err(JournalError::Closed)));
+    drop(journal);
+    assert_eq!(everything_in(folder.path()), before);
+    assert_eq!(open(folder.path(), small()).1.findings, report.findings, "it is still found");
+}
+
+/// Every file below `folder` with its bytes.
+fn everything_in(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.insert(path.clone(), Vec::new());
+            found.extend(everything_in(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
 }
 
 #[test]

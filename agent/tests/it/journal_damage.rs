@@ -32,6 +32,7 @@ fn goes_on(folder: &Path, written: u128) -> (usize, Vec<Finding>) {
     let expected: Vec<u128> = (1..=written).take(kept.len()).collect();
     assert_eq!(kept, expected, "what is left is the beginning");
     journal.append_blocking(act(1_000_000, 2, 0)).unwrap();
+    journal.findings_told(&report);
     journal.close_blocking();
     drop(journal);
     let (journal, again) = open(folder, small());
@@ -196,15 +197,110 @@ fn a_lost_mark_is_told_and_stops_nobody() {
 }
 
 #[test]
-fn an_epoch_whose_description_is_damaged_is_set_aside_whole() {
+fn an_epoch_whose_description_is_damaged_is_described_by_its_first_fact() {
     let folder = tempfile::tempdir().unwrap();
     let generations = written(folder.path(), 5);
     let manifest = generations[0].parent().unwrap().join("epoch.json");
+    let whole = fs::read(&manifest).unwrap();
     fs::write(&manifest, b"{}").unwrap();
+    let (journal, report) = open(folder.path(), small());
+    assert_eq!(report.findings, [Finding::Redescribed { epoch: 1 }]);
+    assert_eq!(journal.stream().epoch, 1);
+    assert_eq!(numbers(&all(&journal)), [1, 2, 3, 4, 5]);
+    assert_eq!(fs::read(&manifest).unwrap(), whole);
+    journal.close_blocking();
+}
+
+#[test]
+fn an_epoch_that_nobody_can_describe_is_set_aside_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 5);
+    // As a disk answers that cannot read a sector: an error of reading, and no bytes.
+    let manifest = generations[0].parent().unwrap().join("epoch.json");
+    fs::remove_file(&manifest).unwrap();
+    fs::create_dir(&manifest).unwrap();
+    fs::write(log_of(&generations[0]), b"").unwrap();
     let (journal, report) = open(folder.path(), small());
     assert!(matches!(report.findings[..], [Finding::EpochUnreadable { .. }]), "{:?}", report.findings);
     assert_eq!(journal.stream().epoch, 2, "a number is never used twice");
     journal.append_blocking(act(6, 1, 0)).unwrap();
+    journal.close_blocking();
+}
+
+#[test]
+fn what_was_found_is_told_at_each_start_until_a_fact_tells_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 20);
+    fs::write(log_of(&generations[0]), b"").unwrap();
+    let found = |told: bool| {
+        let (journal, report) = open(folder.path(), small());
+        assert_eq!(journal.stream().epoch, 2, "and but one epoch begins");
+        if told {
+            journal.findings_told(&report);
+        }
+        journal.close_blocking();
+        report.findings
+    };
+    let first = found(false);
+    assert!(matches!(first[..], [Finding::TailLost { .. }]), "{first:?}");
+    assert_eq!(found(false), first, "the power went before it was told");
+    assert_eq!(found(true), first);
+    assert_eq!(found(true), []);
+}
+
+#[test]
+fn a_generation_whose_folder_is_gone_hides_nothing_that_lies_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 200);
+    assert!(generations.len() >= 3);
+    fs::remove_dir_all(&generations[1]).unwrap();
+    let (journal, report) = open(folder.path(), small());
+    let [Finding::Gap { epoch: 1, from, to }] = report.findings[..] else { panic!("{:?}", report.findings) };
+    let seen = numbers(&all_with_holes(&journal));
+    assert!(seen.contains(&1) && seen.contains(&200), "{seen:?}");
+    let error = journal.read_blocking(1, from, 1).unwrap_err();
+    assert!(matches!(error, JournalError::Hole { to: end, .. } if end == to), "{error}");
+    assert_eq!(journal.stream().epoch, 2, "what is sold now does not wait behind the hole");
+    journal.findings_told(&report);
+    journal.append_blocking(act(9_000, 1, 0)).unwrap();
+    journal.close_blocking();
+    drop(journal);
+    let (journal, again) = open(folder.path(), small());
+    assert_eq!((again.findings, journal.stream().epoch), (vec![], 2), "told once");
+    journal.close_blocking();
+}
+
+#[test]
+fn the_oldest_generation_goes_only_by_pruning() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 200);
+    fs::remove_dir_all(&generations[0]).unwrap();
+    let (journal, report) = open(folder.path(), small());
+    assert!(matches!(report.findings[..], [Finding::Gap { from: 1, .. }]), "{:?}", report.findings);
+    assert_eq!(journal.stream().epoch, 2);
+    assert!(numbers(&all_with_holes(&journal)).contains(&200));
+    journal.close_blocking();
+}
+
+#[test]
+fn behind_a_hole_that_the_centre_lacks_a_new_epoch_begins_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let generations = written(folder.path(), 200);
+    fs::write(log_of(&generations[1]), b"").unwrap();
+    let journal = open_well(folder.path(), small());
+    let head = journal.head();
+    // As the relay reads it.
+    let hole = journal.read_blocking(1, 205, 1);
+    assert!(matches!(hole, Err(JournalError::Hole { .. })), "{hole:?}");
+    assert_eq!(journal.stream().epoch, 1, "the day goes on");
+    journal.close_blocking();
+    drop(journal);
+    let (journal, report) = open(folder.path(), small());
+    assert!(matches!(report.findings[..], [Finding::Damaged { .. }]), "{:?}", report.findings);
+    assert_eq!(journal.stream().epoch, 2);
+    let opened = journal.read_blocking(2, 1, 1).unwrap();
+    let line = String::from_utf8(opened[0].lines().next().unwrap().to_vec()).unwrap();
+    assert!(line.contains(&head.hash.to_string()), "its parent is the last head that can be read: {line}");
     journal.close_blocking();
 }
 

@@ -7,4 +7,5 @@ mod devices;
 mod journal;
 mod journal_damage;
 mod program;
+mod snapshot;
 mod web;

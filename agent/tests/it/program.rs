@@ -8,11 +8,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pestle_domain::{enrolment::Identity, signature::VerifyingKey};
+use pestle_domain::{
+    enrolment::Identity,
+    signature::{SigningKey, VerifyingKey},
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData as _};
 
 /// A box that is enrolled at a centre that does not answer, with its configuration.
-fn enrolled_box() -> tempfile::TempDir {
+pub(crate) fn enrolled_box() -> tempfile::TempDir {
+    enrolled_box_and_centre().0
+}
+
+/// The same, and the key with which its centre signs.
+pub(crate) fn enrolled_box_and_centre() -> (tempfile::TempDir, SigningKey) {
     let folder = tempfile::tempdir().unwrap();
     let identity = folder.path().join("identity");
     std::fs::create_dir(&identity).unwrap();
@@ -33,6 +41,8 @@ fn enrolled_box() -> tempfile::TempDir {
         https: "https://127.0.0.1:1".into(),
         mqtt: "127.0.0.1:1".into(),
         centre_keys: vec![VerifyingKey::from_point(authority_key.der_bytes()).unwrap()],
+        first_epoch: 1,
+        earlier: vec![],
     };
     for (name, text) in [
         ("device.key.pem", key.serialize_pem()),
@@ -44,7 +54,7 @@ fn enrolled_box() -> tempfile::TempDir {
         std::fs::write(identity.join(name), text).unwrap();
     }
     configure(folder.path());
-    folder
+    (folder, SigningKey::from_pkcs8(authority_key.serialized_der()).unwrap())
 }
 
 fn configure(folder: &Path) {
@@ -63,7 +73,7 @@ fn said(output: &Output) -> String {
 }
 
 /// A running agent, killed at the latest when this is dropped.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -87,7 +97,7 @@ fn until<T>(what: &str, mut f: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Starts it, and waits until it says where its pages are.
-fn start(folder: &Path) -> (Running, String) {
+pub(crate) fn start(folder: &Path) -> (Running, String) {
     let running = Running(agent(folder, &["run"]).stderr(Stdio::null()).spawn().unwrap());
     let id = u64::from(running.0.id());
     let file = folder.join("run/addresses.json");
@@ -99,7 +109,7 @@ fn start(folder: &Path) -> (Running, String) {
     (running, web)
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -164,6 +174,58 @@ fn a_wrong_configuration_ends_with_64_and_one_sentence() {
     assert_eq!(told.lines().count(), 1, "{told}");
     configure(folder.path());
     assert!(agent(folder.path(), &["config", "check"]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_ends_with_64_and_one_sentence_whatever_is_run() {
+    let folder = enrolled_box();
+    for arguments in [&["config", "check"][..], &["run"][..]] {
+        let output =
+            agent(folder.path(), arguments).env("PESTLE_AGENT_LOG__FILTER", "pestle=loud").output().unwrap();
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{told}");
+        assert!(told.contains("log.filter") && told.lines().count() == 1, "{told}");
+    }
+}
+
+#[test]
+fn a_damage_is_told_by_every_command_and_is_a_fact_of_the_next_start_even_if_a_command_came_first() {
+    let folder = enrolled_box();
+    let (mut running, _) = start(folder.path());
+    assert_eq!(terminate(&mut running), Some(0));
+    let log = folder.path().join("journal/ledger/epoch-00001/generation-0000000000000001/store/db");
+    std::fs::write(&log, b"").unwrap();
+
+    let ledger = || {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path().join("journal/ledger"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = ledger();
+    let shown = agent(folder.path(), &["journal", "show"]).output().unwrap();
+    assert!(shown.status.success());
+    assert!(said(&shown).contains("were lost with the disk"), "{}", said(&shown));
+    assert_eq!(ledger(), before, "looking repairs nothing");
+
+    // A command that writes opens the journal first, and fails before anything else.
+    let stock = folder.path().join("stock.csv");
+    std::fs::write(&stock, "gtin,lot,expiry,quantity\n").unwrap();
+    let booked = agent(folder.path(), &["stock-open", stock.to_str().unwrap()]).output().unwrap();
+    assert!(!booked.status.success());
+    assert!(said(&booked).contains("were lost with the disk"), "{}", said(&booked));
+
+    let (mut running, _) = start(folder.path());
+    assert_eq!(terminate(&mut running), Some(0));
+    let shown = said(&agent(folder.path(), &["journal", "show"]).output().unwrap());
+    let started = shown.lines().find(|line| line.contains("box.started")).unwrap();
+    assert!(started.contains("were lost with the disk"), "{shown}");
+    let (mut running, _) = start(folder.path());
+    assert_eq!(terminate(&mut running), Some(0));
+    let shown = said(&agent(folder.path(), &["journal", "show"]).output().unwrap());
+    assert_eq!(shown.matches("were lost with the disk").count(), 1, "told once: {shown}");
 }
 
 #[test]

@@ -24,12 +24,14 @@ pub struct Payment {
     pub session: SessionId,
     /// The next number of the till.
     pub receipt: ReceiptNumber,
+    /// The till has a drawer that opens with the sale.
+    pub drawer: bool,
 }
 
 /// A basket that can be booked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// In this order: stock that was found, the sale, the money, the stock that left, the drawer.
+    /// In this order: stock that was found, the sale, the money, the stock that left, the drawer where there is one.
     pub bodies: Vec<FactBody>,
     /// The sale among them.
     pub sale: SaleCompleted,
@@ -59,7 +61,7 @@ pub fn settle(basket: &Basket, payment: &Payment, world: &World<'_>) -> Result<S
         return Err(Refusal::TooMuch { tendered: payment.tendered });
     }
     let (finds, moves) = take_stock(basket, world);
-    let Payment { tendered, session, receipt } = payment.clone();
+    let Payment { tendered, session, receipt, drawer } = payment.clone();
     let till = receipt.till.clone();
     let sale = SaleCompleted {
         till: till.clone(),
@@ -83,7 +85,9 @@ pub fn settle(basket: &Basket, payment: &Payment, world: &World<'_>) -> Result<S
     bodies.push(sale.clone().into());
     bodies.push(received.into());
     bodies.push(StockSold { receipt, moves }.into());
-    bodies.push(DrawerOpened { till, cause: DrawerCause::Sale }.into());
+    if drawer {
+        bodies.push(DrawerOpened { till, cause: DrawerCause::Sale }.into());
+    }
     Ok(Settlement { bodies, sale })
 }
 

@@ -39,7 +39,7 @@ fn pence(minor: i64) -> Money {
 }
 fn payment(minor: i64) -> Payment {
     let receipt = ReceiptNumber { till: "till-1".parse().unwrap(), epoch: 1, number: 7 };
-    Payment { tendered: pence(minor), session: SessionId(uuid::Uuid::nil()), receipt }
+    Payment { tendered: pence(minor), session: SessionId(uuid::Uuid::nil()), receipt, drawer: true }
 }
 fn none_sold(_: &ProductId, _: &str) -> Option<ReceiptNumber> {
     None

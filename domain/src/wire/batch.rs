@@ -59,16 +59,18 @@ pub struct Batch<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// Longer than any message may be.
-    #[error("the batch has {0} bytes, more than {MESSAGE_BYTES_MAX}")]
+    #[error(
+        "the batch has {0} bytes, more than {MESSAGE_BYTES_MAX}: upgrade the agent, which should have cut it"
+    )]
     TooLong(usize),
     /// The first line cannot be read at all.
-    #[error("the header is not the JSON of a batch")]
+    #[error("the header is not the JSON of a batch: look for what else publishes under this box's name")]
     Header(#[source] serde_json::Error),
     /// Written by a newer version.
     #[error("the batch is of wire version {0}, this gateway reads up to {WIRE_VERSION}: upgrade the gateway")]
     NewerVersion(u16),
     /// Numbers begin at 1, and a batch holds something.
-    #[error("the header says {count} facts from number {first}")]
+    #[error("the header says {count} facts from number {first}, which cannot be: upgrade the agent")]
     Numbering {
         /// As the header says.
         first: u64,
@@ -76,7 +78,9 @@ pub enum BatchError {
         count: u64,
     },
     /// The header's count is not the number of lines.
-    #[error("the header says {told} facts, {found} came")]
+    #[error(
+        "the header says {told} facts, {found} came: the box sends them again by itself; if this stays, call support"
+    )]
     Count {
         /// As the header says.
         told: u64,
@@ -84,13 +88,17 @@ pub enum BatchError {
         found: u64,
     },
     /// The lines do not lead from the header's first to its last chain value.
-    #[error("the facts do not give the hash that the header states")]
+    #[error(
+        "the facts do not give the hash that the header states: the box sends them again by itself; if this stays, its store is damaged: call support"
+    )]
     WrongHash,
     /// Not signed by the device's key.
-    #[error("the batch's signature is wrong")]
+    #[error(
+        "the batch was not signed by a key of this box: enrol the box again, or find out who else writes under its name"
+    )]
     WrongSignature(#[source] SignatureError),
     /// A line is no fact.
-    #[error("fact {index} of the batch cannot be read")]
+    #[error("fact {index} of the batch cannot be read: the box keeps it; call support")]
     Fact {
         /// From 0.
         index: usize,
@@ -99,7 +107,7 @@ pub enum BatchError {
         source: FactError,
     },
     /// The parts of an act are not all there, or not in order.
-    #[error("the batch splits act {act}")]
+    #[error("the batch splits act {act}: upgrade the agent, which should have sent it whole")]
     SplitAct {
         /// Which.
         act: ActId,

@@ -208,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn every_topic_is_in_the_published_contract() {
+        let contract = include_str!("../../../docs/asyncapi.yaml");
+        for channel in channels() {
+            let channel = match channel {
+                Channel::JobStatus(_) => "jobs/{job}/status".to_owned(),
+                other => other.to_string(),
+            };
+            let address = format!("address: {ROOT}/d/{{device}}/{channel}\n");
+            assert!(contract.contains(&address), "docs/asyncapi.yaml lacks {address}");
+        }
+    }
+
+    #[test]
     fn what_is_no_topic_of_ours_is_refused() {
         for bad in [
             "",

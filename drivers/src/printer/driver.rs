@@ -189,10 +189,12 @@ impl Owner {
             let settings = &self.settings;
             let away = match Session::open(&settings.address, &settings.model, settings.timeouts).await {
                 Ok(session) => {
-                    backoff.reset();
                     told_fault = None;
                     self.tell(PrinterEvent::Device(DeviceEvent::Attached));
-                    match self.serve(session).await {
+                    let opened = Instant::now();
+                    let end = self.serve(session).await;
+                    backoff.worked_for(opened.elapsed());
+                    match end {
                         End::Stopped => return,
                         End::Broken(Broken(reason)) => {
                             self.tell(PrinterEvent::Device(DeviceEvent::Lost { reason: reason.clone() }));
@@ -278,6 +280,9 @@ impl Owner {
         if let Some(trouble) = session.condition().trouble() {
             return (refused(NotPrinted::Trouble(trouble), job.open_drawer), Ok(()));
         }
+        if let Err(broken) = session.align().await {
+            return (refused(NotPrinted::Away(broken.0.clone()), job.open_drawer), Err(broken));
+        }
         self.jobs = self.jobs.wrapping_add(1);
         let process = ProcessId::numbered(self.jobs);
         let was_open = session.watch_drawer();
@@ -337,14 +342,14 @@ fn refuse(command: Command, reason: NotPrinted) {
 
 async fn open_drawer(session: &mut Session) -> Result<DrawerOutcome, Broken> {
     session.refresh().await?;
-    // The kick waits in the printer's buffer while it is offline: it would open the drawer at some later time.
-    if session.condition().trouble().is_some() {
-        return Ok(DrawerOutcome::NotKicked);
-    }
+    let offline = session.condition().trouble().is_some();
     if session.watch_drawer() {
         return Ok(DrawerOutcome::AlreadyOpen);
     }
     let kicked_at = Instant::now();
-    session.kick().await?;
+    // An ordinary kick waits in the printer's buffer while it is offline: it would open the drawer at some later time.
+    if !session.kick(offline).await? {
+        return Ok(DrawerOutcome::NotKicked);
+    }
     session.drawer_outcome(kicked_at).await
 }

@@ -76,6 +76,9 @@ pub struct Drawer {
     /// The sensor's level when the drawer is open; `None` when it has no sensor.
     #[serde(default)]
     pub open_level: Option<Level>,
+    /// Does the printer take the kick in real time (`DLE DC4`), and so without paper or with its cover open?
+    #[serde(default)]
+    pub real_time: bool,
 }
 
 impl Drawer {
@@ -84,6 +87,14 @@ impl Drawer {
     pub fn kick(&self) -> [u8; 5] {
         let units = |ms: u16| u8::try_from(ms / 2).unwrap_or(u8::MAX);
         [0x1b, b'p', self.pin, units(self.on_ms), units(self.off_ms)]
+    }
+
+    /// The bytes of the kick in real time: `DLE DC4 1 m t`, where t is 1 to 8 times 100 ms. The printer carries it out as
+    /// it arrives, also while it is offline and its buffer is full (Epson's ESC/POS reference).
+    #[must_use]
+    pub fn kick_in_real_time(&self) -> [u8; 5] {
+        let tenths = u8::try_from(self.on_ms.div_ceil(100)).unwrap_or(8).clamp(1, 8);
+        [0x10, 0x14, 1, self.pin, tenths]
     }
 
     /// How long the drawer may take to be seen open: the pulse, and a second for the spring.
@@ -217,6 +228,7 @@ mod tests {
         let tm_t20 = models.get("epson-tm-t20").unwrap();
         assert_eq!((tm_t20.columns, tm_t20.code_page, tm_t20.code_page_number), (48, CodePage::Pc858, 19));
         assert_eq!(tm_t20.drawer.kick(), [0x1b, b'p', 0, 50, 100]);
+        assert_eq!(tm_t20.drawer.kick_in_real_time(), [0x10, 0x14, 1, 0, 1]);
     }
 
     #[test]

@@ -36,8 +36,10 @@ pub(super) struct Session {
     address: PrinterAddress,
     timeouts: PrinterTimeouts,
     open_question: Option<Question>,
-    queued_asked: u64,
-    queued_answered: u64,
+    /// Answers to [`QUEUED_STATUS`] that have not come; they carry no name, so one is asked for at a time.
+    queued_open: u32,
+    /// One came that nobody had asked for: whatever comes next cannot be told apart either.
+    queued_surplus: bool,
     finished: VecDeque<ProcessId>,
     drawer_seen_open: bool,
     condition: Condition,
@@ -59,8 +61,8 @@ impl Session {
             address: address.clone(),
             timeouts,
             open_question: None,
-            queued_asked: 0,
-            queued_answered: 0,
+            queued_open: 0,
+            queued_surplus: false,
             finished: VecDeque::new(),
             drawer_seen_open: false,
             condition: Condition::default(),
@@ -88,10 +90,18 @@ impl Session {
             Ok(0) => Err(Broken("the printer closed the line (switched off or unplugged)".to_owned())),
             Ok(count) => {
                 self.absorb(&buffer[..count]);
-                Ok(())
+                self.no_surplus()
             }
             Err(error) => Err(Broken(format!("the line to the printer failed ({error})"))),
         }
+    }
+
+    fn no_surplus(&self) -> Result<(), Broken> {
+        if self.queued_surplus {
+            let text = "the printer answered what nobody had asked: check its cable, and that no other program prints";
+            return Err(Broken(text.to_owned()));
+        }
+        Ok(())
     }
 
     /// Asks everything that can be asked in real time.
@@ -100,6 +110,26 @@ impl Session {
             for question in Question::ALL {
                 self.ask(question).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Before a job: has a printer whose answers carry no name answer once, so that what comes later is about the job.
+    pub(super) async fn align(&mut self) -> Result<(), Broken> {
+        if self.model.completion != Completion::QueuedStatus {
+            return Ok(());
+        }
+        self.queued_open += 1;
+        self.write_control(&QUEUED_STATUS).await?;
+        let deadline = Instant::now() + self.timeouts.answer;
+        while self.queued_open > 0 {
+            let silent = || {
+                Broken(
+                    "the printer does not say when it is ready: check its cable and its model's settings"
+                        .to_owned(),
+                )
+            };
+            timeout_at(deadline, self.listen()).await.map_err(|_elapsed| silent())??;
         }
         Ok(())
     }
@@ -113,15 +143,14 @@ impl Session {
         let mut bytes = job.to_vec();
         match self.model.completion {
             Completion::ProcessId => bytes.extend(process.request()),
-            Completion::QueuedStatus => {
-                bytes.extend(QUEUED_STATUS);
-                self.queued_asked += 1;
-            }
+            Completion::QueuedStatus => bytes.extend(QUEUED_STATUS),
             Completion::None => {}
         }
         if let Some(undelivered) = self.send(&bytes).await? {
             return Ok(undelivered);
         }
+        // Only now: what came while the question was still on its way answers something else.
+        self.queued_open += u32::from(self.model.completion == Completion::QueuedStatus);
         self.confirm(&bytes, process).await
     }
 
@@ -131,10 +160,16 @@ impl Session {
         self.model.drawer.open_level.is_some_and(|level| self.condition.drawer_open(level))
     }
 
-    /// Kicks the drawer outside of a job.
-    pub(super) async fn kick(&mut self) -> Result<(), Broken> {
-        let kick = self.model.drawer.kick();
-        self.write_control(&kick).await
+    /// Kicks the drawer outside of a job; in real time where the printer is `offline`. False when it cannot: nothing was
+    /// sent then.
+    pub(super) async fn kick(&mut self, offline: bool) -> Result<bool, Broken> {
+        let drawer = self.model.drawer;
+        let kick = match (offline, drawer.real_time) {
+            (false, _) => drawer.kick(),
+            (true, true) => drawer.kick_in_real_time(),
+            (true, false) => return Ok(false),
+        };
+        self.write_control(&kick).await.map(|()| true)
     }
 
     /// What became of a kick that was sent at `kicked_at`.
@@ -206,6 +241,12 @@ impl Session {
         let length = bytes.len();
         let deadline = Instant::now() + self.timeouts.confirm + self.address.time_for(length);
         loop {
+            if let Err(broken) = self.no_surplus() {
+                return Err((
+                    Outcome::Unknown { reason: Unknown::Unconfirmed { sent: length, length } },
+                    broken,
+                ));
+            }
             if self.is_finished(process) {
                 return Ok(Outcome::Printed);
             }
@@ -219,7 +260,7 @@ impl Session {
             };
             if let Err(broken) = heard {
                 // Its last words may have been "finished".
-                if self.is_finished(process) {
+                if self.no_surplus().is_ok() && self.is_finished(process) {
                     return Err((Outcome::Printed, broken));
                 }
                 return Err((vanished(length, length, &broken.0), broken));
@@ -248,7 +289,7 @@ impl Session {
                 let place = self.finished.iter().position(|finished| *finished == process);
                 place.and_then(|place| self.finished.remove(place)).is_some()
             }
-            Completion::QueuedStatus => self.queued_answered >= self.queued_asked,
+            Completion::QueuedStatus => self.queued_open == 0,
             Completion::None => false,
         }
     }
@@ -283,7 +324,10 @@ impl Session {
                     }
                 }
                 Some(Answer::Automatic(status)) => self.condition.take_automatic(status),
-                Some(Answer::Queued(_)) => self.queued_answered += 1,
+                Some(Answer::Queued(_)) if self.queued_open > 0 => self.queued_open -= 1,
+                Some(Answer::Queued(_)) => {
+                    self.queued_surplus = self.model.completion == Completion::QueuedStatus;
+                }
                 Some(Answer::Finished(process)) => {
                     if self.finished.len() == FINISHED_KEPT_MAX {
                         self.finished.pop_front();

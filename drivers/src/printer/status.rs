@@ -130,7 +130,8 @@ impl AnswerReader {
                 self.partial.push(b);
                 None
             }
-            b if b & 0x90 == 0x00 => Some(Answer::Queued(b)),
+            // Paper sensors: bits 0 and 1 say "near its end", 2 and 3 "out", each pair alike; the others are 0.
+            0x00 | 0x03 | 0x0c | 0x0f => Some(Answer::Queued(byte)),
             _ => {
                 self.strays += 1;
                 None
@@ -294,6 +295,16 @@ mod tests {
             Answer::RealTime(0x16),
         ];
         assert_eq!(read(stream), expected);
+    }
+
+    #[test]
+    fn a_byte_that_no_printer_answers_with_is_no_answer() {
+        let mut reader = AnswerReader::default();
+        let answers = (0..=0x7f_u8).filter(|byte| byte & 0x90 == 0 && *byte != 0x37);
+        let taken: Vec<u8> =
+            answers.filter(|byte| matches!(reader.push(*byte), Some(Answer::Queued(_)))).collect();
+        assert_eq!(taken, [0x00, 0x03, 0x0c, 0x0f]);
+        assert_eq!(reader.strays, 60);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Where one scan ends and the next begins. Pure: bytes and moments in, frames out.
 //!
 //! A scan ends with a suffix that the scanner adds (carriage return by default in most), or, when the suffix is missing,
-//! with a gap in the line. A frame that holds a byte no barcode has is refused whole: a repaired barcode would be a
+//! with a gap in the line. A gap may also be a line that stalled in the middle of a lot, so what it ended is refused
+//! where the scanner is known to send a suffix, and is never believed to be whole elsewhere. A frame that holds a byte no barcode has is refused whole: a repaired barcode would be a
 //! different barcode.
 
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ pub struct FramingRules {
     /// Silence after which a scan whose suffix is missing has ended. At 9600 baud a byte takes 1.1 ms and a scanner sends
     /// without pauses; 50 ms leaves room for USB's polling and a busy box.
     pub idle_gap: Duration,
+    /// The scanner is known to send a suffix: what a silence ends was cut off.
+    pub needs_suffix: bool,
     /// Longest scan in bytes. The largest GS1 DataMatrix holds 2,335 characters, those on packs below 100.
     pub longest: usize,
 }
@@ -26,16 +29,26 @@ impl Default for FramingRules {
             suffixes: vec![b"\r".to_vec(), b"\n".to_vec(), b"\t".to_vec()],
             prefix: Vec::new(),
             idle_gap: Duration::from_millis(50),
+            needs_suffix: false,
             longest: 2_335,
         }
     }
 }
 
+/// What comes within this time behind a scan that was cut off is taken for its other half: a person needs longer to scan
+/// again.
+const OTHER_HALF_WITHIN: Duration = Duration::from_millis(500);
+
 /// What the framer found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// A scan without its prefix and suffix; never empty.
-    Scan(Vec<u8>),
+    Scan {
+        /// What was read.
+        bytes: Vec<u8>,
+        /// A suffix ended it. What a silence ended may lack its end.
+        whole: bool,
+    },
     /// Something that is no scan.
     Rejected(Rejection),
 }
@@ -51,6 +64,14 @@ pub enum Rejection {
         /// The bound.
         longest: usize,
         /// How many were thrown away, with the suffix if one came.
+        bytes: usize,
+    },
+    /// The line fell silent before the suffix came.
+    #[error(
+        "that scan was cut off after {bytes} bytes: scan again, and check the scanner's cable if it comes back"
+    )]
+    CutOff {
+        /// How many had arrived.
         bytes: usize,
     },
     /// A byte that no barcode holds.
@@ -71,6 +92,8 @@ pub enum Rejection {
 ///
 /// ```text
 /// Empty --byte--> Collecting --suffix | gap--> Empty (Scan or Garbage)
+///                 Collecting --gap, needs a suffix--> CutOff (CutOff)
+/// CutOff --byte in time--> Collecting the other half --suffix | gap--> Empty (CutOff)
 ///                 Collecting --longest passed--> Overflowing --suffix | gap--> Empty (TooLong)
 /// ```
 #[derive(Debug)]
@@ -83,8 +106,10 @@ pub struct Framer {
 enum State {
     // Empty => Collecting
     Empty,
-    // Collecting => Empty | Overflowing
-    Collecting { bytes: Vec<u8>, last_at: Instant },
+    // Collecting => Empty | CutOff | Overflowing
+    Collecting { bytes: Vec<u8>, last_at: Instant, other_half: bool },
+    // CutOff => Collecting
+    CutOff { at: Instant },
     // Overflowing => Empty; the tail is as long as the longest suffix, to see the end
     Overflowing { tail: Vec<u8>, thrown: usize, last_at: Instant },
 }
@@ -106,7 +131,7 @@ impl Framer {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::Empty => None,
+            State::Empty | State::CutOff { .. } => None,
             State::Collecting { last_at, .. } | State::Overflowing { last_at, .. } => {
                 Some(*last_at + self.rules.idle_gap)
             }
@@ -118,13 +143,17 @@ impl Framer {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return None;
         }
-        self.finish(0)
+        let frame = self.finish(None);
+        if matches!(frame, Some(Frame::Rejected(Rejection::CutOff { .. }))) {
+            self.state = State::CutOff { at: now };
+        }
+        frame
     }
 
     /// Forgets a scan that had begun, because the device has gone. Returns how many bytes were lost.
     pub fn discard(&mut self) -> usize {
         match std::mem::replace(&mut self.state, State::Empty) {
-            State::Empty => 0,
+            State::Empty | State::CutOff { .. } => 0,
             State::Collecting { bytes, .. } => bytes.len(),
             State::Overflowing { thrown, .. } => thrown,
         }
@@ -132,8 +161,14 @@ impl Framer {
 
     fn push_byte(&mut self, now: Instant, byte: u8) -> Option<Frame> {
         match &mut self.state {
-            State::Empty => self.state = State::Collecting { bytes: vec![byte], last_at: now },
-            State::Collecting { bytes, last_at } => {
+            State::Empty => {
+                self.state = State::Collecting { bytes: vec![byte], last_at: now, other_half: false };
+            }
+            State::CutOff { at } => {
+                let other_half = now.saturating_duration_since(*at) <= OTHER_HALF_WITHIN;
+                self.state = State::Collecting { bytes: vec![byte], last_at: now, other_half };
+            }
+            State::Collecting { bytes, last_at, .. } => {
                 bytes.push(byte);
                 *last_at = now;
             }
@@ -148,7 +183,7 @@ impl Framer {
             }
         }
         if let Some(suffix) = self.suffix_at_end() {
-            return self.finish(suffix);
+            return self.finish(Some(suffix));
         }
         self.overflow_if_too_long();
         None
@@ -156,7 +191,7 @@ impl Framer {
 
     fn suffix_at_end(&self) -> Option<usize> {
         let seen = match &self.state {
-            State::Empty => return None,
+            State::Empty | State::CutOff { .. } => return None,
             State::Collecting { bytes, .. } => bytes,
             State::Overflowing { tail, .. } => tail,
         };
@@ -167,21 +202,22 @@ impl Framer {
         let room = self.rules.longest
             + self.rules.prefix.len()
             + self.rules.suffixes.iter().map(Vec::len).max().unwrap_or(0);
-        if let State::Collecting { bytes, last_at } = &self.state
+        if let State::Collecting { bytes, last_at, .. } = &self.state
             && bytes.len() > room
         {
             self.state = State::Overflowing { tail: Vec::new(), thrown: bytes.len(), last_at: *last_at };
         }
     }
 
-    fn finish(&mut self, suffix: usize) -> Option<Frame> {
+    /// `suffix` is the length of the one that was seen; `None` after a gap.
+    fn finish(&mut self, suffix: Option<usize>) -> Option<Frame> {
         let longest = self.rules.longest;
         let too_long = |bytes| Some(Frame::Rejected(Rejection::TooLong { longest, bytes }));
         match std::mem::replace(&mut self.state, State::Empty) {
-            State::Empty => None,
+            State::Empty | State::CutOff { .. } => None,
             State::Overflowing { thrown, .. } => too_long(thrown),
-            State::Collecting { mut bytes, .. } => {
-                bytes.truncate(bytes.len() - suffix);
+            State::Collecting { mut bytes, other_half, .. } => {
+                bytes.truncate(bytes.len() - suffix.unwrap_or(0));
                 if !self.rules.prefix.is_empty() && bytes.starts_with(&self.rules.prefix) {
                     bytes.drain(..self.rules.prefix.len());
                 }
@@ -193,7 +229,10 @@ impl Framer {
                 }
                 Some(match garbage_in(&bytes) {
                     Some(at) => Frame::Rejected(Rejection::Garbage { byte: bytes[at], at, bytes }),
-                    None => Frame::Scan(bytes),
+                    None if other_half || suffix.is_none() && self.rules.needs_suffix => {
+                        Frame::Rejected(Rejection::CutOff { bytes: bytes.len() })
+                    }
+                    None => Frame::Scan { bytes, whole: suffix.is_some() },
                 })
             }
         }
@@ -233,7 +272,11 @@ mod tests {
     }
 
     fn scan(bytes: &[u8]) -> Frame {
-        Frame::Scan(bytes.to_vec())
+        Frame::Scan { bytes: bytes.to_vec(), whole: true }
+    }
+
+    fn ended_by_gap(bytes: &[u8]) -> Frame {
+        Frame::Scan { bytes: bytes.to_vec(), whole: false }
     }
 
     #[test]
@@ -254,9 +297,26 @@ mod tests {
         check(
             FramingRules::default(),
             &[(0, b"96385074"), (50, b"12345670")],
-            &[scan(b"96385074"), scan(b"12345670")],
+            &[ended_by_gap(b"96385074"), ended_by_gap(b"12345670")],
         );
-        check(FramingRules::default(), &[(0, b"9638"), (49, b"5074")], &[scan(b"96385074")]);
+        check(FramingRules::default(), &[(0, b"9638"), (49, b"5074")], &[ended_by_gap(b"96385074")]);
+    }
+
+    #[test]
+    fn a_stalled_line_does_not_turn_the_beginning_of_a_lot_into_a_lot() {
+        let rules = FramingRules { needs_suffix: true, ..FramingRules::default() };
+        let cut_off = |bytes| Frame::Rejected(Rejection::CutOff { bytes });
+        check(
+            rules.clone(),
+            &[(0, b"]d2010952123454321310A1"), (60, b"2345\r"), (70, b"96385074\r")],
+            &[cut_off(23), cut_off(4), scan(b"96385074")],
+        );
+        check(
+            rules.clone(),
+            &[(0, b"9638"), (60, b""), (900, b"96385074\r")],
+            &[cut_off(4), scan(b"96385074")],
+        );
+        check(rules, &[(0, b"9638"), (49, b"5074\r")], &[scan(b"96385074")]);
     }
 
     #[test]
@@ -305,8 +365,12 @@ mod tests {
                 let kept: usize = frames
                     .iter()
                     .map(|frame| match frame {
-                        Frame::Scan(bytes) | Frame::Rejected(Rejection::Garbage { bytes, .. }) => bytes.len(),
-                        Frame::Rejected(Rejection::TooLong { bytes, .. }) => *bytes,
+                        Frame::Scan { bytes, .. } | Frame::Rejected(Rejection::Garbage { bytes, .. }) => {
+                            bytes.len()
+                        }
+                        Frame::Rejected(Rejection::TooLong { bytes, .. } | Rejection::CutOff { bytes }) => {
+                            *bytes
+                        }
                     })
                     .sum();
                 let suffixes = [a, b].iter().filter(|c| b"\r\n\t".contains(c)).count();

@@ -21,8 +21,8 @@ pub struct Scan {
     pub received_at: Instant,
     /// Which scanner.
     pub source: DeviceName,
-    /// Was this scanner proved with the sheet of test codes? An unproved one may swallow GS: take GTINs from it, never
-    /// lot or serial.
+    /// Was this scanner proved with the sheet of test codes, and did a suffix end the scan? An unproved one may swallow
+    /// GS, and a scan without its suffix may lack its end: take GTINs from them, never lot or serial.
     pub proved: bool,
 }
 

@@ -79,9 +79,11 @@ async fn run(settings: SerialScannerSettings, events: mpsc::Sender<ScannerEvent>
     loop {
         let told = match settings.serial.open() {
             Ok(line) => {
-                backoff.reset();
                 told_fault = None;
-                read_until_gone(&settings, line, &events).await
+                let opened = time::Instant::now();
+                let told = read_until_gone(&settings, line, &events).await;
+                backoff.worked_for(opened.elapsed());
+                told
             }
             Err(error) => {
                 let reason = chain(&error);
@@ -154,8 +156,8 @@ async fn deliver(
     for frame in frames {
         let source = settings.name.clone();
         let event = match frame {
-            Frame::Scan(bytes) => {
-                ScannerEvent::Scan(Scan { bytes, received_at, source, proved: settings.proved })
+            Frame::Scan { bytes, whole } => {
+                ScannerEvent::Scan(Scan { bytes, received_at, source, proved: settings.proved && whole })
             }
             Frame::Rejected(rejection) => {
                 tracing::warn!(device = %source, %rejection, "scan refused");

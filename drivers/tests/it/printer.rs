@@ -307,13 +307,55 @@ async fn the_drawer_opens_with_a_job_and_its_sensor_says_so() {
 async fn the_drawer_opens_without_a_receipt() {
     let till = Till::with("epson-tm-t20").await;
     assert_eq!(soon(till.printer.open_drawer()).await, DrawerOutcome::Opened);
-    till.device.set_drawer_open(false);
-    till.device.set_paper(Paper::Out);
-    assert_eq!(soon(till.printer.open_drawer()).await, DrawerOutcome::NotKicked);
     let unseen = Till::with("generic-80").await;
     assert_eq!(soon(unseen.printer.open_drawer()).await, DrawerOutcome::KickedUnseen);
     soon(unseen.device.wait_until(|view| view.controls.drawer_open)).await;
     assert!(till.receipts().is_empty());
+}
+
+#[tokio::test]
+async fn the_drawer_opens_without_paper_where_the_model_takes_kicks_in_real_time() {
+    let till = Till::with("epson-tm-t20").await;
+    for trouble in [
+        |device: &SimPrinter| device.set_paper(Paper::Out),
+        |device: &SimPrinter| {
+            device.set_cover_open(true);
+        },
+    ] {
+        trouble(&till.device);
+        assert_eq!(soon(till.printer.open_drawer()).await, DrawerOutcome::Opened);
+        till.device.set_drawer_open(false);
+    }
+    till.device.set_drawer_locked(true);
+    assert_eq!(soon(till.printer.open_drawer()).await, DrawerOutcome::NotOpened);
+    till.device.set_cover_open(false);
+    till.device.set_paper(Paper::Enough);
+    till.print(receipt(7)).await;
+    assert_eq!(till.device.view().counts.kicks, 3, "none of them waited for the paper");
+    assert_eq!(till.receipts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_drawer_that_cannot_be_kicked_without_paper_is_said_not_to_be() {
+    let till = Till::with("generic-80").await;
+    till.device.set_paper(Paper::Out);
+    assert_eq!(soon(till.printer.open_drawer()).await, DrawerOutcome::NotKicked);
+    till.device.set_paper(Paper::Enough);
+    till.print(receipt(7)).await;
+    assert_eq!(till.device.view().counts.kicks, 0, "it does not open at some later time");
+}
+
+#[tokio::test]
+async fn a_stray_byte_confirms_no_later_job() {
+    let mut till = Till::with("generic-80").await;
+    till.device.make_noise(b"\x00");
+    till.until_attached().await;
+    till.device.end_paper_after(2);
+    let held = till.print(receipt(7)).await.outcome;
+    assert_eq!(held, Outcome::Unknown { reason: Unknown::Held(Trouble::PaperOut) });
+    till.device.make_noise(b"\x40\x20");
+    till.device.set_paper(Paper::Enough);
+    soon(till.device.wait_until(|view| view.counts.receipts == 1)).await;
 }
 
 #[tokio::test]

@@ -92,7 +92,20 @@ async fn a_scan_whose_suffix_is_missing_ends_with_the_gap() {
     let mut counter = Counter::with(FramingRules::default()).await;
     counter.device.set_suffix(b"").await;
     counter.device.scan(b"96385074").await.unwrap();
-    assert_eq!(counter.scan().await, b"96385074");
+    let ScannerEvent::Scan(scan) = counter.event().await else { panic!("expected a scan") };
+    assert_eq!((scan.bytes.as_slice(), scan.proved), (&b"96385074"[..], false), "its end may be missing");
+}
+
+#[tokio::test]
+async fn a_scan_that_stalls_on_a_line_with_a_suffix_is_cut_off_and_no_part_of_it_is_taken() {
+    let framing = FramingRules { needs_suffix: true, ..FramingRules::default() };
+    let mut counter = Counter::with(framing).await;
+    counter.device.type_raw(b"]d2010952123454321310A1").await.unwrap();
+    assert_eq!(counter.rejection().await, Rejection::CutOff { bytes: 23 });
+    counter.device.type_raw(b"2345\r").await.unwrap();
+    assert_eq!(counter.rejection().await, Rejection::CutOff { bytes: 4 });
+    counter.device.scan(b"4006381333931").await.unwrap();
+    assert_eq!(counter.scan().await, b"4006381333931");
 }
 
 #[tokio::test]

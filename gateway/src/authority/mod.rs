@@ -5,7 +5,9 @@
 //! that signs acknowledgements and snapshots. [`Authority`] opens all of it at start.
 //!
 //! Everything lives in `<data_dir>/authority/`, private keys readable by their owner alone, each file flushed before
-//! it counts. Losing that folder means enrolling every box again: it belongs into every backup.
+//! it counts. Losing that folder means enrolling every box again: it belongs into every backup. Keys are made in an
+//! empty folder alone. One that lacks a part was restored in part, and is refused: new keys in it would lock every box
+//! out, or make acknowledgements that nobody believes.
 
 pub mod identity;
 pub mod profile;
@@ -13,7 +15,7 @@ pub mod request;
 pub mod signer;
 
 use std::{
-    fs,
+    fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -29,6 +31,10 @@ use signer::Signer;
 
 /// Server and gateway certificates are made anew at a start that finds fewer days left.
 const RENEW_BELOW_DAYS: i64 = 90;
+/// The folder of signing keys.
+const SIGNING: &str = "signing";
+/// Stands in the folder while its keys are made for the first time.
+const UNFINISHED: &str = "unfinished";
 
 /// What went wrong with keys or certificates.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,24 @@ pub enum AuthorityError {
     /// A PEM file does not hold what it should.
     #[error("{} does not hold what it should: restore the authority folder from a backup", .0.display())]
     BadFile(PathBuf),
+    /// A part of it is missing.
+    #[error(
+        "the authority in {} is incomplete, it has no {missing}: restore the whole folder from a backup. Only if there is \
+         none, move the folder away and start again: every box must then be enrolled anew",
+        folder.display()
+    )]
+    Incomplete {
+        /// The authority's folder.
+        folder: PathBuf,
+        /// What is not there.
+        missing: &'static str,
+    },
+    /// The parts are of two authorities.
+    #[error(
+        "ca.key and ca.pem in {} do not belong together: restore both from the same backup",
+        .0.display()
+    )]
+    Mismatch(PathBuf),
     /// A signing key.
     #[error("the signing key cannot be used")]
     Signer(#[from] SignatureError),
@@ -89,24 +113,28 @@ impl Authority {
     /// Opens the authority under `data_dir`, making it at the first start.
     ///
     /// # Errors
-    /// [`AuthorityError`]. What is there but cannot be read is never replaced.
+    /// [`AuthorityError`]. What is there in part, or cannot be read, is never replaced.
     pub fn open(data_dir: &Path, now: OffsetDateTime) -> Result<Self, AuthorityError> {
         let folder = data_dir.join("authority");
         files::make_folder(&folder, 0o755)?;
-        let (key_file, ca_file) = (folder.join("ca.key"), folder.join("ca.pem"));
-        let key = private_key(&key_file)?;
-        if !ca_file.exists() {
-            let certificate = profile::root(now)
-                .self_signed(&key)
-                .map_err(AuthorityError::certificate("the authority's certificate"))?;
-            files::write_atomically(&ca_file, certificate.pem().as_bytes(), files::PUBLIC)?;
+        if is_fresh(&folder)? {
+            make(&folder, now)?;
         }
-        let ca_pem = fs::read_to_string(&ca_file).map_err(FileError::at("read", &ca_file))?;
+        let incomplete = |missing| AuthorityError::Incomplete { folder: folder.clone(), missing };
+        let (key_file, ca_file) = (folder.join("ca.key"), folder.join("ca.pem"));
+        let key = read_key(&key_file)?.ok_or_else(|| incomplete("ca.key"))?;
+        let ca_pem = read(&ca_file)?.ok_or_else(|| incomplete("ca.pem"))?;
         let ca_der = CertificateDer::from_pem_slice(ca_pem.as_bytes())
-            .map_err(|_| AuthorityError::BadFile(ca_file))?;
+            .map_err(|_| AuthorityError::BadFile(ca_file.clone()))?;
+        let (_, certificate) =
+            x509_parser::parse_x509_certificate(&ca_der).map_err(|_| AuthorityError::BadFile(ca_file))?;
+        if certificate.public_key().raw != key.subject_public_key_info() {
+            return Err(AuthorityError::Mismatch(folder));
+        }
         let issuer = Issuer::from_ca_cert_der(&ca_der, key)
             .map_err(AuthorityError::certificate("the authority's certificate"))?;
-        let signer = Signer::open(&folder.join("signing"))?;
+        let signer =
+            Signer::open(&folder.join(SIGNING))?.ok_or_else(|| incomplete("signing key (signing/1.p8)"))?;
         Ok(Self { folder, ca_pem, ca_der, issuer, signer })
     }
 
@@ -146,7 +174,7 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError`].
     pub fn token_key(&self) -> Result<KeyPair, AuthorityError> {
-        private_key(&self.folder.join("token.key"))
+        replaceable_key(&self.folder.join("token.key"))
     }
 
     /// Signs acknowledgements and snapshots.
@@ -205,8 +233,8 @@ impl Authority {
     ) -> Result<Credentials, AuthorityError> {
         let key_file = self.folder.join(format!("{name}.key"));
         let chain_file = self.folder.join(format!("{name}.pem"));
-        let key = private_key(&key_file)?;
-        if !is_current(&chain_file, params, now) {
+        let key = replaceable_key(&key_file)?;
+        if !is_current(&chain_file, params, &key, now) {
             let pem = self.issue(params, &key)?;
             files::write_atomically(&chain_file, pem.as_bytes(), files::PUBLIC)?;
         }
@@ -219,24 +247,73 @@ impl Authority {
     }
 }
 
-/// Reads a P-256 key, making it if there is none.
-fn private_key(file: &Path) -> Result<KeyPair, AuthorityError> {
-    if !file.exists() {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-            .map_err(AuthorityError::certificate("a private key"))?;
-        files::write_atomically(file, key.serialize_pem().as_bytes(), files::SECRET)?;
-        return Ok(key);
+/// Whether nothing was ever made here, or its making was cut off before anybody could use it.
+fn is_fresh(folder: &Path) -> Result<bool, AuthorityError> {
+    if folder.join(UNFINISHED).try_exists().map_err(FileError::at("look at", folder))? {
+        return Ok(true);
     }
-    let pem = fs::read_to_string(file).map_err(FileError::at("read", file))?;
-    KeyPair::from_pem(&pem).map_err(|_| AuthorityError::BadFile(file.to_owned()))
+    let mut entries = fs::read_dir(folder).map_err(FileError::at("read", folder))?;
+    Ok(entries.next().is_none())
 }
 
-/// Whether the certificate in `file` lasts long enough and names what `params` name.
-fn is_current(file: &Path, params: &rcgen::CertificateParams, now: OffsetDateTime) -> bool {
+/// Makes certificate and keys. A mark stands in the folder until all of it is on the disk.
+fn make(folder: &Path, now: OffsetDateTime) -> Result<(), AuthorityError> {
+    let mark = folder.join(UNFINISHED);
+    files::write_atomically(&mark, b"", files::PUBLIC)?;
+    let key = new_key(&folder.join("ca.key"))?;
+    let certificate = profile::root(now)
+        .self_signed(&key)
+        .map_err(AuthorityError::certificate("the authority's certificate"))?;
+    files::write_atomically(&folder.join("ca.pem"), certificate.pem().as_bytes(), files::PUBLIC)?;
+    Signer::make(&folder.join(SIGNING))?;
+    fs::remove_file(&mark).map_err(FileError::at("remove", &mark))?;
+    files::sync_folder(folder)?;
+    tracing::info!(folder = %folder.display(), "made the authority: put this folder into every backup");
+    Ok(())
+}
+
+/// A file's text; `None` when there is no such file.
+fn read(file: &Path) -> Result<Option<String>, AuthorityError> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(AuthorityError::BadFile(file.to_owned()))
+        }
+        Err(error) => Err(FileError::at("read", file)(error).into()),
+    }
+}
+
+/// A P-256 key; `None` when there is no such file.
+fn read_key(file: &Path) -> Result<Option<KeyPair>, AuthorityError> {
+    let Some(pem) = read(file)? else { return Ok(None) };
+    KeyPair::from_pem(&pem).map(Some).map_err(|_| AuthorityError::BadFile(file.to_owned()))
+}
+
+fn new_key(file: &Path) -> Result<KeyPair, AuthorityError> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map_err(AuthorityError::certificate("a private key"))?;
+    files::write_atomically(file, key.serialize_pem().as_bytes(), files::SECRET)?;
+    Ok(key)
+}
+
+/// A key whose loss harms nobody, made when it is not there: a certificate for a new one is made beside it, and people
+/// whose tokens were signed with the old one sign in again.
+fn replaceable_key(file: &Path) -> Result<KeyPair, AuthorityError> {
+    match read_key(file)? {
+        Some(key) => Ok(key),
+        None => new_key(file),
+    }
+}
+
+/// Whether the certificate in `file` is for `key`, lasts long enough and names what `params` name.
+fn is_current(file: &Path, params: &rcgen::CertificateParams, key: &KeyPair, now: OffsetDateTime) -> bool {
     let Ok(leaf) = CertificateDer::from_pem_file(file) else { return false };
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&leaf) else { return false };
     let days_left = (certificate.validity().not_after.timestamp() - now.unix_timestamp()) / 86_400;
-    days_left >= RENEW_BELOW_DAYS && names_of(&certificate) == profile::names_of(params)
+    days_left >= RENEW_BELOW_DAYS
+        && names_of(&certificate) == profile::names_of(params)
+        && certificate.public_key().raw == key.subject_public_key_info()
 }
 
 fn names_of(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Vec<String> {
@@ -288,6 +365,54 @@ mod tests {
         let said = Authority::open(folder.path(), NOW).unwrap_err().to_string();
         assert!(said.contains("restore"), "{said}");
         assert_eq!(fs::read_to_string(&file).unwrap(), "broken");
+    }
+
+    #[test]
+    fn an_authority_that_was_restored_in_part_is_refused_and_left_as_it_is() {
+        for lost in ["ca.key", "ca.pem", "signing"] {
+            let folder = tempfile::tempdir().unwrap();
+            Authority::open(folder.path(), NOW).unwrap();
+            let path = folder.path().join("authority").join(lost);
+            if path.is_dir() {
+                fs::remove_dir_all(&path).unwrap()
+            } else {
+                fs::remove_file(&path).unwrap()
+            }
+            let said = Authority::open(folder.path(), NOW).unwrap_err().to_string();
+            assert!(said.contains(lost) && said.contains("backup"), "{said}");
+            assert!(!path.exists(), "{lost} was made anew");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_authority_is_refused() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        Authority::open(one.path(), NOW).unwrap();
+        Authority::open(other.path(), NOW).unwrap();
+        fs::copy(other.path().join("authority/ca.key"), one.path().join("authority/ca.key")).unwrap();
+        let said = Authority::open(one.path(), NOW).unwrap_err().to_string();
+        assert!(said.contains("do not belong together"), "{said}");
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_begins_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("authority")).unwrap();
+        for name in [UNFINISHED, "ca.key"] {
+            fs::write(folder.path().join("authority").join(name), "").unwrap();
+        }
+        let made = Authority::open(folder.path(), NOW).unwrap();
+        assert_eq!(Authority::open(folder.path(), NOW).unwrap().fingerprint(), made.fingerprint());
+        assert!(!folder.path().join("authority").join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn a_lost_server_key_is_replaced_with_its_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path(), NOW).unwrap();
+        let first = authority.server(&[], NOW).unwrap();
+        fs::remove_file(&first.key_file).unwrap();
+        assert_ne!(authority.server(&[], NOW).unwrap().chain, first.chain);
     }
 
     #[test]

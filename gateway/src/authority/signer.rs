@@ -1,7 +1,7 @@
 //! The key that signs acknowledgements and snapshots. Old keys stay: what they signed must verify for ever, and boxes
 //! that were enrolled under them know them.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -24,27 +24,27 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Opens the folder of keys, making the first.
+    /// Makes the folder with the first key.
     ///
     /// # Errors
     /// [`AuthorityError`].
-    pub fn open(folder: &Path) -> Result<Self, AuthorityError> {
+    pub(super) fn make(folder: &Path) -> Result<(), AuthorityError> {
         files::make_folder(folder, 0o700)?;
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+            .map_err(|_| AuthorityError::NoRandom)?;
+        files::write_atomically(&folder.join(format!("1.{EXTENSION}")), document.as_ref(), files::SECRET)?;
+        Ok(())
+    }
+
+    /// Opens the folder of keys; `None` when there is none in it.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub(super) fn open(folder: &Path) -> Result<Option<Self>, AuthorityError> {
         let mut keys = read_keys(folder)?;
-        if keys.is_empty() {
-            let random = SystemRandom::new();
-            let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
-                .map_err(|_| AuthorityError::NoRandom)?;
-            files::write_atomically(
-                &folder.join(format!("1.{EXTENSION}")),
-                document.as_ref(),
-                files::SECRET,
-            )?;
-            keys = read_keys(folder)?;
-        }
         let all = keys.iter().map(|(_, key)| key.public().clone()).collect();
-        let (_, current) = keys.pop().ok_or(AuthorityError::NoRandom)?;
-        Ok(Self { current, all, random: SystemRandom::new() })
+        Ok(keys.pop().map(|(_, current)| Self { current, all, random: SystemRandom::new() }))
     }
 
     /// The key in use.
@@ -73,7 +73,11 @@ impl Signer {
 
 fn read_keys(folder: &Path) -> Result<Vec<(u32, SigningKey)>, AuthorityError> {
     let mut keys = Vec::new();
-    for entry in fs::read_dir(folder).map_err(FileError::at("read", folder))? {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
+        entries => entries.map_err(FileError::at("read", folder))?,
+    };
+    for entry in entries {
         let path = entry.map_err(FileError::at("read", folder))?.path();
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let (Some(number), true) = (number, path.extension().is_some_and(|extension| extension == EXTENSION))

@@ -13,8 +13,9 @@ use std::{
 use pestle_domain::ids::DeviceId;
 use rmqtt::{context::ServerContext, net::Builder, server::MqttServer};
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
-use super::{PACKET_BYTES_MAX, Revoked, hooks};
+use super::{BrokerMetrics, PACKET_BYTES_MAX, Revoked, hooks};
 use crate::authority::Credentials;
 
 /// Messages that wait for one slow or absent client. A box asks for what it missed by its heads, so this is comfort.
@@ -24,6 +25,9 @@ const INFLIGHT_MAX: NonZeroU16 = match NonZeroU16::new(128) {
     Some(most) => most,
     None => NonZeroU16::MIN,
 };
+/// Retained messages: of each box that may connect its birth and both shadows. Nobody may retain anything else
+/// ([`super::rights`]), so that this bounds what was retained under names that are gone.
+const RETAINED_MAX: usize = 3 * CONNECTIONS_MAX;
 /// Connections.
 const CONNECTIONS_MAX: usize = 50_000;
 /// How long a session outlives its connection at most.
@@ -61,6 +65,7 @@ pub struct BuiltIn {
     context: ServerContext,
     address: SocketAddr,
     runtime: Threads,
+    ended: CancellationToken,
 }
 
 impl fmt::Debug for BuiltIn {
@@ -79,7 +84,7 @@ impl BuiltIn {
         credentials: &Credentials,
         ca_file: &Path,
         data_dir: &Path,
-        revoked: Revoked,
+        (revoked, metrics): (Revoked, BrokerMetrics),
     ) -> Result<Self, BrokerError> {
         let failed = |error: &dyn fmt::Display| BrokerError::Start(error.to_string());
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -94,16 +99,31 @@ impl BuiltIn {
             ca: text(ca_file),
             stores: data_dir.join("broker"),
         };
-        let starting = runtime.spawn(serve(listen, files, revoked));
+        let ended = CancellationToken::new();
+        let keeper = hooks::Gatekeeper { revoked, metrics };
+        let starting = runtime.spawn(serve(listen, files, keeper, ended.clone()));
         // From here on an end that comes early (an error, a caller that gives up) ends the broker too.
         let runtime = Threads(Mutex::new(Some(runtime)));
         let (context, address) = starting.await.map_err(|error| failed(&error))??;
-        Ok(Self { context, address, runtime })
+        Ok(Self { context, address, runtime, ended })
+    }
+
+    /// Whether the port can be had at all, asked before anything that takes long is begun.
+    ///
+    /// # Errors
+    /// [`BrokerError::PortTaken`], [`BrokerError::Listen`].
+    pub fn check_port(listen: SocketAddr) -> Result<(), BrokerError> {
+        std::net::TcpListener::bind(listen).map(drop).map_err(|error| refused(listen, error.kind(), &error))
     }
 
     /// Ends it: connections are cut, stores flushed.
     pub fn end(&self) {
         self.runtime.end();
+    }
+
+    /// Resolves once it serves no more: it broke down, or was ended.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Where it listens.
@@ -181,16 +201,20 @@ fn text(path: &Path) -> String {
 async fn serve(
     listen: SocketAddr,
     files: Files,
-    revoked: Revoked,
+    keeper: hooks::Gatekeeper,
+    ended: CancellationToken,
 ) -> Result<(ServerContext, SocketAddr), BrokerError> {
     // Bound before the stores are opened: of two gateways the second must not touch the first one's.
     let listener = listener(listen, &files)?;
     let address = listener.local_addr().map_err(|error| BrokerError::Start(error.to_string()))?;
-    let context = context(&files.stores, revoked).await?;
+    let context = context(&files.stores, keeper).await?;
     let server = MqttServer::new(context.clone()).listener_by_id(listener, address.port()).build();
+    // Cancelled however the task ends: when the broker gives up, panics, or is taken down with its threads.
+    let ended = ended.drop_guard();
     tokio::spawn(async move {
-        let ended = server.run().await;
-        tracing::error!(result = ?ended.err(), "the broker ended by itself");
+        let result = server.run().await;
+        tracing::error!(result = ?result.err(), "the broker ended by itself");
+        drop(ended);
     });
     Ok((context, address))
 }
@@ -218,19 +242,27 @@ fn listener(listen: SocketAddr, files: &Files) -> Result<rmqtt::net::Listener, B
         .tls_client_ca_certs(Some(files.ca.clone()))
         .cert_cn_as_username(true)
         .bind()
-        .map_err(|error| match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-            Some(io::ErrorKind::AddrInUse) => BrokerError::PortTaken(listen),
-            _ => BrokerError::Listen { address: listen, reason: error.to_string() },
+        .map_err(|error| {
+            let kind = error.downcast_ref().map_or(io::ErrorKind::Other, io::Error::kind);
+            refused(listen, kind, &error)
         })?;
     bound.tls().map_err(|error| BrokerError::Start(error.to_string()))
 }
 
+fn refused(listen: SocketAddr, kind: io::ErrorKind, error: &dyn fmt::Display) -> BrokerError {
+    match kind {
+        io::ErrorKind::AddrInUse => BrokerError::PortTaken(listen),
+        _ => BrokerError::Listen { address: listen, reason: error.to_string() },
+    }
+}
+
 /// Builds the broker's context with its plugins. Its stores are derived: one that cannot be opened (sled panics on a
 /// damaged file) is put aside, and the broker starts without it.
-async fn context(folder: &Path, revoked: Revoked) -> Result<ServerContext, BrokerError> {
-    let attempt =
-        |folder: PathBuf, revoked: Revoked| tokio::spawn(async move { build(&folder, revoked).await });
-    match attempt(folder.to_owned(), revoked.clone()).await {
+async fn context(folder: &Path, keeper: hooks::Gatekeeper) -> Result<ServerContext, BrokerError> {
+    let attempt = |folder: PathBuf, keeper: hooks::Gatekeeper| {
+        tokio::spawn(async move { build(&folder, keeper).await })
+    };
+    match attempt(folder.to_owned(), keeper.clone()).await {
         Ok(Ok(context)) => return Ok(context),
         Ok(Err(error)) => tracing::error!(%error, "the broker's store cannot be opened: beginning a new one"),
         Err(_) => tracing::error!("the broker's store is damaged: beginning a new one"),
@@ -241,14 +273,14 @@ async fn context(folder: &Path, revoked: Revoked) -> Result<ServerContext, Broke
     renewed
         .and_then(|()| fs::rename(folder, &aside))
         .map_err(|error| BrokerError::Start(error.to_string()))?;
-    match attempt(folder.to_owned(), revoked).await {
+    match attempt(folder.to_owned(), keeper).await {
         Ok(Ok(context)) => Ok(context),
         Ok(Err(error)) => Err(BrokerError::Start(error.to_string())),
         Err(error) => Err(BrokerError::Start(error.to_string())),
     }
 }
 
-async fn build(folder: &Path, revoked: Revoked) -> rmqtt::Result<ServerContext> {
+async fn build(folder: &Path, keeper: hooks::Gatekeeper) -> rmqtt::Result<ServerContext> {
     fs::create_dir_all(folder)?;
     let store = |name: &str| {
         // A TOML literal string: no escapes, and no path of ours has a single quote.
@@ -265,7 +297,10 @@ async fn build(folder: &Path, revoked: Revoked) -> rmqtt::Result<ServerContext> 
         .task_exec_queue_max(50_000)
         .plugins_config_map_add(
             "rmqtt-retainer",
-            format!("{}max_payload_size = \"64KB\"\nretained_message_ttl = \"0s\"\n", store("retained")),
+            format!(
+                "{}max_payload_size = \"64KB\"\nmax_retained_messages = {RETAINED_MAX}\nretained_message_ttl = \"0s\"\n",
+                store("retained")
+            ),
         )
         .plugins_config_map_add("rmqtt-session-storage", store("sessions"))
         .plugins_config_map_add("rmqtt-shared-subscription", "strategy = \"hash_clientid\"\n")
@@ -275,10 +310,8 @@ async fn build(folder: &Path, revoked: Revoked) -> rmqtt::Result<ServerContext> 
     rmqtt_session_storage::register(&context, true, true).await?;
     rmqtt_shared_subscription::register(&context, true, true).await?;
     let register = context.extends.hook_mgr().register();
-    for point in hooks::DECIDED {
-        register
-            .add_priority(point, u32::MAX, Box::new(hooks::Gatekeeper { revoked: revoked.clone() }))
-            .await;
+    for point in hooks::POINTS {
+        register.add_priority(point, u32::MAX, Box::new(keeper.clone())).await;
     }
     register.start().await;
     Ok(context)

@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`rights`] says, purely, who may publish and subscribe what; [`hooks`] asks it on every
 //! connection, publication and subscription of the built-in broker; [`builtin`] starts that broker; [`client`] is how
-//! the gateway itself connects, to whichever broker it is; [`mosquitto`] writes what a Mosquitto needs to take its place.
+//! the gateway itself connects, to whichever broker it is; [`mosquitto`] writes what a Mosquitto needs to take its place;
+//! [`metrics`] counts what was refused and lost.
 //!
 //! Nothing is trusted to a broker's memory: a box keeps every fact until the centre's own signed acknowledgement, and
 //! heads are exchanged on every connection. So a broker that forgets costs time, never data.
@@ -16,6 +17,7 @@
 pub mod builtin;
 pub mod client;
 pub mod hooks;
+pub mod metrics;
 pub mod mosquitto;
 pub mod rights;
 
@@ -27,6 +29,7 @@ use std::{
 use pestle_domain::ids::DeviceId;
 
 pub use client::ClientTls;
+pub use metrics::BrokerMetrics;
 
 /// Largest MQTT packet, in bytes: a batch of 256 KiB with its header, and room for what later versions add.
 pub const PACKET_BYTES_MAX: u32 = 512 * 1024;
@@ -64,15 +67,22 @@ pub struct Broker {
     revoked: Revoked,
     tls: ClientTls,
     builtin: Option<builtin::BuiltIn>,
+    metrics: BrokerMetrics,
 }
 
 impl Broker {
     /// One in this process; `instance` is [`client::instance`].
-    pub fn built_in(broker: builtin::BuiltIn, instance: String, revoked: Revoked, tls: ClientTls) -> Self {
+    pub fn built_in(
+        broker: builtin::BuiltIn,
+        instance: String,
+        revoked: Revoked,
+        tls: ClientTls,
+        metrics: BrokerMetrics,
+    ) -> Self {
         let address = broker.address();
         let host =
             if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
-        Self { host, port: address.port(), instance, revoked, tls, builtin: Some(broker) }
+        Self { host, port: address.port(), instance, revoked, tls, builtin: Some(broker), metrics }
     }
 
     /// One elsewhere, `host:port`; `instance` is [`client::instance`].
@@ -85,6 +95,7 @@ impl Broker {
             revoked: Revoked::default(),
             tls,
             builtin: None,
+            metrics: BrokerMetrics::default(),
         }
     }
 
@@ -96,6 +107,19 @@ impl Broker {
     /// Where the gateway reaches it, `host:port`.
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
+    }
+
+    /// What is counted about it, the state of ingest's link among it.
+    pub fn metrics(&self) -> &BrokerMetrics {
+        &self.metrics
+    }
+
+    /// Resolves when the built-in broker ended, by itself or with [`Broker::end`]; never for one elsewhere.
+    pub async fn ended(&self) {
+        match &self.builtin {
+            Some(builtin) => builtin.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The boxes that may not connect.

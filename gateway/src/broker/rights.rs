@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 
 use pestle_domain::{
     ids::DeviceId,
-    wire::topic::{Publisher, ROOT, Topic, device_publishes, device_subscribes},
+    wire::topic::{Channel, Publisher, ROOT, Topic, device_publishes, device_subscribes},
 };
 
 use crate::authority::identity::GATEWAY_NAME;
@@ -45,6 +45,16 @@ impl User {
             Self::Gateway => is_ours(topic) && !topic.contains(['+', '#']),
             Self::Device(device) => Topic::from_str(topic)
                 .is_ok_and(|topic| topic.device == *device && topic.channel.publisher() == Publisher::Device),
+        }
+    }
+
+    /// Whether what this user publishes there may be retained: a birth or death, and either shadow. Anything else that
+    /// stays would only be a way to fill the broker.
+    pub fn may_retain(&self, topic: &str) -> bool {
+        let channel = Topic::from_str(topic).map(|topic| topic.channel);
+        match self {
+            Self::Gateway => matches!(channel, Ok(Channel::ShadowDesired)),
+            Self::Device(_) => matches!(channel, Ok(Channel::Status | Channel::ShadowReported)),
         }
     }
 
@@ -97,6 +107,20 @@ mod tests {
             assert!(!north().may_subscribe(wide), "{wide}");
             assert!(!north().may_publish(wide), "{wide}");
         }
+    }
+
+    #[test]
+    fn only_births_and_shadows_may_stay() {
+        let gateway = User::of("gateway").unwrap();
+        for topic in device_publishes("north-1") {
+            let topic = topic.replace('+', "j-1");
+            let stays = topic.ends_with("/status") && !topic.contains("jobs") || topic.ends_with("/reported");
+            assert_eq!(north().may_retain(&topic), stays, "{topic}");
+            assert!(!gateway.may_retain(&topic), "{topic}");
+        }
+        assert!(gateway.may_retain("pestle/v1/d/north-1/shadow/desired"));
+        assert!(!gateway.may_retain("pestle/v1/d/north-1/down/ack"));
+        assert!(!north().may_retain("elsewhere"));
     }
 
     #[test]

@@ -56,6 +56,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         tenant: Tenant,
     },
+    /// Take a user's sign-in away; user-add gives it back.
+    UserDisable {
+        /// What they type to sign in.
+        login: String,
+        #[command(flatten)]
+        tenant: Tenant,
+    },
     /// Import people at counters from CSV: id,name,role,pin,branches,valid_until.
     StaffImport(File),
     /// Import articles from CSV: id,gtins,name,price,currency,tax_percent,supply,storage.
@@ -166,6 +173,9 @@ pub(crate) async fn execute(command: Command, config: &Config) -> anyhow::Result
             let tenant = admin.tenant(tenant.tenant).await?;
             let password = password.map_or_else(password_from_input, Ok)?;
             admin.user_add(&tenant, &login, (name.as_deref().unwrap_or(&login), role), &password).await?
+        }
+        Command::UserDisable { login, tenant } => {
+            admin.user_disable(&admin.tenant(tenant.tenant).await?, &login).await?
         }
         Command::StaffImport(file) => {
             admin.staff_import(&admin.tenant(file.tenant.tenant).await?, &read(&file.file)?).await?

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use askama::Template;
 use axum::{
     Form,
-    extract::{Query, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{
         Html, IntoResponse, Redirect, Response,
@@ -13,7 +13,7 @@ use axum::{
     },
 };
 use futures::stream::{self, Stream};
-use pestle_domain::{ids::TenantId, signature::Hash};
+use pestle_domain::signature::Hash;
 use serde::Deserialize;
 use tokio::{
     sync::broadcast::error::RecvError,
@@ -28,6 +28,7 @@ use crate::{
     app::App,
     http::{
         error::{ApiError, ErrorCode, chain},
+        extract::Params,
         peer::Peer,
     },
     identity::{Principal, api as identity},
@@ -110,9 +111,16 @@ impl From<PartsError> for ApiError {
 pub async fn page(
     State(app): State<Arc<App>>,
     principal: Option<Principal>,
-    Query(question): Query<Question>,
+    Params(question): Params<Question>,
 ) -> Result<Response, ApiError> {
     let Some(principal) = principal else { return Ok(Redirect::to("/console/sign-in").into_response()) };
+    let renewed = match identity::renew(&app, &principal).await {
+        Err(over) if over.code == ErrorCode::Authentication => {
+            let away = ([(header::SET_COOKIE, identity::no_cookie())], Redirect::to("/console/sign-in"));
+            return Ok(away.into_response());
+        }
+        renewed => renewed?,
+    };
     let asked = Asked::from(question);
     let mut parts = parts::read(&app, &principal.tenant, &asked).await?;
     let branches = std::mem::take(&mut parts.branches);
@@ -130,7 +138,7 @@ pub async fn page(
         alarms: parts.take("alarms"),
     };
     let mut response = html(StatusCode::OK, &page);
-    if let Some(token) = identity::renew(&app, &principal)? {
+    if let Some(token) = renewed {
         response.headers_mut().insert(header::SET_COOKIE, identity::cookie(&token)?);
     }
     Ok(response)
@@ -190,16 +198,15 @@ pub async fn sign_out(State(app): State<Arc<App>>, principal: Option<Principal>)
 pub async fn events(
     State(app): State<Arc<App>>,
     principal: Principal,
-    Query(question): Query<Question>,
+    Params(question): Params<Question>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let watcher = Watcher {
         changes: app.live.watch(),
-        tenant: principal.tenant.clone(),
+        principal,
         asked: question.into(),
         sent: Vec::new(),
         ready: Vec::new(),
         next_look: Instant::now(),
-        until: principal.until,
         app,
     };
     Sse::new(stream::unfold(watcher, Watcher::next)).keep_alive(KeepAlive::default())
@@ -209,14 +216,12 @@ pub async fn events(
 struct Watcher {
     app: Arc<App>,
     changes: tokio::sync::broadcast::Receiver<Arc<Changed>>,
-    tenant: TenantId,
+    principal: Principal,
     asked: Asked,
     /// What stands on the page: id and hash of each part.
     sent: Vec<(&'static str, Hash)>,
     ready: Vec<Event>,
     next_look: Instant,
-    /// The sign-in's end, seconds since 1970.
-    until: i64,
 }
 
 impl Watcher {
@@ -230,10 +235,12 @@ impl Watcher {
                 () = self.wait() => {}
                 () = stop.cancelled() => return None,
             }
-            if self.app.now().unix_timestamp() >= self.until {
-                return None;
+            match identity::standing(&self.app, &self.principal).await {
+                Err(over) if over.code == ErrorCode::Authentication => return None,
+                // What else is wrong shows below.
+                _ => {}
             }
-            match parts::read(&self.app, &self.tenant, &self.asked).await {
+            match parts::read(&self.app, &self.principal.tenant, &self.asked).await {
                 Ok(parts) => self.compare(parts),
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the console's stream could not look: it looks again");
@@ -252,7 +259,7 @@ impl Watcher {
         let latest = Instant::now() + LOOK_AT_LEAST;
         loop {
             match timeout_at(latest, self.changes.recv()).await {
-                Ok(Ok(changed)) if changed.tenant != self.tenant => {}
+                Ok(Ok(changed)) if changed.tenant != self.principal.tenant => {}
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => break,
                 Ok(Err(RecvError::Closed)) => {
                     sleep_until(latest).await;

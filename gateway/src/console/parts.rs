@@ -1,13 +1,12 @@
 //! The parts of the page: read, then rendered. Each is sent again whenever it reads differently.
 
-use std::collections::HashMap;
-
 use askama::Template;
 use pestle_domain::ids::TenantId;
 use time::OffsetDateTime;
 
 use super::{
-    store::{self, BoxRow},
+    alarms::{Concerns, alarms},
+    store::{self, BoxRow, Branches},
     view,
 };
 use crate::{
@@ -69,7 +68,7 @@ pub enum PartsError {
 /// [`PartsError`].
 pub async fn read(app: &App, tenant: &TenantId, asked: &Asked) -> Result<Parts, PartsError> {
     let now = app.now();
-    let mut tx = app.db.tenant(tenant).begin().await?;
+    let mut tx = app.db.tenant(tenant).begin_one_moment().await?;
     let boxes = store::boxes(&mut tx).await?;
     let days = sales::store::read::latest_days(&mut tx).await?;
     let last = sales::store::read::latest(&mut tx, &SaleFilter::default(), ROWS, 0).await?;
@@ -81,27 +80,29 @@ pub async fn read(app: &App, tenant: &TenantId, asked: &Asked) -> Result<Parts, 
         ..StockFilter::default()
     };
     let (lots, lot_count) = inventory::store::lots(&mut tx, &filter, STOCK_ROWS, 0).await?;
-    let (refused, refused_count) = ingest::store::quarantined(&mut tx, ROWS).await?;
+    let (refused, refused_count) = ingest::quarantine::latest(&mut tx, ROWS).await?;
     let doubts = inventory::store::discrepancies(&mut tx, ROWS).await?;
     let below_zero = inventory::store::below_zero(&mut tx).await?;
+    let concerns = Concerns {
+        breaks: ingest::store::breaks(&mut tx).await?,
+        series: sales::store::read::shared_series(&mut tx).await?,
+        unfolded: ingest::store::unfolded(&mut tx).await?,
+    };
     tx.commit().await.map_err(DbError::from)?;
 
-    let mut names: HashMap<String, String> = HashMap::new();
-    let mut branches = Vec::new();
-    for row in &boxes {
-        if names.insert(row.branch_id.clone(), row.branch_name.clone()).is_none() {
-            branches.push((row.branch_id.clone(), row.branch_name.clone()));
-        }
-    }
+    let branches = Branches::of(&boxes);
+    let mut listed: Vec<(String, String)> =
+        boxes.iter().map(|row| (row.branch_id.clone(), row.branch_name.clone())).collect();
+    listed.dedup();
     let all = vec![
-        ("summary", summary(&boxes, &days, refused_count, below_zero).render()?),
+        ("summary", summary(&boxes, &days, refused_count + concerns.count(), below_zero).render()?),
         ("devices", devices(&boxes, &days, now).render()?),
-        ("sales", last_sales(last, &names).render()?),
-        ("tills", tills(sessions, &names).render()?),
+        ("sales", last_sales(last, &branches).render()?),
+        ("tills", tills(sessions, &branches).render()?),
         ("stock", stock(lots, lot_count, asked, now).render()?),
-        ("alarms", alarms(refused, doubts, &names, now).render()?),
+        ("alarms", alarms(refused, doubts, &concerns, &branches, now).render()?),
     ];
-    Ok(Parts { all, branches })
+    Ok(Parts { all, branches: listed })
 }
 
 struct Tile {
@@ -120,7 +121,7 @@ struct Summary {
 fn summary(boxes: &[BoxRow], days: &[sales::store::read::Day], refused: i64, below_zero: i64) -> Summary {
     let living = || boxes.iter().filter(|row| row.device_id.is_some() && !row.revoked);
     let (all, online) = (living().count(), living().filter(|row| row.online == Some(true)).count());
-    let waiting: i64 = living().filter_map(|row| row.waiting).sum();
+    let waiting = living().filter_map(|row| row.waiting).fold(0i64, i64::saturating_add);
     let latest = days.iter().map(|day| day.business_date).max();
     let today: Vec<_> = days.iter().filter(|day| Some(day.business_date) == latest).collect();
     let mut gross: Vec<(&str, i64)> = Vec::new();
@@ -229,14 +230,10 @@ struct Sales {
     rows: Vec<SaleLine>,
 }
 
-fn name_of(names: &HashMap<String, String>, branch: &str) -> String {
-    names.get(branch).cloned().unwrap_or_else(|| branch.to_owned())
-}
-
-fn last_sales(sales: Vec<sales::store::read::Sale>, names: &HashMap<String, String>) -> Sales {
+fn last_sales(sales: Vec<sales::store::read::Sale>, branches: &Branches) -> Sales {
     let line = |sale: sales::store::read::Sale| SaleLine {
-        at: view::moment(sale.wall_ms),
-        branch: name_of(names, &sale.branch_id),
+        at: view::moment(sale.wall_ms, branches.zone(&sale.branch_id)),
+        branch: branches.name(&sale.branch_id),
         receipt: format!("{}/{}/{}", sale.till_id, sale.receipt_epoch, sale.receipt_number),
         lines: sale.lines,
         total: view::money(sale.total_minor, &sale.currency),
@@ -262,14 +259,16 @@ struct Tills {
     rows: Vec<TillLine>,
 }
 
-fn tills(sessions: Vec<sales::store::read::Session>, names: &HashMap<String, String>) -> Tills {
+fn tills(sessions: Vec<sales::store::read::Session>, branches: &Branches) -> Tills {
     let line = |session: sales::store::read::Session| {
         let (tone, state) = view::till(session.state(), session.variance_minor(), session.late_count);
         TillLine {
-            till: format!("{} · {}", name_of(names, &session.branch_id), session.till_id),
+            till: format!("{} · {}", branches.name(&session.branch_id), session.till_id),
             tone,
             state,
-            opened: session.opened_ms.map_or_else(|| "–".into(), view::moment),
+            opened: session
+                .opened_ms
+                .map_or_else(|| "–".into(), |opened| view::moment(opened, branches.zone(&session.branch_id))),
             sales: session.sales,
             float: view::money_or_dash(session.float_minor, &session.currency),
             expected: view::money_or_dash(session.expected_minor(), &session.currency),
@@ -326,62 +325,4 @@ fn stock(lots: Vec<inventory::store::LotRow>, total: i64, asked: &Asked, now: Of
         "No stock has reached the centre yet."
     };
     Stock { caption, empty, rows: lots.into_iter().map(line).collect() }
-}
-
-struct AlarmLine {
-    when: OffsetDateTime,
-    at: String,
-    tone: &'static str,
-    kind: String,
-    place: String,
-    message: String,
-    times: i64,
-}
-
-#[derive(Template)]
-#[template(path = "console/alarms.html")]
-struct Alarms {
-    rows: Vec<AlarmLine>,
-}
-
-fn alarms(
-    refused: Vec<ingest::store::QuarantineRow>,
-    doubts: Vec<inventory::store::DiscrepancyRow>,
-    names: &HashMap<String, String>,
-    now: OffsetDateTime,
-) -> Alarms {
-    let from_refused = refused.into_iter().map(|row| AlarmLine {
-        when: row.last_at,
-        at: view::ago(row.last_at, now),
-        tone: view::BAD,
-        kind: view::reason(&row.reason).to_owned(),
-        place: format!("{} · {}", row.device_id, row.channel),
-        message: row.message,
-        times: row.times,
-    });
-    let from_doubts = doubts.into_iter().map(|row| AlarmLine {
-        when: row.at,
-        at: view::ago(row.at, now),
-        tone: view::WAIT,
-        kind: view::reason(&row.kind).to_owned(),
-        place: name_of(names, &row.branch_id),
-        message: match row.kind.as_str() {
-            "below_zero" => {
-                format!("{} lot {}: the book said {}; count it", row.product_id, lot(&row.lot), row.on_hand)
-            }
-            _ => format!(
-                "{} lot {}: two last days of use were told; the earlier is kept, look at a pack",
-                row.product_id,
-                lot(&row.lot)
-            ),
-        },
-        times: 1,
-    });
-    let mut rows: Vec<AlarmLine> = from_refused.chain(from_doubts).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.when));
-    Alarms { rows }
-}
-
-fn lot(lot: &str) -> &str {
-    if lot.is_empty() { "unknown" } else { lot }
 }

@@ -1,9 +1,6 @@
 //! Rows into words. Pure: the time comes in.
 
-use pestle_domain::{
-    money::{Currency, Money},
-    units::UnixMillis,
-};
+use pestle_domain::money::{Currency, Money};
 use time::{Date, OffsetDateTime, macros::format_description};
 
 /// How a state is coloured; it is always written as well.
@@ -45,10 +42,14 @@ pub fn ago(then: OffsetDateTime, now: OffsetDateTime) -> String {
     }
 }
 
-/// A branch's clock, `21 Nov 14:03:09`, in UTC; a dash where it tells nothing sensible.
-pub fn moment(wall_ms: i64) -> String {
-    let form = format_description!("[day padding:none] [month repr:short] [hour]:[minute]:[second]");
-    UnixMillis(wall_ms).utc().and_then(|at| at.format(&form).ok()).unwrap_or_else(|| "–".into())
+/// A branch's clock as its people read it, `21 Nov 14:03:09`; with `UTC` behind it where its zone (an IANA name) is not
+/// known, and a dash where it tells nothing sensible.
+pub fn moment(wall_ms: i64, zone: &str) -> String {
+    let Ok(at) = jiff::Timestamp::from_millisecond(wall_ms) else { return "–".into() };
+    match jiff::tz::TimeZone::get(zone) {
+        Ok(zone) => at.to_zoned(zone).strftime("%-d %b %H:%M:%S").to_string(),
+        Err(_) => at.strftime("%-d %b %H:%M:%S UTC").to_string(),
+    }
 }
 
 /// A day, `21 Nov 2026`.
@@ -147,8 +148,9 @@ mod tests {
     fn amounts_and_moments_are_written_for_people() {
         assert_eq!(money(1_250, "GBP"), "GBP 12.50");
         assert_eq!(money(5, "XYZ"), "5 XYZ");
-        assert_eq!(moment(0), "1 Jan 00:00:00");
-        assert_eq!(moment(i64::MAX), "–");
+        assert_eq!(moment(0, "Europe/Berlin"), "1 Jan 01:00:00");
+        assert_eq!(moment(0, "nowhere"), "1 Jan 00:00:00 UTC");
+        assert_eq!(moment(i64::MAX, "Europe/Berlin"), "–");
         assert_eq!(day(date!(2026 - 11 - 01)), "1 Nov 2026");
     }
 }

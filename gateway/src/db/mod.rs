@@ -48,6 +48,12 @@ pub enum DbError {
         /// What stands there.
         text: String,
     },
+    /// The serving user may look past tenants.
+    #[error(
+        "the database user \"{0}\" bypasses row-level security, which keeps chains apart: take SUPERUSER and BYPASSRLS from it, \
+         or write another user in database.dsn (database.owner_dsn may stay)"
+    )]
+    Privileged(String),
     /// The schema cannot be brought up to date.
     #[error("the database's schema cannot be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -81,17 +87,18 @@ impl DbError {
     }
 }
 
-/// Connection lost, refused or not to be had in time; SQLSTATE classes 08 (connection), 53 (resources) and
-/// 57P (operator intervention: shutting down, starting up).
+/// Connection lost, refused or not to be had in time; SQLSTATE classes 08 (connection), 53 (resources), 57
+/// (operator intervention: shutting down, starting up, a statement that took too long), 58 (the system) and 25006 (a
+/// server that only reads: it is a replica, or about to be the primary).
 fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => {
             true
         }
         sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| ["08", "53", "57P"].iter().any(|class| code.starts_with(class)))
-        }
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "53", "57", "58", "25006"].iter().any(|class| code.starts_with(class))
+        }),
         _ => false,
     }
 }
@@ -135,15 +142,11 @@ impl Db {
     /// # Errors
     /// [`DbError`] saying what is wrong.
     pub async fn check(&self) -> Result<(), DbError> {
-        let query = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
-        let privileged: bool = sqlx::query_scalar(query).fetch_one(&self.pool).await?;
-        if privileged {
-            return Err(DbError::bad_row(
-                "serving role",
-                "it bypasses row-level security; give it neither SUPERUSER nor BYPASSRLS",
-            ));
-        }
-        Ok(())
+        // The user who signed in too: what it switched to, it may switch back from.
+        let query = "SELECT rolname FROM pg_roles
+                     WHERE rolname IN (session_user, current_user) AND (rolsuper OR rolbypassrls) LIMIT 1";
+        let privileged: Option<String> = sqlx::query_scalar(query).fetch_optional(&self.pool).await?;
+        privileged.map_or(Ok(()), |name| Err(DbError::Privileged(name)))
     }
 
     /// Ends all connections once they are given back.

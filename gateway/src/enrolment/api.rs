@@ -47,11 +47,45 @@ pub struct EnrolBody {
     hardware: (),
 }
 
+/// What a box is answered; the domain's `EnrolResponse`.
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes the domain's type for OpenAPI")]
+pub struct EnrolAnswer {
+    /// Who the box is now.
+    identity: EnrolledIdentity,
+    /// Client certificate for the links to the centre, PEM, leaf first.
+    certificate_pem: String,
+    /// Server certificate for the box's own pages, PEM, leaf first; same key.
+    web_certificate_pem: String,
+    /// The centre's certificate authority, PEM.
+    ca_pem: String,
+}
+
+/// Who a box is and whom it reports to; the domain's `Identity`.
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(dead_code, reason = "describes the domain's type for OpenAPI")]
+pub struct EnrolledIdentity {
+    /// The chain.
+    tenant: String,
+    /// The pharmacy.
+    branch: String,
+    /// The box: its name at the broker and in its certificate.
+    device: String,
+    /// The how-manieth writing device of this branch.
+    term: u32,
+    /// The centre's HTTPS address, `https://host:port`.
+    https: String,
+    /// The broker, `host:port`.
+    mqtt: String,
+    /// Keys whose acknowledgements and snapshots count.
+    centre_keys: Vec<String>,
+}
+
 /// Enrols a box. The same code with the same key gives the same answer again, so that a lost one can be repeated.
 #[utoipa::path(post, path = "/api/v1/enrol", tag = "device", request_body = EnrolBody, responses(
-    (status = 200, description = "Identity, both certificates and the authority, in the usual envelope", body = Envelope<serde_json::Value>),
+    (status = 200, description = "Identity, both certificates and the authority, in the usual envelope", body = Envelope<EnrolAnswer>),
     (status = 401, body = ErrorBody, description = "The code is not known (details.reason unknown_code)"),
-    (status = 409, body = ErrorBody, description = "The code has expired or was used (details.reason expired_code, used_code, revoked_box)"),
+    (status = 409, body = ErrorBody, description = "The code has expired or was used (details.reason expired_code, used_code, revoked_box, known_key)"),
     (status = 422, body = ErrorBody, description = "The signing request cannot be used"),
     (status = 429, body = ErrorBody, description = "Too many tries"),
 ))]
@@ -61,7 +95,10 @@ async fn enrol_box(
     Body(request): Body<EnrolRequest>,
 ) -> Result<Envelope<EnrolResponse>, ApiError> {
     let now_ms = app.monotonic_ms();
-    app.enrolment.per_address.take(peer.address.ip(), now_ms).map_err(ApiError::rate_limited)?;
+    app.enrolment
+        .per_address
+        .take(crate::limits::network(peer.address.ip()), now_ms)
+        .map_err(ApiError::rate_limited)?;
     app.enrolment.overall.take((), now_ms).map_err(ApiError::rate_limited)?;
     Ok(Envelope::saying(enrol::enrol(&app, &request).await?, "enrolled"))
 }

@@ -2,8 +2,8 @@
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use pestle_domain::{
-    enrolment::{Claim, EnrolRequest, EnrolResponse, Identity},
-    ids::{BranchId, TenantId},
+    enrolment::{Claim, EnrolRequest, EnrolResponse, Identity, Succession},
+    ids::{BranchId, DeviceId, TenantId},
     signature::Hash,
 };
 use time::OffsetDateTime;
@@ -18,6 +18,7 @@ use crate::{
     db::{Db, DbError, Tx},
     fleet::store::{self as fleet, NewDevice},
     http::error::ApiError,
+    ingest,
 };
 
 /// Why a claim cannot be issued.
@@ -99,6 +100,8 @@ pub async fn enrol(app: &App, request: &EnrolRequest) -> Result<EnrolResponse, A
             https: app.public_https(),
             mqtt: app.public_mqtt(),
             centre_keys: app.authority.signer().all().to_vec(),
+            first_epoch: answer.first_epoch,
+            earlier: answer.earlier,
         },
         certificate_pem: answer.certificate_pem,
         web_certificate_pem: answer.web_certificate_pem,
@@ -127,7 +130,11 @@ async fn admit(
             hardware: &request.hardware,
             at: now,
         };
-        if !fleet::add(tx, &new).await? {
+        // A taken name is told apart from a key that another claim was used with: the answer to that one was lost.
+        let added = fleet::add(tx, &new).await.map_err(|error| {
+            if error.is_duplicate() { refused(rules::Refusal::KnownKey) } else { error.into() }
+        });
+        if !added? {
             continue;
         }
         let identity =
@@ -140,9 +147,33 @@ async fn admit(
         };
         let (certificate_pem, web_certificate_pem) =
             certificates().map_err(|error| ApiError::internal("certificate", &error))?;
-        return Ok(Answer { device, term, certificate_pem, web_certificate_pem });
+        let earlier = inherit(tx, (tenant, &device), key, request.replaces.as_ref()).await?;
+        let first_epoch = ingest::store::next_epoch(tx, branch).await?;
+        return Ok(Answer { device, term, certificate_pem, web_certificate_pem, first_epoch, earlier });
     }
     Err(ApiError::conflict("no free name was found for this box: try again"))
+}
+
+/// Notes whose records the box may deliver beside its own. A box that was another chain's, or nobody's here, inherits
+/// nothing: its answer says so.
+async fn inherit(
+    tx: &mut Tx,
+    (tenant, device): (&TenantId, &DeviceId),
+    key: &RequestedKey,
+    replaces: Option<&Succession>,
+) -> Result<Vec<DeviceId>, ApiError> {
+    let Some(succession) = replaces else { return Ok(Vec::new()) };
+    let Some(old) = fleet::key(tx, &succession.device, &succession.key).await? else {
+        tracing::warn!(%device, earlier = %succession.device, "a box was another one before that is not known here");
+        return Ok(Vec::new());
+    };
+    succession.verify(&old, key.point()).map_err(|_| {
+        ApiError::validation(format!(
+            "the proof that this box was {} does not hold: is its identity folder whole?",
+            succession.device
+        ))
+    })?;
+    Ok(fleet::succeed(tx, tenant, device, &succession.device).await?)
 }
 
 fn refused(refusal: rules::Refusal) -> ApiError {

@@ -51,6 +51,9 @@ pub enum Refusal {
     /// By this box, which was revoked since.
     #[error("the box that used this claim code was revoked: ask for a new one")]
     Revoked,
+    /// Its key was admitted with another code.
+    #[error("this box's key is known here already: let the box make another key, this claim code stays good")]
+    KnownKey,
 }
 
 impl Refusal {
@@ -61,6 +64,7 @@ impl Refusal {
             Self::Expired => "expired_code",
             Self::Used => "used_code",
             Self::Revoked => "revoked_box",
+            Self::KnownKey => "known_key",
         }
     }
 }

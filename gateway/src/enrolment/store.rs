@@ -51,6 +51,10 @@ pub struct Answer {
     pub certificate_pem: String,
     /// Server certificate for its pages, PEM.
     pub web_certificate_pem: String,
+    /// The first epoch that it may open.
+    pub first_epoch: u32,
+    /// Whose records it may deliver beside its own.
+    pub earlier: Vec<DeviceId>,
 }
 
 /// Stores a new claim.
@@ -97,6 +101,8 @@ struct Row {
     certificate_pem: Option<String>,
     web_certificate_pem: Option<String>,
     term: Option<i32>,
+    first_epoch: i64,
+    earlier: Vec<String>,
     revoked: bool,
 }
 
@@ -107,7 +113,7 @@ struct Row {
 pub async fn lock(tx: &mut Tx, code: &Hash) -> Result<Option<Claim>, DbError> {
     let row: Option<Row> = sqlx::query_as(
         "SELECT c.claim_id, c.branch_id, c.expires_at, c.used_key_id, c.device_id, c.certificate_pem,
-                c.web_certificate_pem, d.term, d.revoked_at IS NOT NULL AS revoked
+                c.web_certificate_pem, c.first_epoch, c.earlier, d.term, d.revoked_at IS NOT NULL AS revoked
          FROM enrolment.claim c LEFT JOIN fleet.device d USING (tenant_id, device_id)
          WHERE c.code_hash = $1 FOR UPDATE OF c",
     )
@@ -130,6 +136,13 @@ impl TryFrom<Row> for Claim {
                 term: u32::try_from(term).map_err(|_| DbError::bad_row("term", term.to_string()))?,
                 certificate_pem,
                 web_certificate_pem,
+                first_epoch: u32::try_from(row.first_epoch)
+                    .map_err(|_| DbError::bad_row("epoch", row.first_epoch.to_string()))?,
+                earlier: row
+                    .earlier
+                    .into_iter()
+                    .map(|text| text.parse().map_err(|_| DbError::bad_row("device", text)))
+                    .collect::<Result<_, _>>()?,
             }),
             _ => None,
         };
@@ -151,7 +164,7 @@ pub async fn mark_used(
 ) -> Result<(), DbError> {
     sqlx::query(
         "UPDATE enrolment.claim SET used_at = $2, used_key_id = $3, device_id = $4, certificate_pem = $5,
-                                    web_certificate_pem = $6
+                                    web_certificate_pem = $6, first_epoch = $7, earlier = $8
          WHERE claim_id = $1",
     )
     .bind(claim)
@@ -160,6 +173,8 @@ pub async fn mark_used(
     .bind(answer.device.as_str())
     .bind(&answer.certificate_pem)
     .bind(&answer.web_certificate_pem)
+    .bind(i64::from(answer.first_epoch))
+    .bind(answer.earlier.iter().map(DeviceId::as_str).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

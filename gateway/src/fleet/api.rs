@@ -20,7 +20,7 @@ use crate::{
         error::{ApiError, ErrorBody},
         extract::{Body, Named, Params},
     },
-    identity::Principal,
+    identity::{Principal, principal::AT_BOXES},
 };
 
 /// Longest reason for a revocation, in characters.
@@ -99,16 +99,19 @@ pub struct Filter {
     pub page_size: Option<u32>,
 }
 
-/// Lists boxes with whether they are online, last seen, and how much waits in them.
+/// Lists boxes with whether they are online, last seen, and how much waits in them (manager, field_tech, central_it,
+/// admin).
 #[utoipa::path(get, path = "/api/v1/devices", tag = "fleet", params(Filter), responses(
     (status = 200, body = Page<DeviceView>),
     (status = 401, body = ErrorBody, description = "Sign in first"),
+    (status = 403, body = ErrorBody, description = "Another role does this"),
 ))]
 async fn list(
     State(app): State<Arc<App>>,
     who: Principal,
     Params(filter): Params<Filter>,
 ) -> Result<Page<DeviceView>, ApiError> {
+    who.require(AT_BOXES)?;
     let default = PageRequest::default();
     let page = PageRequest {
         page: filter.page.unwrap_or(default.page),
@@ -131,9 +134,10 @@ async fn list(
     ))
 }
 
-/// Reads one box.
+/// Reads one box (manager, field_tech, central_it, admin).
 #[utoipa::path(get, path = "/api/v1/devices/{device_id}", tag = "fleet", params(("device_id" = String, Path, description = "The box's name")), responses(
     (status = 200, body = Envelope<DeviceView>),
+    (status = 403, body = ErrorBody, description = "Another role does this"),
     (status = 404, body = ErrorBody, description = "There is no such box"),
 ))]
 async fn read(
@@ -141,6 +145,7 @@ async fn read(
     who: Principal,
     Named(id): Named<DeviceId>,
 ) -> Result<Envelope<DeviceView>, ApiError> {
+    who.require(AT_BOXES)?;
     let mut tx = app.db.tenant(&who.tenant).begin().await?;
     let device = store::device(&mut tx, &id).await?;
     tx.commit().await?;

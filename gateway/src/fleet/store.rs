@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use pestle_domain::{
     enrolment::Hardware,
     ids::{BranchId, DeviceId, TenantId},
-    signature::VerifyingKey,
+    signature::{KeyId, VerifyingKey},
 };
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -48,7 +48,7 @@ pub struct Device {
 
 const SELECT: &str =
     "SELECT d.device_id, d.branch_id, d.term, d.key_id, d.hardware, d.enrolled_at, d.revoked_at,
-    d.revoked_reason, coalesce(p.online, false) AS online, p.last_seen, p.agent, fleet.waiting(p) AS waiting, p.snapshot
+    d.revoked_reason, fleet.is_online(p) AS online, p.last_seen, p.agent, fleet.waiting(p) AS waiting, p.snapshot
     FROM fleet.device d LEFT JOIN fleet.presence p USING (tenant_id, device_id)";
 
 /// All boxes of the tenant, or of one branch.
@@ -77,8 +77,8 @@ pub async fn device(tx: &mut Tx, id: &DeviceId) -> Result<Option<Device>, DbErro
 /// [`DbError`].
 pub async fn behind(tx: &mut Tx, version: u64) -> Result<Vec<DeviceId>, DbError> {
     let rows: Vec<String> = sqlx::query_scalar(
-        "SELECT device_id FROM fleet.presence JOIN fleet.device USING (tenant_id, device_id)
-         WHERE online AND revoked_at IS NULL AND coalesce(snapshot, 0) < $1 ORDER BY device_id",
+        "SELECT device_id FROM fleet.presence p JOIN fleet.device USING (tenant_id, device_id)
+         WHERE fleet.is_online(p) AND revoked_at IS NULL AND coalesce(snapshot, 0) < $1 ORDER BY device_id",
     )
     .bind(i64::try_from(version).unwrap_or(i64::MAX))
     .fetch_all(&mut **tx)
@@ -160,6 +160,47 @@ pub async fn add(tx: &mut Tx, new: &NewDevice<'_>) -> Result<bool, DbError> {
         .execute(&mut **tx)
         .await?;
     Ok(true)
+}
+
+/// The public key of that name with which a box of the tenant signs, or signed.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn key(tx: &mut Tx, device: &DeviceId, key: &KeyId) -> Result<Option<VerifyingKey>, DbError> {
+    let point: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT public_key FROM fleet.device_key WHERE device_id = $1 AND key_id = $2")
+            .bind(device.as_str())
+            .bind(&key.0)
+            .fetch_optional(&mut **tx)
+            .await?;
+    point
+        .map(|point| {
+            VerifyingKey::from_point(&point).map_err(|_| DbError::bad_row("public key", hex::encode(point)))
+        })
+        .transpose()
+}
+
+/// Notes that `device` was `earlier` before, and so whoever that was; returns all of them.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn succeed(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    device: &DeviceId,
+    earlier: &DeviceId,
+) -> Result<Vec<DeviceId>, DbError> {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "INSERT INTO fleet.succession (tenant_id, device_id, earlier_id)
+         SELECT $1, $2, $3 UNION SELECT $1, $2, earlier_id FROM fleet.succession WHERE device_id = $3
+         RETURNING earlier_id",
+    )
+    .bind(tenant.as_str())
+    .bind(device.as_str())
+    .bind(earlier.as_str())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(|text| text.parse().map_err(|_| DbError::bad_row("device", text))).collect()
 }
 
 /// Revokes a box; what it was before, or `None` when there is no such box. Revoking twice keeps the first reason.

@@ -56,7 +56,9 @@ fn render_error(mut response: Response, id: &str) -> Response {
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error,
         None => match response.status() {
-            StatusCode::METHOD_NOT_ALLOWED => ApiError::validation("this address does not take that method"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                ApiError::not_found("this address does not take that method: see /api/v1/openapi.json")
+            }
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::validation("the request is too large"),
             _ => return response,
         },

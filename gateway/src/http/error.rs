@@ -101,6 +101,12 @@ impl ApiError {
         error.retry_after = Some(wait);
         error
     }
+    /// 503, for something that passes by itself.
+    pub fn unavailable(message: impl Into<Cow<'static, str>>, wait: Duration) -> Self {
+        let mut error = Self::new(ErrorCode::Unavailable, message);
+        error.retry_after = Some(wait);
+        error
+    }
     /// 500, for a fault of ours that was logged with `what`.
     pub fn internal(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(what, error = %chain(error), "a request failed");

@@ -41,6 +41,10 @@ pub async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
     if let Err(error) = app.db.check().await {
         causes.push(Cause { part: "database", message: chain(&error) });
     }
+    if !app.broker.metrics().link.stands() {
+        let message = "not linked to the broker: what branches send waits in them; read the gateway's log";
+        causes.push(Cause { part: "broker", message: message.into() });
+    }
     if app.stop.is_cancelled() {
         causes.push(Cause { part: "gateway", message: "it is stopping".into() });
     }

@@ -1,6 +1,6 @@
 //! Signing in and out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -15,9 +15,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
+    password::HashError,
     principal::{COOKIE, Principal},
     rules, store,
-    token::{Claims, LIFE},
+    token::{self, BadToken, Claims, LIFE},
 };
 use crate::{
     app::App,
@@ -27,11 +28,16 @@ use crate::{
         extract::Body,
         peer::Peer,
     },
+    limits,
 };
 
 /// The module's routes.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(login)).routes(routes!(logout)).routes(routes!(me))
+    OpenApiRouter::new()
+        .routes(routes!(login))
+        .routes(routes!(logout))
+        .routes(routes!(logout_everywhere))
+        .routes(routes!(me))
 }
 
 /// Who wants to sign in.
@@ -91,6 +97,7 @@ impl From<&Claims> for Account {
     (status = 200, body = Envelope<Session>, description = "Signed in; the cookie for the console is set as well"),
     (status = 401, body = ErrorBody, description = "Login or password is wrong"),
     (status = 429, body = ErrorBody, description = "Too many tries"),
+    (status = 503, body = ErrorBody, description = "Too many people at once, or the database is away"),
 ))]
 async fn login(
     State(app): State<Arc<App>>,
@@ -121,37 +128,58 @@ pub async fn sign_in(
     }
     let identity = &app.identity;
     let now_ms = app.monotonic_ms();
-    identity.per_address.take(peer.address.ip(), now_ms).map_err(ApiError::rate_limited)?;
+    let there = (login.clone(), limits::network(peer.address.ip()));
+    identity.per_network.take(there.1, now_ms).map_err(ApiError::rate_limited)?;
+    identity.per_login_there.take(there.clone(), now_ms).map_err(ApiError::rate_limited)?;
     identity.per_login.take(login.clone(), now_ms).map_err(ApiError::rate_limited)?;
     let mut tx = app.db.system().begin().await?;
     let user = store::by_login(&mut tx, &login).await?;
     tx.commit().await?;
     let verifier = user.as_ref().map(|user| user.verifier.clone());
-    let fits = identity
-        .hasher
-        .verify(password, verifier)
-        .await
-        .map_err(|error| ApiError::internal("sign-in", &error))?;
+    let fits = identity.hasher.verify(password, verifier).await.map_err(|error| match error {
+        HashError::Busy => ApiError::unavailable(
+            "many people are signing in just now: try again in a few seconds",
+            Duration::from_secs(5),
+        ),
+        failed @ HashError::Failed(_) => ApiError::internal("sign-in", &failed),
+    })?;
     let Some(user) = user.filter(|_| fits) else {
         tracing::warn!(address = %peer.address.ip(), "a sign-in was refused");
         return Err(wrong());
     };
-    identity.per_login.clear(&login);
+    identity.per_login_there.clear(&there);
     tracing::info!(user = %user.id, role = user.role.as_str(), "signed in");
     issue(app, user.id, &user.tenant, user.role, &user.name)
 }
 
-/// A fresh token for somebody whose token is half over; `None` while it is young. The console renews with it.
+/// A fresh token for somebody whose token is half over, as they stand now; `None` while it is young and says what is
+/// so. The console renews with it.
 ///
 /// # Errors
-/// INTERNAL.
-pub fn renew(app: &App, principal: &Principal) -> Result<Option<String>, ApiError> {
+/// AUTHENTICATION when they are disabled, or have a new password, or signed out everywhere; UNAVAILABLE; INTERNAL.
+pub async fn renew(app: &App, principal: &Principal) -> Result<Option<String>, ApiError> {
+    let now = standing(app, principal).await?;
     let left = principal.until - app.now().unix_timestamp();
-    if left > LIFE.as_secs().cast_signed() / 2 {
+    if left > LIFE.as_secs().cast_signed() / 2 && now.role == principal.role && now.name == principal.name {
         return Ok(None);
     }
-    issue(app, principal.user, &principal.tenant, principal.role, &principal.name)
-        .map(|(token, _)| Some(token))
+    issue(app, principal.user, &principal.tenant, now.role, &now.name).map(|(token, _)| Some(token))
+}
+
+/// How somebody stands now, by the database.
+///
+/// # Errors
+/// AUTHENTICATION when their token counts no longer, though it is not over yet; UNAVAILABLE.
+pub async fn standing(app: &App, principal: &Principal) -> Result<store::Standing, ApiError> {
+    let over = || ApiError::authentication(BadToken::Over.to_string());
+    if app.identity.tokens.is_ended(principal.token_id) || principal.until <= app.now().unix_timestamp() {
+        return Err(over());
+    }
+    let mut tx = app.db.tenant(&principal.tenant).begin().await?;
+    let standing = store::standing(&mut tx, principal.user).await?;
+    tx.commit().await?;
+    let made_at_ms = token::made_at_ms(principal.token_id);
+    standing.filter(|standing| rules::still_stands(made_at_ms, standing.valid_from)).ok_or_else(over)
 }
 
 fn issue(
@@ -176,6 +204,21 @@ fn issue(
 async fn logout(State(app): State<Arc<App>>, principal: Principal) -> Result<Response, ApiError> {
     app.identity.tokens.end(principal.token_id).await;
     Ok(([(header::SET_COOKIE, no_cookie())], Envelope::saying(true, "signed out")).into_response())
+}
+
+/// Signs out everywhere: no sign-in of this user from before is renewed. One elsewhere ends within the hour at the
+/// latest, the console's at once.
+#[utoipa::path(post, path = "/api/v1/auth/logout-everywhere", tag = "identity", responses(
+    (status = 200, body = Envelope<bool>, description = "Signed out everywhere"),
+    (status = 401, body = ErrorBody, description = "Nobody was signed in"),
+))]
+async fn logout_everywhere(State(app): State<Arc<App>>, principal: Principal) -> Result<Response, ApiError> {
+    let mut tx = app.db.tenant(&principal.tenant).begin().await?;
+    store::end_all(&mut tx, principal.user, app.now()).await?;
+    tx.commit().await?;
+    app.identity.tokens.end(principal.token_id).await;
+    tracing::info!(user = %principal.user, "signed out everywhere");
+    Ok(([(header::SET_COOKIE, no_cookie())], Envelope::saying(true, "signed out everywhere")).into_response())
 }
 
 /// Says who is signed in.

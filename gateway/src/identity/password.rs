@@ -1,6 +1,6 @@
 //! Hashing passwords and PINs: argon2id with the library's defaults (19 MiB, two passes: OWASP's recommendation).
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use argon2::{
     Argon2,
@@ -15,18 +15,33 @@ const AT_ONCE: usize = 2;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+/// Passwords that may wait their turn: a queue of a second or two. Beyond it, somebody floods us.
+const WAITING_MAX: usize = 64;
+/// How long one waits its turn at most.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Why a hash could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the password could not be hashed: {0}")]
-pub struct HashError(String);
+pub enum HashError {
+    /// Too many at once. Trying again later helps.
+    #[error("too many passwords are being checked just now")]
+    Busy,
+    /// It failed.
+    #[error("the password could not be hashed: {0}")]
+    Failed(String),
+}
 
-/// Hashes on threads of their own, a few at a time.
+/// Hashes on threads of their own, a few at a time; the others wait, up to a bound.
 #[derive(Clone)]
-pub struct Hasher(Arc<Semaphore>);
+pub struct Hasher {
+    working: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    wait_max: Duration,
+}
 
 impl Default for Hasher {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self::new(WAITING_MAX, WAIT_MAX)
     }
 }
 
@@ -37,6 +52,11 @@ impl fmt::Debug for Hasher {
 }
 
 impl Hasher {
+    fn new(waiting_max: usize, wait_max: Duration) -> Self {
+        let semaphore = |places| Arc::new(Semaphore::new(places));
+        Self { working: semaphore(AT_ONCE), waiting: semaphore(waiting_max), wait_max }
+    }
+
     /// A verifier (PHC string) with a random salt.
     ///
     /// # Errors
@@ -61,14 +81,18 @@ impl Hasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = self.0.clone().acquire_owned().await.map_err(|error| HashError(error.to_string()))?;
+        let place = {
+            let _turn = self.waiting.try_acquire().map_err(|_| HashError::Busy)?;
+            let place = tokio::time::timeout(self.wait_max, self.working.clone().acquire_owned()).await;
+            place.map_err(|_| HashError::Busy)?.map_err(|error| HashError::Failed(error.to_string()))?
+        };
         tokio::task::spawn_blocking(move || {
             let result = work();
             drop(place);
             result
         })
         .await
-        .map_err(|error| HashError(error.to_string()))
+        .map_err(|error| HashError::Failed(error.to_string()))
     }
 }
 
@@ -80,7 +104,7 @@ pub fn hash(secret: &str) -> Result<String, HashError> {
     Argon2::default()
         .hash_password(secret.as_bytes())
         .map(|hash| hash.to_string())
-        .map_err(|error| HashError(error.to_string()))
+        .map_err(|error| HashError::Failed(error.to_string()))
 }
 
 /// Whether `secret` fits `verifier`. A verifier that cannot be read fits nothing.
@@ -92,6 +116,25 @@ pub fn verify(secret: &str, verifier: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_flood_of_passwords_is_turned_away_instead_of_queued_for_ever() {
+        let verify = |hasher: &Hasher| {
+            let hasher = hasher.clone();
+            async move { hasher.verify("x".into(), None).await }
+        };
+        let hasher = Hasher::new(1, Duration::from_millis(20));
+        let threads = hasher.working.clone().acquire_many_owned(2).await.unwrap();
+        assert!(matches!(verify(&hasher).await, Err(HashError::Busy)), "nobody waits longer than that");
+        let hasher = Hasher { wait_max: Duration::from_secs(600), ..hasher };
+        let waits = tokio::spawn(verify(&hasher));
+        while hasher.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(verify(&hasher).await, Err(HashError::Busy)), "the queue is full");
+        drop(threads);
+        assert!(matches!(waits.await.unwrap(), Ok(false)));
+    }
 
     #[test]
     fn a_password_fits_its_own_verifier_and_no_other() {

@@ -15,6 +15,11 @@ use crate::{app::App, http::error::ApiError};
 /// The console's cookie. The prefix makes browsers insist on TLS, this host and the whole path (RFC 6265bis, 4.1.3.2).
 pub const COOKIE: &str = "__Host-pestle";
 
+/// Those who work at a counter: they look up stock and sales.
+pub const AT_COUNTERS: &[Role] = &[Role::Assistant, Role::Technician, Role::Pharmacist, Role::Manager];
+/// Those who look after boxes, and a branch's manager.
+pub const AT_BOXES: &[Role] = &[Role::Manager, Role::FieldTech, Role::CentralIt];
+
 /// Somebody who is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -33,6 +38,11 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Whether they may know what a drawer that is still open should hold: whoever counts it must not (blind count).
+    pub fn may_know_expected(&self) -> bool {
+        matches!(self.role, Role::Manager | Role::Admin)
+    }
+
     /// Refuses everybody whose role is not in `roles`. An admin may do everything.
     ///
     /// # Errors

@@ -1,4 +1,6 @@
-//! What a user may look like.
+//! What a user may look like, and how long their sign-in counts.
+
+use time::OffsetDateTime;
 
 /// Shortest password (NIST SP 800-63B asks for 8; we ask for a little more and for no special characters).
 pub const PASSWORD_LENGTH_MIN: usize = 10;
@@ -49,6 +51,12 @@ pub fn check_password(login: &str, password: &str) -> Result<(), BadUser> {
     Ok(())
 }
 
+/// Whether a token that was made at `made_at_ms` (since 1970) still stands for a user whose sign-ins count from
+/// `valid_from` on.
+pub fn still_stands(made_at_ms: i128, valid_from: OffsetDateTime) -> bool {
+    made_at_ms >= valid_from.unix_timestamp_nanos().div_euclid(1_000_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +67,14 @@ mod tests {
         for bad in ["", "ab", "a b c", "a\u{7}bc"] {
             assert_eq!(login(bad), Err(BadUser::Login), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_was_given_before_a_change_does_not_outlive_it() {
+        let change = time::macros::datetime!(2026-11-21 12:00:00.000_5 UTC);
+        let at = i128::from(change.unix_timestamp()) * 1_000;
+        assert!(!still_stands(at - 1, change));
+        assert!(still_stands(at, change), "given in the same millisecond, after it");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use pestle_domain::{ids::DeviceId, signature::VerifyingKey};
 
-use super::rules::Sender;
+use super::rules::{Predecessor, Sender};
 use crate::db::{Db, DbError};
 
 /// How long an entry is believed. A revoked device is cut off by the broker at once; what it had in flight is refused
@@ -63,7 +63,26 @@ impl Directory {
         .bind(device.as_str())
         .fetch_all(&mut *tx)
         .await?;
+        let before: Vec<(String, String, i32)> = sqlx::query_as(
+            "SELECT d.branch_id, d.device_id, d.term FROM fleet.succession s
+             JOIN fleet.device d ON (d.tenant_id, d.device_id) = (s.tenant_id, s.earlier_id)
+             WHERE s.tenant_id = $1 AND s.device_id = $2",
+        )
+        .bind(&tenant)
+        .bind(device.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
         tx.commit().await?;
+        let earlier = before
+            .into_iter()
+            .map(|(branch, device, term)| {
+                Ok(Predecessor {
+                    branch: branch.parse().map_err(|_| DbError::bad_row("branch", branch))?,
+                    device: device.parse().map_err(|_| DbError::bad_row("device", device))?,
+                    term: u32::try_from(term).map_err(|_| DbError::bad_row("term", term.to_string()))?,
+                })
+            })
+            .collect::<Result<_, DbError>>()?;
         let keys = points
             .iter()
             .map(|point| {
@@ -78,6 +97,7 @@ impl Directory {
             term: u32::try_from(term).map_err(|_| DbError::bad_row("term", term.to_string()))?,
             keys,
             revoked,
+            earlier,
         }))
     }
 }

@@ -18,6 +18,8 @@ use rumqttc::v5::{
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::metrics::Link;
+
 /// Answers and acknowledgements that may wait to be written: those of two full groups.
 const REQUESTS_MAX: usize = 256;
 /// Deliveries that may wait to be gathered. The broker has at most 64 on their way to one connection; what a dead one
@@ -69,11 +71,11 @@ enum Ended {
 }
 
 /// Keeps a connection until `stop`, and puts what comes into `inbox`.
-pub async fn run(options: MqttOptions, inbox: mpsc::Sender<Delivery>, stop: CancellationToken) {
+pub async fn run(options: MqttOptions, inbox: mpsc::Sender<Delivery>, state: Link, stop: CancellationToken) {
     let mut wait = RECONNECT_FIRST;
     while !stop.is_cancelled() {
         let (client, events) = AsyncClient::new(options.clone(), REQUESTS_MAX);
-        let mut driven = tokio::spawn(drive(client.clone(), events, inbox.clone()));
+        let mut driven = tokio::spawn(drive(client.clone(), events, inbox.clone(), state.clone()));
         let ended = tokio::select! {
             ended = &mut driven => ended,
             () = stop.cancelled() => {
@@ -84,6 +86,7 @@ pub async fn run(options: MqttOptions, inbox: mpsc::Sender<Delivery>, stop: Canc
                 return;
             }
         };
+        state.set(false);
         match ended {
             Ok((_, Ended::InboxClosed)) => return,
             Ok((lived, reason)) => {
@@ -100,7 +103,12 @@ pub async fn run(options: MqttOptions, inbox: mpsc::Sender<Delivery>, stop: Canc
 }
 
 /// Polls one connection to its end. Whether it ever stood comes with the reason.
-async fn drive(client: AsyncClient, mut events: EventLoop, inbox: mpsc::Sender<Delivery>) -> (bool, Ended) {
+async fn drive(
+    client: AsyncClient,
+    mut events: EventLoop,
+    inbox: mpsc::Sender<Delivery>,
+    state: Link,
+) -> (bool, Ended) {
     let mut lived = false;
     loop {
         let event = match events.poll().await {
@@ -123,6 +131,7 @@ async fn drive(client: AsyncClient, mut events: EventLoop, inbox: mpsc::Sender<D
                 if let Some(code) = answer.return_codes.iter().find(refused) {
                     return (false, Ended::Subscription(*code));
                 }
+                state.set(true);
             }
             Event::Incoming(Incoming::Publish(publish)) => {
                 let careless = publish.qos == QoS::AtMostOnce;

@@ -1,7 +1,7 @@
 //! Ingest: what boxes publish becomes facts in the event store, each once, and is acknowledged with a signature.
 //!
-//! In reading order: [`rules`] verifies a message and judges how it joins the head; [`transaction`] stores and folds the
-//! batches of one tenant; [`store`] is its SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
+//! In reading order: [`rules`] verifies a message and judges how it joins the head; [`transaction`] stores the batches
+//! of one tenant and [`fold`]s them, [`refold`] does so for what an earlier version left; [`store`] is the SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
 //! again and how, [`refusal`] keeps what is not taken, [`seal`] signs; [`directory`] tells whose device it is;
 //! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
@@ -10,10 +10,13 @@
 //! decides what is new, and the answer to what is not is the same acknowledgement again.
 
 pub mod directory;
+mod fold;
 pub mod link;
 pub mod live;
 pub mod metrics;
 pub mod presence;
+pub mod quarantine;
+pub mod refold;
 mod refusal;
 pub mod rules;
 pub mod seal;
@@ -38,6 +41,7 @@ use pestle_domain::{
 use crate::{
     app::App,
     db::{Db, DbError},
+    http::error::chain,
     inventory::cache::StockCache,
 };
 use directory::Directory;
@@ -50,8 +54,9 @@ use store::Lock;
 /// Ingest from the broker, until the gateway ends.
 pub async fn run(app: Arc<App>) {
     let (inbox, deliveries) = tokio::sync::mpsc::channel(link::INBOX_MAX);
-    let link = link::run(app.broker.client_options("ingest"), inbox, app.stop.clone());
-    tokio::join!(link, worker::run(Ingest::of(&app), deliveries, app.stop.clone()).boxed());
+    let state = app.broker.metrics().link.clone();
+    let link = link::run(app.broker.client_options("ingest"), inbox, state, app.stop.clone());
+    tokio::join!(link, worker::run(Ingest::of(&app), deliveries).boxed());
 }
 
 /// Messages of one transaction, together: what one commit costs is spread over some 10,000 facts, and what a crash
@@ -197,7 +202,7 @@ impl Ingest {
                 None if away => Err(DbError::lost()),
                 None => self.directory.look_up(&one.device).await,
             };
-            away |= sender.is_err();
+            away |= sender.as_ref().is_err_and(DbError::is_away);
             asked.push((one.clone(), sender));
         }
         let read = move || asked.into_iter().map(|(one, sender)| read_one(one, sender)).collect();
@@ -205,23 +210,6 @@ impl Ingest {
             tracing::error!(%error, "verifying a group of batches broke down: the group is tried again");
             incoming.into_iter().map(Entry::Away).collect()
         })
-    }
-
-    /// Reads again what found the database away; the rest stays as it is.
-    pub async fn read_again(&self, entries: Vec<Entry>) -> Vec<Entry> {
-        let lost: Vec<Incoming> = entries
-            .iter()
-            .filter_map(|entry| match entry {
-                Entry::Away(incoming) => Some(incoming.clone()),
-                _ => None,
-            })
-            .collect();
-        let mut found = self.read(lost).await.into_iter();
-        let again = |entry| match entry {
-            Entry::Away(incoming) => found.next().unwrap_or(Entry::Away(incoming)),
-            known => known,
-        };
-        entries.into_iter().map(again).collect()
     }
 
     /// What the centre has committed of each stream that a box states: signed, the empty head for one that it has
@@ -263,12 +251,18 @@ impl Ingest {
 
 fn read_one(one: Incoming, sender: Result<Option<Arc<Sender>>, DbError>) -> Entry {
     match sender {
-        Err(_) => Entry::Away(one),
+        Err(error) => {
+            if !error.is_away() {
+                tracing::error!(device = %one.device, error = %chain(&error), "whose device this is cannot be read: it waits in its branch");
+            }
+            Entry::Away(one)
+        }
         Ok(None) => {
             let message = format!("device {} is not enrolled here: enrol it", one.device);
             let refusal = Refusal {
                 batch: named(&one.message),
                 stream: None,
+                identity: None,
                 reason: RefusalReason::NotAllowed,
                 message,
             };

@@ -34,6 +34,7 @@ struct Held<'a> {
 /// The head of one stream, as `fleet.waiting` reads it.
 #[derive(Debug, Serialize)]
 struct Stated<'a> {
+    device_id: &'a str,
     branch_id: &'a str,
     term: u32,
     lane: &'static str,
@@ -66,6 +67,7 @@ pub async fn note_heads(
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let own = heads.streams.iter().filter(|stated| sender.writes(&stated.stream));
     let stated = own.take(STATED_MAX).map(|stated| Stated {
+        device_id: stated.stream.device.as_str(),
         branch_id: stated.stream.branch.as_str(),
         term: stated.stream.term,
         lane: stated.stream.lane.as_str(),

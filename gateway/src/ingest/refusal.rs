@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use pestle_domain::{
     journal::{Head, Lane},
+    signature::Hash,
     wire::{batch::RefusalReason, message::Answer},
 };
 
 use super::{
     Entry, Incoming, Ingest, Settled,
     live::Changed,
+    quarantine::{self, Quarantined},
     rules::{Refusal, Sender},
-    store::{self, Lock, Quarantined},
+    store::{self, Lock},
 };
 use crate::{db::DbError, http::error::chain};
 
@@ -66,9 +68,10 @@ impl Ingest {
             batch: refusal.batch,
             reason: &reason,
             message: &refusal.message,
+            identity: refusal.identity.unwrap_or_else(|| Hash::of(&incoming.message)),
             bytes: &incoming.message,
         };
-        store::quarantine(&mut tx, &sender.tenant, &kept).await?;
+        quarantine::keep(&mut tx, &sender.tenant, &kept).await?;
         let head = match &refusal.stream {
             Some(stream) => store::heads(&mut tx, &[stream], Lock::No).await?.pop().flatten(),
             None => None,

@@ -6,7 +6,7 @@ use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 use pestle_domain::{
-    fact::FactBody,
+    fact::{Envelope, FactBody},
     ids::{ActId, BatchId, BranchId, DeviceId, FactId, TenantId},
     journal::{Head, Join, Lane, Stream, join},
     signature::{Hash, VerifyingKey},
@@ -35,15 +35,31 @@ pub struct Sender {
     pub keys: Vec<VerifyingKey>,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// Who the box was before, as it proved when it was enrolled: what those recorded and could not send is its legacy.
+    pub earlier: Vec<Predecessor>,
+}
+
+/// A box that another one was before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its branch then.
+    pub branch: BranchId,
+    /// Its name then.
+    pub device: DeviceId,
+    /// Its term then.
+    pub term: u32,
 }
 
 impl Sender {
     /// Whether `stream` is one that this box may write.
     pub fn writes(&self, stream: &Stream) -> bool {
-        stream.tenant == self.tenant
-            && stream.branch == self.branch
+        let own = stream.branch == self.branch
             && stream.device == self.device
-            && (1..=self.term).contains(&stream.term)
+            && (1..=self.term).contains(&stream.term);
+        let legacy = |before: &Predecessor| {
+            stream.branch == before.branch && stream.device == before.device && stream.term == before.term
+        };
+        stream.tenant == self.tenant && (own || self.earlier.iter().any(legacy))
     }
 }
 
@@ -119,7 +135,9 @@ pub struct Refusal {
     /// Which batch, if its header could be read.
     pub batch: Option<BatchId>,
     /// Of which stream, if it is one of the sender's.
-    pub stream: Option<Stream>,
+    pub stream: Option<Box<Stream>>,
+    /// What stays the same when the box tries again, if its header could be read.
+    pub identity: Option<Hash>,
     /// What the branch is told.
     pub reason: RefusalReason,
     /// In words.
@@ -136,11 +154,21 @@ impl Refusal {
         }
         Self {
             batch: header.map(|header| header.batch),
-            stream: header.filter(|header| sender.writes(&header.stream)).map(|header| header.stream.clone()),
+            stream: header
+                .filter(|header| sender.writes(&header.stream))
+                .map(|header| Box::new(header.stream.clone())),
+            identity: header.map(identity),
             reason: error.reason(),
             message,
         }
     }
+}
+
+/// Names the same facts under the same key, whatever batch they come in and however often they are signed.
+pub fn identity(header: &Header) -> Hash {
+    let Header { stream, first, count, hash, key, .. } = header;
+    let text = format!("{} {first} {count} {hash} {}", describe(stream), key.0);
+    Hash::of(text.as_bytes())
 }
 
 /// Reads and verifies a message that `sender` published on the topic of `lane` (`None` where there is no topic).
@@ -155,6 +183,7 @@ pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verif
         return Err(Refusal {
             batch: Some(header.batch),
             stream: None,
+            identity: Some(identity(header)),
             reason: RefusalReason::NotAllowed,
             message,
         });
@@ -169,6 +198,7 @@ pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verif
         return Err(Refusal {
             batch: Some(header.batch),
             stream: None,
+            identity: Some(identity(header)),
             reason: RefusalReason::WrongStream,
             message,
         });
@@ -186,27 +216,37 @@ pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verif
         .zip(heads)
         .map(|((envelope, line), head)| {
             let from = line.as_ptr() as usize - start;
-            let reading = reading(line, envelope.body());
-            let kind = match &reading {
-                Reading::Known(body) => Cow::Borrowed(body.kind()),
-                // PostgreSQL's text holds no zero character.
-                _ => Cow::Owned(envelope.kind.replace('\0', "\u{FFFD}")),
-            };
-            VerifiedFact {
-                hash: head.hash,
-                id: envelope.id,
-                act: envelope.act,
-                actor: String::from(envelope.actor).into_boxed_str(),
-                wall: envelope.at.wall_ms,
-                day: envelope.at.business_date,
-                kind,
-                reading,
-                line: from..from + line.len(),
-            }
+            verified(envelope, line, head.hash, from..from + line.len())
         })
         .collect();
     let header = batch.header;
     Ok(Verified { header, facts, message })
+}
+
+/// A line of the event store, as this version reads it; `None` for a newer envelope.
+pub fn read_line(line: &[u8], hash: Hash) -> Option<VerifiedFact> {
+    let envelope = Envelope::parse(line).ok()?;
+    Some(verified(envelope, line, hash, 0..line.len()))
+}
+
+fn verified(envelope: Envelope<'_>, line: &[u8], hash: Hash, place: Range<usize>) -> VerifiedFact {
+    let reading = reading(line, envelope.body());
+    let kind = match &reading {
+        Reading::Known(body) => Cow::Borrowed(body.kind()),
+        // PostgreSQL's text holds no zero character.
+        _ => Cow::Owned(envelope.kind.replace('\0', "\u{FFFD}")),
+    };
+    VerifiedFact {
+        hash,
+        id: envelope.id,
+        act: envelope.act,
+        actor: String::from(envelope.actor).into_boxed_str(),
+        wall: envelope.at.wall_ms,
+        day: envelope.at.business_date,
+        kind,
+        reading,
+        line: place,
+    }
 }
 
 fn reading(line: &[u8], body: Result<Option<FactBody>, pestle_domain::fact::FactError>) -> Reading {

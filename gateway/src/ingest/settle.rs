@@ -189,7 +189,8 @@ impl Ingest {
                 );
                 let refusal = Refusal {
                     batch: Some(header.batch),
-                    stream: Some(header.stream.clone()),
+                    stream: Some(Box::new(header.stream.clone())),
+                    identity: Some(rules::identity(header)),
                     reason: RefusalReason::Contradicts,
                     message,
                 };

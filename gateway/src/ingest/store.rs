@@ -4,18 +4,18 @@ use std::collections::HashMap;
 
 use pestle_domain::{
     fact::EpochOpened,
-    ids::{BatchId, DeviceId, TenantId},
-    journal::{Head, Stream},
+    ids::{BranchId, TenantId},
+    journal::{Head, Lane, Stream},
     signature::Hash,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rules::{Verified, VerifiedFact};
+use super::{
+    fold::Effect,
+    rules::{Verified, VerifiedFact},
+};
 use crate::db::DbError;
-
-/// Rows of quarantined bytes that one device may fill; what comes after is counted, and kept as a hash alone.
-const QUARANTINED_PER_DEVICE_MAX: i64 = 200;
 
 /// A stream's row, locked.
 #[derive(Debug, Clone, Copy)]
@@ -191,6 +191,13 @@ pub struct NewFact<'a> {
     pub folded: bool,
 }
 
+impl<'a> NewFact<'a> {
+    /// To be folded.
+    pub fn effect(&self) -> Effect<'a> {
+        Effect { origin: &self.batch.header.stream, stream: self.stream, seq: self.seq, fact: self.fact }
+    }
+}
+
 /// Appends facts. One statement for all of them: row-level security does not allow `COPY`, and a column each through
 /// `unnest` is the next fastest.
 ///
@@ -312,6 +319,19 @@ pub async fn note_store(
     Ok(())
 }
 
+/// The first epoch that no box of `branch` is known to have opened.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn next_epoch(connection: &mut PgConnection, branch: &BranchId) -> Result<u32, DbError> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM ingest.stream WHERE branch_id = $1")
+        .bind(branch.as_str())
+        .fetch_one(connection)
+        .await?;
+    let next = last.unwrap_or(0).saturating_add(1);
+    u32::try_from(next).map_err(|_| DbError::bad_row("epoch", next.to_string()))
+}
+
 /// Which life of the centre's database this is.
 ///
 /// # Errors
@@ -321,95 +341,147 @@ pub async fn incarnation(connection: &mut PgConnection) -> Result<u64, DbError> 
     Ok(unsigned(value))
 }
 
-/// Something that was refused, or that a person should look at.
-#[derive(Debug, Clone)]
-pub struct Quarantined<'a> {
-    /// Who sent it.
-    pub device: &'a DeviceId,
-    /// On which channel.
-    pub channel: &'a str,
-    /// Which batch, if that could be read.
-    pub batch: Option<BatchId>,
-    /// In one word.
-    pub reason: &'a str,
-    /// In words.
-    pub message: &'a str,
-    /// Exactly as it came.
-    pub bytes: &'a [u8],
-}
-
-/// Keeps it; the same bytes for the same reason are counted instead.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn quarantine(
-    connection: &mut PgConnection,
-    tenant: &TenantId,
-    kept: &Quarantined<'_>,
-) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO ingest.quarantine AS q (tenant_id, device_id, channel, batch_id, reason, message, bytes_hash, bytes)
-         SELECT $1, $2, $3, $4, $5, $6, $7,
-                CASE WHEN (SELECT count(*) FROM ingest.quarantine WHERE device_id = $2 AND bytes IS NOT NULL) < $9
-                     THEN $8::bytea END
-         ON CONFLICT (tenant_id, device_id, reason, bytes_hash) DO UPDATE SET times = q.times + 1, last_at = now()",
-    )
-    .bind(tenant.as_str())
-    .bind(kept.device.as_str())
-    .bind(kept.channel)
-    .bind(kept.batch.map(|batch| batch.0))
-    .bind(kept.reason)
-    .bind(kept.message.replace('\0', "\u{FFFD}"))
-    .bind(&Hash::of(kept.bytes).0[..])
-    .bind(kept.bytes)
-    .bind(QUARANTINED_PER_DEVICE_MAX)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// One row of the quarantine, without its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct QuarantineRow {
-    /// Its number.
-    pub quarantine_id: i64,
-    /// Who sent it.
-    pub device_id: String,
-    /// On which channel.
-    pub channel: String,
-    /// In one word.
-    pub reason: String,
-    /// In words.
-    pub message: String,
-    /// How often it came.
-    pub times: i64,
-    /// When it came last.
-    pub last_at: time::OffsetDateTime,
-}
-
-/// The latest of the quarantine, and how many rows there are.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn quarantined(
-    connection: &mut PgConnection,
-    limit: i64,
-) -> Result<(Vec<QuarantineRow>, i64), DbError> {
-    let rows = sqlx::query_as(
-        "SELECT quarantine_id, device_id, channel, reason, message, times, last_at
-         FROM ingest.quarantine ORDER BY last_at DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(&mut *connection)
-    .await?;
-    let total = sqlx::query_scalar("SELECT count(*) FROM ingest.quarantine").fetch_one(connection).await?;
-    Ok((rows, total))
-}
-
 /// How many facts wait for a version that understands them.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn unfolded(connection: &mut PgConnection) -> Result<i64, DbError> {
     Ok(sqlx::query_scalar("SELECT count(*) FROM ingest.fact WHERE NOT folded").fetch_one(connection).await?)
+}
+
+/// The streams that have facts without effects.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn unfolded_streams(connection: &mut PgConnection) -> Result<Vec<(i64, Stream)>, DbError> {
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        stream_id: i64,
+        tenant_id: String,
+        branch_id: String,
+        term: i64,
+        device_id: String,
+        lane: String,
+        epoch: i64,
+    }
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT stream_id, tenant_id, branch_id, term, device_id, lane, epoch FROM ingest.stream s
+         WHERE EXISTS (SELECT FROM ingest.fact f
+                       WHERE f.tenant_id = s.tenant_id AND f.stream_id = s.stream_id AND NOT f.folded)
+         ORDER BY stream_id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let bad =
+                |what: &'static str| move || DbError::bad_row(what, format!("of stream {}", row.stream_id));
+            let stream = Stream {
+                tenant: row.tenant_id.parse().map_err(|_| bad("tenant")())?,
+                branch: row.branch_id.parse().map_err(|_| bad("branch")())?,
+                term: u32::try_from(row.term).map_err(|_| bad("term")())?,
+                device: row.device_id.parse().map_err(|_| bad("device")())?,
+                lane: Lane::ALL.into_iter().find(|lane| lane.as_str() == row.lane).ok_or_else(bad("lane"))?,
+                epoch: u32::try_from(row.epoch).map_err(|_| bad("epoch")())?,
+            };
+            Ok((row.stream_id, stream))
+        })
+        .collect()
+}
+
+/// Locks a stream's row until the transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn lock_stream(connection: &mut PgConnection, stream: i64) -> Result<(), DbError> {
+    sqlx::query("SELECT FROM ingest.stream WHERE stream_id = $1 FOR UPDATE")
+        .bind(stream)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A fact without its effects.
+#[derive(Debug, Clone)]
+pub struct Unfolded {
+    /// Its number in the stream.
+    pub seq: u64,
+    /// The chain's value.
+    pub hash: Hash,
+    /// As it was hashed.
+    pub bytes: Vec<u8>,
+}
+
+/// The first `most` facts without effects behind `after`, in order.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn unfolded_facts(
+    connection: &mut PgConnection,
+    stream: i64,
+    after: u64,
+    most: usize,
+) -> Result<Vec<Unfolded>, DbError> {
+    let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+        "SELECT seq, hash, bytes FROM ingest.fact WHERE stream_id = $1 AND NOT folded AND seq > $2 ORDER BY seq LIMIT $3",
+    )
+    .bind(stream)
+    .bind(signed(after))
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|(seq, chain, bytes)| Ok(Unfolded { seq: unsigned(seq), hash: hash(&chain)?, bytes }))
+        .collect()
+}
+
+/// Notes that facts have had their effect.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn mark_folded(
+    connection: &mut PgConnection,
+    stream: i64,
+    facts: &[Effect<'_>],
+) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE ingest.fact f SET folded = true, kind = new.kind
+         FROM unnest($2::bigint[], $3::text[]) AS new (seq, kind)
+         WHERE f.stream_id = $1 AND f.seq = new.seq AND NOT f.folded",
+    )
+    .bind(stream)
+    .bind(facts.iter().map(|effect| signed(effect.seq)).collect::<Vec<_>>())
+    .bind(facts.iter().map(|effect| &*effect.fact.kind).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A place where a box's store does not go on where it ended; see `ingest.breaks()`.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Break {
+    /// `missing`, `lost` or `fork`.
+    pub kind: String,
+    /// The branch.
+    pub branch_id: String,
+    /// The box.
+    pub device_id: String,
+    /// The lane.
+    pub lane: String,
+    /// The life of the store that ended.
+    pub epoch: i64,
+    /// The first fact that it is about.
+    pub first_seq: i64,
+    /// The last fact that it is about.
+    pub last_seq: i64,
+    /// When the next life began, by the centre's clock.
+    pub at: time::OffsetDateTime,
+}
+
+/// All such places, the latest first.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn breaks(connection: &mut PgConnection) -> Result<Vec<Break>, DbError> {
+    Ok(sqlx::query_as("SELECT * FROM ingest.breaks()").fetch_all(connection).await?)
 }

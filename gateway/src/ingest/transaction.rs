@@ -2,10 +2,9 @@
 //!
 //! Nothing of it counts before the commit, and after it nothing of it happens again: the head row decides.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 
 use pestle_domain::{
-    fact::FactBody,
     ids::TenantId,
     journal::{Head, Stream},
     signature::Hash,
@@ -13,15 +12,13 @@ use pestle_domain::{
 use uuid::Uuid;
 
 use super::{
+    fold::{self, Effect},
     live::Changed,
+    quarantine::{self, Quarantined},
     rules::{self, Reading, Verdict, Verified},
-    store::{self, Lock, Locked, NewFact, Quarantined},
+    store::{self, Lock, Locked, NewFact},
 };
-use crate::{
-    db::{Db, DbError, Tx},
-    inventory::{self, rules::Booked, rules::Place},
-    sales::{self, rules::Circumstance, rules::Takings},
-};
+use crate::db::{Db, DbError, Tx};
 
 /// How careful to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +107,9 @@ pub async fn apply(db: &Db, tenant: &TenantId, batches: &[&Verified], mode: Mode
         return Ok(Done { incarnation, outcomes, changed, facts, unfolded });
     }
     store::append(&mut tx, tenant, &new).await?;
-    let mut changed = fold(&mut tx, tenant, &new).await?;
+    let effects: Vec<Effect<'_>> = new.iter().filter(|new| new.folded).map(NewFact::effect).collect();
+    let mut changed = fold::fold(&mut tx, tenant, &effects).await?;
+    changed.devices = !new.is_empty();
     changed.alarms = note_doubts(&mut tx, tenant, &new, mode).await?;
     let moved: Vec<Locked> = plan.tracks.iter().filter_map(Track::moved).collect();
     store::advance(&mut tx, &moved).await?;
@@ -283,50 +282,6 @@ async fn settle_known_facts(
     Ok(true)
 }
 
-/// Folds what this version understands into stock, sales and tills.
-async fn fold(tx: &mut Tx, tenant: &TenantId, new: &[NewFact<'_>]) -> Result<Changed, DbError> {
-    let bodies: Vec<(&NewFact<'_>, &FactBody)> =
-        new.iter().filter(|new| new.folded).filter_map(|new| Some((new, new.fact.body()?))).collect();
-    let moved: HashSet<(&str, Uuid)> = bodies
-        .iter()
-        .filter_map(|(new, body)| {
-            Some((new.batch.header.stream.branch.as_str(), sales::rules::session_moved(body)?))
-        })
-        .collect();
-    let closed = sales::store::closed_sessions(tx, &moved).await?;
-    let (mut booked, mut takings) = (Booked::default(), Takings::new(closed));
-    for (new, body) in bodies {
-        let stream = &new.batch.header.stream;
-        let seq = i64::try_from(new.seq).unwrap_or(i64::MAX);
-        let place = Place { branch: stream.branch.as_str(), stream: new.stream, seq };
-        booked.add(place, body);
-        let circumstance = Circumstance {
-            place,
-            device: stream.device.as_str(),
-            fact: new.fact.id.0,
-            act: new.fact.act.0,
-            actor: &new.fact.actor,
-            wall_ms: new.fact.wall.0,
-            day: new.fact.day.0,
-        };
-        takings.add(circumstance, body);
-        if let (FactBody::EpochOpened(opened), 1) = (body, new.seq) {
-            store::note_store(tx, new.stream, opened).await?;
-        }
-    }
-    inventory::store::book(tx, tenant, &booked).await?;
-    sales::store::book(tx, tenant, &takings).await?;
-    let stock: BTreeSet<(String, String)> =
-        booked.changes.keys().map(|line| (line.branch.to_owned(), line.product.to_owned())).collect();
-    Ok(Changed {
-        stock,
-        sales: takings.sales.len(),
-        tills: !takings.sessions.is_empty(),
-        devices: !new.is_empty(),
-        ..Changed::nothing(tenant.clone())
-    })
-}
-
 /// Shows a person what is authentic and yet cannot be. True if there was any.
 async fn note_doubts(
     tx: &mut Tx,
@@ -349,9 +304,10 @@ async fn note_doubts(
             batch: Some(header.batch),
             reason: "unfolded",
             message: &format!("fact {} ({}): {message}", one.fact.id, one.fact.kind),
+            identity: Hash::of(one.batch.line(one.fact)),
             bytes: one.batch.line(one.fact),
         };
-        store::quarantine(tx, tenant, &doubt).await?;
+        quarantine::keep(tx, tenant, &doubt).await?;
     }
     Ok(any)
 }

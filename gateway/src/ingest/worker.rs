@@ -16,9 +16,8 @@ use pestle_domain::{
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     BUSY_RETRY_MS, Entry, GROUP_BYTES_MAX, Incoming, Ingest, Settled, link::Delivery, live::Changed,
@@ -28,10 +27,8 @@ use crate::{db::DbError, http::error::chain};
 
 /// How long a batch behind a gap waits for what another gateway may be committing.
 const PARK: Duration = Duration::from_millis(250);
-/// First wait when the database is away; doubled up to the last.
-const AWAY_FIRST: Duration = Duration::from_millis(250);
-/// Longest wait when the database is away.
-const AWAY_LAST: Duration = Duration::from_secs(5);
+/// Longest that boxes are told to wait while the database is away, in milliseconds.
+const BUSY_RETRY_MS_MAX: u64 = 30_000;
 
 /// Messages that go into one transaction together, verified.
 #[derive(Default)]
@@ -53,11 +50,11 @@ struct Parked {
     entry: Entry,
 }
 
-/// Works until the inbox is closed, or until `stop` while the database is away.
-pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>, stop: CancellationToken) {
+/// Works until the inbox is closed.
+pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>) {
     // One group is committed, one waits verified, one is gathered.
     let (ready, groups) = mpsc::channel(1);
-    tokio::join!(gather(ingest.clone(), inbox, ready).boxed(), settle(ingest, groups, stop).boxed());
+    tokio::join!(gather(ingest.clone(), inbox, ready).boxed(), settle(ingest, groups).boxed());
 }
 
 async fn gather(ingest: Ingest, mut inbox: mpsc::Receiver<Delivery>, ready: mpsc::Sender<Group>) {
@@ -105,7 +102,7 @@ async fn sort_in(
         // The same signed fact comes by its lane, and has its effect there. Waking people is a later module's work.
         Some(Topic { device, channel: Channel::Alert }) => {
             ingest.metrics().alerts.inc();
-            tracing::warn!(%device, fact = %String::from_utf8_lossy(&payload), "a box reports something urgent");
+            tracing::warn!(%device, bytes = payload.len(), "a box reports something urgent");
             delivery.acknowledge().await;
         }
         _ => stray(ingest, &delivery).await,
@@ -123,35 +120,35 @@ async fn stray(ingest: &Ingest, delivery: &Delivery) {
     delivery.acknowledge().await;
 }
 
-async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>, stop: CancellationToken) {
+async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>) {
     let mut parked: Vec<Parked> = Vec::new();
-    loop {
-        let mut group = match next_group(&mut groups, &parked).await {
-            Some(group) => group,
-            None => return,
-        };
+    let mut outage = Outage::default();
+    while let Some(mut group) = next_group(&mut groups, &parked).await {
         let mut until: HashMap<usize, Instant> = HashMap::new();
         for (index, one) in parked.drain(..).enumerate() {
             until.insert(index, one.until);
             group.batches.insert(index, (one.delivery, one.entry));
         }
-        let mut wait = AWAY_FIRST;
-        loop {
-            let away = settle_once(&ingest, group, &until, &mut parked).await;
-            if away.batches.is_empty() && away.notes.is_empty() {
-                break;
-            }
-            tracing::warn!(batches = away.batches.len(), retry_in = ?wait, "the database is away: nothing is lost, messages wait");
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = stop.cancelled() => return,
-            }
-            wait = (wait * 2).min(AWAY_LAST);
-            until.clear();
-            let (deliveries, entries): (Vec<_>, Vec<_>) = away.batches.into_iter().unzip();
-            let entries = ingest.read_again(entries).boxed().await;
-            group = Group { batches: deliveries.into_iter().zip(entries).collect(), notes: away.notes };
-        }
+        settle_one(&ingest, group, &until, &mut parked, &mut outage).await;
+    }
+}
+
+/// How long boxes are told to wait while the database is away: the longer it lasts, the longer, so that ten thousand
+/// boxes do not ask again every two seconds. Nothing is kept here meanwhile: the boxes have it, and a broker that had to
+/// keep what each box sends again would lose some of it.
+#[derive(Debug, Default)]
+struct Outage {
+    groups: u32,
+}
+
+impl Outage {
+    /// What the next box is told, in milliseconds.
+    fn retry_ms(&self) -> u64 {
+        BUSY_RETRY_MS.saturating_mul(1 << self.groups.min(4)).min(BUSY_RETRY_MS_MAX)
+    }
+
+    fn after(&mut self, away: usize) {
+        self.groups = if away == 0 { 0 } else { self.groups.saturating_add(1) };
     }
 }
 
@@ -163,29 +160,25 @@ async fn next_group(groups: &mut mpsc::Receiver<Group>, parked: &[Parked]) -> Op
     }
 }
 
-/// Settles a group once: answers and acknowledges what is settled, parks what is behind a gap, returns what found the
-/// database away.
-async fn settle_once(
+/// Settles a group: everything in it is answered and done with, or parked behind a gap.
+async fn settle_one(
     ingest: &Ingest,
     group: Group,
     until: &HashMap<usize, Instant>,
     parked: &mut Vec<Parked>,
-) -> Group {
-    let mut away = Group::default();
+    outage: &mut Outage,
+) {
     for (delivery, device, note) in group.notes {
-        match take_note(ingest, &delivery, &device, &note).await {
-            Ok(()) => delivery.acknowledge().await,
-            Err(error) if error.is_away() => away.notes.push((delivery, device, note)),
-            Err(error) => {
-                tracing::error!(%device, error = %chain(&error), "a message could not be taken");
-                delivery.acknowledge().await;
-            }
+        if let Err(error) = take_note(ingest, &delivery, &device, &note).await {
+            // A box states its heads again, and with them that it is there.
+            tracing::warn!(%device, error = %chain(&error), "what a box says of itself could not be noted");
         }
+        delivery.acknowledge().await;
     }
     let (deliveries, entries): (Vec<Delivery>, Vec<Entry>) = group.batches.into_iter().unzip();
     let settled = ingest.settle(entries).boxed().await;
     let mut told: HashMap<DeviceId, Answer> = HashMap::new();
-    let mut busy = Vec::new();
+    let mut away = 0;
     for (index, (delivery, settled)) in deliveries.into_iter().zip(settled).enumerate() {
         match settled {
             Settled::Gap(sender, batch, head) => {
@@ -197,21 +190,24 @@ async fn settle_once(
                     answer(&delivery, ingest.last_word(Settled::Gap(sender, batch, head)), &mut told).await;
                 }
             }
-            Settled::Away(entry) => busy.push((delivery, entry)),
-            // Not kept here: it would stand before everybody else's for as long as nobody mends it.
-            stuck @ Settled::Stuck(_) => {
-                tell(&delivery, &ingest.last_word(stuck)).await;
-                delivery.acknowledge().await;
+            Settled::Away(entry) => {
+                away += 1;
+                let word = ingest.busy(&entry, outage.retry_ms());
+                answer(&delivery, word, &mut told).await;
             }
+            // It would stand before everybody else's for as long as nobody mends it.
+            stuck @ Settled::Stuck(_) => answer(&delivery, ingest.last_word(stuck), &mut told).await,
             Settled::Answered(word) => answer(&delivery, word, &mut told).await,
         }
     }
-    for (delivery, entry) in busy {
-        let word = ingest.busy(&entry, BUSY_RETRY_MS);
-        tell(&delivery, &word).await;
-        away.batches.push((delivery, entry));
+    if away > 0 {
+        tracing::warn!(
+            batches = away,
+            retry_ms = outage.retry_ms(),
+            "the database is away: nothing is lost, boxes send again"
+        );
     }
-    away
+    outage.after(away);
 }
 
 /// Answers, unless the device has just been told the same (one commit of many batches is one acknowledgement), and
@@ -278,6 +274,21 @@ impl Ingest {
 mod tests {
     use super::*;
     use pestle_domain::journal::Lane;
+
+    #[test]
+    fn the_longer_an_outage_lasts_the_longer_boxes_wait() {
+        let mut outage = Outage::default();
+        let told: Vec<u64> = (0..6)
+            .map(|_| {
+                let retry_ms = outage.retry_ms();
+                outage.after(3);
+                retry_ms
+            })
+            .collect();
+        assert_eq!(told, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+        outage.after(0);
+        assert_eq!(outage.retry_ms(), 2_000);
+    }
 
     #[test]
     fn lanes_and_notes_are_told_apart_by_their_topic() {

@@ -28,7 +28,7 @@ use crate::{
         error::{ApiError, ErrorBody},
         extract::{Named, Params},
     },
-    identity::Principal,
+    identity::{Principal, principal::AT_COUNTERS},
 };
 
 /// The routes of this module.
@@ -100,17 +100,19 @@ pub struct StockQuery {
     page_size: Option<u32>,
 }
 
-/// Stock by place, article and lot.
+/// Stock by place, article and lot (those who work at counters, admin).
 ///
 /// # Errors
-/// AUTHENTICATION, VALIDATION, UNAVAILABLE.
+/// AUTHENTICATION, AUTHORIZATION, VALIDATION, UNAVAILABLE.
 #[utoipa::path(get, path = "/api/v1/stock", tag = "inventory", params(StockQuery),
-    responses((status = 200, body = Page<StockLine>), (status = 401, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = Page<StockLine>), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody, description = "Another role does this"), (status = 422, body = ErrorBody)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     user: Principal,
     Params(query): Params<StockQuery>,
 ) -> Result<Page<StockLine>, ApiError> {
+    user.require(AT_COUNTERS)?;
     let default = PageRequest::default();
     let page = PageRequest {
         page: query.page.unwrap_or(default.page),
@@ -163,7 +165,7 @@ pub struct LotQuantity {
     pub quantity: i64,
 }
 
-/// How many packs a branch has of an article. Answered from memory until the next change; send the `ETag` back as
+/// How many packs a branch has of an article (those who work at counters, admin). Answered from memory until the next change; send the `ETag` back as
 /// `If-None-Match` to be told 304 when nothing changed.
 ///
 /// # Errors
@@ -171,13 +173,15 @@ pub struct LotQuantity {
 #[utoipa::path(get, path = "/api/v1/branches/{branch}/stock/{product}", tag = "inventory",
     params(("branch" = String, Path, description = "The branch"), ("product" = String, Path, description = "The article")),
     responses((status = 200, body = Envelope<StockCheck>), (status = 304, description = "As it was"),
-              (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+              (status = 401, body = ErrorBody), (status = 403, body = ErrorBody, description = "Another role does this"),
+              (status = 404, body = ErrorBody)))]
 pub async fn check(
     State(app): State<Arc<App>>,
     user: Principal,
     Named((branch, product)): Named<(BranchId, ProductId)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    user.require(AT_COUNTERS)?;
     let answer = match app.stock.get(&user.tenant, &branch, &product).await {
         Some(kept) => kept,
         None => read_check(&app, &user, &branch, &product).await?,

@@ -1,30 +1,31 @@
 //! Creating, starting, watching and stopping the private cluster.
 
 use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use sqlx::postgres::PgConnectOptions;
-use tokio::{
-    process::{Child, Command},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Layout,
     account::{self, Account, AccountError},
     programs::{self, NoPrograms},
-    settings::{Purpose, settings},
+    server::{self, Server, command},
+    settings::Purpose,
 };
-use crate::{config::PrivateDatabase, files};
+use crate::{
+    config::PrivateDatabase,
+    files,
+    lock::{Lock, LockError},
+};
 
 /// The bootstrap superuser; used for roles, migrations and nothing else.
 pub const ROOT_ROLE: &str = "pestle_root";
@@ -33,16 +34,8 @@ pub const SERVE_ROLE: &str = "pestle_serve";
 /// The database.
 pub const DATABASE: &str = "pestle";
 
-/// How long a start may take. Replaying 2 GB of WAL (`max_wal_size`) after a crash takes a slow disk this long.
-const START_DEADLINE: Duration = Duration::from_secs(180);
-/// How long a fast shutdown may take before it is made an immediate one.
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// How often files and processes that cannot be waited for are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// First and longest wait before a server that died is started again.
 const RESTART_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// The server's log is begun anew at the next start once it is larger, in bytes; one old one is kept.
-const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 /// What went wrong with the private cluster.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +83,28 @@ pub enum ClusterError {
         /// The last lines.
         tail: String,
     },
-    /// The server is not ready in time.
-    #[error("the database was not ready after {} s: read {}", START_DEADLINE.as_secs(), .0.display())]
-    NotReady(PathBuf),
+    /// The server neither starts nor ends.
+    #[error("the database said nothing for {seconds} s: read {}", log.display())]
+    NotReady {
+        /// How long it was waited for, in seconds.
+        seconds: u64,
+        /// Where to read more.
+        log: PathBuf,
+    },
+    /// Told to stop before it was ready.
+    #[error("the start of the database was given up")]
+    Stopped,
+    /// Two gateways on one cluster.
+    #[error(
+        "another gateway (process {pid}) runs the database in {}: stop it, or give this one another database.cluster_dir",
+        folder.display()
+    )]
+    Locked {
+        /// The cluster's folder.
+        folder: PathBuf,
+        /// The other's process number, as far as known.
+        pid: String,
+    },
     /// An old server does not end.
     #[error("an earlier database server (process {0}) does not end: stop it and start the gateway again")]
     OldServer(i32),
@@ -108,8 +120,9 @@ pub struct PrivateCluster {
     layout: Layout,
     account: Option<Account>,
     purpose: Purpose,
-    child: Child,
+    server: Server,
     access: Access,
+    _lock: Lock,
 }
 
 /// How to reach a private cluster.
@@ -186,11 +199,22 @@ impl Access {
 impl PrivateCluster {
     /// Creates the cluster if there is none, stops a server that outlived an earlier gateway, and starts it.
     ///
-    /// The caller holds the data folder's lock, so that no second gateway does the same.
-    ///
     /// # Errors
     /// [`ClusterError`], naming what to do.
     pub async fn start(config: &PrivateDatabase, purpose: Purpose) -> Result<Self, ClusterError> {
+        Self::start_unless(config, purpose, &CancellationToken::new()).await
+    }
+
+    /// As [`PrivateCluster::start`], given up as soon as `stop` is cancelled. Recovery after a crash takes as long as
+    /// it takes, and is waited for.
+    ///
+    /// # Errors
+    /// [`ClusterError`], [`ClusterError::Stopped`] among them. No process of ours is left then.
+    pub async fn start_unless(
+        config: &PrivateDatabase,
+        purpose: Purpose,
+        stop: &CancellationToken,
+    ) -> Result<Self, ClusterError> {
         let programs = programs::find(config.program_dir.as_deref())?;
         let account = account::to_switch_to(&config.run_as)?;
         let layout = Layout::under(&config.cluster_dir);
@@ -198,16 +222,21 @@ impl PrivateCluster {
             account::check_way(&layout.root, &config.run_as, account)?;
         }
         prepare_folder(&layout.root, account)?;
+        // Two gateways with data folders of their own may still be told the same cluster.
+        let lock = Lock::take(&layout.root).map_err(|error| match error {
+            LockError::Held(pid) => ClusterError::Locked { folder: layout.root.clone(), pid },
+            LockError::File(error) => error.into(),
+        })?;
         prepare_folder(&layout.socket, account)?;
         prepare_secret(&layout.root_secret, account)?;
         prepare_secret(&layout.serve_secret, None)?;
         let access = Access::read(&layout)?;
         if !layout.data.join("PG_VERSION").exists() {
-            create(&programs, &layout, account).await?;
+            create(&programs, &layout, account, stop).await?;
         }
-        stop_survivor(&layout.data).await?;
-        let child = launch(&programs, &layout, account, purpose).await?;
-        Ok(Self { programs, layout, account, purpose, child, access })
+        server::stop_survivor(&layout.data, stop).await?;
+        let server = Server::launch(&programs, &layout, account, purpose, stop).await?;
+        Ok(Self { programs, layout, account, purpose, server, access, _lock: lock })
     }
 
     /// How to reach it.
@@ -217,7 +246,7 @@ impl PrivateCluster {
 
     /// Process number of the server.
     pub fn pid(&self) -> Option<u32> {
-        self.child.id()
+        self.server.pid()
     }
 
     /// Keeps it running until `stop`, then stops it. A server that dies is started again, with back-off.
@@ -227,7 +256,7 @@ impl PrivateCluster {
             let began = Instant::now();
             tokio::select! {
                 () = stop.cancelled() => break,
-                ended = self.child.wait() => {
+                ended = self.server.ended() => {
                     tracing::error!(status = ?ended.ok(), log = %self.layout.log.display(), "the database server ended by itself");
                 }
             }
@@ -241,7 +270,7 @@ impl PrivateCluster {
         self.stop().await;
     }
 
-    /// Tries until the server runs again; false when told to stop meanwhile.
+    /// Tries until the server runs again; false when told to stop meanwhile, and then nothing runs.
     async fn restart(&mut self, wait: &mut Duration, stop: &CancellationToken) -> bool {
         loop {
             tokio::select! {
@@ -249,12 +278,13 @@ impl PrivateCluster {
                 () = sleep(*wait) => {}
             }
             *wait = (*wait * 2).min(RESTART_WAIT.1);
-            match launch(&self.programs, &self.layout, self.account, self.purpose).await {
-                Ok(child) => {
-                    self.child = child;
+            match Server::launch(&self.programs, &self.layout, self.account, self.purpose, stop).await {
+                Ok(server) => {
+                    self.server = server;
                     tracing::warn!("the database server was started again");
                     return true;
                 }
+                Err(ClusterError::Stopped) => return false,
                 Err(error) => {
                     tracing::error!(%error, retry_ms = wait.as_millis(), "the database server cannot be started again yet");
                 }
@@ -263,28 +293,12 @@ impl PrivateCluster {
     }
 
     /// Fast shutdown (open transactions are rolled back), made immediate when it takes too long.
-    pub async fn stop(mut self) {
-        signal(self.child.id(), Signal::INT);
-        if tokio::time::timeout(STOP_DEADLINE, self.child.wait()).await.is_err() {
-            tracing::warn!(
-                "the database server takes too long to stop: it will replay its log at the next start"
-            );
-            signal(self.child.id(), Signal::QUIT);
-            let _ = tokio::time::timeout(STOP_DEADLINE, self.child.wait()).await;
-        }
+    pub async fn stop(self) {
+        self.server.stop().await;
     }
 }
 
-fn signal(pid: Option<u32>, signal: Signal) {
-    let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid
-        && let Err(error) = kill_process(pid, signal)
-    {
-        tracing::warn!(%error, "the database server cannot be signalled");
-    }
-}
-
-fn folder_error(path: &Path) -> impl FnOnce(io::Error) -> ClusterError {
+pub(super) fn folder_error(path: &Path) -> impl FnOnce(io::Error) -> ClusterError {
     let path = path.to_owned();
     move |source| ClusterError::Folder { path, source }
 }
@@ -320,7 +334,12 @@ fn prepare_secret(path: &Path, account: Option<Account>) -> Result<(), ClusterEr
 }
 
 /// `initdb` into a folder beside, which is renamed when whole: a start that was cut off begins again.
-async fn create(programs: &Path, layout: &Layout, account: Option<Account>) -> Result<(), ClusterError> {
+async fn create(
+    programs: &Path,
+    layout: &Layout,
+    account: Option<Account>,
+    stop: &CancellationToken,
+) -> Result<(), ClusterError> {
     if layout.data_unfinished.exists() {
         fs::remove_dir_all(&layout.data_unfinished).map_err(folder_error(&layout.data_unfinished))?;
     }
@@ -335,7 +354,25 @@ async fn create(programs: &Path, layout: &Layout, account: Option<Account>) -> R
         .arg(&layout.root_secret)
         .args(["--auth-local=scram-sha-256", "--auth-host=reject", "--data-checksums", "--encoding=UTF8"])
         .args(["--locale=C.UTF-8", "--no-instructions"]);
-    let output = command.output().await.map_err(|source| ClusterError::Spawn { program, source })?;
+    let child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| ClusterError::Spawn { program: program.clone(), source })?;
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let mut ended = std::pin::pin!(child.wait_with_output());
+    let output = tokio::select! {
+        output = &mut ended => output,
+        () = stop.cancelled() => {
+            // With the servers that it starts for a moment: they are of its process group.
+            if let Some(group) = group {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            let _ = ended.await;
+            return Err(ClusterError::Stopped);
+        }
+    };
+    let output = output.map_err(|source| ClusterError::Spawn { program, source })?;
     if !output.status.success() {
         return Err(ClusterError::Init(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")));
     }
@@ -343,99 +380,4 @@ async fn create(programs: &Path, layout: &Layout, account: Option<Account>) -> R
     files::sync_folder(&layout.root)?;
     tracing::info!(folder = %layout.data.display(), "created the private database");
     Ok(())
-}
-
-fn command(program: &Path, layout: &Layout, account: Option<Account>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("LANG", "C.UTF-8").env("PATH", "/usr/bin:/bin").current_dir(&layout.root);
-    command.stdin(Stdio::null());
-    // A terminal's Ctrl-C goes to the gateway alone, which stops the server last.
-    command.process_group(0);
-    if let Some(account) = account {
-        command.uid(account.uid).gid(account.gid);
-    }
-    command
-}
-
-async fn launch(
-    programs: &Path,
-    layout: &Layout,
-    account: Option<Account>,
-    purpose: Purpose,
-) -> Result<Child, ClusterError> {
-    let log = open_log(layout).map_err(folder_error(&layout.log))?;
-    let also = log.try_clone().map_err(folder_error(&layout.log))?;
-    let program = programs.join("postgres");
-    let mut command = command(&program, layout, account);
-    command.arg("-D").arg(&layout.data).arg("-k").arg(&layout.socket).stdout(log).stderr(also);
-    for (name, value) in settings(purpose) {
-        command.arg("-c").arg(format!("{name}={value}"));
-    }
-    let mut child = command.spawn().map_err(|source| ClusterError::Spawn { program, source })?;
-    let deadline = Instant::now() + START_DEADLINE;
-    while !is_ready(&layout.data, child.id()) {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Err(ClusterError::Ended { status, log: layout.log.clone(), tail: tail(&layout.log) });
-        }
-        if Instant::now() > deadline {
-            return Err(ClusterError::NotReady(layout.log.clone()));
-        }
-        sleep(LOOK_EVERY).await;
-    }
-    Ok(child)
-}
-
-fn open_log(layout: &Layout) -> io::Result<fs::File> {
-    if fs::metadata(&layout.log).is_ok_and(|meta| meta.len() > LOG_BYTES_MAX) {
-        fs::rename(&layout.log, layout.log.with_extension("log.1"))?;
-    }
-    let mut log = fs::OpenOptions::new().create(true).append(true).mode(files::SECRET).open(&layout.log)?;
-    writeln!(log, "-- start --")?;
-    Ok(log)
-}
-
-fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().rev().take_while(|line| *line != "-- start --").take(4).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("; ")
-}
-
-/// `postmaster.pid`: the first line is the process, the eighth its state (PostgreSQL's `miscadmin.h`).
-fn is_ready(data: &Path, pid: Option<u32>) -> bool {
-    let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
-    let mut lines = text.lines();
-    lines.next().and_then(|line| line.trim().parse().ok()) == pid
-        && lines.nth(6).is_some_and(|state| state.trim() == "ready")
-}
-
-/// Stops the server of this folder that an earlier, killed gateway left behind.
-async fn stop_survivor(data: &Path) -> Result<(), ClusterError> {
-    let Some(pid) = survivor(data) else { return Ok(()) };
-    tracing::warn!(
-        pid = pid.as_raw_nonzero(),
-        "a database server outlived an earlier gateway: stopping it first"
-    );
-    for how in [Signal::INT, Signal::QUIT] {
-        let _ = kill_process(pid, how);
-        let deadline = Instant::now() + STOP_DEADLINE;
-        while survivor(data) == Some(pid) {
-            if Instant::now() > deadline {
-                break;
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        if survivor(data) != Some(pid) {
-            return Ok(());
-        }
-    }
-    Err(ClusterError::OldServer(pid.as_raw_nonzero().get()))
-}
-
-/// The living server of this folder. A number from an old file may belong to another program by now: only a process
-/// that works in this folder counts (a postmaster changes into its data folder).
-fn survivor(data: &Path) -> Option<Pid> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid: i32 = text.lines().next()?.trim().parse().ok()?;
-    let works_in = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-    (works_in == fs::canonicalize(data).ok()?).then(|| Pid::from_raw(pid)).flatten()
 }

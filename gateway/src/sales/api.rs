@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use pestle_domain::{
+    fact,
     ids::{ActId, BranchId, TillId},
     units::{Day, UnixMillis},
 };
@@ -12,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::store::read::{self, Sale, SaleFilter, SaleLineRow, Session};
+use super::store::read::{self, Sale, SaleFilter, Session};
 use crate::{
     app::App,
     http::{
@@ -20,7 +21,7 @@ use crate::{
         error::{ApiError, ErrorBody},
         extract::{Named, Params},
     },
-    identity::Principal,
+    identity::{Principal, principal::AT_COUNTERS},
 };
 
 /// The routes of this module.
@@ -109,16 +110,16 @@ pub struct SaleLine {
     pub tax_basis_points: i64,
 }
 
-impl From<SaleLineRow> for SaleLine {
-    fn from(row: SaleLineRow) -> Self {
+impl From<fact::SaleLine> for SaleLine {
+    fn from(line: fact::SaleLine) -> Self {
         Self {
-            product: row.product_id,
-            gtin: row.gtin,
-            name: row.name,
-            quantity: row.quantity,
-            unit_price_minor: row.unit_minor,
-            amount_minor: row.amount_minor,
-            tax_basis_points: row.tax_rate,
+            product: line.product.to_string(),
+            gtin: line.gtin.to_string(),
+            name: line.name.into(),
+            quantity: line.quantity.0,
+            unit_price_minor: line.unit_price.minor,
+            amount_minor: line.amount.minor,
+            tax_basis_points: i64::from(line.tax.0),
         }
     }
 }
@@ -165,17 +166,19 @@ fn page_of(page: Option<u32>, page_size: Option<u32>) -> Result<PageRequest, Api
         .check()
 }
 
-/// Sales, the latest first.
+/// Sales, the latest first (those who work at counters, admin).
 ///
 /// # Errors
-/// AUTHENTICATION, VALIDATION, UNAVAILABLE.
+/// AUTHENTICATION, AUTHORIZATION, VALIDATION, UNAVAILABLE.
 #[utoipa::path(get, path = "/api/v1/sales", tag = "sales", params(SaleQuery),
-    responses((status = 200, body = Page<SaleSummary>), (status = 401, body = ErrorBody), (status = 422, body = ErrorBody)))]
+    responses((status = 200, body = Page<SaleSummary>), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody, description = "Another role does this"), (status = 422, body = ErrorBody)))]
 pub async fn list(
     State(app): State<Arc<App>>,
     user: Principal,
     Params(query): Params<SaleQuery>,
 ) -> Result<Page<SaleSummary>, ApiError> {
+    user.require(AT_COUNTERS)?;
     let page = page_of(query.page, query.page_size)?;
     let filter = SaleFilter {
         branch: query.branch.map(String::from),
@@ -189,25 +192,39 @@ pub async fn list(
     Ok(Page::new(rows.into_iter().map(Into::into).collect(), page, u64::try_from(total).unwrap_or_default()))
 }
 
-/// One sale with its lines.
+/// One sale with its lines (those who work at counters, admin).
 ///
 /// # Errors
-/// AUTHENTICATION, NOT_FOUND, UNAVAILABLE.
+/// AUTHENTICATION, AUTHORIZATION, NOT_FOUND, UNAVAILABLE.
 #[utoipa::path(get, path = "/api/v1/sales/{id}", tag = "sales",
     params(("id" = String, Path, description = "The act that the receipt's code names")),
-    responses((status = 200, body = Envelope<SaleDetail>), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Envelope<SaleDetail>), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody, description = "Another role does this"), (status = 404, body = ErrorBody)))]
 pub async fn one(
     State(app): State<Arc<App>>,
     user: Principal,
     Named(id): Named<ActId>,
 ) -> Result<Envelope<SaleDetail>, ApiError> {
+    user.require(AT_COUNTERS)?;
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
     let found = read::sale(&mut tx, id.0).await?;
-    tx.commit().await?;
-    let (sale, lines) = found.ok_or_else(|| {
+    let sale = found.ok_or_else(|| {
         ApiError::not_found("no such sale has reached the centre: its branch may still have to send it")
     })?;
-    Ok(Envelope::new(SaleDetail { sale: sale.into(), lines: lines.into_iter().map(Into::into).collect() }))
+    let mut facts = crate::ingest::store::facts_by_id(&mut tx, &[sale.fact_id]).await?;
+    tx.commit().await?;
+    let lines = facts.remove(&sale.fact_id).map(|line| lines_of(&line)).unwrap_or_default();
+    Ok(Envelope::new(SaleDetail { sale: sale.into(), lines }))
+}
+
+/// The lines of a sale, as its fact tells them. A fact that was folded into a sale is one, and can be read.
+fn lines_of(line: &[u8]) -> Vec<SaleLine> {
+    match fact::Fact::from_line(line) {
+        Ok(Some(fact::Fact { body: fact::FactBody::SaleCompleted(sale), .. })) => {
+            sale.lines.into_iter().map(Into::into).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// A cash session of a drawer. Amounts are in minor units.
@@ -225,7 +242,7 @@ pub struct TillSession {
     pub currency: String,
     /// Counted in at the start.
     pub float_minor: Option<i64>,
-    /// Float and what moved since, adjustments included.
+    /// Float and what moved since, adjustments included; of an open one managers and admins alone are told.
     pub expected_minor: Option<i64>,
     /// By the person who closed it; null while it is open.
     pub counted_minor: Option<i64>,
@@ -276,21 +293,30 @@ impl From<Session> for TillSession {
     }
 }
 
-/// Cash sessions of a branch: open ones first, then the latest.
+/// Cash sessions of a branch: open ones first, then the latest (those who work at counters, admin).
 ///
 /// # Errors
-/// AUTHENTICATION, VALIDATION, UNAVAILABLE.
+/// AUTHENTICATION, AUTHORIZATION, VALIDATION, UNAVAILABLE.
 #[utoipa::path(get, path = "/api/v1/branches/{branch}/tills", tag = "sales", params(PageRequest, ("branch" = String, Path, description = "The branch")),
-    responses((status = 200, body = Page<TillSession>), (status = 401, body = ErrorBody)))]
+    responses((status = 200, body = Page<TillSession>), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody, description = "Another role does this")))]
 pub async fn tills(
     State(app): State<Arc<App>>,
     user: Principal,
     Named(branch): Named<BranchId>,
     Params(page): Params<PageRequest>,
 ) -> Result<Page<TillSession>, ApiError> {
+    user.require(AT_COUNTERS)?;
     let page = page.check()?;
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
     let (rows, total) = read::sessions(&mut tx, Some(branch.as_str()), page.limit(), page.offset()).await?;
     tx.commit().await?;
-    Ok(Page::new(rows.into_iter().map(Into::into).collect(), page, u64::try_from(total).unwrap_or_default()))
+    let view = |session: Session| {
+        let mut view = TillSession::from(session);
+        if view.state != "closed" && !user.may_know_expected() {
+            view.expected_minor = None;
+        }
+        view
+    };
+    Ok(Page::new(rows.into_iter().map(view).collect(), page, u64::try_from(total).unwrap_or_default()))
 }

@@ -2,7 +2,7 @@
 
 pub mod read;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use pestle_domain::ids::TenantId;
 use sqlx::PgConnection;
@@ -35,7 +35,7 @@ pub async fn closed_sessions(
     Ok(rows.into_iter().collect())
 }
 
-/// Writes sales, lines and movements, and adds to sessions and days. Inside the transaction that stores the facts.
+/// Writes sales and movements, and adds to sessions and days. Inside the transaction that stores the facts.
 ///
 /// # Errors
 /// [`DbError`]; nothing of the transaction may be kept then.
@@ -46,7 +46,7 @@ pub async fn book(
 ) -> Result<(), DbError> {
     if !takings.sales.is_empty() {
         insert_sales(connection, tenant, &takings.sales).await?;
-        insert_lines(connection, tenant, &takings.sales).await?;
+        note_series(connection, tenant, &takings.sales).await?;
         add_to_days(connection, tenant, takings).await?;
     }
     if !takings.movements.is_empty() {
@@ -70,10 +70,13 @@ async fn insert_sales(
     sqlx::query(
         "INSERT INTO sales.sale
              (tenant_id, act_id, fact_id, branch_id, device_id, till_id, session_id, receipt_epoch, receipt_number, actor,
-              wall_ms, business_date, currency, total_minor, tax_minor, tender, tendered_minor, change_minor, lines)
-         SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::bigint[],
+              wall_ms, business_date, currency, total_minor, tax_minor, tender, tendered_minor, change_minor, lines,
+              at_ms)
+         SELECT $1, new.*, least(new.wall_ms, (extract(epoch FROM now()) * 1000)::bigint) FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::bigint[],
               $9::bigint[], $10::text[], $11::bigint[], $12::date[], $13::text[], $14::bigint[], $15::bigint[],
-              $16::text[], $17::bigint[], $18::bigint[], $19::integer[])",
+              $16::text[], $17::bigint[], $18::bigint[], $19::integer[])
+              AS new (act_id, fact_id, branch_id, device_id, till_id, session_id, receipt_epoch, receipt_number, actor,
+                      wall_ms, business_date, currency, total_minor, tax_minor, tender, tendered_minor, change_minor, lines)",
     )
     .bind(tenant.as_str())
     .bind(column(sales, |row| row.at.act))
@@ -101,31 +104,30 @@ async fn insert_sales(
     Ok(())
 }
 
-async fn insert_lines(
+/// Notes which streams number receipts of which till and epoch.
+async fn note_series(
     connection: &mut PgConnection,
     tenant: &TenantId,
     sales: &[SaleRow<'_>],
 ) -> Result<(), DbError> {
-    let lines: Vec<_> = sales
+    let series: BTreeSet<(&str, &str, i64, i64)> = sales
         .iter()
-        .flat_map(|row| (0i32..).zip(&row.sale.lines).map(|(index, line)| (row.at.fact, index, line)))
+        .map(|row| {
+            let receipt = &row.sale.receipt;
+            (row.at.place.branch, receipt.till.as_str(), i64::from(receipt.epoch), row.at.place.stream)
+        })
         .collect();
+    let series: Vec<_> = series.into_iter().collect();
     sqlx::query(
-        "INSERT INTO sales.sale_line
-             (tenant_id, fact_id, line, product_id, gtin, name, quantity, unit_minor, amount_minor, tax_rate)
-         SELECT $1, * FROM unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-              $8::bigint[], $9::bigint[], $10::bigint[])",
+        "INSERT INTO sales.receipt_series (tenant_id, branch_id, till_id, epoch, stream_id)
+         SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
+         ON CONFLICT DO NOTHING",
     )
     .bind(tenant.as_str())
-    .bind(column(&lines, |(fact, ..)| *fact))
-    .bind(column(&lines, |(_, index, _)| *index))
-    .bind(column(&lines, |(.., line)| line.product.as_str()))
-    .bind(column(&lines, |(.., line)| line.gtin.to_string()))
-    .bind(column(&lines, |(.., line)| &*line.name))
-    .bind(column(&lines, |(.., line)| line.quantity.0))
-    .bind(column(&lines, |(.., line)| line.unit_price.minor))
-    .bind(column(&lines, |(.., line)| line.amount.minor))
-    .bind(column(&lines, |(.., line)| i64::from(line.tax.0)))
+    .bind(column(&series, |row| row.0))
+    .bind(column(&series, |row| row.1))
+    .bind(column(&series, |row| row.2))
+    .bind(column(&series, |row| row.3))
     .execute(connection)
     .await?;
     Ok(())

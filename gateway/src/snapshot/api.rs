@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use pestle_domain::snapshot::{HASH_HEADER, KEY_HEADER, SIGNATURE_HEADER, VERSION_HEADER};
+use pestle_domain::snapshot::{HASH_HEADER, KEY_HEADER, SIGNATURE_HEADER, Snapshot, VERSION_HEADER};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -78,23 +78,27 @@ async fn snapshot(
 }
 
 /// The current snapshot of the box's branch, from the cache or made now.
-async fn current(app: &App, device: &DevicePeer) -> Result<Arc<Packed>, ApiError> {
+async fn current(app: &Arc<App>, device: &DevicePeer) -> Result<Arc<Packed>, ApiError> {
     let mut tx = app.db.tenant(&device.tenant).begin_one_moment().await?;
     fleet::store::refuse_revoked(&mut tx, &device.device).await?;
     let version = tenancy::store::revision(&mut tx).await?.version;
-    let key = (device.tenant.clone(), device.branch.clone(), version);
-    if let Some(kept) = app.snapshots.0.get(&key).await {
-        return Ok(kept);
-    }
-    let gathered = store::gather(&mut tx, &device.tenant, &device.branch).await?;
+    // Given back before anybody waits: a hundred boxes that hear of a new version together hold no connections.
     tx.commit().await?;
-    let gathered = gathered.ok_or_else(|| ApiError::not_found("this box's branch is not there any more"))?;
-    let packed = rules::pack(&gathered, app.authority.signer())
-        .map_err(|error| ApiError::internal("snapshot", &error))?;
-    let packed = Arc::new(packed);
-    app.snapshots.0.insert(key, packed.clone()).await;
-    tracing::info!(branch = %device.branch, version, bytes = packed.body.len(), "a snapshot was made");
-    Ok(packed)
+    let key = (device.tenant.clone(), device.branch.clone(), version);
+    // Of its own moment, which may be a later version; that is then what the box gets.
+    let gather = Box::pin(async {
+        let mut tx = app.db.tenant(&device.tenant).begin_one_moment().await?;
+        let gathered = store::gather(&mut tx, &device.tenant, &device.branch).await?;
+        tx.commit().await?;
+        gathered.ok_or_else(|| ApiError::not_found("this box's branch is not there any more"))
+    });
+    let signs = app.clone();
+    let pack = move |gathered: &Snapshot| {
+        let packed = rules::pack(gathered, signs.authority.signer())?;
+        tracing::info!(branch = %gathered.branch, version = packed.version, bytes = packed.body.len(), "a snapshot was made");
+        Ok(packed)
+    };
+    app.snapshots.get(key, gather, pack).await
 }
 
 fn describe(packed: &Packed) -> Result<HeaderMap, ApiError> {

@@ -95,12 +95,12 @@ impl Owner {
         rows.iter().map(|row| Ok(row.try_get::<String, _>("fault")?)).collect()
     }
 
-    /// The branch's sales, summed from the centre's rows.
+    /// The branch's sales, summed from the centre's rows: money from the sales, packs from what left the stock.
     pub(super) async fn booked(&mut self, branch: &str) -> anyhow::Result<Booked> {
         let row = sqlx::query(
             "SELECT count(*) AS sales, coalesce(sum(total_minor), 0)::bigint AS cents,
-                    coalesce(sum((SELECT sum(line.quantity) FROM sales.sale_line line
-                                  WHERE line.tenant_id = sale.tenant_id AND line.fact_id = sale.fact_id)), 0)::bigint AS packs
+                    coalesce((SELECT -sum(on_hand) FROM inventory.movement
+                              WHERE branch_id = $1 AND kind = 'stock.sold'), 0)::bigint AS packs
              FROM sales.sale sale WHERE branch_id = $1",
         )
         .bind(branch)

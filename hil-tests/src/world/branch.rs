@@ -93,7 +93,7 @@ impl Branch {
              [gateway]\nhttps = \"https://{}\"\nmqtt = \"{}\"\n\n\
              [[till]]\nid = \"till-1\"\nname = \"Till 1\"\n\n\
              [[scanner]]\nname = \"counter\"\npath = {:?}\nbaud = 9600\ntill = \"till-1\"\nproved = true\n\n\
-             [[printer]]\nname = \"receipts\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\n\n\
+             [[printer]]\nname = \"receipts\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\nmodel = \"epson-tm-t20\"\n\n\
              [[sensor]]\nname = \"fridge\"\npath = {:?}\nslave = {FRIDGE_SLAVE}\nprofile = \"xy-md02\"\ninterval_s = 2\n",
             https.address(),
             mqtt.address(),

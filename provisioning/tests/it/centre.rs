@@ -24,6 +24,8 @@ pub(crate) enum Mood {
     LoseAnswer,
     /// Says that the code was used.
     Used,
+    /// Says that it has this key from another enrolment.
+    KnownKey,
     /// Certifies a key of its own instead of the box's.
     OtherKey,
     /// Sends another authority's certificate along.
@@ -137,6 +139,11 @@ fn answer(mood: Mood, request: &EnrolRequest, authority: &Authority) -> Option<S
             r#"{"success":false,"error":"CONFLICT","message":"This claim code was used.","status_code":409}"#
                 .to_owned(),
         ),
+        Mood::KnownKey => (
+            "409 Conflict",
+            r#"{"success":false,"error":"CONFLICT","message":"known","status_code":409,"details":{"reason":"known_key"}}"#
+                .to_owned(),
+        ),
         Mood::Good | Mood::OtherKey | Mood::OtherAuthority => {
             let data = serde_json::to_value(identity(mood, request, authority)).unwrap();
             ("200 OK", serde_json::json!({ "success": true, "data": data, "message": "" }).to_string())
@@ -168,6 +175,8 @@ fn identity(mood: Mood, request: &EnrolRequest, authority: &Authority) -> EnrolR
             https: "https://127.0.0.1:1".to_owned(),
             mqtt: "127.0.0.1:2".to_owned(),
             centre_keys: vec![],
+            first_epoch: 1,
+            earlier: vec![],
         },
         certificate_pem: sign(vec![], ExtendedKeyUsagePurpose::ClientAuth),
         web_certificate_pem: sign(vec!["north.local".to_owned()], ExtendedKeyUsagePurpose::ServerAuth),

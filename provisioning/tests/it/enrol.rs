@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pestle_domain::enrolment::{Claim, Identity};
-use pestle_domain::signature::Hash;
+use pestle_domain::signature::{Hash, VerifyingKey};
 use pestle_provisioning::{EnrolError, Enrolment, enrol, identity_folder};
+use rcgen::KeyPair;
 use tempfile::TempDir;
 
 use crate::centre::{Centre, Mood};
@@ -20,6 +21,10 @@ async fn enrol_at(gateway: &str, claim: &Claim, data: &Path, replace: bool) -> R
         retry_after: vec![],
     };
     enrol(&asked, &Arc::new(rustls::crypto::aws_lc_rs::default_provider())).await
+}
+
+fn point(key: &KeyPair) -> VerifyingKey {
+    VerifyingKey::from_point(key.public_key_raw()).unwrap()
 }
 
 /// A fresh box, tried once against a centre of that mood.
@@ -58,12 +63,39 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     assert!(is_untouched(data.path()));
     let gateway = format!("https://{}", centre.address);
     enrol_at(&gateway, &centre.claim, data.path(), false).await.unwrap();
-    let keys = centre.requests().into_iter().map(|request| {
-        rcgen::CertificateSigningRequestParams::from_pem(&request.csr_pem).unwrap().public_key
-    });
-    let keys = keys.map(|key| rcgen::PublicKeyData::der_bytes(&key).to_vec()).collect::<Vec<_>>();
+    let keys = keys_of(&centre);
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0], keys[1]);
+}
+
+/// The public keys of the requests that the centre got, in order.
+fn keys_of(centre: &Centre) -> Vec<Vec<u8>> {
+    let requests = centre.requests().into_iter();
+    let keys = requests.map(|request| {
+        rcgen::CertificateSigningRequestParams::from_pem(&request.csr_pem).unwrap().public_key
+    });
+    keys.map(|key| rcgen::PublicKeyData::der_bytes(&key).to_vec()).collect()
+}
+
+#[tokio::test]
+async fn a_key_that_the_centre_has_from_another_enrolment_gives_way_to_a_new_one() {
+    let (centre, data, outcome) = try_once(&[Mood::KnownKey, Mood::Good]).await;
+    let said = outcome.unwrap_err().to_string();
+    assert!(said.contains("repeat the command"), "{said}");
+    let gateway = format!("https://{}", centre.address);
+    enrol_at(&gateway, &centre.claim, data.path(), false).await.unwrap();
+    let keys = keys_of(&centre);
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[tokio::test]
+async fn an_enrolment_whose_last_step_was_cut_off_is_finished_without_asking_again() {
+    let (centre, data, outcome) = try_once(&[Mood::Good]).await;
+    let who = outcome.unwrap();
+    std::fs::rename(data.path().join("identity"), data.path().join("identity.pending")).unwrap();
+    let gateway = format!("https://{}", centre.address);
+    assert_eq!(enrol_at(&gateway, &centre.claim, data.path(), false).await.unwrap(), who);
+    assert_eq!(centre.requests().len(), 1, "the centre was asked again");
 }
 
 #[tokio::test]
@@ -75,6 +107,15 @@ async fn a_box_that_is_somebody_is_replaced_only_when_told() {
     assert!(refused.to_string().contains("--replace"), "{refused}");
     assert_eq!(centre.requests().len(), 1, "the centre was not asked");
     enrol_at(&gateway, &centre.claim, data.path(), true).await.unwrap();
+    // The old key names the new one.
+    let asked = centre.requests().pop().unwrap();
+    let proof = asked.replaces.unwrap();
+    let old = std::fs::read_to_string(data.path().join("identity.replaced-1/device.key.pem")).unwrap();
+    let old = point(&KeyPair::from_pem(&old).unwrap());
+    let new = std::fs::read_to_string(data.path().join("identity/device.key.pem")).unwrap();
+    let new = point(&KeyPair::from_pem(&new).unwrap());
+    assert_eq!(proof.key, old.id());
+    assert_eq!(proof.verify(&old, &new), Ok(()));
     assert!(data.path().join("identity.replaced-1/device.key.pem").exists());
 }
 

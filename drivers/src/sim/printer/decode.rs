@@ -113,6 +113,8 @@ fn real_time(bytes: &[u8]) -> Parsed {
         None => Parsed::Incomplete,
         Some(0x04 | 0x05) if bytes.len() < 3 => Parsed::Incomplete,
         Some(0x04 | 0x05) => Parsed::Command(Command::Ignored, 3),
+        Some(0x14) if bytes.len() < 5 => Parsed::Incomplete,
+        Some(0x14) => Parsed::Command(Command::Ignored, 5),
         Some(_) => Parsed::Command(Command::Unknown(vec![DLE]), 1),
     }
 }
@@ -235,6 +237,7 @@ mod tests {
             Command::Raster { row_bytes: 1, data: vec![0xf0, 0x0f] },
         );
         check(b"\x10\x04\x01", Command::Ignored);
+        check(b"\x10\x14\x01\x00\x01", Command::Ignored);
     }
 
     #[test]

@@ -177,18 +177,29 @@ impl Engine {
         self.tell_changes();
     }
 
-    /// `DLE EOT n` is answered as it arrives.
+    /// `DLE EOT n` is answered, and `DLE DC4 1 m t` opens the drawer, as they arrive.
     fn watch_for_real_time(&mut self, byte: u8) {
         self.real_time.push(byte);
         match self.real_time[..] {
-            [0x10] | [0x10, 0x04] => return,
+            [0x10] | [0x10, 0x04] | [0x10, 0x14] | [0x10, 0x14, 1] | [0x10, 0x14, 1, 0 | 1] => return,
             [0x10, 0x04, n] if !self.controls.hung => self.answer_real_time(n),
+            [0x10, 0x14, 1, _, 1..=8] if !self.controls.hung => self.kick(),
             _ => {}
         }
         self.real_time.clear();
         if byte == 0x10 {
             self.real_time.push(byte);
         }
+    }
+
+    fn kick(&mut self) {
+        self.counts.kicks += 1;
+        self.controls.drawer_open |= !self.controls.drawer_locked;
+    }
+
+    /// Bytes that nobody asked for: a bad contact.
+    pub(super) fn make_noise(&mut self, bytes: &[u8]) {
+        self.to_host.extend_from_slice(bytes);
     }
 
     fn answer_real_time(&mut self, n: u8) {
@@ -261,10 +272,7 @@ impl Engine {
                 self.flush_line();
                 self.finish_receipt(if partial { ReceiptEnd::PartialCut } else { ReceiptEnd::FullCut });
             }
-            Command::Kick { .. } => {
-                self.counts.kicks += 1;
-                self.controls.drawer_open |= !self.controls.drawer_locked;
-            }
+            Command::Kick { .. } => self.kick(),
             Command::BarcodeHeight(dots) => self.barcode.0 = dots,
             Command::BarcodeModule(dots) => self.barcode.1 = dots,
             Command::TextBelow(on) => self.barcode.2 = on,
@@ -406,6 +414,17 @@ mod tests {
         printer.control(|controls| controls.paper = Paper::Out);
         printer.receive(b"held\n\x10\x04\x04\x10\x04\x01");
         assert_eq!(printer.take_answers(), [0x7e, 0x1a]);
+    }
+
+    #[test]
+    fn the_drawer_opens_in_real_time_while_paper_is_out_and_once() {
+        let mut printer = Engine::new(576);
+        printer.control(|controls| controls.paper = Paper::Out);
+        printer.receive(b"held\n\x1bp\x00\x32\x64\x10\x14\x01\x00\x01");
+        assert!(printer.controls.drawer_open);
+        assert_eq!(printer.counts.kicks, 1, "the ordinary kick waits behind the paper");
+        printer.control(|controls| controls.paper = Paper::Enough);
+        assert_eq!((printer.counts.kicks, printer.counts.unknown_commands), (2, 0));
     }
 
     #[test]

@@ -224,6 +224,12 @@ impl SimPrinter {
         self.control(|controls| controls.drawer_open = open);
     }
 
+    /// Sends bytes that nobody asked for, as a bad contact does.
+    pub fn make_noise(&self, bytes: &[u8]) {
+        self.engine().make_noise(bytes);
+        self.changed();
+    }
+
     /// Locks the drawer, so that kicks do nothing.
     pub fn set_drawer_locked(&self, locked: bool) {
         self.control(|controls| controls.drawer_locked = locked);

@@ -1,7 +1,7 @@
 //! What pages and the API read of sales and tills.
 
 use sqlx::PgConnection;
-use time::Date;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::db::DbError;
@@ -45,25 +45,6 @@ pub struct Sale {
     pub change_minor: i64,
     /// How many lines.
     pub lines: i32,
-}
-
-/// One line of a sale.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct SaleLineRow {
-    /// The article.
-    pub product_id: String,
-    /// GTIN-14.
-    pub gtin: String,
-    /// As it was printed.
-    pub name: String,
-    /// Packs.
-    pub quantity: i64,
-    /// Of one pack, minor units.
-    pub unit_minor: i64,
-    /// Of the line.
-    pub amount_minor: i64,
-    /// In hundredths of a per cent.
-    pub tax_rate: i64,
 }
 
 /// Which sales are asked for.
@@ -116,7 +97,7 @@ pub async fn latest(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Sale>, DbError> {
-    let query = format!("{SALE_COLUMNS} {SALE_WHERE} ORDER BY wall_ms DESC, act_id LIMIT $5 OFFSET $6");
+    let query = format!("{SALE_COLUMNS} {SALE_WHERE} ORDER BY at_ms DESC, act_id LIMIT $5 OFFSET $6");
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(query))
         .bind(&filter.branch)
         .bind(&filter.till)
@@ -128,29 +109,39 @@ pub async fn latest(
         .await?)
 }
 
-/// One sale by its act, with its lines.
+/// One sale by its act.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn sale(
-    connection: &mut PgConnection,
-    act: Uuid,
-) -> Result<Option<(Sale, Vec<SaleLineRow>)>, DbError> {
-    let found: Option<Sale> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "{SALE_COLUMNS} WHERE act_id = $1 ORDER BY fact_id LIMIT 1"
-    )))
-    .bind(act)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(sale) = found else { return Ok(None) };
-    let lines = sqlx::query_as(
-        "SELECT product_id, gtin, name, quantity, unit_minor, amount_minor, tax_rate
-         FROM sales.sale_line WHERE fact_id = $1 ORDER BY line",
+pub async fn sale(connection: &mut PgConnection, act: Uuid) -> Result<Option<Sale>, DbError> {
+    let query = format!("{SALE_COLUMNS} WHERE act_id = $1 ORDER BY fact_id LIMIT 1");
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(act).fetch_optional(connection).await?)
+}
+
+/// A series of receipt numbers that two streams use: a number may be on two receipts.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct SharedSeries {
+    /// The branch.
+    pub branch_id: String,
+    /// The drawer.
+    pub till_id: String,
+    /// The life of the store that the receipts name.
+    pub epoch: i64,
+    /// Since when two use it.
+    pub at: OffsetDateTime,
+}
+
+/// All such series, the latest first.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn shared_series(connection: &mut PgConnection) -> Result<Vec<SharedSeries>, DbError> {
+    Ok(sqlx::query_as(
+        "SELECT branch_id, till_id, epoch, max(since) AS at FROM sales.receipt_series
+         GROUP BY branch_id, till_id, epoch HAVING count(*) > 1 ORDER BY at DESC",
     )
-    .bind(sale.fact_id)
     .fetch_all(connection)
-    .await?;
-    Ok(Some((sale, lines)))
+    .await?)
 }
 
 /// One cash session.
@@ -262,14 +253,15 @@ pub struct Day {
     pub tax_minor: i64,
 }
 
-/// Each branch's latest day of business.
+/// Each branch's latest day of business. No branch of the world is further than a day ahead of the centre: a day beyond
+/// tomorrow is a wrong clock's.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn latest_days(connection: &mut PgConnection) -> Result<Vec<Day>, DbError> {
     Ok(sqlx::query_as(
         "SELECT DISTINCT ON (branch_id, currency) branch_id, business_date, currency, sales, gross_minor, tax_minor
-         FROM sales.day ORDER BY branch_id, currency, business_date DESC",
+         FROM sales.day WHERE business_date <= current_date + 1 ORDER BY branch_id, currency, business_date DESC",
     )
     .fetch_all(connection)
     .await?)

@@ -11,7 +11,7 @@ use pestle_domain::{
         Tender, TillOpened, TillReceived,
     },
     ids::{ActId, BatchId, DeviceId, FactId, SessionId, StoreId},
-    journal::{Head, Lane, Stream},
+    journal::{Head, Lane, Parent, Stream},
     money::{BasisPoints, Currency, Money},
     signature::SigningKey,
     units::{Quantity, UnixMillis},
@@ -27,13 +27,18 @@ pub(crate) struct Branch {
     pub(crate) key: SigningKey,
     pub(crate) lines: Vec<Vec<u8>>,
     pub(crate) session: SessionId,
+    document: Vec<u8>,
+    store: StoreId,
     receipts: u64,
 }
 
 pub(crate) fn signing_key() -> SigningKey {
-    let document =
-        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-    SigningKey::from_pkcs8(document.as_ref()).unwrap()
+    SigningKey::from_pkcs8(&new_document()).unwrap()
+}
+
+fn new_document() -> Vec<u8> {
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+    document.unwrap().as_ref().to_vec()
 }
 
 pub(crate) fn stamp() -> Stamp {
@@ -57,7 +62,23 @@ impl Branch {
             epoch: 1,
         };
         let session = SessionId(Uuid::now_v7());
-        Self { stream, key: signing_key(), lines: Vec::new(), session, receipts: 0 }
+        let document = new_document();
+        let key = SigningKey::from_pkcs8(&document).unwrap();
+        let store = StoreId(Uuid::now_v7());
+        Self { stream, key, lines: Vec::new(), session, document, store, receipts: 0 }
+    }
+
+    /// The next life of its store, which says that this one ended at `seq`, with one sale.
+    pub(crate) fn next_epoch(&self, seq: u64) -> Self {
+        let epoch = self.stream.epoch;
+        let mut next = Self::new(self.stream.branch.as_str(), self.stream.device.as_str());
+        next.stream = Stream { epoch: epoch + 1, ..self.stream.clone() };
+        next.key = SigningKey::from_pkcs8(&self.document).unwrap();
+        next.document = self.document.clone();
+        let parent = Parent { epoch, head: self.head(seq), store: self.store };
+        next.write(vec![EpochOpened { store: next.store, parent: Some(parent) }.into()]);
+        next.sell("p-1", 1);
+        next
     }
 
     pub(crate) fn device(&self) -> DeviceId {
@@ -77,7 +98,7 @@ impl Branch {
     }
 
     pub(crate) fn open(&mut self, packs: i64) -> u64 {
-        self.write(vec![EpochOpened { store: StoreId(Uuid::now_v7()), parent: None }.into()]);
+        self.write(vec![EpochOpened { store: self.store, parent: None }.into()]);
         let line = |product: &str| LotIn {
             product: product.parse().unwrap(),
             lot: Some("A1".into()),

@@ -6,5 +6,6 @@ mod exactly_once;
 mod figures;
 mod presence;
 mod refusals;
+mod succession;
 mod trouble;
 pub(crate) mod whole;

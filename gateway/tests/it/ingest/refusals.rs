@@ -2,6 +2,7 @@
 
 use pestle_domain::{
     fact::{AdjustReason, FactBody, StockAdjusted},
+    ids::BatchId,
     signature::Hash,
     units::Quantity,
     wire::{batch::RefusalReason, message::Answer},
@@ -25,6 +26,10 @@ async fn a_batch_with_a_wrong_hash_or_signature_is_refused_kept_and_costs_nothin
     let wrong = (branch.device(), branch.with_header(&header));
     assert_eq!(refused(&centre.one(wrong.clone()).await), RefusalReason::WrongHash);
     assert_eq!(refused(&centre.one(wrong).await), RefusalReason::WrongHash);
+    // A box that tries again makes another batch of the same.
+    header.batch = BatchId(Uuid::now_v7());
+    let retried = (branch.device(), branch.with_header(&header));
+    assert_eq!(refused(&centre.one(retried).await), RefusalReason::WrongHash);
 
     let honest = std::mem::replace(&mut branch.key, signing_key());
     let forged = branch.batch(1, last);
@@ -36,7 +41,7 @@ async fn a_batch_with_a_wrong_hash_or_signature_is_refused_kept_and_costs_nothin
 
     let rows: Vec<(String, i64)> =
         centre.rows("SELECT reason, times FROM ingest.quarantine ORDER BY quarantine_id").await;
-    assert_eq!(rows[0], ("wrong_hash".to_owned(), 2), "{rows:?}");
+    assert_eq!(rows[0], ("wrong_hash".to_owned(), 3), "{rows:?}");
     assert_eq!(rows.len(), 3);
     branch.key = honest;
     assert_eq!(committed(&centre.one(branch.batch(1, last)).await), branch.head(last));

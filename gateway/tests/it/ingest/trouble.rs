@@ -2,7 +2,7 @@
 //! another's trouble, and everything counts once.
 
 use pestle_domain::{staff::Role, wire::message::Answer};
-use pestle_gateway::testing;
+use pestle_gateway::{ingest::refold, testing};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::{
@@ -19,7 +19,7 @@ async fn as_root(database: &testing::TestDatabase, statement: String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_in_flight_while_the_database_is_away_are_committed_once_when_it_is_back() {
+async fn batches_in_flight_while_the_database_is_away_are_not_kept_and_count_once_when_they_come_again() {
     let gateway = testing::gateway().await;
     seed(&gateway, Role::Manager).await;
     let enrolled = enrolled(&gateway).await;
@@ -48,12 +48,18 @@ async fn batches_in_flight_while_the_database_is_away_are_committed_once_when_it
     let told = wired.answer().await;
     assert!(matches!(told, Answer::Busy { .. }), "{told:?}");
     as_root(&gateway.database, format!("ALTER DATABASE {name} CONNECTION LIMIT -1")).await;
-    // They wait at the gateway: it was not asked again.
-    loop {
-        match wired.answer().await {
-            Answer::Busy { .. } => {}
-            other if committed(&other) == wired.branch.head(ends[2]) => break,
-            _ => {}
+    // Nothing was kept: a box sends again, as a whole run and then once more.
+    for _ in 0..2 {
+        loop {
+            let (_, message) = wired.branch.batch(opened + 1, ends[2]);
+            wired.say("up/ledger", message).await;
+            match wired.answer().await {
+                Answer::Committed(acknowledgement) if acknowledgement.head == wired.branch.head(ends[2]) => {
+                    break;
+                }
+                Answer::Busy { .. } | Answer::Committed(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
     let mut tx = gateway.running.app.db.tenant(&tenant()).begin().await.unwrap();
@@ -113,4 +119,57 @@ async fn a_batch_that_cannot_be_stored_waits_in_its_branch_and_holds_up_no_other
     assert!(matches!(answers[0], Answer::Busy { retry_ms, .. } if retry_ms >= 60_000), "{answers:?}");
     assert_eq!(committed(&answers[1]), south.head(fine));
     assert_eq!(centre.on_hand("south", "p-1").await, 5);
+}
+
+#[tokio::test]
+async fn what_was_stored_without_effects_is_folded_once_when_it_can_be() {
+    let centre = Centre::new().await;
+    let mut branch = Branch::new("north", "box-1");
+    centre.enrol(&branch).await;
+    let opened = branch.open(10);
+    committed(&centre.one(branch.batch(1, opened)).await);
+    refuse(&centre, "sales.sale", "total_minor = 500").await;
+    let sold = branch.sell("p-1", 2);
+    committed(&centre.one(branch.batch(opened + 1, sold)).await);
+    let next = branch.sell("p-1", 1);
+    committed(&centre.one(branch.batch(sold + 1, next)).await);
+    assert_eq!(centre.on_hand("north", "p-1").await, 9);
+    // The reason stands: what has nothing to do with it is folded, and the sale waits on.
+    assert_eq!(refold::all(&centre.db).await.unwrap(), 2);
+    assert_eq!(centre.on_hand("north", "p-1").await, 7);
+    let mut root = PgConnection::connect_with(&centre.root()).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE sales.sale DROP CONSTRAINT refuse").execute(&mut root).await.unwrap();
+    root.close().await.unwrap();
+    assert_eq!(refold::all(&centre.db).await.unwrap(), 1);
+    assert_eq!(refold::all(&centre.db).await.unwrap(), 0);
+    let sales: Vec<(i64, i64)> =
+        centre.rows("SELECT count(*), sum(total_minor)::bigint FROM sales.sale").await;
+    assert_eq!(sales, [(2, 750)]);
+    centre.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_go_on_where_it_ended_is_seen() {
+    let centre = Centre::new().await;
+    let mut branch = Branch::new("north", "box-1");
+    centre.enrol(&branch).await;
+    let opened = branch.open(10);
+    let sold = branch.sell("p-1", 1);
+    committed(&centre.one(branch.batch(1, opened)).await);
+    let breaks = async || -> Vec<(String, i64, i64)> {
+        centre.rows("SELECT kind, first_seq, last_seq FROM ingest.breaks()").await
+    };
+    assert_eq!(breaks().await, []);
+    // The next life of the store says that the one before ended behind what has come so far.
+    let second = branch.next_epoch(sold);
+    let begun = second.last();
+    committed(&centre.one(second.batch(1, begun)).await);
+    let number = |seq: u64| i64::try_from(seq).unwrap();
+    assert_eq!(breaks().await, [("missing".to_owned(), number(opened) + 1, number(sold))]);
+    committed(&centre.one(branch.batch(opened + 1, sold)).await);
+    assert_eq!(breaks().await, [], "what was missing has come");
+    // An old copy of the store was restored: it lacks what the centre has.
+    let third = second.next_epoch(begun - 1);
+    committed(&centre.one(third.batch(1, third.last())).await);
+    assert_eq!(breaks().await, [("lost".to_owned(), number(begun), number(begun))]);
 }

@@ -1,6 +1,9 @@
 //! Who may do what at the built-in broker, over real mutual TLS.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use pestle_domain::staff::Role;
 use pestle_gateway::testing::{self, TestGateway};
@@ -15,9 +18,10 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
+use serde_json::Value;
 use tokio::time::timeout;
 
-use super::client::{Enrolled, enrolled, seed, signed_in, url};
+use super::client::{Enrolled, enrolled, seed, signed_in, trusting, url};
 
 /// Longer than any step takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -177,6 +181,87 @@ async fn a_will_for_another_s_topic_is_refused() {
     };
     assert!(connect(with_will("pestle/v1/d/north-9/status")).await.is_err());
     assert!(connect(with_will(&format!("pestle/v1/d/{name}/status"))).await.is_ok());
+}
+
+async fn metric(gateway: &TestGateway, line: &str) -> Option<u64> {
+    let text = gateway.running.app.metrics.text().unwrap();
+    text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+}
+
+#[tokio::test]
+async fn nothing_stays_at_the_broker_but_births_and_shadows() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::Admin).await;
+    let north = enrolled(&gateway).await;
+    let name = north.response.identity.device.as_str();
+    let retained = async |topic: &str| {
+        let (client, mut events) = connect(options(&gateway, name, Some(&north))).await.unwrap();
+        client.publish(topic, QoS::AtLeastOnce, true, "stays").await.unwrap();
+        let ended = until(&mut events, |event| match event {
+            Event::Incoming(Incoming::PubAck(ack)) => Some(format!("{:?}", ack.reason)),
+            Event::Incoming(Incoming::Disconnect(_)) => Some("thrown off".to_owned()),
+            _ => None,
+        });
+        ended.await.is_ok_and(|reason| reason.contains("Success") || reason.contains("NoMatching"))
+    };
+    assert!(retained(&format!("pestle/v1/d/{name}/status")).await);
+    assert!(!retained(&format!("pestle/v1/d/{name}/up/heads")).await);
+    let mut with_will = options(&gateway, name, Some(&north));
+    let topic = format!("pestle/v1/d/{name}/up/alert");
+    with_will.set_last_will(LastWill::new(topic, "gone", QoS::AtLeastOnce, true, None));
+    assert!(connect(with_will).await.is_err());
+    assert_eq!(metric(&gateway, "pestle_gateway_broker_refused_total{kind=\"retained\"}").await, Some(1));
+    assert_eq!(metric(&gateway, "pestle_gateway_broker_refused_total{kind=\"connection\"}").await, Some(1));
+}
+
+#[tokio::test]
+async fn messages_that_the_broker_gives_up_are_counted() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::Admin).await;
+    let north = enrolled(&gateway).await;
+    let name = north.response.identity.device.as_str();
+    let mut kept = options(&gateway, name, Some(&north));
+    kept.set_clean_start(true).set_session_expiry_interval(Some(3_600));
+    let (client, mut events) = connect(kept).await.unwrap();
+    client.subscribe(format!("pestle/v1/d/{name}/down/ack"), QoS::AtLeastOnce).await.unwrap();
+    until(&mut events, |event| matches!(event, Event::Incoming(Incoming::SubAck(_))).then_some(()))
+        .await
+        .unwrap();
+    drop((client, events));
+    // More than the broker keeps for one box that is away.
+    let (client, mut events) = listening(&gateway).await;
+    let topic = format!("pestle/v1/d/{name}/down/ack");
+    tokio::spawn(async move {
+        for _ in 0..1_500 {
+            client.publish(topic.clone(), QoS::AtLeastOnce, false, "x").await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    });
+    let dropped = until(&mut events, |_| {
+        let text = gateway.running.app.metrics.text().unwrap();
+        text.contains("broker_messages_dropped_total{reason=\"queue_full\"}").then_some(())
+    });
+    dropped.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_that_ends_ends_the_gateway_and_health_says_so_first() {
+    let mut gateway = testing::gateway().await;
+    let client = trusting(&gateway).build().unwrap();
+    let health = async |gateway: &TestGateway| -> Value {
+        client.get(url(gateway, "/health")).send().await.unwrap().json().await.unwrap()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while health(&gateway).await["ready"] != true {
+        assert!(Instant::now() < deadline, "{}", health(&gateway).await);
+    }
+    assert_eq!(metric(&gateway, "pestle_gateway_broker_link_up").await, Some(1));
+    gateway.running.app.broker.end();
+    while health(&gateway).await["causes"][0]["part"] != "broker" {
+        assert!(Instant::now() < deadline, "{}", health(&gateway).await);
+    }
+    assert_eq!(metric(&gateway, "pestle_gateway_broker_link_up").await, Some(0));
+    assert_eq!(timeout(PATIENCE, gateway.running.failed()).await.unwrap(), "broker");
 }
 
 #[tokio::test]

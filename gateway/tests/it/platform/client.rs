@@ -39,7 +39,10 @@ pub(crate) async fn seed(gateway: &TestGateway, role: Role) {
     let profile = pestle_gateway::tenancy::rules::profile(profile()).unwrap();
     tenancy::add_branch(&mut tx, &tenant(), &tenancy::Branch { id: branch(), profile }).await.unwrap();
     let verifier = identity::password::hash(PASSWORD).unwrap();
-    identity::store::put(&mut tx, &tenant(), role.as_str(), "Somebody", role, &verifier).await.unwrap();
+    let now = OffsetDateTime::now_utc();
+    identity::store::put(&mut tx, &tenant(), role.as_str(), "Somebody", role, (&verifier, now))
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -74,6 +77,7 @@ pub(crate) fn request(
         code: code.into(),
         csr_pem: params.serialize_request(key).unwrap().pem().unwrap(),
         hardware: Hardware { hostname: "box".into(), ..Hardware::default() },
+        replaces: None,
     }
 }
 

@@ -66,6 +66,20 @@ async fn a_lost_answer_is_given_again_to_the_same_key_and_to_no_other() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_admitted_before_is_said_so_and_uses_no_code_up() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::Admin).await;
+    let (first, second) = (claim(&gateway, 0).await, claim(&gateway, 0).await);
+    let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    assert_eq!(enrol(&gateway, &request(first.code(), &key, |_| {})).await.0, 200);
+    // The answer was lost, and the technician came back with a new code.
+    let (status, body) = enrol(&gateway, &request(second.code(), &key, |_| {})).await;
+    assert_eq!((status, body["details"]["reason"].as_str()), (409, Some("known_key")), "{body}");
+    let (status, body) = enrol(&gateway, &request(second.code(), &other, |_| {})).await;
+    assert_eq!((status, body["data"]["identity"]["term"].as_u64()), (200, Some(2)), "{body}");
+}
+
+#[tokio::test]
 async fn wrong_and_expired_codes_and_keys_are_told_apart() {
     let gateway = testing::gateway().await;
     seed(&gateway, Role::Admin).await;

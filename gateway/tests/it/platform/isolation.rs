@@ -1,6 +1,6 @@
 //! Tenants do not see each other.
 
-use pestle_gateway::testing;
+use pestle_gateway::{config::DatabaseChoice, run, testing};
 use sqlx::{Connection as _, PgConnection};
 
 use super::client::{branch, profile};
@@ -62,6 +62,18 @@ async fn the_system_scope_reads_what_it_must_and_changes_nothing() {
     let mut tx = database.db.system().begin().await.unwrap();
     let denied = sqlx::query("SELECT FROM tenancy.branch").execute(&mut *tx).await.unwrap_err().to_string();
     assert!(denied.contains("permission denied"), "{denied}");
+}
+
+#[tokio::test]
+async fn a_gateway_whose_database_user_looks_past_tenants_does_not_start() {
+    let database = testing::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = testing::config(&database, folder.path());
+    if let DatabaseChoice::Dsn { serve, owner } = &mut config.database {
+        serve.clone_from(owner);
+    }
+    let said = run::start(config).await.unwrap_err().to_string();
+    assert!(said.contains("bypasses row-level security") && said.contains("database.dsn"), "{said}");
 }
 
 #[tokio::test]

@@ -7,5 +7,8 @@ mod identity;
 mod imports;
 mod isolation;
 mod mosquitto;
+mod port;
 mod process;
+mod roles;
 mod snapshot;
+mod standing;

@@ -70,11 +70,21 @@ impl Place {
 
     /// The living database server of this place.
     fn postmaster(&self) -> Option<Pid> {
-        let data = self.folder.path().join("pg/data");
-        let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+        let text = fs::read_to_string(self.folder.path().join("pg/data/postmaster.pid")).ok()?;
         let pid: i32 = text.lines().next()?.trim().parse().ok()?;
-        let works_in = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-        (works_in == data).then(|| Pid::from_raw(pid)).flatten()
+        self.processes().contains(&pid).then(|| Pid::from_raw(pid)).flatten()
+    }
+
+    /// Every living process that names this place on its command line.
+    fn processes(&self) -> Vec<i32> {
+        let folder = self.folder.path().to_str().unwrap();
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|entry| {
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            String::from_utf8_lossy(&line).contains(folder).then_some(entry)
+        })
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
     }
 }
 
@@ -124,6 +134,16 @@ fn a_mistyped_key_ends_with_64_and_one_sentence() {
 }
 
 #[test]
+fn a_wrong_log_filter_and_a_file_that_is_no_toml_end_with_64_and_one_sentence() {
+    for (more, said) in [("[log]\nfilter = \"info,rmqtt=loud\"\n", "log.filter"), ("[log\n", "line 8")] {
+        let output = Place::new(more).run_to_end(&["run"]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), text.lines().count()), (Some(64), 1), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[test]
 fn a_taken_port_is_named_with_what_to_do() {
     for key in ["https", "mqtt"] {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -139,7 +159,71 @@ fn a_taken_port_is_named_with_what_to_do() {
         assert!(said.contains(&address.to_string()), "{said}");
         assert!(said.contains(&format!("{key}.listen")), "{said}");
         assert!(place.postmaster().is_none(), "a database was left behind");
+        assert!(!place.folder.path().join("pg").exists(), "it was told only after the database was made");
     }
+}
+
+/// Runs it until `reached`, then ends it as systemd does: it goes at once, in order, and leaves no process.
+fn ends_in_the_middle_of_its_start(place: &Place, reached: impl Fn() -> bool) {
+    let log = fs::File::create(place.folder.path().join("log")).unwrap();
+    let mut child = place.program(&["run"]).stderr(log).spawn().unwrap();
+    wait_for("that moment of the start", || {
+        assert!(child.try_wait().unwrap().is_none(), "{}", place.log());
+        reached().then_some(())
+    });
+    let began = Instant::now();
+    assert_eq!(stop(child), 0, "{}", place.log());
+    assert!(began.elapsed() < Duration::from_secs(30), "{}", place.log());
+    assert_eq!(place.processes(), Vec::<i32>::new(), "{}", place.log());
+    assert!(!place.addresses().exists());
+}
+
+#[test]
+fn a_gateway_that_is_stopped_while_it_makes_its_database_leaves_no_process() {
+    let place = Place::new("");
+    ends_in_the_middle_of_its_start(&place, || place.folder.path().join("pg/data.new").exists());
+    // What was half made is no hindrance.
+    let (next, _) = place.start();
+    assert_eq!(stop(next), 0, "{}", place.log());
+}
+
+#[test]
+fn a_gateway_that_is_stopped_while_its_database_recovers_leaves_no_process() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new("");
+    let programs = place.folder.path().join("bin");
+    fs::create_dir(&programs).unwrap();
+    // A cluster that is there already, and a server that is for ever about to be ready.
+    let data = place.folder.path().join("pg/data");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("PG_VERSION"), "15").unwrap();
+    fs::write(programs.join("initdb"), "").unwrap();
+    fs::write(programs.join("postgres"), "#!/bin/sh\nwhile :; do sleep 0.05; done\n").unwrap();
+    fs::set_permissions(programs.join("postgres"), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = place.folder.path().join("gateway.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}program_dir = \"{}\"\n", programs.display())).unwrap();
+    ends_in_the_middle_of_its_start(&place, || place.processes().len() == 2);
+}
+
+#[test]
+fn a_second_gateway_with_the_same_cluster_leaves_the_first_one_s_database_alone() {
+    let place = Place::new("");
+    let (first, _) = place.start();
+    let postmaster = place.postmaster().unwrap();
+    let file = place.folder.path().join("other.toml");
+    let text = fs::read_to_string(place.folder.path().join("gateway.toml")).unwrap();
+    fs::write(&file, text.replace("/data\"", "/other-data\"")).unwrap();
+    let second = Command::new(env!("CARGO_BIN_EXE_pestle-gateway"))
+        .args(["--config", file.to_str().unwrap(), "run"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another gateway") && said.contains("database.cluster_dir"), "{said}");
+    assert_eq!(place.postmaster(), Some(postmaster), "it was stopped or replaced");
+    assert_eq!(stop(first), 0, "{}", place.log());
 }
 
 #[test]
@@ -176,6 +260,10 @@ async fn the_program_survives_kills_of_itself_and_of_its_database_and_leaves_not
     }
     let claim = String::from_utf8(place.run_to_end(&["admin", "claim", "north"]).stdout).unwrap();
     assert!(claim.trim().parse::<pestle_domain::enrolment::Claim>().is_ok(), "{claim}");
+
+    let disable = |login: &str| place.run_to_end(&["admin", "user-disable", login]);
+    assert!(disable("admin@demo.example").status.success());
+    assert!(String::from_utf8_lossy(&disable("nobody@demo.example").stderr).contains("there is no user"));
 
     // A second gateway on the same folder is refused.
     let second = place.run_to_end(&["run"]);

@@ -12,7 +12,7 @@ use crate::world::branch::FRIDGE_SLAVE;
 
 /// Whether the drawer opens for a sale while the printer has no paper: the money has to go somewhere. It takes the
 /// real-time pulse (DLE DC4), since a printer without paper lets other commands wait.
-const DRAWER_OPENS_WITHOUT_PAPER: bool = false;
+const DRAWER_OPENS_WITHOUT_PAPER: bool = true;
 
 impl Story<'_> {
     pub(super) async fn open(&mut self) -> anyhow::Result<()> {

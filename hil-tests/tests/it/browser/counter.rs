@@ -10,7 +10,7 @@ use super::driver::{SOON, Separator, WIDTHS};
 use super::{Pages, plain_articles};
 
 /// Whether the link and what waits to be sent stay in sight below a basket that is longer than the screen.
-const LINK_ALWAYS_IN_SIGHT: bool = false;
+const LINK_ALWAYS_IN_SIGHT: bool = true;
 
 /// How often a scan by keys is tried: the page takes a pause of more than 35 ms between two keys for a person's.
 const KEYED_SCANS_MAX: usize = 5;

@@ -1,0 +1,255 @@
+//! What the books remember of single acts: sales, closings, what is to be printed, what a repeat is answered.
+
+use pestle_domain::{
+    fact::{Actor, ReceiptNumber, SaleCompleted, TaxShare, TillClosed},
+    ids::{ActId, SessionId, TillId},
+    money::Money,
+    till::Till,
+    units::{Day, UnixMillis},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{command::CashWay, live::Asked};
+
+/// How the reason of `print.unknown` begins where the printer never says whether it printed.
+pub const CANNOT_TELL: &str = "this printer cannot say whether it printed";
+
+/// The reason of `print.unknown` where a document will not be printed any more.
+pub const GIVEN_UP: &str = "given up: not printed again";
+
+/// What is stored beside an act and never sent: what is to be printed once it is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrintIntent {
+    /// Whether a document belongs to this act.
+    pub print: bool,
+}
+
+impl PrintIntent {
+    /// The attachment's bytes; none when nothing is to be printed.
+    pub fn to_bytes(self) -> Vec<u8> {
+        if self.print { br#"{"print":true}"#.to_vec() } else { Vec::new() }
+    }
+
+    /// Reads an attachment. Bytes of a later version mean: there was something.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        match serde_json::from_slice(bytes) {
+            Ok(intent) => intent,
+            Err(_newer_or_none) => Self { print: !bytes.is_empty() },
+        }
+    }
+}
+
+/// A sale, as far as a receipt and a repeat need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaleRecord {
+    /// The act.
+    pub act: ActId,
+    /// When it was recorded.
+    pub at: UnixMillis,
+    /// By whom.
+    pub by: Actor,
+    /// What.
+    pub sale: SaleCompleted,
+}
+
+/// A closed session, as far as its report needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosingRecord {
+    /// The act.
+    pub act: ActId,
+    /// When it was recorded.
+    pub at: UnixMillis,
+    /// By whom.
+    pub by: Actor,
+    /// What was counted.
+    pub closed: TillClosed,
+    /// What it came to.
+    pub sums: Sums,
+}
+
+/// What a session came to so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Which.
+    pub session: SessionId,
+    /// When it began.
+    pub opened_at: UnixMillis,
+    /// On which day of business.
+    pub opened_on: Day,
+    /// Counted in.
+    pub float: Money,
+    /// Cash from sales.
+    pub received: Money,
+    /// Put in without a sale.
+    pub paid_in: Money,
+    /// Taken out without a sale.
+    pub paid_out: Money,
+    /// Tax of its sales, the highest rate first. The sum of what the receipts say, so that both can be compared.
+    pub taxes: Vec<TaxShare>,
+}
+
+/// A document that belongs to an act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Printable {
+    /// A receipt.
+    Receipt(Box<SaleRecord>),
+    /// The report of a closed session.
+    Closing(Box<ClosingRecord>),
+}
+
+impl Printable {
+    /// The act that it belongs to.
+    pub fn act(&self) -> ActId {
+        match self {
+            Self::Receipt(record) => record.act,
+            Self::Closing(record) => record.act,
+        }
+    }
+
+    /// The till that it belongs to.
+    pub fn till(&self) -> &TillId {
+        match self {
+            Self::Receipt(record) => &record.sale.till,
+            Self::Closing(record) => &record.closed.till,
+        }
+    }
+
+    /// For lists and questions.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Receipt(record) => format!("Receipt {}", record.sale.receipt.number),
+            Self::Closing(record) => format!("Closing of {}", record.closed.till),
+        }
+    }
+}
+
+/// What became of an act that was sent before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "done")]
+pub enum Done {
+    /// A sale.
+    Sold {
+        /// Its receipt.
+        receipt: ReceiptNumber,
+        /// What it came to.
+        total: Money,
+        /// What was given.
+        tendered: Money,
+        /// What was handed back.
+        change: Money,
+    },
+    /// A session began.
+    Opened {
+        /// Where.
+        till: TillId,
+        /// Which.
+        session: SessionId,
+        /// Counted in.
+        float: Money,
+    },
+    /// A session ended.
+    Closed {
+        /// Where.
+        till: TillId,
+        /// By the person.
+        counted: Money,
+        /// By the book.
+        expected: Money,
+        /// Counted less expected.
+        variance: Money,
+    },
+    /// Cash was put in or taken out.
+    Moved {
+        /// Where.
+        till: TillId,
+        /// Which way.
+        way: CashWay,
+        /// How much.
+        amount: Money,
+    },
+    /// The drawer was told to open without a sale.
+    DrawerOpened {
+        /// Where.
+        till: TillId,
+    },
+}
+
+impl Done {
+    /// Whether this is what `asked` asks for at `till`: then it is a repeat.
+    pub fn answers(&self, at: &TillId, asked: &Asked) -> bool {
+        match (self, *asked) {
+            (Self::Sold { receipt, total, tendered, .. }, Asked::Pay { total: seen, tendered: given }) => {
+                receipt.till == *at && *total == seen && *tendered == given
+            }
+            (Self::Opened { till, float, .. }, Asked::Open { float: counted }) => {
+                till == at && *float == counted
+            }
+            (Self::Closed { till, counted, .. }, Asked::Close { counted: again }) => {
+                till == at && *counted == again
+            }
+            (Self::Moved { till, way, amount }, Asked::Move { way: again, amount: typed }) => {
+                till == at && *way == again && *amount == typed
+            }
+            (Self::DrawerOpened { till }, Asked::Drawer) => till == at,
+            _ => false,
+        }
+    }
+}
+
+/// What is known of the paper of a till's last sale.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paper {
+    /// No fact has told yet.
+    #[default]
+    Open,
+    /// It was printed.
+    Printed,
+    /// A copy was printed.
+    Copied,
+    /// Nobody knows.
+    Unknown,
+    /// It went to a printer that cannot say.
+    CannotTell,
+    /// It was given up.
+    GivenUp,
+}
+
+/// Wrong sign-ins of one name since its last right one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denials {
+    /// How many.
+    pub wrong: u32,
+    /// Which start of the machine the last one was in.
+    pub boot: Box<str>,
+    /// When, by that start's clock.
+    pub mono_ms: u64,
+}
+
+/// One till's book.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TillBook {
+    /// Its session, if one is open.
+    pub till: Till,
+    /// What the open session came to.
+    pub sums: Option<Sums>,
+    /// The last receipt's epoch and number.
+    pub last: Option<(u32, u64)>,
+    /// The last sale.
+    pub last_sale: Option<SaleRecord>,
+    /// Its paper.
+    pub paper: Paper,
+    /// The last closing.
+    pub last_closing: Option<ClosingRecord>,
+}
+
+impl TillBook {
+    /// The number of the next receipt in this life of the store.
+    pub fn next_number(&self, epoch: u32) -> u64 {
+        match self.last {
+            Some((of, number)) if of == epoch => number + 1,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Drawers, paper and plugs, without any of them.
+
+use pestle_domain::fact::{DeviceAttached, DeviceLost};
+
+use super::{
+    books::PRINTS_MAX,
+    command::Command,
+    counters::{Count, PrintEnd},
+    machine::Event,
+    records::CANNOT_TELL,
+    testing::{Rig, pack, till},
+    view::{DeviceState, DeviceView},
+};
+use crate::spool::machine::{DrawerEnd, Ended, JobId, Word};
+
+fn ended(rig: &mut Rig, job: u64, ended: Ended) {
+    rig.hear(Event::PrintEnded("printer-1".into(), JobId(job), ended));
+    rig.commit();
+}
+
+fn unknown() -> Ended {
+    Ended::Unknown { reason: "it vanished".into(), process: None }
+}
+
+fn print_of(rig: &Rig) -> &'static str {
+    rig.view(1).last_sale.unwrap().print
+}
+
+#[test]
+fn a_drawer_that_did_not_open_is_said_at_its_own_till_and_counted() {
+    let mut rig = Rig::open();
+    for end in [DrawerEnd::Open, DrawerEnd::Unseen] {
+        rig.hear(Event::DrawerEnded("printer-1".into(), end));
+    }
+    assert!(rig.view(1).refusals.is_empty());
+    rig.hear(Event::DrawerEnded("printer-1".into(), DrawerEnd::NotOpened));
+    rig.refused_with(1, "The drawer did not open: open it with its key, and check its cable to the printer.");
+    assert!(rig.view(2).refusals.is_empty());
+    assert_eq!(rig.counts.iter().filter(|count| **count == Count::DrawerNotOpened).count(), 1);
+}
+
+#[test]
+fn after_a_crash_between_commit_and_kick_the_person_is_told_to_look_at_the_drawer() {
+    let mut rig = Rig::open();
+    rig.scan(1, &pack(1));
+    let kept = rig.branch.basket(&till(1)).unwrap().clone();
+    rig.pay(1, 500).unwrap();
+    let mut rig = rig.restart();
+    rig.branch.recover_baskets(vec![(till(1), kept)]);
+    let told = rig.view(1).notice.unwrap().text;
+    assert!(told.contains("If the drawer did not open, open it with its key."), "{told}");
+    assert!(rig.view(1).prints[0].reason.as_ref().unwrap().contains("whether the drawer opened"));
+}
+
+#[test]
+fn a_till_without_a_drawer_records_none() {
+    let mut rig = Rig::open();
+    rig.branch.settings.tills[0].printer = None;
+    rig.scan(1, &pack(1));
+    rig.pay(1, 500).unwrap();
+    assert_eq!(rig.kinds().last(), Some(&"stock.sold"), "{:?}", rig.kinds());
+    assert_eq!(print_of(&rig), "none");
+    rig.scan(2, &pack(1));
+    rig.pay(2, 500).unwrap();
+    assert_eq!(rig.kinds().last(), Some(&"drawer.opened"));
+}
+
+#[test]
+fn a_receipt_is_said_to_be_printed_only_when_a_fact_says_so() {
+    let mut rig = Rig::open();
+    rig.scan(1, &pack(1));
+    rig.pay(1, 500).unwrap();
+    assert_eq!(print_of(&rig), "sent");
+    ended(&mut rig, 1, unknown());
+    assert_eq!(print_of(&rig), "unknown");
+    rig.ask(1, Command::AnswerPrint { job: JobId(1), word: Word::PrintCopy }).unwrap();
+    assert_eq!(print_of(&rig), "sent", "a copy on its way is no paper");
+    ended(&mut rig, 1, Ended::NotPrinted { reason: "out of paper".into(), drawer_kicked: false });
+    assert_eq!(print_of(&rig), "not_printed");
+    rig.hear(Event::PrinterIs("printer-1".into(), Ok(())));
+    rig.hear(Event::PrintEnded("printer-1".into(), JobId(1), Ended::Printed));
+    assert_eq!(print_of(&rig), "unknown", "as the facts say while the newest is on its way");
+    rig.commit();
+    assert_eq!((print_of(&rig), print_of(&rig.restart())), ("copied", "copied"));
+}
+
+#[test]
+fn a_receipt_that_was_given_up_is_said_to_be_given_up() {
+    let mut rig = Rig::open();
+    rig.hear(Event::PrinterIs("printer-1".into(), Err("out of paper".into())));
+    rig.scan(1, &pack(1));
+    rig.pay(1, 500).unwrap();
+    assert_eq!(print_of(&rig), "not_printed");
+    rig.ask(1, Command::AnswerPrint { job: JobId(1), word: Word::GiveUp }).unwrap();
+    assert_eq!(print_of(&rig), "given_up");
+    assert_eq!(print_of(&rig.restart()), "given_up");
+}
+
+#[test]
+fn a_copy_on_top_of_a_receipt_leaves_it_printed() {
+    let mut rig = Rig::open();
+    rig.scan(1, &pack(1));
+    rig.pay(1, 500).unwrap();
+    ended(&mut rig, 1, Ended::Printed);
+    rig.ask(1, Command::Reprint).unwrap();
+    assert_eq!(print_of(&rig), "printed");
+    ended(&mut rig, 2, Ended::Printed);
+    assert_eq!(print_of(&rig), "printed");
+}
+
+#[test]
+fn nobody_is_asked_about_each_receipt_of_a_printer_that_cannot_answer() {
+    let mut rig = Rig::open();
+    for job in 1..=3 {
+        rig.scan(1, &pack(1));
+        rig.pay(1, 500).unwrap();
+        ended(&mut rig, job, Ended::CannotTell);
+        assert_eq!((print_of(&rig), rig.view(1).prints.len()), ("cannot_tell", 0));
+    }
+    let counted = rig.counts.iter().filter(|count| **count == Count::Print(PrintEnd::CannotTell)).count();
+    assert_eq!((counted, rig.kinds().iter().filter(|kind| **kind == "print.unknown").count()), (3, 3));
+    let rig = rig.restart();
+    assert_eq!((print_of(&rig), rig.view(1).prints.len()), ("cannot_tell", 0));
+    let said = pestle_drivers::printer::Unknown::CannotTell.to_string();
+    assert!(said.starts_with(CANNOT_TELL), "what older boxes wrote is understood as well: {said}");
+}
+
+#[test]
+fn what_is_asked_after_a_restart_is_bounded() {
+    let mut rig = Rig::open();
+    for job in 1..=PRINTS_MAX as u64 + 10 {
+        rig.scan(1, &pack(1));
+        rig.pay(1, 500).unwrap();
+        ended(&mut rig, job, unknown());
+    }
+    assert_eq!(rig.counts.iter().filter(|count| **count == Count::PrintForgotten).count(), 10);
+    assert_eq!(rig.restart().view(1).prints.len(), PRINTS_MAX);
+}
+
+#[test]
+fn a_bad_plug_does_not_fill_the_journal_and_the_page_shows_each_change() {
+    let mut rig = Rig::new();
+    let device =
+        |state| DeviceView { name: "scanner-1".into(), class: "scanner".into(), state, detail: None };
+    let facts = |rig: &Rig| rig.kinds().iter().filter(|kind| kind.starts_with("device.")).count();
+    for _ in 0..100 {
+        rig.now_ms += 50;
+        let attached = DeviceAttached { name: "scanner-1".into(), class: "scanner".into() };
+        rig.hear(Event::Device(device(DeviceState::Ok), Some(attached.into())));
+        rig.now_ms += 50;
+        let lost =
+            DeviceLost { name: "scanner-1".into(), class: "scanner".into(), reason: "unplugged".into() };
+        rig.hear(Event::Device(device(DeviceState::Away), Some(lost.into())));
+        rig.commit();
+        assert_eq!(rig.view(1).devices[0].state, DeviceState::Away);
+    }
+    assert_eq!(facts(&rig), 6);
+    rig.now_ms += 60_000;
+    rig.hear(Event::Tick);
+    rig.commit();
+    assert_eq!((facts(&rig), rig.kinds().last()), (7, Some(&"device.lost")), "how it ended is written");
+}

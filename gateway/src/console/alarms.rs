@@ -1,0 +1,187 @@
+//! What was refused, and what cannot be right: rows into words that say what to do. Pure.
+
+use askama::Template;
+use time::OffsetDateTime;
+
+use super::{store::Branches, view};
+use crate::{
+    ingest::{self, store::Break},
+    inventory,
+    sales::store::read::SharedSeries,
+};
+
+/// What nobody refused and yet cannot be right.
+#[derive(Debug)]
+pub struct Concerns {
+    /// Where a box's store does not go on where it ended.
+    pub breaks: Vec<Break>,
+    /// Series of receipt numbers that two stores use.
+    pub series: Vec<SharedSeries>,
+    /// Facts that are stored without their effects.
+    pub unfolded: i64,
+}
+
+impl Concerns {
+    /// How many there are.
+    pub fn count(&self) -> i64 {
+        let rows = self.breaks.len() + self.series.len() + usize::from(self.unfolded > 0);
+        i64::try_from(rows).unwrap_or(i64::MAX)
+    }
+
+    fn lines<'a>(
+        &'a self,
+        branches: &'a Branches,
+        now: OffsetDateTime,
+    ) -> impl Iterator<Item = AlarmLine> + 'a {
+        let breaks = self.breaks.iter().map(move |row| {
+            let (tone, kind, message) = broken(row);
+            let place = format!("{} · {}", branches.name(&row.branch_id), row.device_id);
+            AlarmLine {
+                when: row.at,
+                at: view::ago(row.at, now),
+                tone,
+                kind: kind.into(),
+                place,
+                message,
+                times: 1,
+            }
+        });
+        let series = self.series.iter().map(move |row| AlarmLine {
+            when: row.at,
+            at: view::ago(row.at, now),
+            tone: view::BAD,
+            kind: "Receipt numbers".into(),
+            place: branches.name(&row.branch_id),
+            message: format!(
+                "two stores number receipts of {} as {}/{}/…: a number may stand on two receipts. Enrol the newer box again",
+                row.till_id, row.till_id, row.epoch
+            ),
+            times: 1,
+        });
+        let unfolded = (self.unfolded > 0).then(|| AlarmLine {
+            when: now,
+            at: view::ago(now, now),
+            tone: view::WAIT,
+            kind: "Not in the books".into(),
+            place: "Centre".into(),
+            message: "facts are stored and have no effect yet: a newer gateway may understand them, and the log says what is wrong"
+                .into(),
+            times: self.unfolded,
+        });
+        breaks.chain(series).chain(unfolded)
+    }
+}
+
+fn broken(row: &Break) -> (&'static str, &'static str, String) {
+    let Break { lane, epoch, first_seq, last_seq, .. } = row;
+    let facts = format!("facts {first_seq} to {last_seq} of its {lane}, epoch {epoch},");
+    match row.kind.as_str() {
+        "missing" => (
+            view::WAIT,
+            "Missing",
+            format!(
+                "{facts} have not come: they may be on their way. If the box was replaced, keep its old disk"
+            ),
+        ),
+        "lost" => (
+            view::BAD,
+            "Lost in the branch",
+            format!(
+                "the box has lost {facts} which are here: its own books lack them. Count its stock and its till"
+            ),
+        ),
+        _ => (
+            view::BAD,
+            "Contradiction",
+            format!(
+                "the box has another record than the centre where its {lane}, epoch {epoch}, ended (fact {last_seq}): an old copy of its store was restored. Call support"
+            ),
+        ),
+    }
+}
+
+struct AlarmLine {
+    when: OffsetDateTime,
+    at: String,
+    tone: &'static str,
+    kind: String,
+    place: String,
+    message: String,
+    times: i64,
+}
+
+#[derive(Template)]
+#[template(path = "console/alarms.html")]
+pub(super) struct Alarms {
+    rows: Vec<AlarmLine>,
+}
+
+/// The part of the page that says what was refused, and what cannot be right; the latest first.
+pub(super) fn alarms(
+    refused: Vec<ingest::quarantine::QuarantineRow>,
+    doubts: Vec<inventory::store::DiscrepancyRow>,
+    concerns: &Concerns,
+    branches: &Branches,
+    now: OffsetDateTime,
+) -> Alarms {
+    let from_refused = refused.into_iter().map(|row| AlarmLine {
+        when: row.last_at,
+        at: view::ago(row.last_at, now),
+        tone: view::BAD,
+        kind: view::reason(&row.reason).to_owned(),
+        place: format!("{} · {}", row.device_id, row.channel),
+        message: row.message,
+        times: row.times,
+    });
+    let from_doubts = doubts.into_iter().map(|row| AlarmLine {
+        when: row.at,
+        at: view::ago(row.at, now),
+        tone: view::WAIT,
+        kind: view::reason(&row.kind).to_owned(),
+        place: branches.name(&row.branch_id),
+        message: match row.kind.as_str() {
+            "below_zero" => {
+                format!("{} lot {}: the book said {}; count it", row.product_id, lot(&row.lot), row.on_hand)
+            }
+            _ => format!(
+                "{} lot {}: two last days of use were told; the earlier is kept, look at a pack",
+                row.product_id,
+                lot(&row.lot)
+            ),
+        },
+        times: 1,
+    });
+    let mut rows: Vec<AlarmLine> =
+        from_refused.chain(from_doubts).chain(concerns.lines(branches, now)).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.when));
+    Alarms { rows }
+}
+
+fn lot(lot: &str) -> &str {
+    if lot.is_empty() { "unknown" } else { lot }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_break_says_which_facts_and_what_to_do() {
+        let row = |kind: &str| Break {
+            kind: kind.into(),
+            branch_id: "north".into(),
+            device_id: "north-1".into(),
+            lane: "ledger".into(),
+            epoch: 1,
+            first_seq: 7,
+            last_seq: 9,
+            at: OffsetDateTime::UNIX_EPOCH,
+        };
+        for (kind, words) in
+            [("missing", "keep its old disk"), ("lost", "Count its stock"), ("fork", "Call support")]
+        {
+            let (.., message) = broken(&row(kind));
+            assert!(message.contains(words) && message.contains('9'), "{message}");
+        }
+    }
+}
