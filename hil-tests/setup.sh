@@ -2,7 +2,7 @@
 # Installs what a Debian machine with Rust still lacks for Pestle. Safe to repeat: it does nothing when all is there.
 #
 #   hil-tests/setup.sh demo    what `make demo` and `make demo-check` need: a C compiler, CMake, PostgreSQL's programs
-#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, Mosquitto
+#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, Mosquitto, rustfmt, clippy
 #
 # It needs root, or sudo. It starts no service, creates no PostgreSQL cluster, and changes nothing that is installed.
 set -euo pipefail
@@ -21,6 +21,25 @@ have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 if ! have cargo; then
   say "Rust is not installed (no 'cargo' in PATH). Install Rust 1.95 or later, then run this again."
   exit 69
+fi
+
+# What `make test` checks before it builds. They belong to the Rust that is there: another version's judge differently.
+components=()
+if [ "$wanted" = test ]; then
+  cargo fmt --version >/dev/null 2>&1 || components+=(rustfmt)
+  cargo clippy --version >/dev/null 2>&1 || components+=(clippy)
+fi
+if [ ${#components[@]} -gt 0 ]; then
+  if ! have rustup; then
+    say "Rust's ${components[*]} are missing, and there is no rustup to add them. Install them from where this Rust came from"
+    say "(with rustup: rustup component add ${components[*]}), then run this again."
+    exit 69
+  fi
+  say "adding Rust's ${components[*]} …"
+  if ! rustup component add "${components[@]}" >&2; then
+    say "rustup could not add ${components[*]}; its words are above. Run: rustup component add ${components[*]}"
+    exit 69
+  fi
 fi
 
 missing=()

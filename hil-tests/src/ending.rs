@@ -40,3 +40,18 @@ impl Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_came_between_two_works_ends_the_second() {
+        let (told, ending) = watch::channel(false);
+        let ending = Ending(ending);
+        assert_eq!(ending.unless(async { 1 }).await, Some(1));
+        told.send_replace(true);
+        assert_eq!(ending.unless(async { 2 }).await, None);
+        assert_eq!(ending.unless(std::future::pending::<()>()).await, None);
+    }
+}

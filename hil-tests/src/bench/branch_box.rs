@@ -4,16 +4,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use pestle_agent::identity::DeviceIdentity;
 use pestle_domain::journal::{Lane, Stream};
 use serde::Deserialize;
 
-use crate::processes::{Keeper, Process, Program, build_folder, log_tail};
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail, tool};
 use crate::world::branch::with_scheme;
 
 /// From the start to the first answer: 200,000 facts are folded first.
@@ -39,17 +38,11 @@ impl BranchBox {
     ///
     /// # Errors
     /// With the tool's own words.
-    pub fn enrol(folder: &Path, gateway: &str, claim: &str) -> Result<Self> {
+    pub async fn enrol(folder: &Path, gateway: &str, claim: &str) -> Result<Self> {
         super::place::make_anew(folder)?;
-        let output = Command::new(build_folder().join("pestle-provision"))
-            .args(["enrol", "--gateway", gateway, "--code", claim, "--data-dir"])
-            .arg(folder)
-            .stdin(Stdio::null())
-            .output()
-            .context("run pestle-provision")?;
-        if !output.status.success() {
-            bail!("pestle-provision said: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
+        let data_dir = folder.display().to_string();
+        let words = ["enrol", "--gateway", gateway, "--code", claim, "--data-dir", &data_dir];
+        tool(&build_folder().join("pestle-provision"), &words, "").await?;
         let config = folder.join("agent.toml");
         fs::write(
             &config,

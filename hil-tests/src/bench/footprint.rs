@@ -10,18 +10,26 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    backlog::Backlog,
+    branch_box::BranchBox,
+    place::Cores,
     report::{Row, short},
     stats::Scale,
 };
 use crate::{
-    processes::build_folder,
-    world::{Branch, World},
+    processes::{Keeper, build_folder},
+    world::{Branch, World, seed},
 };
 
 /// Most resident memory, in MiB.
 const MEMORY_MIB_MAX: f64 = 40.0;
 /// Largest program, in MiB.
 const PROGRAM_MIB_MAX: f64 = 25.0;
+/// Sales whose two packs each fill the agent's memory of serial numbers (200,000) and of acts (50,000): years and weeks
+/// of a busy branch (`counter::books`).
+const SALES_OF_FULL_BOOKS: u64 = 100_000;
+/// A run of sample sales that no other figure uses.
+const RUN: u64 = 90;
 /// Memory is settled when it has not grown for so long.
 const STILL_FOR: Duration = Duration::from_secs(3);
 /// Or after so long, whatever it does.
@@ -45,9 +53,39 @@ pub async fn memory(world: &World, scale: Scale) -> Result<Row> {
         .noting("VmRSS, each after a start, with the demo's catalogue, a scanner, a printer and a fridge"))
 }
 
+/// The same for a box whose books are at their bounds: noted, not judged. The centre ends first, so that nothing is
+/// sent meanwhile.
+///
+/// # Errors
+/// When the box cannot be enrolled, or its agent does not start.
+pub async fn full_books(world: &World, folder: &Path, cores: Cores, scale: Scale) -> Result<String> {
+    let (branch_box, sales) = {
+        let mut gateway = world.gateway.lock().await;
+        let slug = &world.branches.first().context("a world without branches")?.slug;
+        let claim = seed::claim(&gateway, slug).await?;
+        let branch_box = BranchBox::enrol(&folder.join("full-box"), &gateway.url()?, &claim).await?;
+        gateway.stop().await;
+        (branch_box, scale.of(SALES_OF_FULL_BOOKS))
+    };
+    Backlog::write(&branch_box.folder, branch_box.stream(), RUN, sales).await?.close().await;
+    let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
+    let mut agent = branch_box.start(cores.branch, &keeper)?;
+    branch_box.ready(&mut agent).await.with_context(|| branch_box.log_tail())?;
+    let memory = settled_process(agent.id()).await?;
+    agent.stop().await;
+    Ok(format!(
+        "with books at their bounds ({sales} sales, {} serial numbers in the journal): {} MiB",
+        2 * sales,
+        short(memory)
+    ))
+}
+
 /// Memory in MiB once it does not grow any more.
 async fn settled(branch: &Branch) -> Result<f64> {
-    let id = branch.process_id().await.context("the agent does not run")?;
+    settled_process(branch.process_id().await.context("the agent does not run")?).await
+}
+
+async fn settled_process(id: u32) -> Result<f64> {
     let began = Instant::now();
     let (mut most, mut since) = (0, Instant::now());
     while since.elapsed() < STILL_FOR && began.elapsed() < SETTLED_WITHIN {

@@ -96,7 +96,7 @@ async fn one_round(
     scale: Scale,
 ) -> Result<Round> {
     let claim = seed::claim(&centre.gateway, BRANCH).await?;
-    let branch_box = BranchBox::enrol(&folder.join("relay-box"), &centre.gateway.url()?, &claim)?;
+    let branch_box = BranchBox::enrol(&folder.join("relay-box"), &centre.gateway.url()?, &claim).await?;
     let backlog = Backlog::write(&branch_box.folder, branch_box.stream(), run, scale.of(SALES)).await?;
     let (job, fed) = keep_job(folder, &branch_box, &backlog).await?;
     backlog.close().await;

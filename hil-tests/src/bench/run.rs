@@ -61,8 +61,9 @@ async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result
         _ => {
             let world = world(folder).await?;
             let row = footprint::memory(&world, scale).await;
+            let full = footprint::full_books(&world, folder, cores, scale).await;
             end(world).await?;
-            vec![row?, footprint::program(folder)?]
+            vec![row?.noting(full?), footprint::program(folder)?]
         }
     })
 }

@@ -199,6 +199,11 @@ pub(super) fn stop_postmaster_in(cluster: &Path) {
     }
 }
 
+/// Whether a PostgreSQL serves that cluster.
+pub(super) fn has_postmaster(cluster: &Path) -> bool {
+    postmaster(cluster).is_some()
+}
+
 fn postmaster(cluster: &Path) -> Option<Pid> {
     let folders = [cluster.to_owned(), cluster.join("data")];
     folders.iter().find_map(|folder| {

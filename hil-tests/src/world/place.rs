@@ -16,6 +16,9 @@ use crate::processes::Kept;
 /// instead cannot enter root's folders.
 const CLUSTERS: &str = "/var/lib/pestle-demo";
 
+/// Beside a cluster that lies there: the folder of its world.
+const OWNER: &str = "place";
+
 /// The file that says that a folder is a world's, and may be removed with all that is in it. Who works there holds it.
 const MARK: &str = ".pestle-world";
 
@@ -35,7 +38,10 @@ impl Place {
     pub fn at(folder: &Path) -> Result<Self, WorldError> {
         let folder = claim(folder)?;
         let hold = Arc::new(hold::take(&folder.join(MARK), &folder)?);
-        Ok(Self { cluster: Self::cluster_of(&folder), folder, hold })
+        let place = Self { cluster: Self::cluster_of(&folder), folder, hold };
+        place.sign_cluster().map_err(WorldError::disk("write beside", &place.cluster))?;
+        sweep(Path::new(CLUSTERS));
+        Ok(place)
     }
 
     /// Where the private PostgreSQL of the world in `folder` lives; an absolute path without links.
@@ -46,6 +52,15 @@ impl Place {
         } else {
             folder.join("gateway/postgres")
         }
+    }
+
+    /// Says beside a cluster that lies apart whose it is, so that nobody's is found once the place is gone.
+    fn sign_cluster(&self) -> io::Result<()> {
+        if self.cluster.starts_with(&self.folder) {
+            return Ok(());
+        }
+        fs::create_dir_all(CLUSTERS)?;
+        fs::write(self.cluster.with_extension(OWNER), self.folder.as_os_str().as_encoded_bytes())
     }
 
     /// Where the demo lives: `PESTLE_DEMO_DIR`, or `.demo` in the work tree.
@@ -141,6 +156,7 @@ impl Place {
         let mark = self.folder.join(MARK);
         let is_empty = fs::read_dir(&self.folder).is_ok_and(|entries| entries.count() <= 1);
         if is_empty {
+            let _ = fs::remove_file(self.cluster.with_extension(OWNER));
             fs::remove_file(&mark).map_err(WorldError::disk("remove", &mark))?;
             fs::remove_dir(&self.folder).map_err(WorldError::disk("remove", &self.folder))?;
         }
@@ -199,6 +215,23 @@ fn remove_all(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes clusters of worlds whose folders are gone, as after a test that was killed, unless a PostgreSQL still runs in
+/// them: then a keeper is at work. What cannot be removed is somebody else's, or stays for the next time.
+fn sweep(clusters: &Path) {
+    let Ok(entries) = fs::read_dir(clusters) else { return };
+    for signed in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        if signed.extension().is_none_or(|extension| extension != OWNER) {
+            continue;
+        }
+        let Ok(folder) = fs::read_to_string(&signed) else { continue };
+        let cluster = signed.with_extension("");
+        if !Path::new(&folder).join(MARK).exists() && !gateway::has_postmaster(&cluster) {
+            let _ = remove_all(&cluster);
+            let _ = fs::remove_file(&signed);
+        }
+    }
+}
+
 /// A keeper's last duty, once the programs of its world have ended: the database that a killed gateway left behind, and
 /// the cluster of a world whose folder is gone (a test's that failed). `hold` is the keeper's share of the place.
 ///
@@ -211,6 +244,7 @@ pub fn leave(folder: &Path, cluster: &Path, hold: impl std::os::fd::AsFd) -> io:
     } else if !mark.exists() {
         gateway::stop_postmaster_in(cluster);
         remove_all(cluster)?;
+        let _ = fs::remove_file(cluster.with_extension(OWNER));
         let _ = fs::remove_dir(CLUSTERS);
     }
     // Else somebody has made a new world here: it is theirs.
@@ -250,5 +284,29 @@ impl Remembered {
             *port = held.local_addr()?.port();
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_of_worlds_that_are_gone_are_swept_and_those_of_others_stay() {
+        let clusters = tempfile::tempdir().unwrap();
+        let lives = tempfile::tempdir().unwrap();
+        fs::write(lives.path().join(MARK), "").unwrap();
+        let cluster = |name: &str, folder: &Path| {
+            let cluster = clusters.path().join(name);
+            fs::create_dir_all(cluster.join("data")).unwrap();
+            fs::write(cluster.with_extension(OWNER), folder.to_str().unwrap()).unwrap();
+            cluster
+        };
+        let (kept, gone) = (cluster("a1", lives.path()), cluster("b2", &lives.path().join("gone")));
+        let unsigned = clusters.path().join("c3");
+        fs::create_dir(&unsigned).unwrap();
+        sweep(clusters.path());
+        assert!(kept.exists() && unsigned.exists());
+        assert!(!gone.exists() && !gone.with_extension(OWNER).exists());
     }
 }

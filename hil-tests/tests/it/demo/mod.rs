@@ -31,11 +31,25 @@ async fn the_demo_s_check_holds_on_real_processes() {
     }
 }
 
-/// A folder for a demo inside a throwaway one, without links in its path.
-fn new_place() -> (tempfile::TempDir, PathBuf) {
+/// A throwaway folder with a demo's inside; both are forgotten at the end, and the database with them.
+struct Throwaway {
+    _folder: tempfile::TempDir,
+    place: PathBuf,
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        if let Ok(place) = Place::at(&self.place) {
+            let _ = place.remove();
+        }
+    }
+}
+
+/// The folder for a demo has no links in its path.
+fn new_place() -> (Throwaway, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().canonicalize().unwrap().join("demo");
-    (folder, place)
+    (Throwaway { _folder: folder, place: place.clone() }, place)
 }
 
 #[tokio::test]
