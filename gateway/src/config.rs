@@ -275,11 +275,7 @@ fn collect_keys(key: &str, value: &Value, found: &mut Vec<(String, String)>) {
 
 fn validate(raw: Raw) -> Result<Config, ConfigError> {
     let data_dir = raw.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into());
-    let data_dir = std::path::absolute(&data_dir).map_err(|_| ConfigError::BadValue {
-        key: "data_dir",
-        value: data_dir.display().to_string(),
-        hint: "write the path of a folder",
-    })?;
+    let data_dir = folder("data_dir", &data_dir)?;
     let https_listen = address("https.listen", raw.https.listen.as_deref().unwrap_or("127.0.0.1:8443"))?;
     let https = Https {
         listen: https_listen,
@@ -299,7 +295,11 @@ fn validate(raw: Raw) -> Result<Config, ConfigError> {
         }
         None => DatabaseChoice::Private(PrivateDatabase {
             program_dir: raw.database.program_dir,
-            cluster_dir: raw.database.cluster_dir.unwrap_or_else(|| data_dir.join("postgres")),
+            cluster_dir: match raw.database.cluster_dir {
+                // The server is started in that folder itself, where a relative path means another one.
+                Some(given) => folder("database.cluster_dir", &given)?,
+                None => data_dir.join("postgres"),
+            },
             run_as: raw.database.run_as.unwrap_or_else(|| "postgres".into()),
         }),
     };
@@ -313,6 +313,14 @@ fn validate(raw: Raw) -> Result<Config, ConfigError> {
     }
     let log = Log { filter, format: raw.log.format.unwrap_or(LogFormat::Text) };
     Ok(Config { data_dir, https, broker, mqtt_public, database, log })
+}
+
+fn folder(key: &'static str, given: &Path) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(given).map_err(|_| ConfigError::BadValue {
+        key,
+        value: given.display().to_string(),
+        hint: "write the path of a folder",
+    })
 }
 
 fn address(key: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {

@@ -129,7 +129,8 @@ async fn one_network_holds_so_many_connections_and_no_more() {
 #[tokio::test]
 async fn a_full_port_still_ends_when_it_is_told_to() {
     let gateway = testing::gateway().await;
-    let (address, stop) = port(&gateway, Bounds { handshakes: 1, ..Bounds::default() }).await;
+    let bounds = Bounds { handshakes: 1, handshake: 10 * PATIENCE, ..Bounds::default() };
+    let (address, stop) = port(&gateway, bounds).await;
     // Holds the only turn for a handshake.
     let silent = TcpStream::connect(address).await.unwrap();
     stop.cancel();

@@ -182,6 +182,7 @@ fn ends_in_the_middle_of_its_start(place: &Place, reached: impl Fn() -> bool) {
 fn a_gateway_that_is_stopped_while_it_makes_its_database_leaves_no_process() {
     let place = Place::new("");
     ends_in_the_middle_of_its_start(&place, || place.folder.path().join("pg/data.new").exists());
+    assert!(!place.folder.path().join("pg/data").exists(), "it went on with it");
     // What was half made is no hindrance.
     let (next, _) = place.start();
     assert_eq!(stop(next), 0, "{}", place.log());
