@@ -103,7 +103,15 @@ async fn watch_printer(
         tokio::select! {
             event = events.recv() => match event {
                 None => return,
-                Some(PrinterEvent::Device(event)) => counter.tell(device_event("printer", &name, &event)).await,
+                Some(PrinterEvent::Device(event)) => {
+                    let (view, fact) = device_change("printer", &name, &event);
+                    // A line that is open says nothing of paper and cover; the status does, and may have come first.
+                    let view = match event {
+                        DeviceEvent::Attached => printer_view(&name, &status.borrow()),
+                        DeviceEvent::Lost { .. } | DeviceEvent::Fault { .. } => view,
+                    };
+                    counter.tell(Event::Device(view, Some(fact))).await;
+                }
                 Some(late) => if let Some(process) = spool::late(&late) {
                     counter.tell(Event::PrintFinishedLate(name.clone(), process)).await;
                 },
@@ -180,6 +188,11 @@ fn reason_code(reason: NoData) -> Box<str> {
 }
 
 fn device_event(class: &str, name: &str, event: &DeviceEvent) -> Event {
+    let (view, fact) = device_change(class, name, event);
+    Event::Device(view, Some(fact))
+}
+
+fn device_change(class: &str, name: &str, event: &DeviceEvent) -> (DeviceView, FactBody) {
     let (named, classed): (Box<str>, Box<str>) = (name.into(), class.into());
     let (state, detail, fact): (_, _, FactBody) = match event {
         DeviceEvent::Attached => {
@@ -194,8 +207,7 @@ fn device_event(class: &str, name: &str, event: &DeviceEvent) -> Event {
             (DeviceState::Away, Some(reason.clone()), fact.into())
         }
     };
-    let view = DeviceView { name: name.into(), class: class.into(), state, detail };
-    Event::Device(view, Some(fact))
+    (DeviceView { name: name.into(), class: class.into(), state, detail }, fact)
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ struct Rig {
 
 impl Rig {
     async fn new() -> Self {
+        Self::with_printer("epson-tm-t20").await
+    }
+
+    async fn with_printer(model: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (scanner_path, fridge_path) = (folder.path().join("scanner"), folder.path().join("fridge"));
         let scanner = SimScanner::plug_in(&scanner_path).unwrap();
@@ -48,6 +52,7 @@ impl Rig {
             name = "printer-1"
             till = "till-1"
             address = "tcp://{}"
+            model = "{model}"
             [[sensor]]
             name = "fridge-1"
             path = "{}"
@@ -88,6 +93,14 @@ impl Rig {
         let pay = self.branch.payment("till-1", "5").await;
         self.branch.done("till-1", "pay", pay).await;
         (*view).clone()
+    }
+
+    /// Sells a pack whose code has its number alone, so that it can be sold again.
+    async fn sell_by_number(&mut self) {
+        self.scanner.scan(gtin().short().as_bytes()).await.unwrap();
+        self.until(|view| view.basket.is_some()).await;
+        let pay = self.branch.payment("till-1", "5").await;
+        self.branch.done("till-1", "pay", pay).await;
     }
 
     /// Waits for so many receipts on paper.
@@ -135,6 +148,33 @@ async fn without_paper_the_drawer_opens_all_the_same() {
     rig.printer.set_paper(Paper::Enough);
     rig.receipts(1).await;
     assert_eq!(rig.printer.view().counts.kicks, 2, "once for the opening, once for the sale");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printer_without_a_way_back_prints_and_asks_nobody() {
+    let mut rig = Rig::with_printer("one-way-80").await;
+    for number in 1..=2 {
+        rig.sell_by_number().await;
+        let sent = |view: &TillView| {
+            let sale = view.last_sale.as_ref();
+            sale.is_some_and(|sale| sale.receipt.number == number && sale.print == "cannot_tell")
+        };
+        let view = rig.until(sent).await;
+        assert!(view.prints.is_empty() && view.refusals.is_empty(), "{:?}", view.prints);
+        let printer = view.devices.iter().find(|device| device.class == "printer").unwrap();
+        assert!(printer.detail.as_ref().is_some_and(|said| said.contains("cannot say whether it printed")));
+    }
+    rig.receipts(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drawer_that_cannot_open_without_paper_is_said_at_the_till() {
+    let mut rig = Rig::with_printer("generic-80").await;
+    rig.printer.set_paper(Paper::Out);
+    rig.until(|view| view.devices.iter().any(|device| device.state == DeviceState::Trouble)).await;
+    rig.sell_by_number().await;
+    let view = rig.until(|view| !view.refusals.is_empty()).await;
+    assert!(view.refusals[0].text.contains("open it with its key"), "{:?}", view.refusals);
 }
 
 #[tokio::test(flavor = "multi_thread")]
