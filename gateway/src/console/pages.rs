@@ -122,7 +122,7 @@ pub async fn page(
         renewed => renewed?,
     };
     let asked = Asked::from(question);
-    let mut parts = parts::read(&app, &principal.tenant, &asked).await?;
+    let mut parts = parts::read(&app, &principal, &asked).await?;
     let branches = std::mem::take(&mut parts.branches);
     let page = Page {
         tenant: principal.tenant.to_string(),
@@ -240,7 +240,7 @@ impl Watcher {
                 // What else is wrong shows below.
                 _ => {}
             }
-            match parts::read(&self.app, &self.principal.tenant, &self.asked).await {
+            match parts::read(&self.app, &self.principal, &self.asked).await {
                 Ok(parts) => self.compare(parts),
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the console's stream could not look: it looks again");

@@ -1,7 +1,6 @@
 //! The parts of the page: read, then rendered. Each is sent again whenever it reads differently.
 
 use askama::Template;
-use pestle_domain::ids::TenantId;
 use time::OffsetDateTime;
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
 use crate::{
     app::App,
     db::DbError,
+    identity::principal::Principal,
     ingest,
     inventory::{self, store::StockFilter},
     sales::{self, store::read::SaleFilter},
@@ -66,8 +66,9 @@ pub enum PartsError {
 ///
 /// # Errors
 /// [`PartsError`].
-pub async fn read(app: &App, tenant: &TenantId, asked: &Asked) -> Result<Parts, PartsError> {
+pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts, PartsError> {
     let now = app.now();
+    let tenant = &viewer.tenant;
     let mut tx = app.db.tenant(tenant).begin_one_moment().await?;
     let boxes = store::boxes(&mut tx).await?;
     let days = sales::store::read::latest_days(&mut tx).await?;
@@ -98,7 +99,7 @@ pub async fn read(app: &App, tenant: &TenantId, asked: &Asked) -> Result<Parts, 
         ("summary", summary(&boxes, &days, refused_count + concerns.count(), below_zero).render()?),
         ("devices", devices(&boxes, &days, now).render()?),
         ("sales", last_sales(last, &branches).render()?),
-        ("tills", tills(sessions, &branches).render()?),
+        ("tills", tills(sessions, &branches, viewer.may_know_expected()).render()?),
         ("stock", stock(lots, lot_count, asked, now).render()?),
         ("alarms", alarms(refused, doubts, &concerns, &branches, now).render()?),
     ];
@@ -259,7 +260,8 @@ struct Tills {
     rows: Vec<TillLine>,
 }
 
-fn tills(sessions: Vec<sales::store::read::Session>, branches: &Branches) -> Tills {
+/// What should be in an open drawer is for those who do not count it.
+fn tills(sessions: Vec<sales::store::read::Session>, branches: &Branches, knows_expected: bool) -> Tills {
     let line = |session: sales::store::read::Session| {
         let (tone, state) = view::till(session.state(), session.variance_minor(), session.late_count);
         TillLine {
@@ -271,7 +273,11 @@ fn tills(sessions: Vec<sales::store::read::Session>, branches: &Branches) -> Til
                 .map_or_else(|| "–".into(), |opened| view::moment(opened, branches.zone(&session.branch_id))),
             sales: session.sales,
             float: view::money_or_dash(session.float_minor, &session.currency),
-            expected: view::money_or_dash(session.expected_minor(), &session.currency),
+            expected: if knows_expected || session.state() == "closed" {
+                view::money_or_dash(session.expected_minor(), &session.currency)
+            } else {
+                "hidden until counted".into()
+            },
             counted: view::money_or_dash(session.counted_minor, &session.currency),
             variance: view::money_or_dash(session.variance_minor(), &session.currency),
         }

@@ -45,6 +45,9 @@ pub struct EnrolBody {
     /// What the box says of itself: hostname, machine_id, version.
     #[schema(value_type = Object)]
     hardware: (),
+    /// The proof that the box was another one before (device, key, signature by the old key); may be left out.
+    #[schema(value_type = Option<Object>)]
+    replaces: (),
 }
 
 /// What a box is answered; the domain's `EnrolResponse`.
@@ -79,6 +82,10 @@ pub struct EnrolledIdentity {
     mqtt: String,
     /// Keys whose acknowledgements and snapshots count.
     centre_keys: Vec<String>,
+    /// The first epoch that the box may open.
+    first_epoch: u32,
+    /// Whose records it may deliver beside its own.
+    earlier: Vec<String>,
 }
 
 /// Enrols a box. The same code with the same key gives the same answer again, so that a lost one can be repeated.
