@@ -91,7 +91,7 @@ fn an_append_of_which_nobody_knows_is_not_told_as_if_nothing_had_been_booked() {
     let mut rig = Rig::open();
     rig.scan(1, &pack(1));
     let act = rig.basket_act(1);
-    let ticket = rig.send(1, Command::Pay { act, tendered: pence(500) });
+    let ticket = rig.send(1, Command::Pay { act, total: pence(499), tendered: pence(500) });
     let (commit, ..) = rig.pending.remove(0);
     rig.hear(Event::Appended(commit, Err("perhaps recorded, perhaps not: look after the restart".into())));
     let message = rig.answer(ticket).unwrap().unwrap_err().message;

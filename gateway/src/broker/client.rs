@@ -46,8 +46,8 @@ impl ClientTls {
 /// What the broker remembers of us between two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {
-    /// Nothing: the built-in broker ends with us, and boxes send again what was not acknowledged. A session that
-    /// outlives a connection would make it write every batch to its own store first.
+    /// Nothing: the built-in broker ends with us, and boxes send again what was not acknowledged, so that there is
+    /// nothing that a kept session could save.
     Fresh,
     /// What arrives while we are away: another broker lives on without us.
     Kept,
