@@ -373,7 +373,13 @@ impl Counter {
     /// [`CounterError`].
     pub async fn events(&self, life: Duration) -> Result<reqwest::Response, CounterError> {
         let url = format!("{}/till/{}/events", self.base, self.till);
-        let answer = self.client.get(url).timeout(life).send().await.map_err(CounterError::Gone)?;
+        let mut request = self.client.get(url).timeout(life);
+        // A browser sees what its station may: only who signed in here sees the basket.
+        let cookie = self.cookie.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(cookie) = cookie {
+            request = request.header(COOKIE, cookie);
+        }
+        let answer = request.send().await.map_err(CounterError::Gone)?;
         let status = answer.status();
         if status.is_success() {
             Ok(answer)

@@ -74,7 +74,14 @@ struct Aim {
     before: Option<Duration>,
     /// The shortest that was after it.
     after: Option<Duration>,
+    /// How often in a row it was the same side.
+    in_a_row: u32,
+    /// Which side that was.
+    last_after: bool,
 }
+
+/// So many cuts in a row on one side say that the moment is not where it was.
+const IN_A_ROW_MAX: u32 = 3;
 
 impl Aim {
     fn delay(self) -> Duration {
@@ -86,7 +93,7 @@ impl Aim {
         }
     }
 
-    /// A machine under load moves the moment: what contradicts the newest cut is forgotten.
+    /// A machine under load moves the moment: what contradicts the newest cuts is forgotten.
     fn met(&mut self, delay: Duration, met: Met) {
         if met == Met::Answered {
             self.after = Some(delay);
@@ -100,6 +107,15 @@ impl Aim {
         {
             // Narrower than a machine repeats itself: open up again.
             (self.before, self.after) = (Some(before / 2), Some(after * 2));
+        }
+        let is_after = met == Met::Answered;
+        self.in_a_row = if is_after == self.last_after { self.in_a_row + 1 } else { 1 };
+        self.last_after = is_after;
+        if self.in_a_row >= IN_A_ROW_MAX {
+            match is_after {
+                true => self.before = None,
+                false => self.after = None,
+            }
         }
     }
 }
