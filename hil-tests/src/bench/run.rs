@@ -47,7 +47,7 @@ async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result
         "commit" => {
             let folder = folder.to_owned();
             // Beside this task, so that Ctrl-C is heard meanwhile.
-            tokio::task::spawn_blocking(move || commit::measure(&folder, scale)).await??.into()
+            vec![tokio::task::spawn_blocking(move || commit::measure(&folder, scale)).await??]
         }
         "relay" => vec![relay::measure(folder, cores, scale).await?],
         "ingest" => vec![ingest::measure(folder, scale).await?],

@@ -14,7 +14,7 @@ use crate::whole_product;
 /// The figures that take seconds, each with the words of its rows. The relay's and the footprint's take a minute
 /// together on a small machine, and stand on the same parts.
 const QUICK: [(&str, &[&str]); 4] = [
-    ("commit", &["durable commit of a sale", "the same, against a file that has its room"]),
+    ("commit", &["durable commit of a sale"]),
     ("scan", &["scan to the line on the page"]),
     ("ingest", &["ingest into PostgreSQL"]),
     ("stock", &["stock check over HTTPS"]),

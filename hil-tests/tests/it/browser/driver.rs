@@ -213,6 +213,7 @@ impl Browser {
             if std::env::var_os("PESTLE_SCREENSHOTS").is_some() {
                 let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/screenshots");
                 std::fs::create_dir_all(&folder).unwrap();
+                self.page.execute("window.scrollTo(0, 0)", vec![]).await.unwrap();
                 self.page.screenshot(&folder.join(format!("{name}-{}.png", size.0))).await.unwrap();
             }
         }
