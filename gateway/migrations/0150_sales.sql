@@ -1,4 +1,4 @@
--- The lines of a sale are read from its fact: kept a second time they cost a tenth of what ingest does.
+-- The lines of a sale are read from its fact (ADR 0012).
 DROP TABLE sales.sale_line;
 
 -- When a sale was, for lists: by the branch's clock, and never after the centre booked it, so that one wrong clock does

@@ -16,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::store::read::{self, Sale, SaleFilter, Session};
 use crate::{
     app::App,
+    db::DbError,
     http::{
         envelope::{Envelope, Page, PageRequest},
         error::{ApiError, ErrorBody},
@@ -213,17 +214,20 @@ pub async fn one(
     })?;
     let mut facts = crate::ingest::store::facts_by_id(&mut tx, &[sale.fact_id]).await?;
     tx.commit().await?;
-    let lines = facts.remove(&sale.fact_id).map(|line| lines_of(&line)).unwrap_or_default();
+    let lines = facts
+        .remove(&sale.fact_id)
+        .and_then(|line| lines_of(&line))
+        .ok_or_else(|| DbError::bad_row("fact of a sale", sale.fact_id.to_string()))?;
     Ok(Envelope::new(SaleDetail { sale: sale.into(), lines }))
 }
 
-/// The lines of a sale, as its fact tells them. A fact that was folded into a sale is one, and can be read.
-fn lines_of(line: &[u8]) -> Vec<SaleLine> {
+/// The lines of a sale, as its fact tells them; `None` for what is no sale: an empty receipt would be a lie.
+fn lines_of(line: &[u8]) -> Option<Vec<SaleLine>> {
     match fact::Fact::from_line(line) {
         Ok(Some(fact::Fact { body: fact::FactBody::SaleCompleted(sale), .. })) => {
-            sale.lines.into_iter().map(Into::into).collect()
+            Some(sale.lines.into_iter().map(Into::into).collect())
         }
-        _ => Vec::new(),
+        _ => None,
     }
 }
 
@@ -319,4 +323,19 @@ pub async fn tills(
         view
     };
     Ok(Page::new(rows.into_iter().map(view).collect(), page, u64::try_from(total).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_sale_has_no_lines_rather_than_none_of_them() {
+        let golden = include_str!("../../../domain/tests/golden/facts-v1.jsonl");
+        let counts: Vec<usize> =
+            golden.lines().filter_map(|line| lines_of(line.as_bytes())).map(|lines| lines.len()).collect();
+        assert!(!counts.is_empty() && counts.iter().all(|count| *count > 0), "{counts:?}");
+        assert!(counts.len() < golden.lines().count(), "the other kinds are no sales");
+        assert!(lines_of(b"{}").is_none());
+    }
 }
