@@ -137,11 +137,13 @@ impl Foundation {
     }
 }
 
-/// The ledger as it lies there, to be looked at while the agent is stopped: nothing is repaired or changed.
+/// A journal as it lies there, to be looked at while the agent is stopped: nothing is repaired or changed.
 #[derive(Debug)]
 pub struct Look {
+    /// Who the box is.
+    pub identity: DeviceIdentity,
     /// To be read.
-    pub ledger: Journal,
+    pub journal: Journal,
     /// What is wrong with it.
     pub report: OpenReport,
     _lock: DataLock,
@@ -152,13 +154,13 @@ impl Look {
     ///
     /// # Errors
     /// As [`Foundation::open`].
-    pub fn open(config: &Config) -> anyhow::Result<Self> {
+    pub fn open(config: &Config, lane: Lane) -> anyhow::Result<Self> {
         let identity = DeviceIdentity::load(&config.data_dir)?;
         let lock = DataLock::take(&config.data_dir)?;
-        let settings = journal_settings(config, &identity, Lane::Ledger);
-        let (ledger, report) =
-            Journal::open_read_only(settings).context("the ledger journal cannot be read")?;
-        Ok(Self { ledger, report, _lock: lock })
+        let settings = journal_settings(config, &identity, lane);
+        let (journal, report) = Journal::open_read_only(settings)
+            .with_context(|| format!("the {} journal cannot be read", lane.as_str()))?;
+        Ok(Self { identity, journal, report, _lock: lock })
     }
 }
 

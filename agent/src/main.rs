@@ -1,21 +1,24 @@
 //! `pestle-agent`: the branch daemon, and the few commands that a technician runs beside it.
 
 use std::{
+    fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Parser, Subcommand};
 use pestle_agent::{
-    commands::{decode, show, stock_open},
+    commands::{decode, export, show, stock_open, verify},
     config::{Config, LogFormat},
     foundation::{Foundation, Look},
     identity::IdentityError,
     supervisor,
 };
+use pestle_domain::{journal::Lane, units::UnixMillis};
 use tracing_subscriber::EnvFilter;
 
 /// A wrong configuration (sysexits.h: EX_USAGE, as architecture and operations documents name it).
@@ -48,7 +51,7 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
-    /// Look at the journal. The agent must not run.
+    /// Look at the journal: nothing in it is changed. The agent must not run.
     #[command(subcommand)]
     Journal(JournalCommand),
 }
@@ -61,8 +64,29 @@ enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 enum JournalCommand {
-    /// Print every fact of the ledger.
-    Show,
+    /// Print every fact.
+    Show(OfLane),
+    /// Prove that every fact is what it was when the centre acknowledged it, and that none is missing since; else name
+    /// the first that differs.
+    Verify(OfLane),
+    /// Write the whole history to a file, signed, for the centre's "pestle-gateway audit verify".
+    Export {
+        /// The file, which must not be there yet.
+        file: PathBuf,
+        #[command(flatten)]
+        of: OfLane,
+    },
+}
+
+#[derive(Debug, Args)]
+struct OfLane {
+    /// ledger (everything with an effect) or telemetry.
+    #[arg(long, default_value = "ledger", value_parser = lane)]
+    lane: Lane,
+}
+
+fn lane(text: &str) -> Result<Lane, String> {
+    text.parse().map_err(|()| "write ledger or telemetry".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -88,7 +112,7 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Check) => say(&summary(&config)),
         Command::Run => start_log(&config).and_then(|()| run(&config)),
         Command::StockOpen { file } => open_stock(&config, &file),
-        Command::Journal(JournalCommand::Show) => show_journal(&config),
+        Command::Journal(command) => look_at_journal(&config, command),
     })
 }
 
@@ -144,10 +168,43 @@ fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::R
     Ok(stock_open::book(&foundation.ledger, acts)?)
 }
 
-fn show_journal(config: &Config) -> anyhow::Result<()> {
-    let look = Look::open(config)?;
-    tell_found(look.report.sentences());
-    Ok(show::show(&look.ledger, &mut io::BufWriter::new(io::stdout().lock()))?)
+fn look_at_journal(config: &Config, command: JournalCommand) -> anyhow::Result<()> {
+    match command {
+        JournalCommand::Show(OfLane { lane }) => {
+            let look = Look::open(config, lane)?;
+            tell_found(look.report.sentences());
+            Ok(show::show(&look.journal, &mut io::BufWriter::new(io::stdout().lock()))?)
+        }
+        JournalCommand::Verify(OfLane { lane }) => verify_journal(&Look::open(config, lane)?),
+        JournalCommand::Export { file, of } => export_journal(&Look::open(config, of.lane)?, &file),
+    }
+}
+
+fn verify_journal(look: &Look) -> anyhow::Result<()> {
+    let verified = verify::verify(&look.journal, &look.report, |key| look.identity.centre_key(key))?;
+    for sentence in &verified.holds {
+        say(sentence)?;
+    }
+    let Some((last, others)) = verified.differs.split_last() else { return Ok(()) };
+    others.iter().for_each(|sentence| complain(sentence));
+    Err(anyhow!("{last}"))
+}
+
+fn export_journal(look: &Look, file: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write {}", file.display());
+    let output = File::create_new(file).with_context(cannot)?;
+    let mut output = io::BufWriter::new(output);
+    let written = export::export(&look.journal, &look.identity.signing, wall_clock(), &mut output)?;
+    output.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all().with_context(cannot)?;
+    for (epoch, first, last) in &written.missing {
+        complain(&format!("facts {first} to {last} of epoch {epoch} cannot be read and are not in the file"));
+    }
+    say(&format!("{} facts were written to {}", written.facts, file.display()))
+}
+
+fn wall_clock() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// What is wrong with the journal is told by every command: it is no fact until the agent has started.

@@ -12,6 +12,7 @@ use pestle_domain::{
 use super::{
     Journal, JournalError, Place,
     manifest::{Epoch, Sealed, file},
+    witness::Witness,
     writer::write_seal,
 };
 use crate::{
@@ -69,6 +70,7 @@ impl Journal {
             if let Some(epoch) = self.shared.book_mut().epoch_mut(number) {
                 epoch.acknowledged = now.unwrap_or(epoch.acknowledged);
                 epoch.incarnation = ack.incarnation;
+                epoch.witness = if now.is_some() { Witness::of(ack) } else { epoch.witness };
             }
             self.shared.acknowledged.send_modify(|count| *count += 1);
             self.shared.keeper.mark();

@@ -149,7 +149,12 @@ fn wanted(book: &Book, head: Head) -> Vec<(u32, std::path::PathBuf, Mark)> {
             (
                 number,
                 epoch.folder.join(file::MARK),
-                Mark { written, acknowledged: epoch.acknowledged, incarnation: epoch.incarnation },
+                Mark {
+                    written,
+                    acknowledged: epoch.acknowledged,
+                    incarnation: epoch.incarnation,
+                    witness: epoch.witness,
+                },
             )
         })
         .collect()

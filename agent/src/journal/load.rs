@@ -173,7 +173,8 @@ fn load_epoch(
             gap(sealed.last.seq, pair[1].first());
         }
     }
-    Ok(Epoch { folder, manifest, generations, head, acknowledged, incarnation: mark.incarnation })
+    let Mark { incarnation, witness, .. } = mark;
+    Ok(Epoch { folder, manifest, generations, head, acknowledged, incarnation, witness })
 }
 
 fn load_generations(epoch: &Path, now: UnixMillis) -> Result<Vec<Entry>, FileError> {

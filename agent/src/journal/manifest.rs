@@ -9,6 +9,8 @@ use pestle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::witness::Witness;
+
 /// `epoch.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochManifest {
@@ -116,6 +118,8 @@ pub struct Epoch {
     pub acknowledged: Head,
     /// In which life of the centre's database; 0 while none was told.
     pub incarnation: u64,
+    /// The centre's last signed word on it.
+    pub witness: Option<Witness>,
 }
 
 impl Epoch {

@@ -13,12 +13,15 @@ use std::{
 
 use pestle_domain::{journal::Head, signature::Hash};
 
+use super::witness::{WITNESS_BYTES, Witness};
 use crate::durable_file::{FileError, sync_folder};
 
 /// Apart by a page, so that no torn page holds both.
 const SLOT_OFFSETS: [u64; 2] = [0, 4096];
-const SLOT_BYTES: usize = 8 + 2 * 40 + 8 + 32;
-/// Without the incarnation, as agents before it wrote them; still read.
+const SLOT_BYTES: usize = 8 + 2 * 40 + 8 + WITNESS_BYTES + 32;
+/// Without the centre's signature, as agents before it wrote them; still read.
+const SLOT_BYTES_SECOND: usize = 8 + 2 * 40 + 8 + 32;
+/// Without the incarnation, too.
 const SLOT_BYTES_FIRST: usize = 8 + 2 * 40 + 32;
 
 /// What a slot says.
@@ -30,11 +33,14 @@ pub struct Mark {
     pub acknowledged: Head,
     /// In which life of the centre's database; 0 when none was told yet.
     pub incarnation: u64,
+    /// The centre's last signed word on this epoch, which may be older than what it acknowledges by now.
+    pub witness: Option<Witness>,
 }
 
 impl Mark {
     /// Of a new store.
-    pub const EMPTY: Self = Self { written: Head::EMPTY, acknowledged: Head::EMPTY, incarnation: 0 };
+    pub const EMPTY: Self =
+        Self { written: Head::EMPTY, acknowledged: Head::EMPTY, incarnation: 0, witness: None };
 }
 
 fn encode(turn: u64, mark: &Mark) -> [u8; SLOT_BYTES] {
@@ -46,6 +52,9 @@ fn encode(turn: u64, mark: &Mark) -> [u8; SLOT_BYTES] {
         slot[at + 8..at + 40].copy_from_slice(&head.hash.0);
     }
     slot[88..96].copy_from_slice(&mark.incarnation.to_be_bytes());
+    if let Some(witness) = &mark.witness {
+        slot[96..96 + WITNESS_BYTES].copy_from_slice(&witness.to_bytes());
+    }
     let sum = Hash::of(&slot[..SLOT_BYTES - 32]);
     slot[SLOT_BYTES - 32..].copy_from_slice(&sum.0);
     slot
@@ -54,17 +63,19 @@ fn encode(turn: u64, mark: &Mark) -> [u8; SLOT_BYTES] {
 fn decode(slot: &[u8; SLOT_BYTES]) -> Option<(u64, Mark)> {
     let sum_fits = |bytes: usize| Hash::of(&slot[..bytes - 32]).0 == slot[bytes - 32..bytes];
     let number = |at: usize| Some(u64::from_be_bytes(slot[at..at + 8].try_into().ok()?));
-    let incarnation = if sum_fits(SLOT_BYTES) {
-        number(88)?
+    let (incarnation, witness) = if sum_fits(SLOT_BYTES) {
+        (number(88)?, Witness::from_bytes(slot[96..96 + WITNESS_BYTES].try_into().ok()?))
+    } else if sum_fits(SLOT_BYTES_SECOND) {
+        (number(88)?, None)
     } else if sum_fits(SLOT_BYTES_FIRST) {
-        0
+        (0, None)
     } else {
         return None;
     };
     let head = |at: usize| -> Option<Head> {
         Some(Head { seq: number(at)?, hash: Hash(slot[at + 8..at + 40].try_into().ok()?) })
     };
-    Some((number(0)?, Mark { written: head(8)?, acknowledged: head(48)?, incarnation }))
+    Some((number(0)?, Mark { written: head(8)?, acknowledged: head(48)?, incarnation, witness }))
 }
 
 /// What the file at `path` says, without changing anything; `None` when it is not there or cannot be read.
@@ -74,13 +85,12 @@ pub fn read(path: &Path) -> Option<Mark> {
 
 fn newest(file: &File) -> Option<(u64, Mark)> {
     let slot = |offset| {
-        let mut slot = [0; SLOT_BYTES];
         // The last slot of an older file is shorter; what it lacks stays zero.
-        if file.read_exact_at(&mut slot, offset).is_err() {
-            slot = [0; SLOT_BYTES];
-            file.read_exact_at(&mut slot[..SLOT_BYTES_FIRST], offset).ok()?;
-        }
-        decode(&slot)
+        [SLOT_BYTES, SLOT_BYTES_SECOND, SLOT_BYTES_FIRST].into_iter().find_map(|bytes| {
+            let mut slot = [0; SLOT_BYTES];
+            file.read_exact_at(&mut slot[..bytes], offset).ok()?;
+            decode(&slot)
+        })
     };
     SLOT_OFFSETS.into_iter().filter_map(slot).max_by_key(|(turn, _)| *turn)
 }
@@ -142,9 +152,11 @@ mod tests {
         let (mut file, found) = MarkFile::open(&path).unwrap();
         assert_eq!(found, Some(Mark::EMPTY));
         for seq in 1..=5 {
-            file.write(&Mark { written: head(seq), acknowledged: head(seq - 1), incarnation: 3 }).unwrap();
+            let mark =
+                Mark { written: head(seq), acknowledged: head(seq - 1), incarnation: 3, witness: None };
+            file.write(&mark).unwrap();
         }
-        let newest = Mark { written: head(5), acknowledged: head(4), incarnation: 3 };
+        let newest = Mark { written: head(5), acknowledged: head(4), incarnation: 3, witness: None };
         assert_eq!(MarkFile::open(&path).unwrap().1, Some(newest));
         // The sixth write after the first empty one went to slot 1.
         file.file.write_all_at(b"torn", SLOT_OFFSETS[1]).unwrap();
@@ -155,26 +167,60 @@ mod tests {
 
     #[test]
     fn a_mark_of_an_older_agent_is_read() {
+        for (bytes, incarnation) in [(SLOT_BYTES_FIRST, 0), (SLOT_BYTES_SECOND, 3)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("mark");
+            let head = |seq| Head { seq, hash: Hash::of(&[7]) };
+            let old = |turn: u64, seq| {
+                let mark = Mark { written: head(seq), acknowledged: head(1), incarnation, witness: None };
+                let mut slot = encode(turn, &mark)[..bytes].to_vec();
+                let sum = Hash::of(&slot[..bytes - 32]);
+                slot[bytes - 32..].copy_from_slice(&sum.0);
+                slot
+            };
+            let mut file = old(2, 8);
+            file.resize(4096, 0);
+            file.extend(old(3, 9));
+            std::fs::write(&path, file).unwrap();
+            let newest = Mark { written: head(9), acknowledged: head(1), incarnation, witness: None };
+            assert_eq!(read(&path), Some(newest));
+            let (mut file, found) = MarkFile::open(&path).unwrap();
+            assert_eq!(found, Some(newest));
+            let next = Mark { incarnation: 5, ..newest };
+            file.write(&next).unwrap();
+            assert_eq!(read(&path), Some(next));
+        }
+    }
+
+    #[test]
+    fn the_centres_signed_word_comes_back_as_it_was_signed() {
+        use aws_lc_rs::{
+            rand::SystemRandom,
+            signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+        };
+        use pestle_domain::{
+            journal::{Acknowledgement, Lane, Stream},
+            signature::SigningKey,
+        };
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let key = SigningKey::from_pkcs8(document.as_ref()).unwrap();
+        let stream = Stream {
+            tenant: "acme".parse().unwrap(),
+            branch: "north".parse().unwrap(),
+            term: 1,
+            device: "box-1".parse().unwrap(),
+            lane: Lane::Ledger,
+            epoch: 1,
+        };
+        let head = Head { seq: 7, hash: Hash::of(b"seven") };
+        let ack = Acknowledgement::sign(2, stream.clone(), head, &key, &random).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mark");
-        let head = |seq| Head { seq, hash: Hash::of(&[7]) };
-        let old = |turn: u64, seq| {
-            let mark = Mark { written: head(seq), acknowledged: head(1), incarnation: 0 };
-            let mut slot = encode(turn, &mark)[..SLOT_BYTES_FIRST].to_vec();
-            let sum = Hash::of(&slot[..SLOT_BYTES_FIRST - 32]);
-            slot[SLOT_BYTES_FIRST - 32..].copy_from_slice(&sum.0);
-            slot
-        };
-        let mut bytes = old(2, 8);
-        bytes.resize(4096, 0);
-        bytes.extend(old(3, 9));
-        std::fs::write(&path, bytes).unwrap();
-        let newest = Mark { written: head(9), acknowledged: head(1), incarnation: 0 };
-        assert_eq!(read(&path), Some(newest));
-        let (mut file, found) = MarkFile::open(&path).unwrap();
-        assert_eq!(found, Some(newest));
-        let next = Mark { incarnation: 5, ..newest };
-        file.write(&next).unwrap();
-        assert_eq!(read(&path), Some(next));
+        let mark = Mark { written: head, acknowledged: head, incarnation: 2, witness: Witness::of(&ack) };
+        MarkFile::open(&path).unwrap().0.write(&mark).unwrap();
+        let kept = read(&path).unwrap().witness.unwrap().acknowledgement(stream);
+        assert_eq!(kept, ack);
+        assert_eq!(kept.verify(key.public()), Ok(()));
     }
 }

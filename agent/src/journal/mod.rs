@@ -17,9 +17,9 @@
 //! ```
 //!
 //! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`fence`] (where it ends after
-//! an error), [`raw`] (one that was written), [`manifest`] and [`mark`] (what is known about stores besides their
-//! contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`] (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the
-//! commit's path).
+//! an error), [`raw`] (one that was written), [`manifest`], [`mark`] and [`witness`] (what is known about stores besides
+//! their contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`]
+//! (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the commit's path).
 
 pub mod ack;
 pub mod error;
@@ -41,6 +41,7 @@ pub mod stores;
 #[cfg(test)]
 pub mod testing;
 pub mod told;
+pub mod witness;
 pub mod writer;
 
 use std::{
@@ -52,7 +53,7 @@ use std::{
 use pestle_domain::{
     fact::{Act, Stamp},
     ids::StoreId,
-    journal::{Head, Stream},
+    journal::{Acknowledgement, Head, Parent, Stream},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -176,6 +177,10 @@ pub struct EpochState {
     pub acknowledged: Head,
     /// Its first fact that is still here.
     pub first_kept: u64,
+    /// The life before it, as far as it was known when it began.
+    pub parent: Option<Parent>,
+    /// The centre's last acknowledgement that this store kept, with its signature; not verified again.
+    pub witness: Option<Acknowledgement>,
 }
 
 impl EpochState {
@@ -352,6 +357,8 @@ impl Journal {
                     .generations
                     .first()
                     .map_or(epoch.head.seq + 1, |entry| entry.begun.before.seq + 1),
+                parent: epoch.manifest.parent.clone(),
+                witness: epoch.witness.map(|witness| witness.acknowledgement(epoch.manifest.stream.clone())),
             })
             .collect()
     }

@@ -171,6 +171,7 @@ fn empty_epoch(folder: PathBuf, manifest: EpochManifest) -> Epoch {
         head: Head::EMPTY,
         acknowledged: Head::EMPTY,
         incarnation: 0,
+        witness: None,
     }
 }
 

@@ -9,3 +9,4 @@ mod journal_damage;
 mod program;
 mod snapshot;
 mod web;
+mod witness;

@@ -4,6 +4,7 @@
 //! under `tests/golden/` hold the bytes.
 
 pub mod batch;
+pub mod export;
 pub mod message;
 pub mod topic;
 
