@@ -2,7 +2,7 @@
 //!
 //! Each function answers with a sentence for the person at the terminal.
 
-use std::{net::SocketAddr, path::Path};
+use std::{fs::File, io::BufReader, net::SocketAddr, path::Path};
 
 use pestle_domain::{
     ids::{BranchId, DeviceId, TenantId},
@@ -12,6 +12,7 @@ use pestle_domain::{
 use time::OffsetDateTime;
 
 use crate::{
+    audit::{self, AuditError, Report},
     authority::{Authority, AuthorityError},
     broker::{mosquitto, rights},
     catalogue,
@@ -79,6 +80,18 @@ pub enum AdminError {
     /// A file or folder.
     #[error(transparent)]
     File(#[from] FileError),
+    /// An audit.
+    #[error(transparent)]
+    Audit(AuditError),
+}
+
+impl From<AuditError> for AdminError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Db(error) => error.into(),
+            other => Self::Audit(other),
+        }
+    }
 }
 
 impl From<DbError> for AdminError {
@@ -169,6 +182,34 @@ impl Admin {
                 )))
             }
         }
+    }
+
+    /// Checks a branch's history, and compares it with `export` where that is given.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn audit(
+        &self,
+        config: &Config,
+        tenant: &TenantId,
+        branch: &BranchId,
+        export: Option<&Path>,
+    ) -> Result<Report, AdminError> {
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        let branches = tenancy::store::branches(&mut tx).await?;
+        tx.commit().await?;
+        if branches.iter().all(|known| known.id != *branch) {
+            return Err(AdminError::Missing { what: "branch", name: branch.to_string() });
+        }
+        let mut report = audit::verify(&self.db, tenant, branch).await?;
+        if let Some(path) = export {
+            let centre = Authority::signing_keys_under(&config.data_dir)?;
+            let file = BufReader::new(File::open(path).map_err(FileError::at("read", path))?);
+            let compared = audit::compare(&self.db, tenant, branch, &centre, file).await?;
+            report.holds.extend(compared.holds);
+            report.differs.extend(compared.differs);
+        }
+        Ok(report)
     }
 
     /// Adds a chain.

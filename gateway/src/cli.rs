@@ -1,6 +1,7 @@
 //! The command line.
 
 mod admin;
+mod audit;
 
 use std::{fmt, path::PathBuf, process::ExitCode};
 
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     /// Work on the centre's data beside a running gateway.
     #[command(subcommand)]
     Admin(admin::Command),
+    /// Prove what the centre's records are, beside a running gateway.
+    #[command(subcommand)]
+    Audit(audit::Command),
 }
 
 /// Says why, in one sentence, and gives the status to exit with.
@@ -58,6 +62,7 @@ pub(crate) async fn execute(command: Command, config: Config) -> anyhow::Result<
     match command {
         Command::Run => run(config).await,
         Command::Admin(command) => admin::execute(command, &config).await,
+        Command::Audit(command) => audit::execute(command, &config).await,
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pestle_domain::signature::{Hash, SignatureError};
+use pestle_domain::signature::{Hash, SignatureError, VerifyingKey};
 use rcgen::{Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use time::OffsetDateTime;
@@ -167,6 +167,18 @@ impl Authority {
         let pem = fs::read(&file).map_err(FileError::at("read", &file))?;
         let der = CertificateDer::from_pem_slice(&pem).map_err(|_| AuthorityError::BadFile(file))?;
         Ok(Hash::of(&der))
+    }
+
+    /// The public keys with which the authority under `data_dir` ever signed, for commands beside a running gateway.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] when no gateway has started there yet.
+    pub fn signing_keys_under(data_dir: &Path) -> Result<Vec<VerifyingKey>, AuthorityError> {
+        let folder = data_dir.join("authority");
+        let missing = "signing key (signing/1.p8)";
+        let signer =
+            Signer::open(&folder.join(SIGNING))?.ok_or(AuthorityError::Incomplete { folder, missing })?;
+        Ok(signer.all().to_vec())
     }
 
     /// The key for sign-in tokens; it signs nothing else.

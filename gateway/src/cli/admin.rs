@@ -24,7 +24,7 @@ use pestle_gateway::{
 pub(crate) struct Tenant {
     /// Which chain; may be left out while there is only one.
     #[arg(long)]
-    tenant: Option<TenantId>,
+    pub(super) tenant: Option<TenantId>,
 }
 
 /// What to do to the centre's data.

@@ -7,6 +7,7 @@ use pestle_domain::{
     ids::{BranchId, TenantId},
     journal::{Head, Lane, Stream},
     signature::Hash,
+    wire::batch::Header,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -278,22 +279,35 @@ pub async fn note_duplicates(
     Ok(())
 }
 
+/// Where a stream stands behind a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Moved<'a> {
+    /// The event store's number of the stream.
+    pub id: i64,
+    /// The last batch that joined: its box signed the new head.
+    pub last: &'a Header,
+}
+
 /// Moves heads; the rows are locked by this transaction.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn advance(connection: &mut PgConnection, heads: &[Locked]) -> Result<(), DbError> {
+pub async fn advance(connection: &mut PgConnection, heads: &[Moved<'_>]) -> Result<(), DbError> {
     if heads.is_empty() {
         return Ok(());
     }
     sqlx::query(
-        "UPDATE ingest.stream s SET head_seq = new.seq, head_hash = new.hash, changed_at = now()
-         FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (stream_id, seq, hash)
+        "UPDATE ingest.stream s
+         SET head_seq = new.seq, head_hash = new.hash, head_key = new.key, head_signature = new.signature, changed_at = now()
+         FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::bytea[])
+              AS new (stream_id, seq, hash, key, signature)
          WHERE s.stream_id = new.stream_id",
     )
-    .bind(heads.iter().map(|locked| locked.id).collect::<Vec<_>>())
-    .bind(heads.iter().map(|locked| signed(locked.head.seq)).collect::<Vec<_>>())
-    .bind(heads.iter().map(|locked| &locked.head.hash.0[..]).collect::<Vec<_>>())
+    .bind(heads.iter().map(|moved| moved.id).collect::<Vec<_>>())
+    .bind(heads.iter().map(|moved| signed(moved.last.after().seq)).collect::<Vec<_>>())
+    .bind(heads.iter().map(|moved| &moved.last.hash.0[..]).collect::<Vec<_>>())
+    .bind(heads.iter().map(|moved| &*moved.last.key.0).collect::<Vec<_>>())
+    .bind(heads.iter().map(|moved| &moved.last.signature.as_bytes()[..]).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

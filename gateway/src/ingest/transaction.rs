@@ -16,7 +16,7 @@ use super::{
     live::Changed,
     quarantine::{self, Quarantined},
     rules::{self, Reading, Verdict, Verified},
-    store::{self, Lock, Locked, NewFact},
+    store::{self, Lock, Locked, Moved, NewFact},
 };
 use crate::db::{Db, DbError, Tx};
 
@@ -111,7 +111,7 @@ pub async fn apply(db: &Db, tenant: &TenantId, batches: &[&Verified], mode: Mode
     let mut changed = fold::fold(&mut tx, tenant, &effects).await?;
     changed.devices = !new.is_empty();
     changed.alarms = note_doubts(&mut tx, tenant, &new, mode).await?;
-    let moved: Vec<Locked> = plan.tracks.iter().filter_map(Track::moved).collect();
+    let moved: Vec<Moved<'_>> = plan.tracks.iter().filter_map(Track::moved).collect();
     store::advance(&mut tx, &moved).await?;
     tx.commit().await?;
     let unfolded = new.iter().filter(|new| !new.folded).count();
@@ -134,9 +134,9 @@ impl Track<'_> {
         self.locked.map_or(Head::EMPTY, |locked| locked.head)
     }
 
-    fn moved(&self) -> Option<Locked> {
-        let id = self.locked?.id;
-        (!self.added.is_empty()).then_some(Locked { id, head: self.head })
+    fn moved(&self) -> Option<Moved<'_>> {
+        let (batch, _) = self.added.last()?;
+        Some(Moved { id: self.locked?.id, last: &batch.header })
     }
 
     /// The chain value at `seq`, if it is the head's or this transaction's.

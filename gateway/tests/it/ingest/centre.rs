@@ -60,6 +60,17 @@ impl Centre {
         self.key.0.public()
     }
 
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.key.0
+    }
+
+    /// Changes the database as no gateway may.
+    pub(crate) async fn as_owner(&self, statements: &'static str) {
+        let mut root = PgConnection::connect_with(&self.root()).await.unwrap();
+        sqlx::raw_sql(statements).execute(&mut root).await.unwrap();
+        root.close().await.unwrap();
+    }
+
     /// Writes what enrolment would.
     pub(crate) async fn enrol(&self, branch: &Branch) {
         let Stream { tenant, branch: place, device, .. } = &branch.stream;
