@@ -117,6 +117,10 @@ impl Story<'_> {
             .step("local, printed and central totals are equal, to the cent and the pack", self.totals())
             .await?;
         steps.note(&said);
+        let said = steps
+            .step("both ends prove the branch's history by signatures, and byte for byte", self.witnesses())
+            .await?;
+        steps.note(&said);
         Ok(())
     }
 

@@ -167,6 +167,25 @@ impl Branch {
         self.command(&["journal", "show"]).await
     }
 
+    /// Has the box prove its ledger, and hands back what holds. The agent must not run.
+    ///
+    /// # Errors
+    /// With what does not.
+    pub async fn verify(&self) -> Result<String, WorldError> {
+        self.command(&["journal", "verify"]).await
+    }
+
+    /// Exports the box's ledger into its folder and says where. The agent must not run.
+    ///
+    /// # Errors
+    /// With the agent's own words.
+    pub async fn export(&self) -> Result<PathBuf, WorldError> {
+        let file = self.folder.join("export.jsonl");
+        let _ = fs::remove_file(&file);
+        self.command(&["journal", "export", &file.display().to_string()]).await?;
+        Ok(file)
+    }
+
     async fn command(&self, words: &[&str]) -> Result<String, WorldError> {
         let config = self.config.display().to_string();
         let words = [&["--config", config.as_str()], words].concat();

@@ -159,8 +159,21 @@ impl Gateway {
     /// # Errors
     /// With what it said, when it fails.
     pub async fn admin(&self, arguments: &[&str], input: &str) -> Result<String, WorldError> {
+        self.command(&[&["admin"], arguments].concat(), input).await
+    }
+
+    /// Checks a branch's history at the centre against what the branch exported, and hands back what holds.
+    ///
+    /// # Errors
+    /// With what does not.
+    pub async fn audit(&self, branch: &str, export: &Path) -> Result<String, WorldError> {
+        let export = export.display().to_string();
+        self.command(&["audit", "verify", "--branch", branch, "--export", &export], "").await
+    }
+
+    async fn command(&self, words: &[&str], input: &str) -> Result<String, WorldError> {
         let config = self.config.display().to_string();
-        let words = [&["--config", config.as_str(), "admin"], arguments].concat();
+        let words = [&["--config", config.as_str()], words].concat();
         Ok(tool(&self.program.path, &words, input).await?)
     }
 

@@ -95,4 +95,18 @@ impl Story<'_> {
         );
         Ok(said)
     }
+
+    /// Each end proves its records by itself and by the other's signature, and then they are compared byte for byte.
+    pub(super) async fn witnesses(&mut self) -> anyhow::Result<String> {
+        let branch = &self.north.branch;
+        let at_the_branch = branch.verify().await?;
+        let signed = "are those that the centre signed";
+        ensure!(at_the_branch.contains(signed), "the branch says: {at_the_branch}");
+        let export = branch.export().await?;
+        let at_the_centre = self.world.gateway.lock().await.audit(BRANCHES[0], &export).await?;
+        for proof in ["are whole, and those that the box signed", "are the centre's, byte for byte"] {
+            ensure!(at_the_centre.contains(proof), "the centre says: {at_the_centre}");
+        }
+        Ok(at_the_branch.trim().to_owned())
+    }
 }
