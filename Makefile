@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check demo-clean test bench screenshots data fmt lint build setup-demo setup-test
+.PHONY: help demo demo-check demo-clean test chaos bench screenshots data fmt lint build setup-demo setup-test
 
 CARGO ?= cargo
 LOCKED ?= --locked
@@ -31,6 +31,9 @@ test: setup-test ## set up what is missing, then every check and every test
 	else \
 	  $(CARGO) test $(LOCKED) --workspace --lib --bins --tests; \
 	fi
+
+chaos: setup-test build ## kill real programs at random under load and compare all totals; ROUNDS=500, SEED=… to repeat one
+	@exec $(TARGET)/debug/pestle-chaos --rounds $(or $(ROUNDS),500) $(if $(SEED),--seed $(SEED))
 
 bench: setup-demo ## measure against the baselines; writes target/bench.json
 	$(CARGO) build --release $(LOCKED) --workspace --bins

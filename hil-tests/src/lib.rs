@@ -4,13 +4,14 @@
 //! [`processes`] how a program is started and never left behind, [`waiting`] how anything is waited for, and [`ending`] how Ctrl-C is heard;
 //! [`demo_data`] is what the shelves hold; [`counter`] and [`centre`] speak to the pages as a browser would;
 //! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person;
-//! [`bench`] measures the figures.
+//! [`chaos`] kills programs at random; [`seeded`] is chance that can be repeated; [`bench`] measures the figures.
 
 pub mod world;
 
 pub mod ending;
 pub mod network;
 pub mod processes;
+pub mod seeded;
 pub mod waiting;
 
 pub mod demo_data;
@@ -18,6 +19,7 @@ pub mod demo_data;
 pub mod centre;
 pub mod counter;
 
+pub mod chaos;
 pub mod check;
 pub mod workbench;
 

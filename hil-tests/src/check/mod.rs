@@ -6,7 +6,7 @@
 
 pub mod expected;
 pub mod ledger;
-mod owner;
+pub(crate) mod owner;
 pub mod paper;
 pub mod steps;
 mod story;

@@ -10,24 +10,24 @@ use crate::world::Place;
 
 /// A connection of the cluster's owner, whom no row-level security holds up.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     connection: PgConnection,
 }
 
 /// What the centre has booked of a branch, summed from its own rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Booked {
+pub(crate) struct Booked {
     /// Sales.
-    pub(super) sales: i64,
+    pub(crate) sales: i64,
     /// What they came to, in cents.
-    pub(super) cents: i64,
+    pub(crate) cents: i64,
     /// Packs on their lines.
-    pub(super) packs: i64,
+    pub(crate) packs: i64,
 }
 
 impl Owner {
     /// Connects to the world's private PostgreSQL.
-    pub(super) async fn of(place: &Place) -> anyhow::Result<Self> {
+    pub(crate) async fn of(place: &Place) -> anyhow::Result<Self> {
         let access = Access::read(&Layout::under(place.cluster()))?;
         let options = access.root(cluster::DATABASE).application_name("pestle-check");
         let connection = PgConnection::connect_with(&options).await.context("the centre's database")?;
@@ -35,7 +35,7 @@ impl Owner {
     }
 
     /// Up to where the centre has committed a branch's ledger of that epoch.
-    pub(super) async fn committed(&mut self, branch: &str, epoch: u32) -> anyhow::Result<u64> {
+    pub(crate) async fn committed(&mut self, branch: &str, epoch: u32) -> anyhow::Result<u64> {
         let seq: Option<i64> = sqlx::query_scalar(
             "SELECT max(head_seq) FROM ingest.stream WHERE branch_id = $1 AND lane = 'ledger' AND epoch = $2",
         )
@@ -47,7 +47,7 @@ impl Owner {
     }
 
     /// Fails unless the centre lacks something of what the box has on its disk.
-    pub(super) async fn lacks(&mut self, branch: &str, head: LedgerHead) -> anyhow::Result<u64> {
+    pub(crate) async fn lacks(&mut self, branch: &str, head: LedgerHead) -> anyhow::Result<u64> {
         let committed = self.committed(branch, head.epoch).await?;
         if committed >= head.seq {
             bail!("the centre had committed all {} facts at the kill: nothing was in the middle", head.seq);
@@ -56,7 +56,7 @@ impl Owner {
     }
 
     /// Holds the heads of a branch's streams, so that no batch of it can be committed until this connection ends.
-    pub(super) async fn hold_streams(&mut self, branch: &str) -> anyhow::Result<()> {
+    pub(crate) async fn hold_streams(&mut self, branch: &str) -> anyhow::Result<()> {
         sqlx::raw_sql("BEGIN").execute(&mut self.connection).await?;
         let held = sqlx::query("SELECT 1 FROM ingest.stream WHERE branch_id = $1 FOR UPDATE")
             .bind(branch)
@@ -69,7 +69,7 @@ impl Owner {
     }
 
     /// Transactions that wait for a lock: somebody's batch has arrived and is being booked.
-    pub(super) async fn waiting_for_locks(&mut self) -> anyhow::Result<i64> {
+    pub(crate) async fn waiting_for_locks(&mut self) -> anyhow::Result<i64> {
         let waiting = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
         );
@@ -78,7 +78,7 @@ impl Owner {
 
     /// Everything in the centre that cannot be right: quarantined messages, facts without effect, sums that are not
     /// those of their parts.
-    pub(super) async fn faults(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn faults(&mut self) -> anyhow::Result<Vec<String>> {
         let rows = sqlx::query(
             "SELECT 'quarantined: ' || reason || ' (' || device_id || '): ' || message AS fault FROM ingest.quarantine
              UNION ALL
@@ -96,7 +96,7 @@ impl Owner {
     }
 
     /// The branch's sales, summed from the centre's rows: money from the sales, packs from what left the stock.
-    pub(super) async fn booked(&mut self, branch: &str) -> anyhow::Result<Booked> {
+    pub(crate) async fn booked(&mut self, branch: &str) -> anyhow::Result<Booked> {
         let row = sqlx::query(
             "SELECT count(*) AS sales, coalesce(sum(total_minor), 0)::bigint AS cents,
                     coalesce((SELECT -sum(on_hand) FROM inventory.movement

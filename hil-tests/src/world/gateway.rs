@@ -23,12 +23,76 @@ pub struct GatewayAddresses {
     pub mqtt: String,
 }
 
+/// Which of a world's gateways, and what it stands on.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What logs and folders call it.
+    pub name: String,
+    /// Its HTTPS port.
+    pub https: u16,
+    /// The broker.
+    pub broker: Broker,
+    /// The database.
+    pub database: Database,
+}
+
+/// Where a gateway's broker is.
+#[derive(Debug, Clone)]
+pub enum Broker {
+    /// Its own, at this port.
+    BuiltIn(u16),
+    /// Another, and what boxes are told.
+    External {
+        /// Where gateways connect.
+        gateways: SocketAddr,
+        /// Where boxes connect.
+        boxes: SocketAddr,
+    },
+}
+
+/// Where a gateway's database is.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// Its private PostgreSQL, in the place's folder for it.
+    Private,
+    /// The same database, which another gateway runs: as who serves, and as who owns it.
+    Shared {
+        /// `database.dsn`.
+        serve: String,
+        /// `database.owner_dsn`.
+        owner: String,
+    },
+}
+
+impl Setup {
+    fn toml(&self, data: &Path, cluster: &Path) -> String {
+        let broker = match &self.broker {
+            Broker::BuiltIn(port) => format!("listen = \"127.0.0.1:{port}\""),
+            Broker::External { gateways, boxes } => {
+                format!("external = \"{gateways}\"\npublic = \"{boxes}\"")
+            }
+        };
+        let database = match &self.database {
+            Database::Private => format!("cluster_dir = {cluster:?}"),
+            Database::Shared { serve, owner } => format!("dsn = {serve:?}\nowner_dsn = {owner:?}"),
+        };
+        format!(
+            "# Written by the demo at each start.\ndata_dir = {data:?}\n\n[https]\nlisten = \"127.0.0.1:{}\"\n\
+             public_names = [\"127.0.0.1\", \"localhost\"]\n\n[mqtt]\n{broker}\n\n[database]\n{database}\n",
+            self.https
+        )
+    }
+}
+
 /// The gateway of a world.
 #[derive(Debug)]
 pub struct Gateway {
     program: Program,
     config: PathBuf,
+    data: PathBuf,
     place: Place,
+    /// Whether the place's PostgreSQL is its own.
+    private: bool,
     keeper: Keeper,
     core: Option<usize>,
     process: Option<Process>,
@@ -36,39 +100,53 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Writes its configuration. Nothing runs yet.
+    /// Writes the configuration of a world's own gateway, with its broker and its PostgreSQL. Nothing runs yet.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn prepare(place: &Place, ports: &Remembered, keeper: &Keeper) -> Result<Self, WorldError> {
-        let data = place.gateway();
+        let setup = Setup {
+            name: "gateway".to_owned(),
+            https: ports.https,
+            broker: Broker::BuiltIn(ports.mqtt),
+            database: Database::Private,
+        };
+        Self::prepare_as(place, &setup, keeper)
+    }
+
+    /// Writes its configuration. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn prepare_as(place: &Place, setup: &Setup, keeper: &Keeper) -> Result<Self, WorldError> {
+        let data = place.folder().join(&setup.name);
         fs::create_dir_all(&data).map_err(WorldError::disk("create", &data))?;
         let config = data.join("gateway.toml");
-        let text = format!(
-            "# Written by the demo at each start.\ndata_dir = {data:?}\n\n[https]\nlisten = \"127.0.0.1:{}\"\n\
-             public_names = [\"127.0.0.1\", \"localhost\"]\n\n[mqtt]\nlisten = \"127.0.0.1:{}\"\n\n\
-             [database]\ncluster_dir = {:?}\n",
-            ports.https,
-            ports.mqtt,
-            place.cluster(),
-        );
+        let text = setup.toml(&data, place.cluster());
         fs::write(&config, text).map_err(WorldError::disk("write", &config))?;
         let program = Program {
-            name: "gateway".to_owned(),
+            name: setup.name.clone(),
             path: build_folder().join("pestle-gateway"),
             arguments: vec!["--config".to_owned(), config.display().to_string(), "run".to_owned()],
             environment: vec![],
-            log: place.log("gateway"),
+            log: place.log(&setup.name),
         };
         Ok(Self {
             program,
             config,
+            data,
             place: place.clone(),
+            private: matches!(setup.database, Database::Private),
             keeper: keeper.clone(),
             core: None,
             process: None,
             addresses: None,
         })
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Holds it and its PostgreSQL on one processor core from the next start on.
@@ -81,7 +159,7 @@ impl Gateway {
     /// # Errors
     /// When it does not.
     pub async fn start(&mut self) -> Result<GatewayAddresses, WorldError> {
-        let file = self.place.gateway().join("run/addresses.json");
+        let file = self.data.join("run/addresses.json");
         let _ = fs::remove_file(&file);
         let program = self.core.map_or_else(|| self.program.clone(), |core| self.program.on_core(core));
         let mut process = program.start(&self.keeper)?;
@@ -186,7 +264,9 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         drop(self.process.take());
-        stop_left_postmaster(&self.place);
+        if self.private {
+            stop_left_postmaster(&self.place);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod branch;
 pub mod gateway;
 mod hold;
+pub mod mosquitto;
 pub mod people;
 pub mod place;
 pub(crate) mod seed;
@@ -18,6 +19,7 @@ use tokio::sync::Mutex;
 
 pub use branch::{Branch, Power};
 pub use gateway::Gateway;
+pub use mosquitto::Mosquitto;
 pub use people::{ADMIN, PEOPLE, Person};
 pub use place::{Place, Remembered};
 
@@ -92,8 +94,12 @@ pub struct World {
     pub place: Place,
     /// Its ports.
     pub ports: Remembered,
+    /// Ends what is left of it, whatever becomes of us.
+    pub keeper: Keeper,
     /// The centre.
     pub gateway: Mutex<Gateway>,
+    /// The broker, where it is not the gateway's own.
+    pub mosquitto: Option<Mutex<Mosquitto>>,
     /// The pharmacies, in the order of [`crate::demo_data::BRANCHES`].
     pub branches: Vec<Arc<Branch>>,
 }
@@ -104,6 +110,18 @@ impl World {
     /// # Errors
     /// With the program's own words where one did not come up.
     pub async fn start(place: Place, tell: &dyn Fn(&str)) -> Result<Self, WorldError> {
+        Self::start_over(place, Brokered::ByTheGateway, tell).await
+    }
+
+    /// The same over the broker that is named.
+    ///
+    /// # Errors
+    /// As [`World::start`].
+    pub async fn start_over(
+        place: Place,
+        brokered: Brokered,
+        tell: &dyn Fn(&str),
+    ) -> Result<Self, WorldError> {
         let new = !place.is_inhabited();
         gateway::stop_left_postmaster(&place);
         if new {
@@ -113,15 +131,26 @@ impl World {
         let ports = place.remembered()?;
         let keeper = Keeper::of_place(&build_folder().join("pestle-demo"), place.kept()?)?;
 
-        tell("starting the gateway with its PostgreSQL and broker");
         let mut gateway = Gateway::prepare(&place, &ports, &keeper)?;
+        let mosquitto = match brokered {
+            Brokered::ByTheGateway => None,
+            Brokered::ByMosquitto => {
+                tell("starting Mosquitto");
+                let mut mosquitto = Mosquitto::prepare(&place, &gateway, &keeper).await?;
+                mosquitto.start().await?;
+                gateway = Gateway::prepare_as(&place, &mosquitto.setup_of(&ports), &keeper)?;
+                Some(mosquitto)
+            }
+        };
+        tell("starting the gateway with its PostgreSQL");
         gateway.start().await?;
         if new {
             tell("loading the catalogue and the people");
             seed::centre(&gateway, &place).await?;
         }
 
-        let (https, mqtt) = gateway.sockets()?;
+        let (https, mut mqtt) = gateway.sockets()?;
+        mqtt = mosquitto.as_ref().map_or(mqtt, Mosquitto::boxes);
         let mut branches = Vec::new();
         for (slug, counter) in crate::demo_data::BRANCHES.into_iter().zip(&ports.counters) {
             let cables = (lay(https).await?, lay(mqtt).await?);
@@ -137,7 +166,8 @@ impl World {
             branches.push(Arc::new(branch));
         }
         place.remember(&ports)?;
-        Ok(Self { place, ports, gateway: Mutex::new(gateway), branches })
+        let (gateway, mosquitto) = (Mutex::new(gateway), mosquitto.map(Mutex::new));
+        Ok(Self { place, ports, keeper, gateway, mosquitto, branches })
     }
 
     /// The branch of that name.
@@ -160,7 +190,9 @@ impl World {
         let (https, mqtt) = gateway.sockets()?;
         for branch in &self.branches {
             branch.https.lead_to(https);
-            branch.mqtt.lead_to(mqtt);
+            if self.mosquitto.is_none() {
+                branch.mqtt.lead_to(mqtt);
+            }
         }
         Ok(())
     }
@@ -170,7 +202,19 @@ impl World {
         let stopping = self.branches.iter().map(|branch| branch.stop());
         futures::future::join_all(stopping).await;
         self.gateway.lock().await.stop().await;
+        if let Some(mosquitto) = &self.mosquitto {
+            mosquitto.lock().await.stop().await;
+        }
     }
+}
+
+/// Who carries the messages of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brokered {
+    /// The broker inside the gateway.
+    ByTheGateway,
+    /// A Mosquitto of its own, as `admin mosquitto` configures it.
+    ByMosquitto,
 }
 
 async fn lay(upstream: std::net::SocketAddr) -> Result<Cable, WorldError> {

@@ -9,6 +9,7 @@
 
 mod bench;
 mod browser;
+mod chaos;
 mod demo;
 mod demo_data;
 mod processes;

@@ -1,0 +1,118 @@
+//! A real Mosquitto in place of the gateway's own broker, configured by the product's own command.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::gateway::{Broker, Database, Setup};
+use super::{Gateway, Place, Remembered, WorldError};
+use crate::processes::{Keeper, Process, Program};
+use crate::waiting::until;
+
+/// Longer than its start takes on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Mosquitto {
+    program: Program,
+    keeper: Keeper,
+    boxes: SocketAddr,
+    gateways: SocketAddr,
+    process: Option<Process>,
+}
+
+impl Mosquitto {
+    /// Has `gateway` write the configuration. Nothing runs yet.
+    ///
+    /// # Errors
+    /// With the gateway's own words, or when the disk refuses.
+    pub async fn prepare(place: &Place, gateway: &Gateway, keeper: &Keeper) -> Result<Self, WorldError> {
+        let folder = place.folder().join("mosquitto");
+        let [boxes, gateways] = free_ports().map_err(WorldError::disk("find free ports for", &folder))?;
+        let text = (folder.display().to_string(), boxes.to_string(), gateways.to_string());
+        let words = ["mosquitto", &text.0, "--boxes", &text.1, "--gateways", &text.2];
+        gateway.admin(&words, "").await?;
+        let config = folder.join("mosquitto.conf");
+        if rustix::process::geteuid().is_root() {
+            // As root it gives up its rights for those of "mosquitto", who may not read a folder of ours.
+            let text = fs::read_to_string(&config).map_err(WorldError::disk("read", &config))?;
+            fs::write(&config, format!("user root\n{text}")).map_err(WorldError::disk("write", &config))?;
+        }
+        let program = Program {
+            name: "mosquitto".to_owned(),
+            path: program(),
+            arguments: vec!["-c".to_owned(), config.display().to_string()],
+            environment: vec![],
+            log: place.log("mosquitto"),
+        };
+        Ok(Self { program, keeper: keeper.clone(), boxes, gateways, process: None })
+    }
+
+    /// Starts it and waits until it takes connections.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn start(&mut self) -> Result<(), WorldError> {
+        let mut process = self.program.start(&self.keeper)?;
+        let answers = until("Mosquitto", READY_WITHIN, || async {
+            TcpStream::connect(self.boxes).await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+        if let Err(overdue) = answers {
+            process.kill();
+            let what = format!("{overdue}: {}", crate::processes::log_tail(&self.program.log));
+            return Err(WorldError::Said { name: "mosquitto".to_owned(), what });
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Pulls its plug: what it holds in memory is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Asks it to end, and waits.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// Where boxes connect.
+    pub fn boxes(&self) -> SocketAddr {
+        self.boxes
+    }
+
+    /// As a gateway's configuration has it.
+    pub fn broker(&self) -> Broker {
+        Broker::External { gateways: self.gateways, boxes: self.boxes }
+    }
+
+    /// A world's own gateway over it.
+    pub fn setup_of(&self, ports: &Remembered) -> Setup {
+        Setup {
+            name: "gateway".to_owned(),
+            https: ports.https,
+            broker: self.broker(),
+            database: Database::Private,
+        }
+    }
+}
+
+fn program() -> PathBuf {
+    let places = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
+    places.into_iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new(places[0])).to_owned()
+}
+
+/// It has to be told its ports: free ones, held together for a moment so that they differ.
+fn free_ports() -> std::io::Result<[SocketAddr; 2]> {
+    let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([held[0].local_addr()?, held[1].local_addr()?])
+}
