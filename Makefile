@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check demo-clean test chaos bench screenshots data fmt lint build setup-demo setup-test
+.PHONY: help demo demo-check demo-clean test chaos fuzz bench screenshots data fmt lint build setup-demo setup-test
 
 CARGO ?= cargo
 LOCKED ?= --locked
@@ -34,6 +34,14 @@ test: setup-test ## set up what is missing, then every check and every test
 
 chaos: setup-test build ## kill real programs at random under load and compare all totals; ROUNDS=500, SEED=… to repeat one
 	@exec $(TARGET)/debug/pestle-chaos --rounds $(or $(ROUNDS),500) $(if $(SEED),--seed $(SEED))
+
+fuzz: ## look for bytes that a parser cannot bear: FUZZ=gs1 for one target, RUNS=10000000 or SECONDS_EACH=3600
+	$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	@for target in $(or $(FUZZ),$(notdir $(wildcard hil-tests/fuzz/corpus/*))); do \
+	  echo "== $$target"; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir hil-tests/fuzz --sanitizer none $$target -- -print_final_stats=1 -verbosity=0 \
+	    -runs=$(or $(RUNS),10000000) -max_total_time=$(or $(SECONDS_EACH),3600) -max_len=4096; \
+	done
 
 bench: setup-demo ## measure against the baselines; writes target/bench.json
 	$(CARGO) build --release $(LOCKED) --workspace --bins
