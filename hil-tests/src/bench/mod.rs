@@ -17,6 +17,7 @@ pub mod stats;
 
 pub mod commit;
 pub mod footprint;
+pub mod group;
 pub mod ingest;
 pub mod relay;
 pub mod scan;

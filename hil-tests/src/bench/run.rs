@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::{
-    commit, footprint, ingest,
+    commit, footprint, group, ingest,
     place::{Cores, WorkFolder},
     relay,
     report::{Failure, Report, Row},
@@ -16,7 +16,7 @@ use super::{
 use crate::world::{Place, World};
 
 /// The figures by name, in the order of measuring.
-pub const FIGURES: [&str; 6] = ["commit", "scan", "relay", "ingest", "stock", "footprint"];
+pub const FIGURES: [&str; 7] = ["commit", "group", "scan", "relay", "ingest", "stock", "footprint"];
 
 /// Measures `wanted` (all, where none is named), and tells `tell` what is being done.
 ///
@@ -47,7 +47,11 @@ async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result
         "commit" => {
             let folder = folder.to_owned();
             // Beside this task, so that Ctrl-C is heard meanwhile.
-            vec![tokio::task::spawn_blocking(move || commit::measure(&folder, scale)).await??]
+            tokio::task::spawn_blocking(move || commit::measure(&folder, scale)).await??
+        }
+        "group" => {
+            let folder = folder.to_owned();
+            tokio::task::spawn_blocking(move || group::measure(&folder, scale)).await??
         }
         "relay" => vec![relay::measure(folder, cores, scale).await?],
         "ingest" => vec![ingest::measure(folder, scale).await?],

@@ -17,7 +17,7 @@ use pestle_hil_tests::ending::Ending;
 #[derive(Debug, Parser)]
 #[command(name = "pestle-bench", version)]
 struct CommandLine {
-    /// Measure these alone: commit, scan, relay, ingest, stock, footprint. Then nothing is written
+    /// Measure these alone: commit, group, scan, relay, ingest, stock, footprint. Then nothing is written
     figures: Vec<String>,
     /// Few rounds of little: to see that all of it works. Its figures say nothing, and nothing is written
     #[arg(long)]
