@@ -10,8 +10,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use pestle_agent::{
-    commands::{decode, show, stock_open},
+    commands::{
+        decode, show,
+        stock_open::{self, StockError},
+    },
     config::{Config, LogFormat},
+    counter::{fold::Nowhere, keep::Keep},
     foundation::{Foundation, Look},
     identity::IdentityError,
     supervisor,
@@ -141,7 +145,11 @@ fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::R
     }
     let stock = stock_open::parse(text, |gtin| snapshots.product(gtin))?;
     let acts = stock_open::acts(text, &stock, &foundation.clock.stamp());
-    Ok(stock_open::book(&foundation.ledger, acts)?)
+    let folded = Keep::new(config.data_dir.join("counter"))?.fold(&foundation.ledger, &Nowhere)?;
+    if !folded.missing.is_empty() {
+        return Err(StockError::BooksIncomplete.into());
+    }
+    Ok(stock_open::book(&foundation.ledger, &folded.books, acts)?)
 }
 
 fn show_journal(config: &Config) -> anyhow::Result<()> {

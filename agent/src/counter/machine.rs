@@ -27,7 +27,7 @@ use super::{
     shop::Shop,
     sign_in::Check,
     today::SaidDate,
-    view::{DeviceView, LinkView, ReadingView},
+    view::{DeviceState, DeviceView, LinkView, ReadingView},
 };
 use crate::spool::machine::{Job, Spool};
 
@@ -147,6 +147,7 @@ impl Branch {
             said_date: None,
             next_commit: 1,
         };
+        branch.show_missing();
         branch.recover_prints();
         branch.recover_baskets(baskets);
         branch
@@ -230,6 +231,24 @@ impl Branch {
             }
         }
         out.push(Effect::ShowAll);
+    }
+
+    /// Books that lack facts stand among what needs a person.
+    fn show_missing(&mut self) {
+        let ranges = self.books.missing().iter();
+        let ranges: Vec<_> =
+            ranges.map(|range| format!("{} to {} of epoch {}", range.from, range.to, range.epoch)).collect();
+        if ranges.is_empty() {
+            return;
+        }
+        let detail = format!(
+            "this box's own books lack facts {}: stock and known receipts may be wrong. Nothing is lost, the centre has \
+             them: call support",
+            ranges.join(", ")
+        );
+        let (name, class) = ("books".to_owned(), "books".to_owned());
+        let view = DeviceView { name: name.clone(), class, state: DeviceState::Trouble, detail: Some(detail) };
+        self.devices.insert(name, view);
     }
 
     fn write_held_device_facts(&mut self, now: &mut Now<'_>, out: &mut Vec<Effect>) {

@@ -189,7 +189,7 @@ impl Branch {
         decide: impl FnOnce(&Self) -> Result<(Option<FactBody>, bool), Refused>,
     ) -> Result<Option<Said>, Refused> {
         if let Some(done) = self.books.done(act) {
-            return repeated(done, till, &asked).map(Some);
+            return repeated(&done, till, &asked).map(Some);
         }
         if self.tills.get(till).and_then(|live| live.busy.as_ref()).is_some() {
             return self.begin(till, act, asked, ticket);

@@ -52,7 +52,7 @@ use std::{
 use pestle_domain::{
     fact::{Act, Stamp},
     ids::StoreId,
-    journal::{Head, Stream},
+    journal::{Head, Parent, Stream},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -176,6 +176,8 @@ pub struct EpochState {
     pub acknowledged: Head,
     /// Its first fact that is still here.
     pub first_kept: u64,
+    /// The epoch before it.
+    pub parent: Option<Parent>,
 }
 
 impl EpochState {
@@ -222,6 +224,9 @@ impl Journal {
         let new_epoch = opened.head == Head::EMPTY;
         let (keeper, wakes) = keeper::Handle::new();
         let stores = Stores::new(opened.folder.clone(), opened.generation.clone());
+        if let Some((folder, store)) = opened.scanned {
+            stores.keep_open(folder, store);
+        }
         let mut shared = Shared::new(settings, opened.book, stores, keeper, report.findings.clone());
         shared.kept_findings = Some(Mutex::new(opened.findings));
         let shared = Arc::new(shared);
@@ -352,6 +357,7 @@ impl Journal {
                     .generations
                     .first()
                     .map_or(epoch.head.seq + 1, |entry| entry.begun.before.seq + 1),
+                parent: epoch.manifest.parent.clone(),
             })
             .collect()
     }
