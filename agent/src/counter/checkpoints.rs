@@ -53,6 +53,7 @@ impl Checkpoints {
     /// Looks at both, and returns the books of the newest one that is whole and of which `fits` says that it belongs to the
     /// journal. What does not fit counts as not there. Blocks on the disk.
     pub fn newest(&self, fits: impl Fn(&Where) -> bool) -> Option<(Books, Where)> {
+        *self.slots() = [None; 2];
         let mut found: Vec<(u64, usize, Where)> = Vec::new();
         for (index, path) in self.paths.iter().enumerate() {
             let sealed = read(path, |sealed| Ok((sealed.turn, index, sealed.at)));

@@ -247,7 +247,8 @@ impl Branch {
             ranges.join(", ")
         );
         let (name, class) = ("books".to_owned(), "books".to_owned());
-        let view = DeviceView { name: name.clone(), class, state: DeviceState::Trouble, detail: Some(detail) };
+        let view =
+            DeviceView { name: name.clone(), class, state: DeviceState::Trouble, detail: Some(detail) };
         self.devices.insert(name, view);
     }
 

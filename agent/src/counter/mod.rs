@@ -39,6 +39,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_of_books;
+#[cfg(test)]
 mod tests_of_devices;
 #[cfg(test)]
 mod tests_of_people;

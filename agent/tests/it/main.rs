@@ -1,6 +1,7 @@
 //! Whole parts of the agent against real disks and sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a test's helper fails the test")]
 
+mod books;
 mod branch;
 mod counter;
 mod devices;

@@ -47,11 +47,35 @@ struct Receipt {
 /// [`Done`], in little room: all amounts of an act are in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Compact {
-    Sold { receipt: Receipt, currency: Currency, total: i64, tendered: i64, change: i64 },
-    Opened { till: TillNumber, session: SessionId, currency: Currency, float: i64 },
-    Closed { till: TillNumber, currency: Currency, counted: i64, expected: i64, variance: i64 },
-    Moved { till: TillNumber, way: CashWay, currency: Currency, amount: i64 },
-    DrawerOpened { till: TillNumber },
+    Sold {
+        receipt: Receipt,
+        currency: Currency,
+        total: i64,
+        tendered: i64,
+        change: i64,
+    },
+    Opened {
+        till: TillNumber,
+        session: SessionId,
+        currency: Currency,
+        float: i64,
+    },
+    Closed {
+        till: TillNumber,
+        currency: Currency,
+        counted: i64,
+        expected: i64,
+        variance: i64,
+    },
+    Moved {
+        till: TillNumber,
+        way: CashWay,
+        currency: Currency,
+        amount: i64,
+    },
+    DrawerOpened {
+        till: TillNumber,
+    },
     /// One that is not as the others are: nothing that was recorded is refused here.
     Whole(Box<Done>),
 }
@@ -73,9 +97,8 @@ impl Default for Remembered {
 /// By what is remembered, not by the numbers that the tills have.
 impl PartialEq for Remembered {
     fn eq(&self, other: &Self) -> bool {
-        let acts = |of: &Self| -> Vec<_> {
-            of.acts.iter().map(|(act, done)| (*act, of.whole(done))).collect()
-        };
+        let acts =
+            |of: &Self| -> Vec<_> { of.acts.iter().map(|(act, done)| (*act, of.whole(done))).collect() };
         let serials = |of: &Self| -> Vec<_> {
             of.serials.iter().map(|(key, receipt)| (*key, of.receipt(receipt))).collect()
         };
@@ -128,7 +151,8 @@ impl Remembered {
     }
 
     fn compact(&mut self, done: Done) -> Compact {
-        let one_currency = |amounts: &[Money]| amounts.windows(2).all(|pair| pair[0].currency == pair[1].currency);
+        let one_currency =
+            |amounts: &[Money]| amounts.windows(2).all(|pair| pair[0].currency == pair[1].currency);
         match done {
             Done::Sold { receipt, total, tendered, change } if one_currency(&[total, tendered, change]) => {
                 Compact::Sold {
@@ -145,7 +169,9 @@ impl Remembered {
                 currency: float.currency,
                 float: float.minor,
             },
-            Done::Closed { till, counted, expected, variance } if one_currency(&[counted, expected, variance]) => {
+            Done::Closed { till, counted, expected, variance }
+                if one_currency(&[counted, expected, variance]) =>
+            {
                 Compact::Closed {
                     till: self.till_number(&till),
                     currency: counted.currency,
@@ -219,8 +245,12 @@ pub(super) mod tests {
                 tendered: pence(minor + 5),
                 change: pence(5),
             },
-            1 => Done::Opened { till, session: SessionId(Uuid::from_u128(number.into())), float: pence(minor) },
-            2 => Done::Closed { till, counted: pence(minor), expected: pence(minor + 2), variance: pence(-2) },
+            1 => {
+                Done::Opened { till, session: SessionId(Uuid::from_u128(number.into())), float: pence(minor) }
+            }
+            2 => {
+                Done::Closed { till, counted: pence(minor), expected: pence(minor + 2), variance: pence(-2) }
+            }
             3 => Done::Moved { till, way: CashWay::Out, amount: Money::new(minor, Currency::JPY) },
             4 => Done::DrawerOpened { till },
             _ => Done::Closed {
@@ -260,7 +290,11 @@ pub(super) mod tests {
     #[test]
     fn what_is_remembered_compares_by_its_tills_names() {
         let (mut one, mut other) = (Remembered::default(), Remembered::default());
-        other.remember_serial(&"p-9".parse().unwrap(), "x", &ReceiptNumber { till: till(2), epoch: 1, number: 1 });
+        other.remember_serial(
+            &"p-9".parse().unwrap(),
+            "x",
+            &ReceiptNumber { till: till(2), epoch: 1, number: 1 },
+        );
         let mut third = other.clone();
         for of in [&mut one, &mut other] {
             of.remember(ActId(Uuid::nil()), Done::DrawerOpened { till: till(1) });
