@@ -116,6 +116,9 @@ impl Branch {
         self.date_known(now)?;
         let shop = self.shop()?;
         let kept = self.tills.get(till).and_then(|live| live.basket.clone());
+        if kept.is_none() {
+            self.has_room()?;
+        }
         let mut basket = kept.unwrap_or_else(|| Basket::new(ActId((now.draw)()), shop.profile.currency));
         let added = self.with_world(now, &shop, |world| match lot {
             Some(lot) => basket.add_with_lot(pack.clone(), lot, world),

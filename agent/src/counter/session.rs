@@ -195,6 +195,7 @@ impl Branch {
             return self.begin(till, act, asked, ticket);
         }
         let actor = self.permitted(till, permission)?.actor();
+        self.has_room_for(&asked)?;
         let (body, print) = decide(self)?;
         let mut bodies: Vec<FactBody> = body.into_iter().collect();
         let has_printer = self.has_drawer(till);

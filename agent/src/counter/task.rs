@@ -326,6 +326,7 @@ impl Task {
             };
             self.handle(event, &written);
         };
+        self.handle(Event::Ending, &written);
         self.end(&written, &mut baskets_written).await;
         if let Some(done) = stopped {
             // Whoever asked may have stopped waiting.
