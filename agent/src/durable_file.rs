@@ -148,6 +148,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_write_that_fails_leaves_nothing_beside_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        // A folder that is not empty cannot be replaced.
+        fs::create_dir_all(path.join("inside")).unwrap();
+        assert!(write(&path, b"1").is_err());
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [path]);
+    }
+
+    #[test]
     fn a_json_file_is_read_as_written_and_one_changed_byte_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.json");

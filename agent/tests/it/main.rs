@@ -8,5 +8,6 @@ mod devices;
 mod journal;
 mod journal_damage;
 mod program;
+mod room;
 mod snapshot;
 mod web;
