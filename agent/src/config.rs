@@ -26,7 +26,7 @@ use pestle_drivers::{
 
 use tracing_subscriber::EnvFilter;
 
-use crate::journal::Limits;
+use crate::{journal::Limits, space::machine::Budget};
 pub use raw::LogFormat;
 
 /// Where the file is looked for when none is named.
@@ -53,6 +53,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// Of each lane's journal.
     pub journal: Limits,
+    /// When the disk has little room.
+    pub space: Budget,
     /// How logs are written, and which.
     pub log: Log,
 }
@@ -207,6 +209,7 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         buses: buses(sensors)?,
         gateway: gateway(raw.gateway)?,
         journal: journal(&raw.journal)?,
+        space: space(&raw.space)?,
         log: log(raw.log)?,
     })
 }
@@ -411,6 +414,29 @@ fn journal(raw: &raw::Journal) -> Result<Limits, String> {
         generation_bytes: bytes,
         retention: Duration::from_secs(raw.retention_days * 86_400),
     })
+}
+
+fn space(raw: &raw::Space) -> Result<Budget, String> {
+    let size = |name: &str, text: &str| {
+        raw::byte_size(text)
+            .filter(|bytes| *bytes <= 1 << 40)
+            .ok_or_else(|| format!("space.{name} is \"{text}\": write a size such as \"512MiB\""))
+    };
+    let budget = Budget {
+        low: size("low", &raw.low)?,
+        shedding: size("shedding", &raw.shedding)?,
+        full: size("full", &raw.full)?,
+        reserve: size("reserve", &raw.reserve)?,
+    };
+    if budget.full == 0 || budget.full >= budget.shedding || budget.shedding >= budget.low {
+        return Err("space.low, space.shedding and space.full must get smaller in this order: write \"512MiB\", \"192MiB\" and \"64MiB\"".to_owned());
+    }
+    if budget.reserve == 0 {
+        return Err(
+            "space.reserve is \"0\": the box could not end what was begun. Write \"32MiB\"".to_owned()
+        );
+    }
+    Ok(budget)
 }
 
 #[cfg(test)]

@@ -49,17 +49,26 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let beside = path.with_file_name(name);
+    let written = write_beside(&beside, bytes)
+        .and_then(|()| fs::rename(&beside, path).map_err(FileError::disk("rename", path)));
+    if let Err(error) = written {
+        // On a full disk half a file would take the room that the next attempt needs. Another error is told already.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&beside)
-        .map_err(FileError::disk("create", &beside))?;
-    file.write_all(bytes).map_err(FileError::disk("write", &beside))?;
-    file.sync_all().map_err(FileError::disk("sync", &beside))?;
-    fs::rename(&beside, path).map_err(FileError::disk("rename", path))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+        .open(path)
+        .map_err(FileError::disk("create", path))?;
+    file.write_all(bytes).map_err(FileError::disk("write", path))?;
+    file.sync_all().map_err(FileError::disk("sync", path))
 }
 
 /// Makes what was created, renamed or removed in `folder` survive a power cut.
@@ -137,6 +146,17 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FileErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_beside_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        // A folder that is not empty cannot be replaced.
+        fs::create_dir_all(path.join("inside")).unwrap();
+        assert!(write(&path, b"1").is_err());
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [path]);
+    }
 
     #[test]
     fn a_json_file_is_read_as_written_and_one_changed_byte_is_found() {

@@ -27,6 +27,7 @@ use crate::{
     journal::{Finding, Journal},
     relay::{LinkState, Phase, Relay},
     snapshot::{SnapshotState, Snapshots},
+    space::{Level, Space},
 };
 
 /// Everything that is asked for its state.
@@ -50,6 +51,8 @@ pub struct Health {
     pub snapshots: Snapshots,
     /// Knows the devices.
     pub counter: Counter,
+    /// The room on the disk.
+    pub space: watch::Receiver<Space>,
     /// The part of the agent that ended first, if any did.
     pub ended: watch::Receiver<Option<&'static str>>,
 }
@@ -67,6 +70,7 @@ struct Report {
     journal: Vec<JournalReport>,
     link: LinkState,
     snapshot: SnapshotState,
+    space: Space,
     devices: Vec<DeviceView>,
     readings: Vec<ReadingView>,
 }
@@ -91,6 +95,10 @@ struct JournalReport {
     waiting: u64,
     trouble: Option<String>,
     findings: Vec<String>,
+    commit_last_ms: u64,
+    commit_slowest_ms: u64,
+    /// The disk is slow: so long does something take that is being recorded, or was in the last minute.
+    slow_ms: Option<u64>,
 }
 
 impl Health {
@@ -118,6 +126,7 @@ impl Health {
             snapshot: &snapshot,
             link: &link,
             ended: *self.ended.borrow(),
+            space: *self.space.borrow(),
             counter_works: self.counter.is_alive(),
         };
         let (status, reasons) = judge(&condition);
@@ -132,6 +141,7 @@ impl Health {
             journal,
             link,
             snapshot,
+            space: *self.space.borrow(),
             devices,
             readings,
         }
@@ -139,6 +149,7 @@ impl Health {
 }
 
 fn journal_report(journal: &Journal) -> JournalReport {
+    let took = &journal.counters().commits_took;
     JournalReport {
         lane: journal.stream().lane.as_str(),
         epoch: journal.stream().epoch,
@@ -146,7 +157,14 @@ fn journal_report(journal: &Journal) -> JournalReport {
         waiting: journal.waiting(),
         trouble: journal.watch_trouble().borrow().clone(),
         findings: journal.findings().iter().map(Finding::to_string).collect(),
+        commit_last_ms: millis(took.last()),
+        commit_slowest_ms: millis(took.slowest()),
+        slow_ms: took.slowest_now().map(millis),
     }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the box's health follows from.
@@ -156,12 +174,13 @@ struct Condition<'a> {
     stale: Option<String>,
     link: &'a LinkState,
     ended: Option<&'static str>,
+    space: Space,
     counter_works: bool,
 }
 
 /// How the box is, and why it is not well. Being offline is normal.
 fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
-    let Condition { journals, snapshot, stale, link, ended, counter_works } = condition;
+    let Condition { journals, snapshot, stale, link, ended, space, counter_works } = condition;
     let mut found = Vec::new();
     let trouble = journals.iter().filter_map(|journal| journal.trouble.clone());
     found.extend(trouble.map(|why| (Status::Failing, why)));
@@ -182,10 +201,29 @@ fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
     if link.state != Phase::Offline {
         found.extend(link.detail.clone().map(|why| (Status::Degraded, why)));
     }
+    if let Some(why) = space_reason(space) {
+        found.push((Status::Degraded, why));
+    }
+    let slow = journals.iter().filter_map(|journal| Some((journal.lane, journal.slow_ms?)));
+    found.extend(slow.map(|(lane, ms)| {
+        (Status::Degraded, format!("The disk is slow: {ms} ms for one commit of the {lane} journal."))
+    }));
     let damages = journals.iter().flat_map(|journal| &journal.findings);
     found.extend(damages.map(|why| (Status::Degraded, why.clone())));
     let status = found.iter().map(|(status, _)| *status).max().unwrap_or(Status::Ok);
     (status, found.into_iter().map(|(_, why)| why).collect())
+}
+
+fn space_reason(space: &Space) -> Option<String> {
+    let Space { level, free_mib, .. } = space;
+    let follows = match level {
+        Level::Plenty => return None,
+        Level::Low => "it sells on",
+        Level::Shedding => "readings are not recorded",
+        Level::Full => "no new business begins",
+    };
+    let days = space.days_left.map_or_else(String::new, |days| format!(", for about {days} days"));
+    Some(format!("The disk has little room ({free_mib} MiB{days}): {follows}."))
 }
 
 async fn health(State(health): State<Health>) -> impl IntoResponse {
@@ -236,6 +274,18 @@ struct Metrics {
     online: Gauge,
     snapshot: Gauge,
     uptime_s: Gauge,
+    commit_times: CommitGauges,
+    space_level: Gauge,
+    space_free: Gauge,
+    space_days: Gauge,
+}
+
+/// In microseconds, by lane.
+#[derive(Debug)]
+struct CommitGauges {
+    last: Family<LaneLabel, Gauge>,
+    slowest: Family<LaneLabel, Gauge>,
+    total: Family<LaneLabel, Gauge>,
 }
 
 impl Metrics {
@@ -252,6 +302,14 @@ impl Metrics {
         let acts = lane("journal_acts", "Acts recorded since the start");
         let commits = lane("journal_commits", "Syncs of the disk since the start");
         let failures = lane("journal_failures", "Acts that the disk refused since the start");
+        let commit_times = CommitGauges {
+            last: lane("journal_commit_last_microseconds", "How long the last commit took"),
+            slowest: lane(
+                "journal_commit_slowest_microseconds",
+                "How long the slowest commit since the start took",
+            ),
+            total: lane("journal_commit_microseconds", "How long all commits since the start took together"),
+        };
         let findings = lane("journal_findings", "Damages found since the start");
         let relay = Family::<WhatLabel, Gauge>::default();
         registry.register("relay", "What the relay has counted since the start", relay.clone());
@@ -263,7 +321,27 @@ impl Metrics {
         let online = one("link_online", "Whether the box is connected to the centre");
         let snapshot = one("snapshot_version", "Version of the snapshot in use, 0 for none");
         let uptime_s = one("uptime_seconds", "Time since the start");
-        Self { head, waiting, acts, commits, failures, findings, relay, online, snapshot, uptime_s, registry }
+        let space_level =
+            one("space_level", "Room on the disk: 0 plenty, 1 low, 2 readings are shed, 3 full");
+        let space_free = one("space_free_mebibytes", "Free for the box");
+        let space_days = one("space_days_left", "How long the room lasts, -1 where nobody can tell");
+        Self {
+            registry,
+            head,
+            waiting,
+            acts,
+            commits,
+            failures,
+            findings,
+            relay,
+            online,
+            snapshot,
+            uptime_s,
+            commit_times,
+            space_level,
+            space_free,
+            space_days,
+        }
     }
 
     fn read(&self, health: &Health) {
@@ -279,6 +357,10 @@ impl Metrics {
             set(&self.commits, counters.commits.load(Relaxed));
             set(&self.failures, counters.failures.load(Relaxed));
             set(&self.findings, journal.findings().len() as u64);
+            let micros = |took: std::time::Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            set(&self.commit_times.last, micros(counters.commits_took.last()));
+            set(&self.commit_times.slowest, micros(counters.commits_took.slowest()));
+            set(&self.commit_times.total, micros(counters.commits_took.total()));
         }
         let relay = health.relay.counters();
         for (what, count) in [
@@ -293,6 +375,10 @@ impl Metrics {
         ] {
             self.relay.get_or_create(&WhatLabel { what }).set(gauge_value(count.load(Relaxed)));
         }
+        let space = *health.space.borrow();
+        self.space_level.set(space.level as i64);
+        self.space_free.set(gauge_value(space.free_mib));
+        self.space_days.set(space.days_left.map_or(-1, i64::from));
         self.online.set(i64::from(health.relay.watch().borrow().state != Phase::Offline));
         self.snapshot.set(gauge_value(*health.snapshots.version().borrow()));
         self.uptime_s.set(gauge_value(health.clock.mono_ms().saturating_sub(health.started_mono_ms) / 1_000));
@@ -308,7 +394,17 @@ mod tests {
     use super::*;
 
     fn journal() -> JournalReport {
-        JournalReport { lane: "ledger", epoch: 1, head: 9, waiting: 0, trouble: None, findings: Vec::new() }
+        JournalReport {
+            lane: "ledger",
+            epoch: 1,
+            head: 9,
+            waiting: 0,
+            trouble: None,
+            findings: Vec::new(),
+            commit_last_ms: 3,
+            commit_slowest_ms: 40,
+            slow_ms: None,
+        }
     }
 
     /// A box's parts, well at first.
@@ -318,6 +414,7 @@ mod tests {
         stale: Option<String>,
         link: LinkState,
         ended: Option<&'static str>,
+        space: Space,
         counter_works: bool,
     }
 
@@ -329,13 +426,21 @@ mod tests {
             stale: None,
             link: LinkState { state: Phase::Live, ..LinkState::default() },
             ended: None,
+            space: Space { free_mib: 300, ..Space::default() },
             counter_works: true,
         };
         change(&mut parts);
-        let Parts { journal, snapshot, stale, link, ended, counter_works } = parts;
+        let Parts { journal, snapshot, stale, link, ended, space, counter_works } = parts;
         let journals = [journal];
-        let condition =
-            Condition { journals: &journals, snapshot: &snapshot, stale, link: &link, ended, counter_works };
+        let condition = Condition {
+            journals: &journals,
+            snapshot: &snapshot,
+            stale,
+            link: &link,
+            ended,
+            space,
+            counter_works,
+        };
         let (status, reasons) = judge(&condition);
         assert_eq!(status, expected, "{reasons:?}");
         assert_eq!(reasons.is_empty(), expected == Status::Ok, "{reasons:?}");
@@ -354,6 +459,9 @@ mod tests {
         check(Status::Degraded, "no catalogue", |parts| parts.snapshot.version = 0);
         check(Status::Degraded, "hours ago", |parts| parts.stale = Some("hours ago".into()));
         check(Status::Degraded, "damaged", |parts| parts.journal.findings.push("damaged".into()));
+        check(Status::Degraded, "300 MiB): it sells on", |parts| parts.space.level = Level::Low);
+        check(Status::Degraded, "no new business", |parts| parts.space.level = Level::Full);
+        check(Status::Degraded, "4000 ms for one commit", |parts| parts.journal.slow_ms = Some(4_000));
         check(Status::Failing, "not recorded", |parts| parts.journal.trouble = Some("not recorded".into()));
         check(Status::Failing, "relay", |parts| parts.ended = Some("relay"));
         check(Status::Failing, "counter", |parts| parts.counter_works = false);

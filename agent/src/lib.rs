@@ -20,5 +20,6 @@ pub mod supervisor;
 
 pub mod counter;
 pub mod devices;
+pub mod space;
 pub mod spool;
 pub mod web;

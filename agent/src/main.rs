@@ -12,8 +12,13 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 use pestle_agent::{
-    commands::{decode, export, show, stock_open, verify},
+    commands::{
+        decode, export, show,
+        stock_open::{self, StockError},
+        verify,
+    },
     config::{Config, LogFormat},
+    counter::{fold::Nowhere, keep::Keep},
     foundation::{Foundation, Look},
     identity::IdentityError,
     supervisor,
@@ -165,7 +170,11 @@ fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::R
     }
     let stock = stock_open::parse(text, |gtin| snapshots.product(gtin))?;
     let acts = stock_open::acts(text, &stock, &foundation.clock.stamp());
-    Ok(stock_open::book(&foundation.ledger, acts)?)
+    let folded = Keep::new(config.data_dir.join("counter"))?.fold(&foundation.ledger, &Nowhere)?;
+    if !folded.missing.is_empty() {
+        return Err(StockError::BooksIncomplete.into());
+    }
+    Ok(stock_open::book(&foundation.ledger, &folded.books, acts)?)
 }
 
 fn look_at_journal(config: &Config, command: JournalCommand) -> anyhow::Result<()> {

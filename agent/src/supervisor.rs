@@ -32,16 +32,15 @@ use crate::{
     devices, durable_file,
     foundation::Foundation,
     health::Health,
-    journal::{Journal, Place},
+    journal::Journal,
     relay::{LinkState, Relay, driver::RelayTask},
     snapshot::{SnapshotTask, Snapshots},
+    space::{self, Space},
     spool, web,
 };
 
 /// What ending in order may take; systemd's own limit is far above.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Old generations are looked for this often.
-const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// Whether the snapshot is out of date is looked at this often: it goes by hours.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -56,7 +55,7 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<()>
     let (counter, devices) = start_counter(config, foundation, &prepared.snapshots).await?;
     let address = prepared.address;
     let stops = Stops::default();
-    let mut parts = start_parts(foundation, prepared, &counter, devices, &stops);
+    let mut parts = start_parts(config, foundation, prepared, &counter, devices, &stops);
     announce(&config.data_dir, address)?;
     let identity = &foundation.identity.identity;
     tracing::info!(%address, device = %identity.device, branch = %identity.branch, "the box is ready");
@@ -126,6 +125,7 @@ struct Stops {
 }
 
 fn start_parts(
+    config: &Config,
     foundation: &Foundation,
     prepared: Prepared,
     counter: &Counter,
@@ -135,6 +135,7 @@ fn start_parts(
     let Prepared { started_mono_ms, snapshots, snapshot_task, relay, relay_task, listener, address, tls } =
         prepared;
     let clock = foundation.clock.clone();
+    let (data_dir, budget) = (config.data_dir.clone(), config.space);
     let stop = || stops.rest.clone();
     let mut parts = Parts::default();
     for (name, journal) in
@@ -148,8 +149,17 @@ fn start_parts(
     parts.spawn("snapshot", snapshot_task.run(stop()));
     let links = show_centre(relay.clone(), snapshots.clone(), counter.clone(), clock.clone(), stop());
     parts.spawn("link view", links);
-    let journals = (foundation.ledger.clone(), foundation.telemetry.clone());
-    parts.spawn("pruning", prune(journals.0.clone(), journals.1.clone(), clock.clone(), stop()));
+    let room = watch::Sender::new(Space::default());
+    let watched = space::task::Parts {
+        data_dir,
+        budget,
+        ledger: foundation.ledger.clone(),
+        telemetry: foundation.telemetry.clone(),
+        counter: counter.clone(),
+        clock: clock.clone(),
+        space: room.clone(),
+    };
+    parts.spawn("space", space::task::run(watched, stop()));
     let identity = &foundation.identity.identity;
     let health = Health {
         tenant: identity.tenant.clone(),
@@ -157,7 +167,8 @@ fn start_parts(
         device: identity.device.clone(),
         started_mono_ms,
         clock,
-        journals: vec![journals.0, journals.1],
+        journals: vec![foundation.ledger.clone(), foundation.telemetry.clone()],
+        space: room.subscribe(),
         relay,
         snapshots,
         counter: counter.clone(),
@@ -250,29 +261,6 @@ async fn show_centre(
 fn catalogue_view(stale: Option<String>) -> DeviceView {
     let state = if stale.is_some() { DeviceState::Trouble } else { DeviceState::Ok };
     DeviceView { name: "catalogue".into(), class: "catalogue".into(), state, detail: stale }
-}
-
-/// Telemetry is folded into nothing, so what the centre has and is old may go. The ledger stays whole: the books can be
-/// rebuilt from it alone.
-async fn prune(ledger: Journal, telemetry: Journal, clock: Arc<Clock>, stop: CancellationToken) {
-    let everything = Place { epoch: u32::MAX, seq: u64::MAX };
-    loop {
-        for (journal, folded) in [(&ledger, Place::START), (&telemetry, everything)] {
-            let (journal, now) = (journal.clone(), clock.stamp());
-            match tokio::task::spawn_blocking(move || journal.prune(&now, folded)).await {
-                Ok(Ok(0)) => {}
-                Ok(Ok(removed)) => tracing::info!(removed, "old generations of the journal were removed"),
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "old generations of the journal could not be removed")
-                }
-                Err(panic) => tracing::error!(%panic, "old generations of the journal could not be removed"),
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PRUNE_EVERY) => {}
-        }
-    }
 }
 
 /// The parts that must not end by themselves.

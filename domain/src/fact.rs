@@ -493,6 +493,33 @@ facts! {
         /// What it said.
         sample: Sample,
     }
+    /// Facts that left the box can no longer be read into its books: stock, sums and known receipts lack them.
+    BoxBooksIncomplete = "box.books_incomplete" {
+        /// In which life of the store.
+        epoch: u32,
+        /// The first that is missing.
+        from: u64,
+        /// The last that is missing.
+        to: u64,
+    }
+    /// How much room the box's disk has, whenever that gets better or worse by a step.
+    BoxSpaceLow = "box.space_low" {
+        /// `plenty`, `low`, `shedding` (no readings are recorded) or `full` (no new business).
+        level: Box<str>,
+        /// Free for the box, in MiB.
+        free_mib: u64,
+        /// How long that lasts as it has been used lately; `None` where nobody can tell.
+        days_left: Option<u32>,
+    }
+    /// Readings that were not recorded, because the disk has little room left.
+    BoxShed = "box.shed" {
+        /// How many.
+        facts: u64,
+        /// When the first of them was, by the box's clock.
+        from: UnixMillis,
+        /// When the last of them was.
+        to: UnixMillis,
+    }
 }
 
 /// What is wrong with a line.

@@ -2,7 +2,7 @@
 //! order, or `product` in place of `gtin`; lot and expiry may be empty. The ids of its acts follow from the file's content,
 //! so the same file twice changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pestle_domain::{
     fact::{Act, Actor, LotIn, Stamp, StockOpened},
@@ -13,7 +13,10 @@ use pestle_domain::{
 };
 use uuid::Uuid;
 
-use crate::journal::{Journal, JournalError, Place};
+use crate::{
+    counter::books::Books,
+    journal::{Journal, JournalError},
+};
 
 /// Lines in one act: some 100 bytes each, so an act of stock is far below what a batch may carry.
 const LINES_PER_ACT: usize = 500;
@@ -140,21 +143,31 @@ pub fn acts(text: &str, stock: &[LotIn], stamp: &Stamp) -> Vec<Act> {
         .collect()
 }
 
-/// Appends those of `acts` that the journal does not have.
+/// Why stock is not booked.
+#[derive(Debug, thiserror::Error)]
+pub enum StockError {
+    /// The disk refuses.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Nobody can tell here whether the file was booked before.
+    #[error(
+        "this box's own books lack facts that have left it: whether this file was booked before cannot be told. Call support"
+    )]
+    BooksIncomplete,
+}
+
+/// Appends those of `acts` that `books`, folded from this journal, do not have. (The journal alone does not say it: its old
+/// facts may have left the box.)
 ///
 /// # Errors
-/// [`JournalError`]; what was booked before it stays booked, and a repeat books the rest.
-pub fn book(journal: &Journal, acts: Vec<Act>) -> Result<Booked, JournalError> {
-    let wanted: BTreeSet<ActId> = acts.iter().map(|act| act.id).collect();
-    let mut known = BTreeSet::new();
-    journal.for_each(Place::START, |_, act| -> Result<(), JournalError> {
-        if wanted.contains(&act.act) {
-            known.insert(act.act);
-        }
-        Ok(())
-    })?;
+/// [`StockError`]; what was booked before it stays booked, and a repeat books the rest.
+pub fn book(journal: &Journal, books: &Books, acts: Vec<Act>) -> Result<Booked, StockError> {
+    let (known, new): (Vec<_>, Vec<_>) = acts.into_iter().partition(|act| books.has_opened_stock(act.id));
+    if !new.is_empty() && !books.missing().is_empty() {
+        return Err(StockError::BooksIncomplete);
+    }
     let mut booked = Booked { lines: 0, repeated: known.len() };
-    for act in acts.into_iter().filter(|act| !known.contains(&act.id)) {
+    for act in new {
         booked.lines += lines_of(&act);
         journal.append_blocking(act.into())?;
     }
@@ -174,7 +187,10 @@ fn lines_of(act: &Act) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Settings, testing};
+    use crate::{
+        counter::{fold::Nowhere, keep::Keep},
+        journal::{Settings, testing},
+    };
 
     fn product(gtin: Gtin) -> Option<ProductId> {
         (gtin.as_str() == "09520123456788").then(|| "aspirin".parse().unwrap())
@@ -212,10 +228,15 @@ mod tests {
             Settings { folder: folder.path().into(), stream: testing::stream(), limits: Default::default() };
         let (journal, _) = Journal::open(settings, &testing::stamp()).unwrap();
         let stock = parse(GOOD, product).unwrap();
-        let first = book(&journal, acts(GOOD, &stock, &testing::stamp())).unwrap();
+        let keep = Keep::new(folder.path().join("counter")).unwrap();
+        let booked = || {
+            let books = keep.fold(&journal, &Nowhere).unwrap().books;
+            book(&journal, &books, acts(GOOD, &stock, &testing::stamp())).unwrap()
+        };
+        let first = booked();
         assert_eq!(first, Booked { lines: 2, repeated: 0 });
         let head = journal.head();
-        let again = book(&journal, acts(GOOD, &stock, &testing::stamp())).unwrap();
+        let again = booked();
         assert_eq!(again, Booked { lines: 0, repeated: 1 });
         assert_eq!(journal.head(), head);
         journal.close_blocking();

@@ -6,6 +6,7 @@ use config::{Environment, File, FileFormat};
 use serde::Deserialize;
 
 use super::{ConfigError, ENVIRONMENT_PREFIX};
+use crate::space::machine::Budget;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +19,7 @@ pub(super) struct Raw {
     pub(super) sensor: Vec<Sensor>,
     pub(super) gateway: Gateway,
     pub(super) journal: Journal,
+    pub(super) space: Space,
     pub(super) log: Log,
 }
 
@@ -32,6 +34,7 @@ impl Default for Raw {
             sensor: Vec::new(),
             gateway: Gateway::default(),
             journal: Journal::default(),
+            space: Space::default(),
             log: Log::default(),
         }
     }
@@ -134,6 +137,23 @@ pub(super) struct Journal {
 impl Default for Journal {
     fn default() -> Self {
         Self { retention_days: 35, generation_facts: 100_000, generation_bytes: "64MiB".to_owned() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Space {
+    pub(super) low: String,
+    pub(super) shedding: String,
+    pub(super) full: String,
+    pub(super) reserve: String,
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        let Budget { low, shedding, full, reserve } = Budget::default();
+        let text = |bytes: u64| bytes.to_string();
+        Self { low: text(low), shedding: text(shedding), full: text(full), reserve: text(reserve) }
     }
 }
 

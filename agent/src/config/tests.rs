@@ -32,6 +32,8 @@ profile = "xy-md02"
 interval_s = 30
 [journal]
 generation_bytes = "1MiB"
+[space]
+low = "2GiB"
 "#;
 
 fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -59,6 +61,7 @@ fn a_whole_file_is_understood() {
     assert_eq!(config.buses[0].intervals[1].1, Duration::from_secs(30));
     assert_eq!(config.journal.generation_bytes, 1024 * 1024);
     assert_eq!(config.journal.retention, Duration::from_secs(35 * 86_400));
+    assert_eq!(config.space, Budget { low: 2 << 30, ..Budget::default() });
 }
 
 #[test]
@@ -118,6 +121,9 @@ fn what_cannot_be_is_refused_with_what_to_write_instead() {
     );
     check(&format!("{till}[journal]\ngeneration_bytes = \"7\""), "64KiB");
     check(&format!("{till}[journal]\nretention_days = 0"), "1 to 3650");
+    check(&format!("{till}[space]\nlow = \"much\""), "space.low is \"much\"");
+    check(&format!("{till}[space]\nlow = \"100MiB\""), "must get smaller in this order");
+    check(&format!("{till}[space]\nreserve = \"0\""), "could not end what was begun");
     check(&format!("{till}[gateway]\nmqtt = \"centre\""), "host:port");
     check(&format!("{till}[gateway]\nhttps = \"http://centre\""), "https://host:port");
 }

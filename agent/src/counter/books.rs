@@ -4,10 +4,12 @@
 //! [`Books::apply`] is the one way in, at replay and live. Everything here is derived: it may be deleted and is then
 //! rebuilt from the journal.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use pestle_domain::{
-    fact::{Actor, Fact, FactBody, ReceiptNumber, SaleCompleted, Stamp, TaxShare, TillClosed},
+    fact::{
+        Actor, BoxBooksIncomplete, Fact, FactBody, ReceiptNumber, SaleCompleted, Stamp, TaxShare, TillClosed,
+    },
     ids::{ActId, ProductId, SessionId, StaffId, TillId},
     money::Money,
     stock::{Discrepancy, Ledger},
@@ -19,15 +21,8 @@ use super::{
         CANNOT_TELL, ClosingRecord, Denials, Done, GIVEN_UP, Paper, PrintIntent, Printable, SaleRecord, Sums,
         TillBook,
     },
+    remembered::Remembered,
 };
-
-/// Acts that are remembered for repeats: a busy branch's 35 days at some 1,400 sales a day, which is how long its facts
-/// stay on the box.
-pub const ACTS_MAX: usize = 50_000;
-
-/// Serial numbers that are remembered. What a branch sells one by one in two years; older packs are past their expiry
-/// or known to the verification system.
-pub const SERIALS_MAX: usize = 200_000;
 
 /// Documents that are asked about after a restart. More than a printer's buffer holds; with more, nobody goes through
 /// the paper any more.
@@ -42,10 +37,12 @@ pub struct Books {
     /// What the branch holds.
     pub ledger: Ledger,
     pub(super) tills: BTreeMap<TillId, TillBook>,
-    pub(super) acts: HashMap<ActId, Done>,
-    pub(super) acts_in_order: VecDeque<ActId>,
-    pub(super) serials: HashMap<ProductId, HashMap<Box<str>, ReceiptNumber>>,
-    pub(super) serials_in_order: VecDeque<(ProductId, Box<str>)>,
+    /// Acts that are done, packs that left.
+    pub(super) remembered: Remembered,
+    /// Acts that booked opening stock. They are few, and never forgotten: the same file twice must change nothing.
+    pub(super) stock_opened: BTreeSet<ActId>,
+    /// Facts that could not be had when the books were rebuilt.
+    pub(super) missing: Vec<BoxBooksIncomplete>,
     pub(super) prints: BTreeMap<ActId, Printable>,
     pub(super) denials: BTreeMap<StaffId, Denials>,
     /// Of this run; no part of what the facts add up to.
@@ -59,13 +56,23 @@ impl Books {
     }
 
     /// What became of an act that a page sent before.
-    pub fn done(&self, act: ActId) -> Option<&Done> {
-        self.acts.get(&act)
+    pub fn done(&self, act: ActId) -> Option<Done> {
+        self.remembered.done(act)
     }
 
     /// The receipt with which a serial number left.
-    pub fn sold(&self, product: &ProductId, serial: &str) -> Option<&ReceiptNumber> {
-        self.serials.get(product)?.get(serial)
+    pub fn sold(&self, product: &ProductId, serial: &str) -> Option<ReceiptNumber> {
+        self.remembered.sold(product, serial)
+    }
+
+    /// Whether this act booked opening stock.
+    pub fn has_opened_stock(&self, act: ActId) -> bool {
+        self.stock_opened.contains(&act)
+    }
+
+    /// Facts of this box that are not in these books.
+    pub fn missing(&self) -> &[BoxBooksIncomplete] {
+        &self.missing
     }
 
     /// The wrong sign-ins of a name since its last right one.
@@ -136,7 +143,7 @@ impl Books {
             FactBody::StockSold(sold) => {
                 for one in &sold.moves {
                     for serial in &one.serials {
-                        self.remember_serial(&one.product, serial, &sold.receipt);
+                        self.remembered.remember_serial(&one.product, serial, &sold.receipt);
                     }
                 }
             }
@@ -152,6 +159,10 @@ impl Books {
                 _ if fact.actor != Actor::Machine => self.end_print(unknown.document, Paper::GivenUp),
                 _ => self.note_paper(unknown.document, Paper::Unknown),
             },
+            FactBody::StockOpened(_) => drop(self.stock_opened.insert(fact.act)),
+            FactBody::BoxBooksIncomplete(range) if !self.missing.contains(range) => {
+                self.missing.push(range.clone());
+            }
             FactBody::StaffDenied(denied) => self.note_denial(&denied.staff, &fact.at),
             FactBody::StaffSignedIn(signed_in) => drop(self.denials.remove(&signed_in.staff)),
             _ => {}
@@ -249,31 +260,8 @@ impl Books {
         }
     }
 
-    pub(super) fn remember(&mut self, act: ActId, done: Done) {
-        if self.acts.insert(act, done).is_none() {
-            self.acts_in_order.push_back(act);
-        }
-        while self.acts_in_order.len() > ACTS_MAX {
-            if let Some(oldest) = self.acts_in_order.pop_front() {
-                self.acts.remove(&oldest);
-            }
-        }
-    }
-
-    pub(super) fn remember_serial(&mut self, product: &ProductId, serial: &str, receipt: &ReceiptNumber) {
-        let of_product = self.serials.entry(product.clone()).or_default();
-        if of_product.insert(serial.into(), receipt.clone()).is_none() {
-            self.serials_in_order.push_back((product.clone(), serial.into()));
-        }
-        while self.serials_in_order.len() > SERIALS_MAX {
-            let Some((product, serial)) = self.serials_in_order.pop_front() else { break };
-            if let Some(of_product) = self.serials.get_mut(&product) {
-                of_product.remove(&serial);
-                if of_product.is_empty() {
-                    self.serials.remove(&product);
-                }
-            }
-        }
+    fn remember(&mut self, act: ActId, done: Done) {
+        self.remembered.remember(act, done);
     }
 }
 

@@ -1,7 +1,8 @@
-//! The books as they are kept in a file: lists, since JSON's keys are text.
+//! The books as they are kept in a file, but for the many acts and packs, which are kept as bytes beside it
+//! ([`super::remembered::bytes`]): lists, since JSON's keys are text.
 
 use pestle_domain::{
-    fact::{LotIn, ReceiptNumber, StockOpened},
+    fact::{BoxBooksIncomplete, LotIn, ReceiptNumber, StockOpened},
     ids::{ActId, ProductId, StaffId, TillId},
     stock::LotBalance,
 };
@@ -12,30 +13,36 @@ use super::{
     records::{Denials, Done, Printable, TillBook},
 };
 
-/// [`Books`] as they are kept in a file.
+/// [`Books`] without what they remember of acts and packs. Fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeptBooks {
     lots: Vec<(ProductId, Vec<LotBalance>)>,
     tills: Vec<(TillId, TillBook)>,
+    /// As agents before the checkpoint kept them; still read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     acts: Vec<(ActId, Done)>,
+    /// As agents before the checkpoint kept them; still read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     serials: Vec<(ProductId, Box<str>, ReceiptNumber)>,
     prints: Vec<Printable>,
     denials: Vec<(StaffId, Denials)>,
+    #[serde(default)]
+    stock_opened: Vec<ActId>,
+    #[serde(default)]
+    missing: Vec<BoxBooksIncomplete>,
 }
 
 impl From<&Books> for KeptBooks {
     fn from(books: &Books) -> Self {
-        let acts = books.acts_in_order.iter().filter_map(|act| Some((*act, books.acts.get(act)?.clone())));
-        let serials = books.serials_in_order.iter().filter_map(|(product, serial)| {
-            Some((product.clone(), serial.clone(), books.sold(product, serial)?.clone()))
-        });
         Self {
             lots: books.ledger.iter().map(|(product, lots)| (product.clone(), lots.to_vec())).collect(),
             tills: books.tills.iter().map(|(till, book)| (till.clone(), book.clone())).collect(),
-            acts: acts.collect(),
-            serials: serials.collect(),
+            acts: Vec::new(),
+            serials: Vec::new(),
             prints: books.prints.values().cloned().collect(),
             denials: books.denials.iter().map(|(staff, denials)| (staff.clone(), denials.clone())).collect(),
+            stock_opened: books.stock_opened.iter().copied().collect(),
+            missing: books.missing.clone(),
         }
     }
 }
@@ -45,6 +52,8 @@ impl From<KeptBooks> for Books {
         let mut books = Self {
             tills: kept.tills.into_iter().collect(),
             denials: kept.denials.into_iter().collect(),
+            stock_opened: kept.stock_opened.into_iter().collect(),
+            missing: kept.missing,
             ..Self::default()
         };
         let lines = kept.lots.into_iter().flat_map(|(product, lots)| {
@@ -58,10 +67,10 @@ impl From<KeptBooks> for Books {
         // A balance below zero was reported when it came about.
         let _known = books.ledger.apply(&StockOpened { lines: lines.collect() }.into());
         for (act, done) in kept.acts {
-            books.remember(act, done);
+            books.remembered.remember(act, done);
         }
         for (product, serial, receipt) in kept.serials {
-            books.remember_serial(&product, &serial, &receipt);
+            books.remembered.remember_serial(&product, &serial, &receipt);
         }
         books.prints = kept.prints.into_iter().map(|print| (print.act(), print)).collect();
         books

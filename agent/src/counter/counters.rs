@@ -34,6 +34,10 @@ pub enum Count {
     BasketNotKept,
     /// The stock book cannot be right.
     Doubt,
+    /// A reading that was not recorded, because the disk has little room.
+    ReadingShed,
+    /// Somebody was told to wait for a slow disk.
+    SlowCommit,
 }
 
 /// How a print ended.
@@ -77,6 +81,8 @@ pub struct CounterCounters {
     prints_forgotten: Counter,
     baskets_not_kept: Counter,
     doubts: Counter,
+    readings_shed: Counter,
+    slow_commits: Counter,
 }
 
 impl CounterCounters {
@@ -92,6 +98,8 @@ impl CounterCounters {
             Count::PrintForgotten => &self.prints_forgotten,
             Count::BasketNotKept => &self.baskets_not_kept,
             Count::Doubt => &self.doubts,
+            Count::ReadingShed => &self.readings_shed,
+            Count::SlowCommit => &self.slow_commits,
             Count::Refused(why) => {
                 self.refusals.get_or_create(&ReasonLabel { reason: why.code().0 }).inc();
                 return;
@@ -130,6 +138,8 @@ impl CounterCounters {
         );
         one("baskets_not_kept", "Open baskets that the disk did not take", &self.baskets_not_kept);
         one("stock_doubts", "Facts after which the stock book cannot be right", &self.doubts);
+        one("readings_shed", "Readings that were not recorded for want of room", &self.readings_shed);
+        one("slow_commits", "Acts for which somebody was told to wait for the disk", &self.slow_commits);
         registry.register("refusals", "What the counter refused, by reason", self.refusals.clone());
         registry.register("prints", "Print jobs by their end", self.prints.clone());
     }

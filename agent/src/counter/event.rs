@@ -19,7 +19,10 @@ use super::{
     shop::Shop,
     view::{DeviceView, LinkView, ReadingView},
 };
-use crate::spool::machine::{DrawerEnd, Ended, JobId};
+use crate::{
+    space::Space,
+    spool::machine::{DrawerEnd, Ended, JobId},
+};
 
 /// Time and identity, as the shell saw and drew them.
 pub struct Now<'a> {
@@ -72,8 +75,12 @@ pub enum Event {
     Link(LinkView),
     /// A new snapshot.
     Shop(Arc<Shop>),
+    /// The disk has more or less room.
+    Space(Space),
     /// Time passes.
     Tick,
+    /// The box is shutting down.
+    Ending,
 }
 
 /// Something that the shell is to do.

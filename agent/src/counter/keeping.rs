@@ -1,25 +1,51 @@
-//! When the counter's loop writes what may be lost: open baskets at each change, the folded books now and then. Both off
-//! the loop.
+//! When the counter's loop writes what may be lost: open baskets at each change, checkpoints of the books when it is worth it.
+//! Both off the loop.
 
 use std::time::Duration;
 
-use pestle_domain::ids::{StoreId, TillId};
-use tokio::{sync::mpsc, time::Instant};
+use futures::FutureExt as _;
+use pestle_domain::ids::TillId;
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use super::{books_kept::KeptBooks, counters::Count, keep::Keep, task::Task};
-use crate::journal::Place;
+use super::{
+    checkpoint::{self, Where},
+    counters::Count,
+    keep::Keep,
+    task::Task,
+};
 
-/// Acts after which the folded books are kept: what a restart has to replay at most.
-const KEEP_ACTS: u32 = 1_000;
-/// And after this time, if anything changed.
-const KEEP_EVERY: Duration = Duration::from_secs(300);
+/// Facts behind a checkpoint that make the next worth it: what a restart has to read again, which takes less than a second
+/// (docs/adr/0013).
+const WORTH_FACTS: u64 = 10_000;
+/// A checkpoint is no more frequent than this...
+const APART_MIN: Duration = Duration::from_secs(10);
+/// ...nor than this many times what the last one took: a slow disk is for the sales.
+const APART_TIMES: u32 = 50;
+/// And after this time there is one, if anything changed.
+const APART_MAX: Duration = Duration::from_secs(3_600);
 
-/// How far the books are kept.
+/// The checkpoint that was written last, or tried.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pub(super) place: Place,
-    pub(super) acts: u32,
-    pub(super) at: Instant,
+    pub(super) at: Where,
+    pub(super) tried: Instant,
+    pub(super) took: Duration,
+    /// Somebody waits for one: it would let a generation of the journal go.
+    pub(super) wanted: bool,
+}
+
+impl Kept {
+    pub(super) fn new(at: Where) -> Self {
+        Self { at, tried: Instant::now(), took: Duration::ZERO, wanted: false }
+    }
+}
+
+/// Whether a checkpoint is worth it, `facts` behind the last one and so long after it was tried.
+fn is_due(facts: u64, since: Duration, took: Duration, wanted: bool) -> bool {
+    let apart = APART_MIN.max(took.saturating_mul(APART_TIMES)).min(APART_MAX);
+    let worth = facts >= WORTH_FACTS || wanted;
+    // A second checkpoint at the same place lets go what only the first one had.
+    (facts > 0 || wanted) && ((worth && since >= apart) || since >= APART_MAX)
 }
 
 /// Whether a till's basket is being written, and whether it changed meanwhile.
@@ -60,21 +86,72 @@ impl Task {
     }
 
     pub(super) fn keep_books_if_due(&mut self) {
-        let changed = self.kept.place != self.place;
-        let writing = self.books_written.as_ref().is_some_and(|written| !written.is_finished());
-        if !changed || writing || (self.kept.acts < KEEP_ACTS && self.kept.at.elapsed() < KEEP_EVERY) {
-            return;
+        if let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) {
+            // A failed one is tried again when the next is due.
+            if let Some(Ok(Some((at, took)))) = writing.now_or_never() {
+                self.kept.at = at;
+                self.kept.took = took;
+            }
         }
-        self.kept = Kept { place: self.place, acts: 0, at: Instant::now() };
-        let (keep, store, place) = (self.parts.keep.clone(), self.store, self.place);
-        let books = KeptBooks::from(self.branch.books());
-        self.books_written =
-            Some(tokio::task::spawn_blocking(move || keep_books(&keep, store, place, books)));
+        let facts = self.facts_behind_checkpoint();
+        let since = self.kept.tried.elapsed();
+        if self.writing.is_none() && is_due(facts, since, self.kept.took, self.kept.wanted) {
+            self.kept.tried = Instant::now();
+            self.kept.wanted = false;
+            self.writing = self.begin_checkpoint();
+        }
+    }
+
+    fn facts_behind_checkpoint(&self) -> u64 {
+        let (at, kept) = (self.at.place, self.kept.at.place);
+        if at.epoch == kept.epoch { at.seq.saturating_sub(kept.seq) } else { at.seq }
+    }
+
+    /// The books as bytes, made here and written elsewhere.
+    pub(super) fn begin_checkpoint(&self) -> Option<JoinHandle<Option<(Where, Duration)>>> {
+        let (keep, at, turn) = (self.parts.keep.clone(), self.at, self.parts.keep.next_turn());
+        match checkpoint::encode(turn, &at, self.branch.books()) {
+            Ok(bytes) => Some(tokio::task::spawn_blocking(move || write(&keep, turn, at, bytes))),
+            Err(error) => {
+                tracing::error!(%error, "the books cannot be written as bytes");
+                None
+            }
+        }
     }
 }
 
-pub(super) fn keep_books(keep: &Keep, store: StoreId, place: Place, books: KeptBooks) {
-    if let Err(error) = keep.keep_books(store, place, books) {
-        tracing::warn!(%error, "the folded books cannot be kept; the next start reads more of the journal");
+fn write(keep: &Keep, turn: u64, at: Where, bytes: Vec<u8>) -> Option<(Where, Duration)> {
+    let began = Instant::now();
+    match keep.keep_books(turn, &at, bytes) {
+        Ok(()) => Some((at, began.elapsed())),
+        Err(error) => {
+            tracing::warn!(%error, "the books cannot be kept; the next start reads more of the journal");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_written_when_it_saves_more_than_it_costs() {
+        let check = |facts, since_s, took_ms, wanted, expected| {
+            let (since, took) = (Duration::from_secs(since_s), Duration::from_millis(took_ms));
+            assert_eq!(is_due(facts, since, took, wanted), expected, "{facts} {since_s} {took_ms} {wanted}");
+        };
+        check(0, 1_000_000, 0, false, false);
+        check(WORTH_FACTS, 9, 20, false, false);
+        check(WORTH_FACTS, 10, 20, false, true);
+        check(WORTH_FACTS - 1, 3_599, 20, false, false);
+        check(1, 3_600, 20, false, true);
+        // A disk on which one took two seconds is left alone for a hundred.
+        check(1_000_000, 99, 2_000, false, false);
+        check(1_000_000, 100, 2_000, false, true);
+        // And one that takes for ever still has one an hour.
+        check(1, 3_600, 1_000_000, false, true);
+        // One that lets a generation go, even where nothing was recorded since.
+        check(0, 10, 20, true, true);
     }
 }

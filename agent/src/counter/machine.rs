@@ -24,12 +24,16 @@ use super::{
     device_log::DeviceLog,
     live::{Asked, LiveTill, Scanned, Tone},
     records::{PrintIntent, Printable},
+    room::Room,
     shop::Shop,
     sign_in::Check,
     today::SaidDate,
-    view::{DeviceView, LinkView, ReadingView},
+    view::{DeviceState, DeviceView, LinkView, ReadingView},
 };
-use crate::spool::machine::{Job, Spool};
+use crate::{
+    space::Level,
+    spool::machine::{Job, Spool},
+};
 
 pub use super::event::{CommitId, Effect, Event, Now};
 
@@ -85,6 +89,8 @@ pub(super) enum Purpose {
     SignIn { ticket: Ticket, till: TillId, staff: StaffId, station: StationId },
     /// A till's own act: a sale, an opening, a closing, the drawer.
     Till(TillId),
+    /// The fact of how much room the disk has.
+    Level(Level),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +98,10 @@ pub(super) struct UnderWay {
     pub(super) facts: Vec<Fact>,
     pub(super) intent: PrintIntent,
     pub(super) purpose: Purpose,
+    /// When it was appended (monotonic).
+    pub(super) since_ms: u64,
+    /// Whoever waits was told that the disk is slow.
+    pub(super) said_slow: bool,
 }
 
 /// The whole counter of a branch.
@@ -112,6 +122,7 @@ pub struct Branch {
     device_logs: BTreeMap<String, DeviceLog>,
     pub(super) readings: BTreeMap<String, ReadingView>,
     pub(super) link: LinkView,
+    pub(super) room: Room,
     pub(super) said_date: Option<SaidDate>,
     next_commit: u64,
 }
@@ -144,9 +155,11 @@ impl Branch {
             device_logs: BTreeMap::new(),
             readings: BTreeMap::new(),
             link: LinkView::default(),
+            room: Room::default(),
             said_date: None,
             next_commit: 1,
         };
+        branch.show_missing();
         branch.recover_prints();
         branch.recover_baskets(baskets);
         branch
@@ -177,7 +190,9 @@ impl Branch {
                     out.push(Effect::Count(Count::ReadingMissing));
                 }
                 self.readings.insert(reading.sensor.clone(), reading);
-                self.append_plain(now, Lane::Telemetry, &Actor::Machine, vec![fact], out);
+                if self.keeps_reading(now, out) {
+                    self.append_plain(now, Lane::Telemetry, &Actor::Machine, vec![fact], out);
+                }
                 out.push(Effect::ShowAll);
             }
             Event::Link(link) => {
@@ -194,7 +209,10 @@ impl Branch {
             Event::Tick => {
                 self.sign_out_idle(now, out);
                 self.write_held_device_facts(now, out);
+                self.look_at_room(now, out);
             }
+            Event::Space(space) => self.space_changed(now, space, out),
+            Event::Ending => self.report_shed(now, out),
         }
         effects
     }
@@ -230,6 +248,25 @@ impl Branch {
             }
         }
         out.push(Effect::ShowAll);
+    }
+
+    /// Books that lack facts stand among what needs a person.
+    fn show_missing(&mut self) {
+        let ranges = self.books.missing().iter();
+        let ranges: Vec<_> =
+            ranges.map(|range| format!("{} to {} of epoch {}", range.from, range.to, range.epoch)).collect();
+        if ranges.is_empty() {
+            return;
+        }
+        let detail = format!(
+            "this box's own books lack facts {}: stock and known receipts may be wrong. Nothing is lost, the centre has \
+             them: call support",
+            ranges.join(", ")
+        );
+        let (name, class) = ("books".to_owned(), "books".to_owned());
+        let view =
+            DeviceView { name: name.clone(), class, state: DeviceState::Trouble, detail: Some(detail) };
+        self.devices.insert(name, view);
     }
 
     fn write_held_device_facts(&mut self, now: &mut Now<'_>, out: &mut Vec<Effect>) {
@@ -366,7 +403,10 @@ impl Branch {
         let act = Act::new(act, actor, &stamp, bodies, || FactId((now.draw)()));
         let commit = CommitId(self.next_commit);
         self.next_commit += 1;
-        self.under_way.insert(commit, UnderWay { facts: act.facts.clone(), intent, purpose });
+        self.under_way.insert(
+            commit,
+            UnderWay { facts: act.facts.clone(), intent, purpose, since_ms: now.mono_ms, said_slow: false },
+        );
         out.push(Effect::Append { commit, lane, act, attachment: intent.to_bytes() });
     }
 
@@ -378,7 +418,7 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) {
         // Each append is reported once; a second report finds nothing and books nothing.
-        let Some(UnderWay { facts, intent, purpose }) = self.under_way.remove(&commit) else { return };
+        let Some(UnderWay { facts, intent, purpose, .. }) = self.under_way.remove(&commit) else { return };
         if result.is_ok() {
             let doubts = self.books.apply(&facts, &intent.to_bytes());
             out.extend(doubts.into_iter().map(Effect::Doubt));
@@ -387,6 +427,7 @@ impl Branch {
         }
         match purpose {
             Purpose::Plain => {}
+            Purpose::Level(level) => self.level_appended(level, result.is_ok()),
             Purpose::SignIn { ticket, till, staff, station } => {
                 self.signed_in(now, ticket, &till, &staff, station, result, out);
             }

@@ -1,25 +1,31 @@
 //! The counter: tills, sign-ins, baskets, sales, and what becomes of their receipts.
 //!
 //! Reading order: [`shop`] is what the centre tells the branch; [`books`] is what the journal's facts add up to
-//! ([`records`] of single acts, [`books_kept`] as a file);
+//! ([`records`] of single acts, [`remembered`] for the many acts and packs; [`checkpoint`] as bytes with [`books_kept`],
+//! [`checkpoints`] on the disk, [`fold`] at a start);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`printing`], [`drawer`], [`today`] and [`device_log`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
-//! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and the folded
+//! [`session`], [`printing`], [`drawer`], [`room`], [`today`] and [`device_log`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
+//! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and checkpoints of the
 //! books, and [`keeping`] says when.
 
 pub mod books;
 pub mod books_kept;
+pub mod checkpoint;
+pub mod checkpoints;
 pub mod command;
 pub mod counters;
 mod device_log;
 mod drawer;
 pub mod event;
+pub mod fold;
 pub mod keep;
 mod keeping;
 pub mod live;
 pub mod machine;
 mod printing;
 pub mod records;
+pub mod remembered;
+mod room;
 mod sell;
 mod session;
 pub mod shop;
@@ -34,6 +40,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_of_books;
+#[cfg(test)]
 mod tests_of_devices;
 #[cfg(test)]
 mod tests_of_people;
+#[cfg(test)]
+mod tests_of_room;

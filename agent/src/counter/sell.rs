@@ -116,6 +116,9 @@ impl Branch {
         self.date_known(now)?;
         let shop = self.shop()?;
         let kept = self.tills.get(till).and_then(|live| live.basket.clone());
+        if kept.is_none() {
+            self.has_room()?;
+        }
         let mut basket = kept.unwrap_or_else(|| Basket::new(ActId((now.draw)()), shop.profile.currency));
         let added = self.with_world(now, &shop, |world| match lot {
             Some(lot) => basket.add_with_lot(pack.clone(), lot, world),
@@ -236,7 +239,7 @@ impl Branch {
     ) -> Result<Option<Said>, Refused> {
         let Asked::Pay { total, tendered } = asked else { return Err(Refusal::Empty.into()) };
         if let Some(done) = self.books.done(act) {
-            return repeated(done, till, &asked).map(Some);
+            return repeated(&done, till, &asked).map(Some);
         }
         if self.is_on_its_way(till, act) {
             return self.begin(till, act, asked, ticket);
@@ -285,7 +288,7 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) -> Answer {
         let answer = match self.books.done(act) {
-            Some(done) => said_of(done),
+            Some(done) => said_of(&done),
             None => Said::words(""),
         };
         if let Some(live) = self.tills.get_mut(till) {
@@ -347,7 +350,7 @@ impl Branch {
             })
         };
         let sold = |product: &ProductId, serial: &str| {
-            self.books.sold(product, serial).cloned().or_else(|| leaving(product, serial))
+            self.books.sold(product, serial).or_else(|| leaving(product, serial))
         };
         judge(&World {
             catalogue: &shop.catalogue,
@@ -361,7 +364,7 @@ impl Branch {
     /// Puts kept baskets back, and says what became of each.
     pub(super) fn recover_baskets(&mut self, baskets: Vec<(TillId, Basket)>) {
         for (till, basket) in baskets {
-            let done = self.books.done(basket.act).cloned();
+            let done = self.books.done(basket.act);
             let has_drawer = self.has_drawer(&till);
             let Some(live) = self.tills.get_mut(&till) else { continue };
             match done {

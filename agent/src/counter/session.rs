@@ -189,12 +189,13 @@ impl Branch {
         decide: impl FnOnce(&Self) -> Result<(Option<FactBody>, bool), Refused>,
     ) -> Result<Option<Said>, Refused> {
         if let Some(done) = self.books.done(act) {
-            return repeated(done, till, &asked).map(Some);
+            return repeated(&done, till, &asked).map(Some);
         }
         if self.tills.get(till).and_then(|live| live.busy.as_ref()).is_some() {
             return self.begin(till, act, asked, ticket);
         }
         let actor = self.permitted(till, permission)?.actor();
+        self.has_room_for(&asked)?;
         let (body, print) = decide(self)?;
         let mut bodies: Vec<FactBody> = body.into_iter().collect();
         let has_printer = self.has_drawer(till);

@@ -11,7 +11,8 @@ use std::{
 use argon2::{Argon2, PasswordVerifier as _};
 use futures::stream::{FuturesOrdered, StreamExt as _};
 use pestle_domain::{
-    ids::{ProductId, StoreId, TillId},
+    fact::{Act, Actor},
+    ids::{ActId, FactId, ProductId, StoreId, TillId},
     journal::Lane,
     money::Money,
 };
@@ -19,16 +20,17 @@ use serde::Serialize;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{AbortHandle, JoinHandle},
-    time::{self, Instant, MissedTickBehavior},
+    time::{self, MissedTickBehavior},
 };
 use uuid::Uuid;
 
 use super::{
-    books_kept::KeptBooks,
+    checkpoint::Where,
     command::{Answer, Pin, Refused, Request, Ticket, Why},
     counters::{Count, CounterCounters},
+    fold::{FoldError, Folded, Nowhere},
     keep::Keep,
-    keeping::{BasketWrite, Kept, keep_books},
+    keeping::{BasketWrite, Kept},
     machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
     shop::Shop,
     view::TillView,
@@ -76,6 +78,7 @@ pub struct Counter {
     tills: Arc<[TillSettings]>,
     shop: watch::Receiver<Option<Arc<Shop>>>,
     counters: CounterCounters,
+    safe: watch::Receiver<Place>,
     task: Option<AbortHandle>,
 }
 
@@ -83,6 +86,7 @@ pub struct Counter {
 enum Message {
     Asked(Request, oneshot::Sender<Answer>),
     Event(Event),
+    KeepBooks,
     Stop(oneshot::Sender<()>),
 }
 
@@ -104,18 +108,20 @@ impl Counter {
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub async fn start(parts: CounterParts) -> Result<Self, super::keep::FoldError> {
+    pub async fn start(parts: CounterParts) -> Result<Self, FoldError> {
         let (keep, ledger) = (parts.keep.clone(), parts.ledger.clone());
         let tills: Vec<TillId> = parts.settings.tills.iter().map(|till| till.id.clone()).collect();
         let folded = tokio::task::spawn_blocking(move || {
             let baskets =
                 tills.into_iter().filter_map(|till| Some((till.clone(), keep.basket(&till)?))).collect();
-            keep.fold(&ledger).map(|(books, place)| (books, place, baskets))
+            keep.fold(&ledger, &Nowhere).map(|folded| (folded, baskets))
         });
-        let (books, place, baskets) = match folded.await {
+        let (mut folded, baskets) = match folded.await {
             Ok(folded) => folded?,
             Err(panicked) => return Err(JournalError::Panicked(panicked.to_string()).into()),
         };
+        record_missing(&parts, &mut folded).await;
+        let Folded { books, at, kept, .. } = folded;
         let (messages, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
         let shop = parts.shop.borrow().clone();
         let branch = Branch::new(parts.settings.clone(), shop, books, baskets);
@@ -137,6 +143,7 @@ impl Counter {
             tills: parts.settings.tills.clone().into(),
             shop: parts.shop.clone(),
             counters: counters.clone(),
+            safe: parts.keep.watch_safe(),
             task: None,
         };
         let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
@@ -144,14 +151,14 @@ impl Counter {
             branch,
             views,
             store,
-            place,
-            kept: Kept { place, acts: 0, at: Instant::now() },
+            at,
+            kept: Kept::new(Where { place: kept, ..at }),
             tickets: HashMap::new(),
             next_ticket: 1,
             ledger: FuturesOrdered::new(),
             telemetry: FuturesOrdered::new(),
             baskets: BTreeMap::new(),
-            books_written: None,
+            writing: None,
             messages: messages.downgrade(),
             counters,
             parts,
@@ -209,6 +216,17 @@ impl Counter {
         self.shop.borrow().clone()
     }
 
+    /// Up to here the ledger may go: two checkpoints have its facts.
+    pub fn watch_safe(&self) -> watch::Receiver<Place> {
+        self.safe.clone()
+    }
+
+    /// A checkpoint of the books would let a part of the ledger go: one is to be written as soon as it is worth it.
+    pub async fn keep_books(&self) {
+        // After the end the last one was written.
+        let _ended = self.messages.send(Message::KeepBooks).await;
+    }
+
     /// What the counter has counted, for `/metrics`.
     pub fn counters(&self) -> &CounterCounters {
         &self.counters
@@ -248,9 +266,9 @@ pub(super) struct Task {
     pub(super) branch: Branch,
     pub(super) parts: CounterParts,
     views: BTreeMap<TillId, watch::Sender<Arc<TillView>>>,
-    pub(super) store: StoreId,
+    store: StoreId,
     /// Up to here the books are folded.
-    pub(super) place: Place,
+    pub(super) at: Where,
     pub(super) kept: Kept,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
     next_ticket: u64,
@@ -258,8 +276,8 @@ pub(super) struct Task {
     ledger: FuturesOrdered<Append>,
     telemetry: FuturesOrdered<Append>,
     pub(super) baskets: BTreeMap<TillId, BasketWrite>,
-    /// The folded books are being written.
-    pub(super) books_written: Option<JoinHandle<()>>,
+    /// A checkpoint of the books is being written.
+    pub(super) writing: Option<JoinHandle<Option<(Where, Duration)>>>,
     pub(super) counters: CounterCounters,
     /// Weak: the loop ends when all handles have gone.
     messages: mpsc::WeakSender<Message>,
@@ -280,6 +298,10 @@ impl Task {
                     None => break None,
                     Some(Message::Stop(done)) => break Some(done),
                     Some(Message::Event(event)) => event,
+                    Some(Message::KeepBooks) => {
+                        self.kept.wanted = true;
+                        continue;
+                    }
                     Some(Message::Asked(request, answer)) => {
                         let ticket = Ticket(self.next_ticket);
                         self.next_ticket += 1;
@@ -304,6 +326,7 @@ impl Task {
             };
             self.handle(event, &written);
         };
+        self.handle(Event::Ending, &written);
         self.end(&written, &mut baskets_written).await;
         if let Some(done) = stopped {
             // Whoever asked may have stopped waiting.
@@ -313,8 +336,7 @@ impl Task {
 
     fn ledger_appended(&mut self, commit: CommitId, result: Result<Committed, JournalError>) -> Event {
         if let Ok(committed) = &result {
-            self.place = committed.last;
-            self.kept.acts += 1;
+            self.at = Where { store: self.store, place: committed.last, head: committed.head };
         }
         appended(commit, result.as_ref())
     }
@@ -427,17 +449,23 @@ impl Task {
             let Some(till) = baskets_written.recv().await else { break };
             self.baskets.remove(&till);
         }
-        if let Some(writing) = self.books_written.take()
+        if let Some(writing) = self.writing.take() {
+            match writing.await {
+                Ok(Some((at, _))) => self.kept.at = at,
+                Ok(None) => {}
+                Err(panicked) => tracing::error!(%panicked, "a checkpoint of the books was not kept"),
+            }
+        }
+        let checkpoint = if self.at.place == self.kept.at.place { None } else { self.begin_checkpoint() };
+        if let Some(writing) = checkpoint
             && let Err(panicked) = writing.await
         {
-            tracing::error!(%panicked, "the folded books were not kept");
+            tracing::error!(%panicked, "the books were not kept; the next start reads more of the journal");
         }
-        let (keep, store, place) = (self.parts.keep.clone(), self.store, self.place);
-        let books = KeptBooks::from(self.branch.books());
+        let keep = self.parts.keep.clone();
         let baskets: Vec<_> =
             self.views.keys().map(|till| (till.clone(), self.branch.basket(till).cloned())).collect();
         let kept = tokio::task::spawn_blocking(move || {
-            keep_books(&keep, store, place, books);
             for (till, basket) in baskets {
                 if let Err(error) = keep.keep_basket(&till, basket.as_ref()) {
                     tracing::warn!(%till, %error, "the open basket cannot be kept");
@@ -445,7 +473,26 @@ impl Task {
             }
         });
         if let Err(panicked) = kept.await {
-            tracing::error!(%panicked, "books and baskets were not kept; they are rebuilt at the next start");
+            tracing::error!(%panicked, "the open baskets were not kept");
+        }
+    }
+}
+
+/// Records which facts the books lack, so that the centre hears of it.
+async fn record_missing(parts: &CounterParts, folded: &mut Folded) {
+    for range in std::mem::take(&mut folded.missing) {
+        tracing::error!(?range, "facts that left the box are in no checkpoint: the books lack them");
+        let (stamp, id) = (parts.clock.stamp(), ActId(Uuid::now_v7()));
+        let act = Act::new(id, &Actor::Machine, &stamp, vec![range.into()], || FactId(Uuid::now_v7()));
+        let facts = act.facts.clone();
+        match parts.ledger.append(act.into()).await {
+            Ok(committed) => {
+                folded.books.apply(&facts, b"");
+                folded.at.place = committed.last;
+                folded.at.head = committed.head;
+            }
+            // The next start finds and says it again.
+            Err(error) => tracing::error!(%error, "what the books lack could not be recorded"),
         }
     }
 }

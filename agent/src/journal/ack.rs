@@ -89,8 +89,10 @@ impl Journal {
             return Ok(0);
         }
         self.date_seals(now.wall_ms)?;
-        let retention = i64::try_from(self.shared.settings.limits.retention.as_millis()).unwrap_or(i64::MAX);
-        let sealed_before = UnixMillis(now.wall_ms.0.saturating_sub(retention));
+        let sealed_before = self.sealed_before(now);
+        if self.prunable(sealed_before, folded) == 0 {
+            return Ok(0);
+        }
         // What is removed must be known as acknowledged to the next start.
         if !self.shared.keeper.mark_now() {
             return Ok(0);
@@ -117,6 +119,29 @@ impl Journal {
             fs::remove_dir_all(&away).map_err(FileError::disk("remove", &away))?;
         }
         Ok(removed.len())
+    }
+
+    /// Whether generations stay for one reason alone: their facts are not all at or before `folded`.
+    pub fn is_held(&self, now: &Stamp, folded: Place) -> bool {
+        let sealed_before = self.sealed_before(now);
+        let everything = Place { epoch: u32::MAX, seq: u64::MAX };
+        now.clock != ClockQuality::Doubted
+            && self.prunable(sealed_before, everything) > self.prunable(sealed_before, folded)
+    }
+
+    fn sealed_before(&self, now: &Stamp) -> UnixMillis {
+        let retention = i64::try_from(self.shared.settings.limits.retention.as_millis()).unwrap_or(i64::MAX);
+        UnixMillis(now.wall_ms.0.saturating_sub(retention))
+    }
+
+    fn prunable(&self, sealed_before: UnixMillis, folded: Place) -> usize {
+        let book = self.shared.book();
+        let last = book.current().number();
+        let of = |epoch: &Epoch| {
+            let gone = epoch.generations.is_empty() && epoch.number() != last;
+            prunable(epoch, sealed_before, folded) + usize::from(gone)
+        };
+        book.epochs.iter().map(of).sum()
     }
 
     /// A generation that was sealed at a time that cannot be counts as sealed now, the first time that is trusted.

@@ -2,16 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{ACT_BYTES_MAX, StoreError};
+use super::{ACT_BYTES_MAX, StoreError, generation::DiskSays};
 use crate::durable_file::FileError;
 
 /// Why an act was not recorded, or facts could not be read. What a person sees begins with the consequence.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum JournalError {
     /// The disk or the store failed. Nothing of the act is kept, and it may be tried again.
-    #[error(
-        "not recorded; the box's disk does not take it. Free some space or call support, then do it again"
-    )]
+    #[error("{NOT_RECORDED}; {}", because(.0))]
     NotRecorded(#[source] Arc<StoreError>),
     /// The disk failed in the middle, and not even that could be written down. The next start will show it.
     #[error(
@@ -54,6 +52,19 @@ pub enum JournalError {
     /// The blocking thread panicked, which sled does on damaged bytes.
     #[error("the journal cannot be read: {0}")]
     Panicked(String),
+}
+
+/// Why the disk took nothing, and what to do.
+fn because(error: &StoreError) -> &'static str {
+    match error.disk_says() {
+        DiskSays::Full => {
+            "the box's disk is full. Finish nothing new, call support, and do it again when there is room"
+        }
+        DiskSays::ReadOnly => {
+            "the box's disk takes nothing any more, it can only be read. Call support, and do it again when it is mended"
+        }
+        DiskSays::Other => "the box's disk does not take it. Call support, then do it again",
+    }
 }
 
 impl From<StoreError> for JournalError {

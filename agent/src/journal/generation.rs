@@ -66,6 +66,37 @@ pub enum StoreError {
     },
 }
 
+/// Why a disk does not take something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskSays {
+    /// There is no room, or none for us.
+    Full,
+    /// It is mounted to be read only, which is what a system does with a disk that fails.
+    ReadOnly,
+    /// Anything else.
+    Other,
+}
+
+impl StoreError {
+    /// What the disk says at the bottom of it.
+    pub fn disk_says(&self) -> DiskSays {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+                Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => return DiskSays::Full,
+                Some(io::ErrorKind::ReadOnlyFilesystem) => return DiskSays::ReadOnly,
+                _ => {}
+            }
+            if let Some(sled::Error::Io(error)) = error.downcast_ref::<sled::Error>() {
+                cause = Some(error);
+                continue;
+            }
+            cause = error.source();
+        }
+        DiskSays::Other
+    }
+}
+
 /// An open store.
 #[derive(Debug)]
 pub struct Generation {
@@ -276,4 +307,30 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
         .unwrap_or_else(|| "it gave up without a word".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::JournalError;
+
+    #[test]
+    fn a_full_disk_and_one_that_is_read_only_are_told_apart_with_what_to_do() {
+        let check = |code: i32, says, word: &str| {
+            let refused = || io::Error::from_raw_os_error(code);
+            let of_file = StoreError::from(FileError::disk("write", Path::new("x"))(refused()));
+            // sled hands out copies of its first error, which have its kind alone.
+            let sled = sled::Error::Io(io::Error::new(refused().kind(), "copied"));
+            let of_sled = StoreError::Sled { path: "x".into(), source: sled };
+            for error in [of_file, of_sled] {
+                assert_eq!(error.disk_says(), says, "{error:?}");
+                let told = JournalError::NotRecorded(Arc::new(error)).to_string();
+                assert!(told.starts_with(crate::journal::NOT_RECORDED) && told.contains(word), "{told}");
+            }
+        };
+        check(28, DiskSays::Full, "disk is full");
+        check(122, DiskSays::Full, "disk is full");
+        check(30, DiskSays::ReadOnly, "can only be read");
+        check(5, DiskSays::Other, "does not take it");
+    }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Loaded {
     pub(crate) findings: Vec<Finding>,
     /// Whether the last epoch lost facts at its end, or may have.
     pub(crate) end_lost: bool,
+    /// The last generation of the last epoch as it was scanned, with its folder: it is read next.
+    pub(crate) scanned: Option<(PathBuf, RawStore)>,
 }
 
 /// An epoch that cannot be described.
@@ -65,7 +67,7 @@ pub(crate) fn load(settings: &Settings, now: UnixMillis) -> Result<Loaded, Journ
     }
     if let Some(epoch) = loaded.epochs.last_mut() {
         let known = loaded.findings.len();
-        loaded.unsealed = check_end(epoch, &mut loaded.findings)?;
+        (loaded.unsealed, loaded.scanned) = check_end(epoch, &mut loaded.findings)?;
         loaded.end_lost = loaded.findings.len() > known;
     }
     Ok(loaded)
@@ -213,8 +215,12 @@ fn load_generations(epoch: &Path, now: UnixMillis) -> Result<Vec<Entry>, FileErr
     Ok(entries)
 }
 
-/// Finds how far the last epoch can be read. Says whether its last generation is to be sealed there.
-fn check_end(epoch: &mut Epoch, findings: &mut Vec<Finding>) -> Result<bool, JournalError> {
+/// Finds how far the last epoch can be read. Says whether its last generation is to be sealed there, and hands out what it
+/// scanned.
+fn check_end(
+    epoch: &mut Epoch,
+    findings: &mut Vec<Finding>,
+) -> Result<(bool, Option<(PathBuf, RawStore)>), JournalError> {
     let mark = mark::read(&epoch.folder.join(file::MARK)).unwrap_or(Mark::EMPTY);
     let stream = &epoch.manifest.stream;
     let Some(entry) = epoch.generations.last().filter(|entry| entry.sealed.is_none()) else {
@@ -225,7 +231,7 @@ fn check_end(epoch: &mut Epoch, findings: &mut Vec<Finding>) -> Result<bool, Jou
                 to: mark.written.seq,
             });
         }
-        return Ok(false);
+        return Ok((false, None));
     };
     let store = RawStore::open(&entry.store(), stream, entry.begun.before)?;
     let fence = fence::read(&entry.store());
@@ -237,7 +243,8 @@ fn check_end(epoch: &mut Epoch, findings: &mut Vec<Finding>) -> Result<bool, Jou
     epoch.head = fenced.or(behind).unwrap_or(store.head());
     let unsealed = epoch.head != entry.begun.before || finding.is_some();
     findings.extend(finding);
-    Ok(unsealed)
+    let folder = entry.folder.clone();
+    Ok((unsealed, Some((folder, store))))
 }
 
 /// Compares what can be read with what was certainly written.

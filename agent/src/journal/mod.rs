@@ -19,9 +19,11 @@
 //! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`fence`] (where it ends after
 //! an error), [`raw`] (one that was written), [`manifest`], [`mark`] and [`witness`] (what is known about stores besides
 //! their contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`]
-//! (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the commit's path).
+//! (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the commit's path),
+//! [`commits_took`] (how long the disk takes).
 
 pub mod ack;
+pub mod commits_took;
 pub mod error;
 #[cfg(test)]
 mod fault_tests;
@@ -46,7 +48,7 @@ pub mod writer;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -57,6 +59,7 @@ use pestle_domain::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use commits_took::CommitsTook;
 pub use error::{JournalError, NOT_RECORDED};
 pub use finding::Finding;
 pub use generation::StoreError;
@@ -227,6 +230,9 @@ impl Journal {
         let new_epoch = opened.head == Head::EMPTY;
         let (keeper, wakes) = keeper::Handle::new();
         let stores = Stores::new(opened.folder.clone(), opened.generation.clone());
+        if let Some((folder, store)) = opened.scanned {
+            stores.keep_open(folder, store);
+        }
         let mut shared = Shared::new(settings, opened.book, stores, keeper, report.findings.clone());
         shared.kept_findings = Some(Mutex::new(opened.findings));
         let shared = Arc::new(shared);
@@ -328,6 +334,11 @@ impl Journal {
     /// Why nothing can be recorded just now, in a sentence; `None` while all is well.
     pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
         self.shared.trouble.subscribe()
+    }
+
+    /// Whether nothing can be recorded for want of room on the disk.
+    pub fn is_out_of_room(&self) -> bool {
+        self.shared.out_of_room.load(Relaxed)
     }
 
     /// What was found damaged, at opening or since.

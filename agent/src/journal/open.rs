@@ -21,6 +21,7 @@ use super::{
     load::{Loaded, Undescribed, load, numbered},
     manifest::{Book, Epoch, EpochManifest, epoch_folder, file, parse_epoch_folder},
     mark::MarkFile,
+    raw::RawStore,
     told::Findings,
     writer::{begin_generation, seal},
 };
@@ -34,6 +35,8 @@ pub(crate) struct Opened {
     pub(crate) generation: Arc<Generation>,
     pub(crate) head: Head,
     pub(crate) findings: Findings,
+    /// A generation that was scanned, with its folder.
+    pub(crate) scanned: Option<(PathBuf, RawStore)>,
 }
 
 /// Opens, checks and repairs the lane in `settings.folder`.
@@ -50,6 +53,7 @@ pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, Journ
     for epoch in loaded.epochs.iter().filter(|epoch| is_redescribed(epoch, &loaded.findings)) {
         durable_file::write_json(&epoch.folder.join(file::EPOCH), &epoch.manifest)?;
     }
+    let scanned = loaded.scanned;
     let mut epochs = loaded.epochs;
     if let Some(epoch) = epochs.last_mut().filter(|_| loaded.unsealed)
         && let Some(entry) = epoch.generations.last_mut()
@@ -69,7 +73,9 @@ pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, Journ
     let (folder, store) = last.map(|entry| (entry.folder.clone(), entry.store())).unwrap_or_default();
     let generation = Arc::new(Generation::create(&store)?);
     let head = current.head;
-    Ok(Opened { book, folder, generation, head, findings })
+    // One that had no fact was made anew.
+    let scanned = scanned.filter(|(scanned, _)| *scanned != folder);
+    Ok(Opened { book, folder, generation, head, findings, scanned })
 }
 
 /// The lane as it lies there, for whoever only looks: nothing is changed.

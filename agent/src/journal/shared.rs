@@ -1,14 +1,16 @@
 //! What the journal's handles, its writer, its keeper and its readers share.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64,
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicBool, AtomicU64},
 };
 
 use pestle_domain::journal::{Head, Stream};
 use tokio::sync::watch;
 
 use super::{
-    Finding, JournalError, Settings, StoreError, keeper, manifest::Book, stores::Stores, told::Findings,
+    CommitsTook, Finding, JournalError, Settings, StoreError, keeper, manifest::Book, stores::Stores,
+    told::Findings,
 };
 
 /// Whether the journal's threads work.
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) acknowledged: watch::Sender<u64>,
     /// Why nothing can be recorded just now.
     pub(crate) trouble: watch::Sender<Option<String>>,
+    /// Whether that is for want of room.
+    pub(crate) out_of_room: AtomicBool,
     pub(crate) life: watch::Sender<Life>,
     /// All that is not as it was written, since the start or not told before it.
     pub(crate) findings: Mutex<Vec<Finding>>,
@@ -58,6 +62,8 @@ pub struct Counters {
     pub failures: AtomicU64,
     /// Generations that were sealed.
     pub sealed: AtomicU64,
+    /// How long the commits took.
+    pub commits_took: CommitsTook,
 }
 
 impl Shared {
@@ -78,6 +84,7 @@ impl Shared {
             head: watch::Sender::new(head),
             acknowledged: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
+            out_of_room: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
             findings: Mutex::new(findings),
             kept_findings: None,

@@ -39,6 +39,11 @@ impl Stores {
         Self { inner: Mutex::new(Inner { current: Some((folder, current)), sealed: Vec::new() }) }
     }
 
+    /// Takes a store that was scanned already.
+    pub fn keep_open(&self, folder: PathBuf, store: RawStore) {
+        self.lock().sealed.push((folder, Arc::new(store), Instant::now()));
+    }
+
     /// For whoever only looks: none is written.
     pub fn without_current() -> Self {
         Self { inner: Mutex::new(Inner { current: None, sealed: Vec::new() }) }

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Committed, JournalError, Life, Place, Shared,
-    generation::{Generation, StoreError, panic_text},
+    generation::{DiskSays, Generation, StoreError, panic_text},
     manifest::{Begun, Entry, Sealed, file, generation_folder},
     record,
 };
@@ -116,9 +116,12 @@ impl Writer {
         }
         #[cfg(test)]
         super::testing::panic_at(&self.shared.settings.folder, super::testing::Fault::Writer);
-        let outcome = self.store().and_then(|store| {
-            catch_unwind(AssertUnwindSafe(|| self.write(&store, group))).unwrap_or_else(|panic| {
-                Err(StoreError::Panicked { path: self.folder(), what: panic_text(panic.as_ref()) })
+        let shared = self.shared.clone();
+        let outcome = shared.counters.commits_took.measure(|| {
+            self.store().and_then(|store| {
+                catch_unwind(AssertUnwindSafe(|| self.write(&store, group))).unwrap_or_else(|panic| {
+                    Err(StoreError::Panicked { path: self.folder(), what: panic_text(panic.as_ref()) })
+                })
             })
         });
         match outcome {
@@ -167,6 +170,7 @@ impl Writer {
         self.bytes += bytes;
         // Before the answers: who was told must be able to read it back.
         *self.shared.committed() = self.head;
+        self.shared.out_of_room.store(false, Relaxed);
         self.shared.trouble.send_if_modified(|trouble| trouble.take().is_some());
         counters.acts.fetch_add(group.len() as u64, Relaxed);
         counters.facts.fetch_add(self.head.seq - before.seq, Relaxed);
@@ -196,6 +200,7 @@ impl Writer {
             }
         };
         tracing::error!(lane = self.shared.stream.lane.as_str(), acts = group.len(), error = ?error, "{told}");
+        self.shared.out_of_room.store(error.disk_says() == DiskSays::Full, Relaxed);
         self.shared.trouble.send_replace(Some(told.to_string()));
         for append in group.drain(..) {
             let _ = append.answer.send(Err(told.clone()));

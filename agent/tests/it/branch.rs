@@ -57,8 +57,9 @@ pub(crate) struct Branch {
     pub(crate) counter: Counter,
     pub(crate) router: Router,
     pub(crate) ledger: Journal,
-    telemetry: Journal,
+    pub(crate) telemetry: Journal,
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<Clock>,
     /// By till, as a browser keeps them.
     cookies: BTreeMap<String, String>,
     devices: JoinSet<()>,
@@ -75,6 +76,11 @@ impl Branch {
 
     /// The branch of a folder, as after a restart, with the tills and devices of a configuration.
     pub(crate) async fn open(folder: tempfile::TempDir, config: &str) -> Self {
+        Self::open_with(folder, config, Limits::default()).await
+    }
+
+    /// The same with a journal of other limits.
+    pub(crate) async fn open_with(folder: tempfile::TempDir, config: &str, limits: Limits) -> Self {
         let config = Config::from_parts("the test", config, []).unwrap();
         let clock = Arc::new(Clock::open(folder.path()).unwrap());
         let journal = |lane: Lane| {
@@ -87,7 +93,7 @@ impl Branch {
                 epoch: 1,
             };
             let folder = folder.path().join(lane.as_str());
-            let (settings, stamp) = (Settings { folder, stream, limits: Limits::default() }, clock.stamp());
+            let (settings, stamp) = (Settings { folder, stream, limits }, clock.stamp());
             tokio::task::spawn_blocking(move || Journal::open(settings, &stamp).unwrap().0)
         };
         let (ledger, telemetry) =
@@ -108,7 +114,7 @@ impl Branch {
         let counter = Counter::start(parts).await.unwrap();
         let devices = pestle_agent::devices::start(&config, orders, &counter, &clock);
         let router = router(counter.clone(), Gate::plain("127.0.0.1:8080".parse().unwrap()));
-        Self { counter, router, ledger, telemetry, folder, cookies: BTreeMap::new(), devices }
+        Self { counter, router, ledger, telemetry, folder, clock, cookies: BTreeMap::new(), devices }
     }
 
     /// Ends it as a shutdown does, and starts it again.
@@ -125,12 +131,21 @@ impl Branch {
     }
 
     async fn end(self) -> Self {
+        Self::open(self.close().await, BARE).await
+    }
+
+    /// Ends it as a shutdown does, and starts it again with a journal of other limits.
+    pub(crate) async fn restart_with(self, limits: Limits) -> Self {
+        self.counter.stop().await;
+        Self::open_with(self.close().await, BARE, limits).await
+    }
+
+    async fn close(self) -> tempfile::TempDir {
         let Self { counter, router, ledger, telemetry, folder, devices, .. } = self;
         drop((counter, router, devices));
         ledger.close().await;
         telemetry.close().await;
-        drop((ledger, telemetry));
-        Self::open(folder, BARE).await
+        folder
     }
 
     /// A request of this test's browser, which keeps a cookie for each till.

@@ -49,9 +49,12 @@ fn every_frozen_line_is_still_read() {
 #[test]
 fn the_chain_over_the_frozen_lines_ends_where_it_always_did() {
     let text = fs::read_to_string(golden("facts-v1.jsonl")).unwrap();
-    let head = Head::EMPTY.after_all(&samples::stream(), text.lines().map(str::as_bytes));
-    let written = vec![format!("{} {}", head.seq, head.hash)];
-    assert_eq!(frozen_lines("chain-v1.txt", &written), written);
+    let frozen = fs::read_to_string(golden("chain-v1.txt")).unwrap();
+    // Kinds that came later stand behind the lines that it was made of.
+    let (count, _) = frozen.split_once(' ').unwrap();
+    let lines = text.lines().take(count.parse().unwrap()).map(str::as_bytes);
+    let head = Head::EMPTY.after_all(&samples::stream(), lines);
+    assert_eq!(frozen.trim_end(), format!("{} {}", head.seq, head.hash));
 }
 
 #[test]

@@ -154,6 +154,9 @@ pub(crate) fn bodies() -> Vec<FactBody> {
         DeviceLost { name: "scanner-1".into(), class: "scanner".into(), reason: "unplugged".into() }.into(),
         DeviceFault { name: "receipt".into(), class: "printer".into(), reason: "paper out".into() }.into(),
         ReadingSampled { sensor: "fridge-1".into(), sample: Sample::Temperature(MilliCelsius(4_200)) }.into(),
+        BoxBooksIncomplete { epoch: 1, from: 1, to: 300_000 }.into(),
+        BoxSpaceLow { level: "low".into(), free_mib: 512, days_left: Some(12) }.into(),
+        BoxShed { facts: 90, from: UnixMillis(1_795_000_000_000), to: UnixMillis(1_795_005_400_000) }.into(),
     ]
 }
 

@@ -5,7 +5,10 @@ use time::OffsetDateTime;
 
 use super::{store::Branches, view};
 use crate::{
-    ingest::{self, store::Break},
+    ingest::{
+        self,
+        store::{BoxSays, Break},
+    },
     inventory,
     sales::store::read::SharedSeries,
 };
@@ -19,12 +22,14 @@ pub struct Concerns {
     pub series: Vec<SharedSeries>,
     /// Facts that are stored without their effects.
     pub unfolded: i64,
+    /// Boxes that need a person.
+    pub boxes: Vec<BoxSays>,
 }
 
 impl Concerns {
     /// How many there are.
     pub fn count(&self) -> i64 {
-        let rows = self.breaks.len() + self.series.len() + usize::from(self.unfolded > 0);
+        let rows = self.breaks.len() + self.series.len() + self.boxes.len() + usize::from(self.unfolded > 0);
         i64::try_from(rows).unwrap_or(i64::MAX)
     }
 
@@ -68,7 +73,20 @@ impl Concerns {
                 .into(),
             times: self.unfolded,
         });
-        breaks.chain(series).chain(unfolded)
+        let boxes = self.boxes.iter().map(move |row| {
+            let (tone, kind, message) = of_box(row);
+            let place = format!("{} · {}", branches.name(&row.branch_id), row.device_id);
+            AlarmLine {
+                when: row.at,
+                at: view::ago(row.at, now),
+                tone,
+                kind: kind.into(),
+                place,
+                message,
+                times: 1,
+            }
+        });
+        breaks.chain(series).chain(boxes).chain(unfolded)
     }
 }
 
@@ -95,6 +113,46 @@ fn broken(row: &Break) -> (&'static str, &'static str, String) {
             "Contradiction",
             format!(
                 "the box has another record than the centre where its {lane}, epoch {epoch}, ended (fact {last_seq}): an old copy of its store was restored. Call support"
+            ),
+        ),
+    }
+}
+
+fn of_box(row: &BoxSays) -> (&'static str, &'static str, String) {
+    let number = |name: &str| row.data.get(name).and_then(serde_json::Value::as_u64);
+    let shown = |name: &str| number(name).map_or_else(|| "?".to_owned(), |number| number.to_string());
+    match row.says.as_str() {
+        "space" => {
+            let days = number("days_left")
+                .map_or_else(String::new, |days| format!(", for about {days} days as it goes"));
+            let level = row.data.get("level").and_then(serde_json::Value::as_str);
+            let (tone, follows) = match level {
+                Some("full") => {
+                    (view::BAD, "it begins no new business any more. Free the disk or replace it at once")
+                }
+                Some("shedding") => {
+                    (view::BAD, "it records no readings any more. Free the disk or replace it")
+                }
+                _ => (view::WAIT, "it sells on. See what fills it, and whether the box reaches the centre"),
+            };
+            (tone, "Little room", format!("the disk has {} MiB left{days}: {follows}", shown("free_mib")))
+        }
+        "shed" => (
+            view::WAIT,
+            "Readings left out",
+            format!(
+                "{} readings were not recorded within a day, because the disk has little room",
+                shown("facts")
+            ),
+        ),
+        _ => (
+            view::BAD,
+            "Box's own books",
+            format!(
+                "the box's own books lack facts {} to {} of epoch {}, which are here: its stock and the receipts that it knows may be wrong. Call support",
+                shown("from"),
+                shown("to"),
+                shown("epoch")
             ),
         ),
     }
@@ -164,6 +222,38 @@ fn lot(lot: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_thing_that_a_box_says_of_itself_has_its_words() {
+        let check = |says: &str, data: serde_json::Value, tone: &str, word: &str| {
+            let row = BoxSays {
+                says: says.into(),
+                branch_id: "north".into(),
+                device_id: "north-1".into(),
+                data,
+                at: OffsetDateTime::UNIX_EPOCH,
+            };
+            let (found, _, message) = of_box(&row);
+            assert_eq!(found, tone, "{message}");
+            assert!(message.contains(word), "{message}");
+        };
+        let space = |level: &str, days: Option<u32>| serde_json::json!({"level": level, "free_mib": 300, "days_left": days});
+        check(
+            "space",
+            space("low", Some(12)),
+            view::WAIT,
+            "300 MiB left, for about 12 days as it goes: it sells on",
+        );
+        check("space", space("shedding", None), view::BAD, "300 MiB left: it records no readings");
+        check("space", space("full", None), view::BAD, "no new business");
+        check("shed", serde_json::json!({"facts": 90}), view::WAIT, "90 readings");
+        check(
+            "books",
+            serde_json::json!({"epoch": 2, "from": 1, "to": 300}),
+            view::BAD,
+            "facts 1 to 300 of epoch 2",
+        );
+    }
 
     #[test]
     fn each_break_says_which_facts_and_what_to_do() {

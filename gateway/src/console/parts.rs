@@ -88,6 +88,7 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         breaks: ingest::store::breaks(&mut tx).await?,
         series: sales::store::read::shared_series(&mut tx).await?,
         unfolded: ingest::store::unfolded(&mut tx).await?,
+        boxes: ingest::store::box_says(&mut tx).await?,
     };
     tx.commit().await.map_err(DbError::from)?;
 

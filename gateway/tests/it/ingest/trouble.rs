@@ -1,12 +1,21 @@
 //! A database that is away or does not take something, seen by boxes on the wire: nothing is lost, nobody waits for
 //! another's trouble, and everything counts once.
 
-use pestle_domain::{staff::Role, wire::message::Answer};
+use std::time::UNIX_EPOCH;
+
+use pestle_domain::{
+    fact::{Act, Actor, BoxBooksIncomplete, BoxShed, BoxSpaceLow, Stamp},
+    ids::{ActId, FactId},
+    staff::Role,
+    units::UnixMillis,
+    wire::message::Answer,
+};
 use pestle_gateway::{ingest::refold, testing};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use uuid::Uuid;
 
 use super::{
-    branch::Branch,
+    branch::{Branch, stamp},
     centre::{Centre, committed},
     whole::Wired,
 };
@@ -172,4 +181,48 @@ async fn a_store_that_does_not_go_on_where_it_ended_is_seen() {
     let third = second.next_epoch(begun - 1);
     committed(&centre.one(third.batch(1, third.last())).await);
     assert_eq!(breaks().await, [("lost".to_owned(), number(begun), number(begun))]);
+}
+
+#[tokio::test]
+async fn what_a_box_says_of_its_disk_and_its_books_stands_until_it_says_better_or_is_replaced() {
+    let centre = Centre::new().await;
+    let mut branch = Branch::new("north", "box-1");
+    centre.enrol(&branch).await;
+    let mut sent = branch.open(10);
+    committed(&centre.one(branch.batch(1, sent)).await);
+    let says = async || -> Vec<(String, String)> {
+        centre
+            .rows("SELECT says, coalesce(data->>'level', data->>'facts', data->>'to') FROM ingest.box_says()")
+            .await
+    };
+    let row = |says: &str, what: &str| (says.to_owned(), what.to_owned());
+    assert_eq!(says().await, []);
+    let space = |level: &str| BoxSpaceLow { level: level.into(), free_mib: 300, days_left: Some(12) }.into();
+    let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let shed = |facts, wall: i64| {
+        let at = Stamp { wall_ms: UnixMillis(wall), ..stamp() };
+        let body = BoxShed { facts, from: at.wall_ms, to: at.wall_ms }.into();
+        let act =
+            Act::new(ActId(Uuid::now_v7()), &Actor::Machine, &at, vec![body], || FactId(Uuid::now_v7()));
+        act.facts[0].to_line().unwrap()
+    };
+    for level in ["low", "full", "shedding"] {
+        branch.write(vec![space(level)]);
+    }
+    // Two of this day, one of last week.
+    branch.lines.extend([shed(3, now), shed(4, now - 3_600_000), shed(900, now - 7 * 86_400_000)]);
+    branch.write(vec![BoxBooksIncomplete { epoch: 1, from: 1, to: 77 }.into()]);
+    committed(&centre.one(branch.batch(sent + 1, branch.last())).await);
+    sent = branch.last();
+    assert_eq!(says().await, [row("space", "shedding"), row("shed", "7"), row("books", "77")]);
+    branch.write(vec![space("plenty")]);
+    committed(&centre.one(branch.batch(sent + 1, branch.last())).await);
+    assert_eq!(says().await, [row("shed", "7"), row("books", "77")]);
+    // The box that follows it has books and a disk of its own.
+    let mut next = Branch::new("north", "box-2");
+    next.stream.term = 2;
+    centre.enrol(&next).await;
+    let opened = next.open(10);
+    committed(&centre.one(next.batch(1, opened)).await);
+    assert_eq!(says().await, []);
 }

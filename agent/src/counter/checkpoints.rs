@@ -1,0 +1,220 @@
+//! The two newest checkpoints on the disk. They are written in turn, each over the older one, so that at every moment one
+//! is whole and, but for the first minutes of a box, the one before it too.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use super::{
+    books::Books,
+    checkpoint::{self, BadCheckpoint, Where},
+};
+use crate::{
+    durable_file::{self, FileError},
+    journal::Place,
+};
+
+const FILES: [&str; 2] = ["books-0.checkpoint", "books-1.checkpoint"];
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    turn: u64,
+    place: Place,
+}
+
+/// See the module's text. Clones are the same two files.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    paths: [PathBuf; 2],
+    slots: Arc<Mutex<[Option<Slot>; 2]>>,
+    safe: watch::Sender<Place>,
+}
+
+impl Checkpoints {
+    /// Those in `folder`. None counts before [`Checkpoints::newest`] has looked.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            paths: FILES.map(|name| folder.join(name)),
+            slots: Arc::default(),
+            safe: watch::Sender::new(Place::START),
+        }
+    }
+
+    /// Up to here the books can be had without the journal, even if the newest checkpoint is lost:
+    /// [`Place::START`] while there are not two.
+    pub fn watch_safe(&self) -> watch::Receiver<Place> {
+        self.safe.subscribe()
+    }
+
+    /// Looks at both, and returns the books of the newest one that is whole and of which `fits` says that it belongs to the
+    /// journal. What does not fit counts as not there. Blocks on the disk.
+    pub fn newest(&self, fits: impl Fn(&Where) -> bool) -> Option<(Books, Where)> {
+        *self.slots() = [None; 2];
+        let mut found: Vec<(u64, usize, Where)> = Vec::new();
+        for (index, path) in self.paths.iter().enumerate() {
+            let sealed = read(path, |sealed| Ok((sealed.turn, index, sealed.at)));
+            found.extend(sealed.filter(|(.., at)| {
+                let fits = fits(at);
+                if !fits {
+                    tracing::warn!(
+                        path = %path.display(), ?at,
+                        "a checkpoint of the books is of another store or ahead of this journal, and is not used"
+                    );
+                }
+                fits
+            }));
+        }
+        found.sort_by_key(|(turn, ..)| std::cmp::Reverse(*turn));
+        let mut newest = None;
+        for (turn, index, at) in found {
+            // The second is not read again: its checksum was right.
+            let books = match &newest {
+                None => read(&self.paths[index], |sealed| sealed.books()),
+                Some(_) => {
+                    self.slots()[index] = Some(Slot { turn, place: at.place });
+                    continue;
+                }
+            };
+            if let Some(books) = books {
+                self.slots()[index] = Some(Slot { turn, place: at.place });
+                newest = Some((books, at));
+            }
+        }
+        self.publish();
+        newest
+    }
+
+    /// The turn of the next one.
+    pub fn next_turn(&self) -> u64 {
+        self.slots().iter().flatten().map(|slot| slot.turn).max().unwrap_or(0) + 1
+    }
+
+    /// Writes what [`checkpoint::encode`] made with [`Checkpoints::next_turn`] over the older one, durably. One at a time. Blocks
+    /// on the disk.
+    ///
+    /// # Errors
+    /// [`FileError::Disk`]: the two that were there are there, or one of them and this one.
+    pub fn write(&self, turn: u64, place: Place, mut bytes: Vec<u8>) -> Result<(), FileError> {
+        checkpoint::seal(&mut bytes);
+        let index = {
+            let slots = self.slots();
+            let turn_of = |index: usize| slots[index].map_or(0, |slot| slot.turn);
+            usize::from(turn_of(1) < turn_of(0))
+        };
+        durable_file::write(&self.paths[index], &bytes)?;
+        self.slots()[index] = Some(Slot { turn, place });
+        self.publish();
+        Ok(())
+    }
+
+    /// Whether both are there.
+    pub fn are_two(&self) -> bool {
+        self.slots().iter().all(Option::is_some)
+    }
+
+    fn publish(&self) {
+        let safe = match *self.slots() {
+            [Some(one), Some(other)] => one.place.min(other.place),
+            _ => Place::START,
+        };
+        self.safe.send_replace(safe);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, [Option<Slot>; 2]> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `of` takes out of a whole checkpoint; `None` for none, and for one that is not whole, which is told.
+fn read<T>(path: &Path, of: impl FnOnce(&checkpoint::Sealed<'_>) -> Result<T, BadCheckpoint>) -> Option<T> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "a checkpoint of the books cannot be read");
+            return None;
+        }
+    };
+    let taken = checkpoint::open(&bytes).and_then(|sealed| of(&sealed));
+    taken
+        .map_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "a checkpoint of the books is damaged, and is not used");
+        })
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pestle_domain::{ids::StoreId, journal::Head, signature::Hash};
+
+    fn at(seq: u64) -> Where {
+        let head = Head { seq, hash: Hash::of(&seq.to_be_bytes()) };
+        Where { store: StoreId(uuid::Uuid::nil()), place: Place { epoch: 1, seq }, head }
+    }
+
+    fn write(checkpoints: &Checkpoints, seq: u64) {
+        let turn = checkpoints.next_turn();
+        let bytes = checkpoint::encode(turn, &at(seq), &Books::default()).unwrap();
+        checkpoints.write(turn, at(seq).place, bytes).unwrap();
+    }
+
+    fn newest(folder: &Path, up_to: u64) -> (Option<u64>, u64) {
+        let checkpoints = Checkpoints::new(folder);
+        let found = checkpoints.newest(|at| at.place.seq <= up_to).map(|(_, at)| at.place.seq);
+        (found, checkpoints.watch_safe().borrow().seq)
+    }
+
+    #[test]
+    fn the_newest_is_taken_and_the_journal_is_safe_to_prune_up_to_the_one_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(newest(folder.path(), u64::MAX), (None, 0));
+        let checkpoints = Checkpoints::new(folder.path());
+        write(&checkpoints, 10);
+        assert_eq!(newest(folder.path(), u64::MAX), (Some(10), 0), "one alone lets nothing go");
+        for seq in [20, 30, 40] {
+            write(&checkpoints, seq);
+            assert_eq!(checkpoints.watch_safe().borrow().seq, seq - 10);
+            assert_eq!(newest(folder.path(), u64::MAX), (Some(seq), seq - 10));
+        }
+        assert_eq!(newest(folder.path(), 30), (Some(30), 0), "one that is ahead of the journal is none");
+        assert_eq!(newest(folder.path(), 20), (None, 0));
+    }
+
+    #[test]
+    fn when_the_newest_is_damaged_the_one_before_it_is_taken_and_the_damaged_one_is_written_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        for seq in [10, 20, 30] {
+            write(&checkpoints, seq);
+        }
+        // 10, 20, 30 went to the first, the second, the first.
+        let path = folder.path().join(FILES[0]);
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(newest(folder.path(), u64::MAX), (Some(20), 0));
+        let checkpoints = Checkpoints::new(folder.path());
+        checkpoints.newest(|_| true).unwrap();
+        write(&checkpoints, 25);
+        assert_eq!(newest(folder.path(), u64::MAX), (Some(25), 20));
+    }
+
+    #[test]
+    fn what_a_power_cut_leaves_of_a_write_is_not_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        for seq in [10, 20] {
+            write(&checkpoints, seq);
+        }
+        fs::write(folder.path().join(format!("{}.part", FILES[0])), b"PCK1 and no more").unwrap();
+        assert_eq!(newest(folder.path(), u64::MAX), (Some(20), 10));
+        write(&checkpoints, 30);
+        assert_eq!(newest(folder.path(), u64::MAX), (Some(30), 20));
+    }
+}
