@@ -150,7 +150,7 @@ impl Writer {
         let mut heads = Vec::with_capacity(group.len());
         for append in group {
             head = head.after_all(&self.shared.stream, append.lines.iter().map(Vec::as_slice));
-            let chunks = record::encode(append.act, &head, &append.lines, &append.attachment);
+            let chunks = record::encode(append.act, self.head.seq, &head, &append.lines, &append.attachment);
             bytes += chunks.iter().map(|(_, chunk)| chunk.len() as u64).sum::<u64>();
             store.insert(chunks)?;
             heads.push(head);

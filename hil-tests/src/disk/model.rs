@@ -139,9 +139,7 @@ impl Model {
             return Plain::File(bytes(file));
         }
         let entries = folders.get(&node).into_iter().flatten();
-        Plain::Folder(
-            entries.map(|(name, node)| (name.clone(), self.plain(*node, folders, bytes))).collect(),
-        )
+        Plain::Folder(entries.map(|(name, node)| (name.clone(), self.plain(*node, folders, bytes))).collect())
     }
 
     /// What `place` stands for.

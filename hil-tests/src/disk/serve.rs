@@ -173,7 +173,8 @@ impl State {
     }
 
     fn list(&self, folder: Node) -> Vec<Listed> {
-        let kind = |node| if self.model.is_folder(node) { FileType::Directory } else { FileType::RegularFile };
+        let kind =
+            |node| if self.model.is_folder(node) { FileType::Directory } else { FileType::RegularFile };
         let dots = [".", ".."].map(|name| (folder, FileType::Directory, name.to_owned()));
         let named = self.model.names().list(folder).map(|(name, node)| (node, kind(node), name.to_owned()));
         dots.into_iter().chain(named).collect()
@@ -363,14 +364,7 @@ impl Filesystem for Server {
         reply.opened(FileHandle(listing), FopenFlags::empty());
     }
 
-    fn readdir(
-        &self,
-        _req: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
+    fn readdir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let listings = self.listings();
         let listed = listings.get(&fh.0).map(Vec::as_slice).unwrap_or_default();
         let from = usize::try_from(offset).unwrap_or(usize::MAX);

@@ -46,13 +46,8 @@ impl Disk {
     /// On which `plain` lies.
     pub fn new(plain: Plain) -> Self {
         let model = Model::new(plain);
-        let made_as = model
-            .names()
-            .now()
-            .values()
-            .flatten()
-            .map(|(name, node)| (*node, name.clone()))
-            .collect();
+        let made_as =
+            model.names().now().values().flatten().map(|(name, node)| (*node, name.clone())).collect();
         let used = model.used_bytes();
         Self(Arc::new(Mutex::new(State {
             model,

@@ -91,9 +91,9 @@ pub fn run(cuts: usize, seed: u64, change: &(impl Fn(Recording) -> Recording + S
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?
-        })
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
     })?;
     let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.took = begun.elapsed();

@@ -71,7 +71,8 @@ pub fn judge(folder: &Path, limits: Limits, history: &History) -> Result<(), Wro
     let head = journal.head();
     journal.close_blocking();
     let again = again?;
-    let kept = again.len().checked_sub(1).map(|last| again[..last] == acts[..] && again[last].after == more.head);
+    let kept =
+        again.len().checked_sub(1).map(|last| again[..last] == acts[..] && again[last].after == more.head);
     if kept == Some(true) && head == more.head {
         Ok(())
     } else {

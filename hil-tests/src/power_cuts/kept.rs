@@ -51,6 +51,7 @@ impl KeptCut {
     pub fn again(&self) -> Result<Option<Wrong>> {
         let place = campaign::place()?;
         let model = self.recording.model_at(self.cut);
-        Ok(campaign::make_cut(&self.recording, &model, self.cut, self.seed, &place.path().join("state"))?.err())
+        Ok(campaign::make_cut(&self.recording, &model, self.cut, self.seed, &place.path().join("state"))?
+            .err())
     }
 }

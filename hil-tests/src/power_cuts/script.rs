@@ -150,7 +150,8 @@ impl Player<'_> {
             let tills = (0..6).map(|till| {
                 let size = |number: u32| if number.is_multiple_of(7) { Size::Large } else { Size::Small };
                 scope.spawn(move || {
-                    (till * 15..till * 15 + 15).try_for_each(|number| self.append(journal, number, size(number)))
+                    (till * 15..till * 15 + 15)
+                        .try_for_each(|number| self.append(journal, number, size(number)))
                 })
             });
             let tills: Vec<_> = tills.collect();
@@ -163,15 +164,15 @@ impl Player<'_> {
             self.append(journal, number, Size::Small)?;
             if seeded.percent(15) {
                 let head = journal.head();
-                let word = acts::acknowledgement(journal.stream(), head).map_err(|_| anyhow!("no signature"))?;
+                let word =
+                    acts::acknowledgement(journal.stream(), head).map_err(|_| anyhow!("no signature"))?;
                 self.recorder.tell(Event::Acknowledged { head });
                 journal.acknowledge(&word)?;
             }
             if seeded.percent(15) {
                 let folded = seeded.below(journal.head().seq + 1);
                 self.recorder.tell(Event::MayPrune { folded });
-                let now =
-                    Stamp { wall_ms: UnixMillis(i64::MAX), clock: ClockQuality::Free, ..acts::stamp() };
+                let now = Stamp { wall_ms: UnixMillis(i64::MAX), clock: ClockQuality::Free, ..acts::stamp() };
                 journal.prune(&now, Place { epoch: journal.stream().epoch, seq: folded })?;
             }
         }
@@ -179,8 +180,7 @@ impl Player<'_> {
     }
 
     fn failing(&self, journal: &Journal, seeded: &mut Seeded) -> Result<()> {
-        let once =
-            |name: &str| Failing { touch: Touch::Sync, name: name.to_owned(), after: 0, times: 1 };
+        let once = |name: &str| Failing { touch: Touch::Sync, name: name.to_owned(), after: 0, times: 1 };
         for number in 0..40 {
             let mut faults = Faults::default();
             if seeded.percent(20) {
