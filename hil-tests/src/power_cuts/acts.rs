@@ -1,5 +1,5 @@
-//! Acts that can be made again from their number, so that what is found is compared byte for byte. Pure but for the centre's
-//! key.
+//! Acts that can be made again from their number, so that what is found is compared byte for byte. Pure but for random
+//! numbers in the centre's key.
 
 use std::sync::LazyLock;
 

@@ -3,7 +3,8 @@
 //! For the journal alone, what it does to a disk is recorded once, and thousands of cuts are made from that. In reading
 //! order: [`acts`] (what is recorded in it), [`script`] (in what ways), [`history`] (what was told, at each moment),
 //! [`record`] (a script on a disk that remembers), [`judge`] (the real journal opens what a cut left), [`campaign`] (many
-//! cuts, from a seed), [`kept`] (a cut that failed, to be made again).
+//! cuts, from a seed), [`kept`] (a cut that failed, to be made again), [`reopened`] (another
+//! journal, at which the harness itself is tried).
 
 pub mod acts;
 pub mod campaign;
@@ -11,4 +12,5 @@ pub mod history;
 pub mod judge;
 pub mod kept;
 pub mod record;
+pub mod reopened;
 pub mod script;

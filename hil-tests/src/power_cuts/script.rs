@@ -70,7 +70,8 @@ impl Recorder {
         Self { disk, events: Mutex::default() }
     }
 
-    fn tell(&self, event: Event) {
+    /// It happened now.
+    pub fn tell(&self, event: Event) {
         let mut events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.disk.note(events.len());
         events.push(event);

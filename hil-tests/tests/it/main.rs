@@ -11,6 +11,7 @@ mod bench;
 mod browser;
 mod demo;
 mod demo_data;
+mod power_cuts;
 mod processes;
 mod tidy;
 
