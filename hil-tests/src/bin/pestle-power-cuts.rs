@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use pestle_hil_tests::power_cuts::{campaign, kept::KeptCut};
+use pestle_hil_tests::power_cuts::{agent_campaign, campaign, kept::KeptCut};
 
 /// Cuts the power of the journal and of the whole agent at random moments, and compares what is left with what was told.
 #[derive(Debug, Parser)]
@@ -26,6 +26,15 @@ enum Command {
     Journal {
         /// How often
         #[arg(long, default_value_t = 10_000)]
+        cuts: usize,
+        /// Where chance begins; drawn where none is given
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Cut the whole agent while it sells
+    Agent {
+        /// How often
+        #[arg(long, default_value_t = 300)]
         cuts: usize,
         /// Where chance begins; drawn where none is given
         #[arg(long)]
@@ -53,6 +62,7 @@ fn main() -> ExitCode {
 fn execute(command: Command) -> Result<bool> {
     match command {
         Command::Journal { cuts, seed } => journal(cuts, seed.unwrap_or_else(drawn)),
+        Command::Agent { cuts, seed } => agent(cuts, seed.unwrap_or_else(drawn)),
         Command::Replay { file } => {
             let wrong = KeptCut::read(&file)?.again()?;
             println!("{}", wrong.as_ref().map_or("nothing is wrong with it".to_owned(), ToString::to_string));
@@ -88,4 +98,25 @@ fn journal(cuts: usize, seed: u64) -> Result<bool> {
         println!("{wrong}\n  again: {again}");
     }
     Ok(report.wrong.is_empty())
+}
+
+fn agent(cuts: usize, seed: u64) -> Result<bool> {
+    println!("{cuts} cuts of the whole agent, seed {seed}");
+    // The only provider in this program: there is none to replace.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let report = runtime.block_on(Box::pin(agent_campaign::run(cuts, seed)))?;
+    println!(
+        "{} cuts in {:.1} s, {} of them before the agent answered; {} sales were told, {} payments were not answered ({} of \
+         them had been recorded); {} baskets and {} papers were looked for; nothing is wrong",
+        report.cuts,
+        report.took.as_secs_f64(),
+        report.at_start,
+        report.sales,
+        report.in_flight,
+        report.recorded_unheard,
+        report.baskets,
+        report.papers
+    );
+    Ok(true)
 }

@@ -40,6 +40,8 @@ pub(super) struct State {
     used: u64,
     trace: Option<Vec<Op>>,
     power: Power,
+    /// So many changes are still done before the power goes.
+    freezes_in: Option<u64>,
 }
 
 impl Disk {
@@ -57,6 +59,7 @@ impl Disk {
             used,
             trace: None,
             power: Power::On,
+            freezes_in: None,
         })))
     }
 
@@ -104,12 +107,18 @@ impl Disk {
         self.lock().used
     }
 
-    /// The power goes: nothing is done and nobody is answered any more, until [`Disk::let_go`].
-    pub fn freeze(&self) {
-        self.lock().power = Power::Frozen(Vec::new());
+    /// The power goes after so many more changes: nothing is done and nobody is answered any more then, until
+    /// [`Disk::let_go`].
+    pub fn freeze_after(&self, changes: u64) {
+        self.lock().freezes_in = Some(changes);
     }
 
-    /// Whoever still waits for an answer after [`Disk::freeze`] is refused, and so is all that comes. To be called once
+    /// Whether the power has gone.
+    pub fn is_frozen(&self) -> bool {
+        !matches!(self.lock().power, Power::On)
+    }
+
+    /// Whoever still waits for an answer after the power went is refused, and so is all that comes. To be called once
     /// the programs that wait were killed: they never see it.
     pub fn let_go(&self) {
         let waiting = std::mem::replace(&mut self.lock().power, Power::Off);
@@ -139,6 +148,13 @@ impl State {
         self.model.apply(&op);
         if let Some(trace) = &mut self.trace {
             trace.push(op);
+        }
+        if let Some(left) = &mut self.freezes_in {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.freezes_in = None;
+                self.power = Power::Frozen(Vec::new());
+            }
         }
     }
 
