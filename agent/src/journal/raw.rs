@@ -102,6 +102,22 @@ pub struct RawStore {
     unreadable: u64,
 }
 
+/// Whether the log in `folder` holds any chunk of an act that begins behind fact `seq`.
+///
+/// # Errors
+/// [`StoreError::File`] when the disk refuses, and so nobody knows.
+pub fn holds_behind(folder: &Path, seq: u64) -> Result<bool, StoreError> {
+    let path = folder.join(LOG);
+    let file = File::open(&path).map_err(FileError::disk("open", &path))?;
+    let log = Log {
+        file,
+        #[cfg(test)]
+        path: path.clone(),
+    };
+    let (found, unreadable) = scan(&log).map_err(FileError::disk("read", &path))?;
+    Ok(unreadable > 0 || found.keys().any(|(first, _)| *first > seq))
+}
+
 /// An act that was there when the store was opened and cannot be read any more.
 #[derive(Debug)]
 pub struct Lost {

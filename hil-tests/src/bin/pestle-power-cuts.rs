@@ -10,6 +10,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use pestle_hil_tests::disk::fault::Faults;
 use pestle_hil_tests::power_cuts::{agent_campaign, campaign, kept::KeptCut};
 
 /// Cuts the power of the journal and of the whole agent at random moments, and compares what is left with what was told.
@@ -105,7 +106,7 @@ fn agent(cuts: usize, seed: u64) -> Result<bool> {
     // The only provider in this program: there is none to replace.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new()?;
-    let report = runtime.block_on(Box::pin(agent_campaign::run(cuts, seed)))?;
+    let report = runtime.block_on(Box::pin(agent_campaign::run(cuts, seed, &Faults::default())))?;
     println!(
         "{} cuts in {:.1} s, {} of them before the agent answered; {} sales were told, {} payments were not answered ({} of \
          them had been recorded); {} baskets and {} papers were looked for; nothing is wrong",

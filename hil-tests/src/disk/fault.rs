@@ -44,6 +44,8 @@ pub struct Faults {
     pub read_only: bool,
     /// How long a sync of a file takes.
     pub sync_takes: Duration,
+    /// Syncs of files of this name are answered and not done, as by a disk with a volatile cache that lies.
+    pub lies_about: Option<String>,
     /// What fails now and then.
     pub failing: Vec<Failing>,
 }

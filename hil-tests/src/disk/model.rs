@@ -121,6 +121,15 @@ impl Model {
         self.plain(ROOT, self.names.now(), &mut |file| file.bytes().to_vec())
     }
 
+    /// A file's bytes as programs see them, by its path.
+    pub fn read(&self, path: &std::path::Path) -> Option<&[u8]> {
+        let name = |part: std::path::Component<'_>| part.as_os_str().to_str().map(str::to_owned);
+        let node = path
+            .components()
+            .try_fold(ROOT, |folder, part| self.names.get(&Place { folder, name: name(part)? }))?;
+        self.files.get(&node).map(FileBytes::bytes)
+    }
+
     /// What no power cut can take any more, under `path`; `None` where that is nothing.
     pub fn durable(&self, path: &std::path::Path) -> Option<Plain> {
         let left = self.plain(ROOT, &self.names.cut(&mut Seeded::new(0), 0), &mut |file| {

@@ -13,7 +13,7 @@ use super::{serve::Server, state::Disk};
 /// By what name our mounts stand in the system's list.
 const NAME: &str = "pestle-disk";
 /// Threads that answer: while one plays a slow sync, the others go on.
-const THREADS: usize = 4;
+const THREADS: usize = 12;
 
 /// Why a disk is not there.
 #[derive(Debug, thiserror::Error)]

@@ -157,6 +157,9 @@ impl State {
     fn sync(&mut self, node: Node, data_only: bool) -> Result<Duration, Errno> {
         self.faults.change()?;
         let name = self.made_as.get(&node).cloned().unwrap_or_default();
+        if self.faults.lies_about.as_ref() == Some(&name) {
+            return Ok(Duration::ZERO);
+        }
         let synced = self.faults.touch(Touch::Sync, &name);
         self.done(Op::Sync { node, data_only, failed: synced.is_err() });
         synced?;

@@ -136,6 +136,11 @@ impl Disk {
         self.lock().model.now()
     }
 
+    /// A file as programs see it, also while the power is gone.
+    pub fn read(&self, path: &std::path::Path) -> Option<Vec<u8>> {
+        self.lock().model.read(path).map(<[u8]>::to_vec)
+    }
+
     /// What no power cut can take any more, under `path`.
     pub fn durable(&self, path: &std::path::Path) -> Option<Plain> {
         self.lock().model.durable(path)

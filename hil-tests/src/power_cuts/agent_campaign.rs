@@ -18,18 +18,20 @@ use super::{
     account::Account,
     agent_on_disk::{AgentOnDisk, TILLS},
     campaign, provisioned,
-    till::{Till, TillError},
+    till::Till,
 };
 use crate::{
-    disk::{mount, plain::Plain, seeded::Seeded},
+    disk::{fault::Faults, mount, plain::Plain, seeded::Seeded, state::Disk},
     processes::build_folder,
     waiting::until,
 };
 
 /// Changes to the disk until the power goes: a sale of three packs makes some thirty.
 const CHANGES_MAX: u64 = 200;
-/// A start makes some hundreds of changes; so often in a hundred the power goes within them.
+/// So often in a hundred the power goes while the agent starts, or soon after.
 const CUT_AT_START_PERCENT: u64 = 20;
+/// Changes to the disk until then.
+const CHANGES_AT_START_MAX: u64 = 100;
 /// Within this time so many changes are made on a busy machine.
 const CUT_WITHIN: Duration = Duration::from_secs(60);
 /// The whole journal is compared after so many cuts, and at the end.
@@ -62,12 +64,12 @@ pub struct AgentReport {
     pub took: Duration,
 }
 
-/// Makes `cuts` power cuts.
+/// Makes `cuts` power cuts on a disk with `faults`: none, or what a proof of the harness wants.
 ///
 /// # Errors
 /// The first thing that is wrong, with the seed, the number of the cut, and where the box's folder is kept as the cut left
 /// it.
-pub async fn run(cuts: usize, seed: u64) -> Result<AgentReport> {
+pub async fn run(cuts: usize, seed: u64, faults: &Faults) -> Result<AgentReport> {
     mount::sweep()?;
     let begun = Instant::now();
     let place = campaign::place()?;
@@ -85,23 +87,25 @@ pub async fn run(cuts: usize, seed: u64) -> Result<AgentReport> {
     };
     for number in 0..cuts {
         let mut seeded = Seeded::of(seed, number as u64);
-        let left = campaign.on.disk.now();
+        campaign.on.disk.set_faults(faults.clone());
+        let left = campaign.on.disk.clone();
         let one = Box::pin(campaign.one_cut(number, &articles, &mut seeded)).await;
         one.map_err(|error| told(&error, seed, number, &left, &campaign.on))?;
     }
-    let left = campaign.on.disk.now();
+    let left = campaign.on.disk.clone();
     let end = Box::pin(campaign.end()).await;
     end.map_err(|error| told(&error, seed, cuts, &left, &campaign.on))?;
     campaign.report.took = begun.elapsed();
     Ok(campaign.report)
 }
 
-/// Keeps the box's folder as it was before what went wrong.
-fn told(error: &anyhow::Error, seed: u64, number: usize, left: &Plain, on: &AgentOnDisk) -> anyhow::Error {
+/// Keeps the disk as it was when it went wrong, or as the agent that went wrong found it and left it.
+fn told(error: &anyhow::Error, seed: u64, number: usize, left: &Disk, on: &AgentOnDisk) -> anyhow::Error {
     let folder = build_folder().join("power-cuts").join(format!("agent-{seed}-{number}"));
-    let kept = keep(left, &folder).map_or_else(|error| error.to_string(), |()| folder.display().to_string());
+    let kept =
+        keep(&left.now(), &folder).map_or_else(|error| error.to_string(), |()| folder.display().to_string());
     anyhow!(
-        "seed {seed}, cut {number}: {error:#}\nthe box's folder before it is kept in {kept}\nthe end of the agent's log:\n{}",
+        "seed {seed}, cut {number}: {error:#}\nthe box's folder is kept in {kept}\nthe end of the agent's log:\n{}",
         on.log_tail()
     )
 }
@@ -132,7 +136,7 @@ impl Campaign {
     ) -> Result<()> {
         let at_start = seeded.percent(CUT_AT_START_PERCENT);
         if at_start {
-            self.on.disk.freeze_after(1 + seeded.below(2 * CHANGES_MAX));
+            self.on.disk.freeze_after(1 + seeded.below(CHANGES_AT_START_MAX));
         }
         if self.on.start().await? {
             if self.tills.is_empty() {
@@ -167,7 +171,6 @@ impl Campaign {
             match till.come_back(&self.on, &mut self.account, kept).await {
                 Ok(()) => {}
                 Err(error) if error.is_gone() && self.on.disk.is_frozen() => return Ok(false),
-                Err(TillError::Wrong(error)) => return Err(error).context(till.name),
                 Err(error) => return Err(error).context(till.name),
             }
             self.report.baskets += usize::from(kept.is_some());

@@ -194,10 +194,7 @@ impl Drop for AgentOnDisk {
 }
 
 fn read_addresses(disk: &Disk, id: u32) -> Result<String, String> {
-    let now = disk.now();
-    let Some(Plain::File(bytes)) = now.at(Path::new("run/addresses.json")) else {
-        return Err("no addresses".to_owned());
-    };
-    let addresses: Addresses = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let bytes = disk.read(Path::new("run/addresses.json")).ok_or("no addresses")?;
+    let addresses: Addresses = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if addresses.pid == id { Ok(addresses.web) } else { Err(format!("of process {}", addresses.pid)) }
 }

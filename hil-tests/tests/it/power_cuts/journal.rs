@@ -7,15 +7,10 @@ use pestle_hil_tests::power_cuts::judge::Wrong;
 use pestle_hil_tests::power_cuts::record::Recording;
 use pestle_hil_tests::power_cuts::reopened;
 
+use super::drawn;
+
 /// Cuts of each run of the tests; `make power-cuts` makes more.
 const CUTS: usize = 1_000;
-
-/// Another seed at each run finds more in a year; the run says which it was.
-fn drawn() -> u64 {
-    let seed = uuid::Uuid::now_v7().as_u64_pair().1;
-    println!("seed {seed}");
-    seed
-}
 
 fn spoiled(seed: u64, forgotten: impl Fn(&Op, &str) -> bool + Sync) -> Report {
     campaign::run(120, seed, &|recording: Recording| recording.forgetting(&forgotten)).unwrap()
