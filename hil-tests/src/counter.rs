@@ -249,6 +249,12 @@ impl Counter {
         Ok(Self { client, base, till: "till-1".to_owned(), cookie: Mutex::new(None), seen: Mutex::new(None) })
     }
 
+    /// The same browser at another till.
+    #[must_use]
+    pub fn at_till(self, till: &str) -> Self {
+        Self { till: till.to_owned(), ..self }
+    }
+
     /// Goes on at another address with the same cookie: the agent came back on another port.
     pub fn moved_to(&mut self, base: String) {
         self.base = base;
@@ -318,6 +324,22 @@ impl Counter {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let total = seen.filter(|(of, _)| *of == act).map(|(_, total)| total);
         self.tell("pay", json!({ "act": act, "total": total, "tendered": tendered })).await
+    }
+
+    /// The same as it was sent before, by a page that has not heard the answer.
+    ///
+    /// # Errors
+    /// As [`Counter::pay`].
+    pub async fn pay_again(&self, act: ActId, total: Money, tendered: &str) -> Result<Value, CounterError> {
+        self.tell("pay", json!({ "act": act, "total": total, "tendered": tendered })).await
+    }
+
+    /// Types a code, or holds it under a scanner that types.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn scan(&self, code: &str) -> Result<Value, CounterError> {
+        self.tell("scan", json!({ "code": code })).await
     }
 
     /// Sets a line's packs.

@@ -4,7 +4,8 @@
 //! [`processes`] how a program is started and never left behind, [`waiting`] how anything is waited for, and [`ending`] how Ctrl-C is heard;
 //! [`demo_data`] is what the shelves hold; [`counter`] and [`centre`] speak to the pages as a browser would;
 //! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person;
-//! [`chaos`] kills programs at random; [`seeded`] is chance that can be repeated; [`bench`] measures the figures.
+//! [`chaos`] kills programs at random; [`disk`] is a disk that can be cut off and fail, and [`power_cuts`] what is proved on
+//! it; [`seeded`] is chance that can be repeated; [`bench`] measures the figures.
 
 pub mod world;
 
@@ -24,3 +25,6 @@ pub mod check;
 pub mod workbench;
 
 pub mod bench;
+
+pub mod disk;
+pub mod power_cuts;

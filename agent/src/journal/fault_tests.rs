@@ -147,7 +147,7 @@ fn a_sector_that_cannot_be_read_does_not_stop_the_box_and_is_told() {
     end(journal);
     let log = std::fs::read(folder.path().join("epoch-00001/generation-0000000000000001/store/db")).unwrap();
     let chunk = |number: usize| {
-        (0..log.len()).filter(|at| log[*at..].starts_with(b"PJ1\n")).nth(number).unwrap() as u64
+        (0..log.len()).filter(|at| log[*at..].starts_with(b"PJ2\n")).nth(number).unwrap() as u64
     };
     set_fault(folder.path(), Fault::Read(chunk(3) / 4096 * 4096));
     let (journal, report) = open(folder.path());

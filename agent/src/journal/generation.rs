@@ -20,6 +20,7 @@ use pestle_domain::journal::Head;
 use super::{
     fence::Fence,
     manifest::file,
+    raw,
     record::{self, Joiner, Key, RecordError, StoredAct},
 };
 use crate::durable_file::{FileError, create_folder, sync_folder};
@@ -167,6 +168,14 @@ impl Generation {
         #[cfg(test)]
         super::testing::fault(&self.folder, super::testing::Fault::Fence)?;
         Ok(self.fence.set(head)?)
+    }
+
+    /// Whether nothing behind fact `seq` has reached the disk although `error` befell it, and nothing will: sled met the error
+    /// itself, writes nothing more after that, and its log holds nothing of it. So it is on a disk that takes no writes, where
+    /// no fence can be set either.
+    pub fn is_untouched_behind(&self, seq: u64, error: &StoreError) -> bool {
+        matches!(error, StoreError::Sled { .. })
+            && raw::holds_behind(&self.folder, seq).is_ok_and(|holds| !holds)
     }
 
     /// Lets go of a store that failed. sled may sync, block or panic then, so it does it in a thread of its own.

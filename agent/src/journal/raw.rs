@@ -21,7 +21,7 @@ use pestle_domain::journal::{Head, Stream};
 
 use super::{
     generation::{LOG, StoreError},
-    record::{CHUNK_BYTES_MAX, Chunk, ChunkName, Joiner, MAGIC, RecordError, StoredAct},
+    record::{self, CHUNK_BYTES_MAX, Chunk, ChunkName, Joiner, MAGIC, RecordError, StoredAct},
 };
 use crate::durable_file::{FileError, is_unreadable};
 
@@ -76,6 +76,8 @@ impl ReadLog for Log {
 struct Spot {
     offset: u64,
     length: u32,
+    /// What the chunk says was on the disk before it.
+    confirmed: Option<u64>,
 }
 
 /// An act and the chunks that it lies in.
@@ -98,6 +100,22 @@ pub struct RawStore {
     before: Head,
     beyond: bool,
     unreadable: u64,
+}
+
+/// Whether the log in `folder` holds any chunk of an act that begins behind fact `seq`.
+///
+/// # Errors
+/// [`StoreError::File`] when the disk refuses, and so nobody knows.
+pub fn holds_behind(folder: &Path, seq: u64) -> Result<bool, StoreError> {
+    let path = folder.join(LOG);
+    let file = File::open(&path).map_err(FileError::disk("open", &path))?;
+    let log = Log {
+        file,
+        #[cfg(test)]
+        path: path.clone(),
+    };
+    let (found, unreadable) = scan(&log).map_err(FileError::disk("read", &path))?;
+    Ok(unreadable > 0 || found.keys().any(|(first, _)| *first > seq))
 }
 
 /// An act that was there when the store was opened and cannot be read any more.
@@ -188,7 +206,7 @@ impl RawStore {
         if next <= last { Some(last) } else { missing }
     }
 
-    /// Whether there are acts behind a place where the chain is broken.
+    /// Whether acts are missing that had been confirmed, as what lies behind them says.
     pub fn is_broken(&self) -> bool {
         self.beyond
     }
@@ -247,9 +265,11 @@ impl RawStore {
     fn verify(&mut self, found: BTreeMap<ChunkName, Spot>, stream: &Stream) {
         let mut head = self.before;
         let mut chunks = found.into_iter().filter(|((first, _), _)| *first > self.before.seq).peekable();
-        while let Some(((first, part), _)) = chunks.peek().copied() {
-            // An act whose last parts were never written is what a power cut leaves; whole acts behind it are damage.
-            self.beyond |= first > self.head().seq + 1 && part == 0;
+        while let Some(((first, part), spot)) = chunks.peek().copied() {
+            // A power cut takes any part of what was not confirmed, and leaves the others. Only what was confirmed must be
+            // there; of acts of an older agent nobody knows, and so whole acts behind a gap count as damage.
+            let known = spot.confirmed.map(|confirmed| confirmed > self.head().seq);
+            self.beyond |= known.unwrap_or(first > self.head().seq + 1 && part == 0);
             let begun = self.spots.len();
             while let Some((_, spot)) = chunks.next_if(|((next, _), _)| *next == first) {
                 self.spots.push(spot);
@@ -330,8 +350,11 @@ fn scan(log: &dyn ReadLog) -> io::Result<(BTreeMap<ChunkName, Spot>, u64)> {
             at += match Chunk::parse_unless(&buffer[at..], |name| found.contains_key(name)) {
                 Ok(Some(chunk)) => {
                     let length = chunk.stored_bytes();
-                    let spot =
-                        Spot { offset: base + at as u64, length: u32::try_from(length).unwrap_or(u32::MAX) };
+                    let spot = Spot {
+                        offset: base + at as u64,
+                        length: u32::try_from(length).unwrap_or(u32::MAX),
+                        confirmed: chunk.confirmed,
+                    };
                     found.insert((chunk.first, chunk.part), spot);
                     length
                 }
@@ -379,7 +402,7 @@ fn find(range: &[u8], whole: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(step) = range.get(at..)?.iter().position(|byte| *byte == MAGIC[0]) {
         at += step;
-        if whole[at..].starts_with(MAGIC) {
+        if record::begins(&whole[at..]) {
             return Some(at);
         }
         at += 1;
@@ -424,7 +447,7 @@ mod tests {
         for number in 1..=acts {
             let line = format!("line {number}").into_bytes();
             head = head.after(&stream(), &line);
-            for (_, chunk) in record::encode(ActId(uuid::Uuid::nil()), &head, &[line], b"") {
+            for (_, chunk) in record::encode(ActId(uuid::Uuid::nil()), head.seq - 1, &head, &[line], b"") {
                 bytes.extend(chunk);
             }
             bytes.resize(bytes.len().next_multiple_of(SECTOR_BYTES), 0);
@@ -449,6 +472,29 @@ mod tests {
         let left: Vec<u64> =
             all.into_iter().filter(|act| !bad.contains(&((act - 1) * SECTOR_BYTES as u64))).collect();
         assert_eq!(found(&Disk { bytes, bad, length }), (left, 5));
+    }
+
+    #[test]
+    fn acts_that_were_not_confirmed_may_be_missing_before_one_that_is_there_and_confirmed_ones_may_not() {
+        // The second of three acts never reached the disk; the third says what had been confirmed when it was written.
+        let check = |confirmed: u64, is_broken: bool| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut head = Head::EMPTY;
+            let mut bytes = Vec::new();
+            for number in 1..=3_u64 {
+                let line = format!("line {number}").into_bytes();
+                head = head.after(&stream(), &line);
+                let before = if number == 3 { confirmed } else { 0 };
+                let chunks = record::encode(ActId(uuid::Uuid::nil()), before, &head, &[line], b"");
+                bytes.extend(chunks.into_iter().filter(|_| number != 2).flat_map(|(_, chunk)| chunk));
+            }
+            std::fs::write(folder.path().join(LOG), bytes).unwrap();
+            let store = RawStore::open(folder.path(), &stream(), Head::EMPTY).unwrap();
+            assert_eq!((store.head().seq, store.is_broken()), (1, is_broken), "{confirmed} were confirmed");
+        };
+        check(0, false);
+        check(1, false);
+        check(2, true);
     }
 
     #[test]

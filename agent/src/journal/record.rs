@@ -5,10 +5,15 @@
 //! that [`super::raw`] finds it again in the raw bytes of sled's log.
 //!
 //! ```text
-//! chunk: "PJ1\n" ‖ first seq u64 ‖ part u16 ‖ parts u16 ‖ length u32 ‖ checksum [8] ‖ slice of the body
+//! chunk: "PJ2\n" ‖ first seq u64 ‖ part u16 ‖ parts u16 ‖ length u32 ‖ confirmed seq u64 ‖ checksum [8] ‖ slice of the body
 //! body:  act id [16] ‖ head after [32] ‖ fact count u16 ‖ (length u32 ‖ line)* ‖ attachment
 //! key:   first seq u64 ‖ part u16
 //! ```
+//!
+//! *confirmed* is the last fact that was certainly on the disk before the act was handed to it. Acts that share a sync have
+//! not been confirmed when they are written, and a power cut may take any of them and leave the others: without this number
+//! what it leaves could not be told from damage. Chunks of agents before it begin with "PJ1\n" and lack it; they are still
+//! read.
 //!
 //! All integers are big-endian, so that keys sort by position. Everything here is pure, and total on any bytes.
 
@@ -23,13 +28,19 @@ use pestle_domain::{
 /// Largest value that is given to sled, header included: half of where its blob files begin.
 pub const CHUNK_BYTES_MAX: usize = 8 * 1024;
 /// Begins every chunk.
-pub const MAGIC: &[u8; 4] = b"PJ1\n";
+pub const MAGIC: &[u8; 4] = b"PJ2\n";
+/// Begins every chunk of agents that did not write what was confirmed.
+pub const MAGIC_FIRST: &[u8; 4] = b"PJ1\n";
 /// Bytes before a chunk's slice.
-pub const CHUNK_HEADER_BYTES: usize = 4 + 8 + 2 + 2 + 4 + 8;
+pub const CHUNK_HEADER_BYTES: usize = CHUNK_HEADER_BYTES_FIRST + 8;
+/// The same in a chunk that begins with [`MAGIC_FIRST`].
+const CHUNK_HEADER_BYTES_FIRST: usize = 4 + 8 + 2 + 2 + 4 + 8;
 /// Most facts in one act: their number is 16 bits in every fact's `of`.
 pub const FACTS_MAX: usize = u16::MAX as usize;
 
 const SLICE_BYTES_MAX: usize = CHUNK_BYTES_MAX - CHUNK_HEADER_BYTES;
+/// The slices of older agents were longer by what the header was shorter.
+const SLICE_BYTES_MAX_FIRST: usize = CHUNK_BYTES_MAX - CHUNK_HEADER_BYTES_FIRST;
 const BODY_HEADER_BYTES: usize = 16 + 32 + 2;
 
 /// What is wrong with stored bytes.
@@ -116,8 +127,15 @@ pub fn parse_key(bytes: &[u8]) -> Option<(u64, u16)> {
     Some((u64::from_be_bytes(first.try_into().ok()?), u16::from_be_bytes(part.try_into().ok()?)))
 }
 
-/// Puts an act into the chunks that are stored. `after` is the head after the last of `lines`.
-pub fn encode(act: ActId, after: &Head, lines: &[Vec<u8>], attachment: &[u8]) -> Vec<(Key, Vec<u8>)> {
+/// Puts an act into the chunks that are stored. `after` is the head after the last of `lines`, `confirmed` the last fact that
+/// is certainly on the disk.
+pub fn encode(
+    act: ActId,
+    confirmed: u64,
+    after: &Head,
+    lines: &[Vec<u8>],
+    attachment: &[u8],
+) -> Vec<(Key, Vec<u8>)> {
     let size = BODY_HEADER_BYTES + lines.iter().map(|line| line.len() + 4).sum::<usize>() + attachment.len();
     let mut body = Vec::with_capacity(size);
     body.extend_from_slice(act.0.as_bytes());
@@ -129,10 +147,10 @@ pub fn encode(act: ActId, after: &Head, lines: &[Vec<u8>], attachment: &[u8]) ->
         body.extend_from_slice(line);
     }
     body.extend_from_slice(attachment);
-    cut(after.seq + 1 - lines.len() as u64, &body)
+    cut(after.seq + 1 - lines.len() as u64, confirmed, &body)
 }
 
-fn cut(first: u64, body: &[u8]) -> Vec<(Key, Vec<u8>)> {
+fn cut(first: u64, confirmed: u64, body: &[u8]) -> Vec<(Key, Vec<u8>)> {
     let parts = u16::try_from(body.len().div_ceil(SLICE_BYTES_MAX)).unwrap_or(u16::MAX);
     (0..parts)
         .zip(body.chunks(SLICE_BYTES_MAX))
@@ -143,7 +161,8 @@ fn cut(first: u64, body: &[u8]) -> Vec<(Key, Vec<u8>)> {
             chunk.extend_from_slice(&part.to_be_bytes());
             chunk.extend_from_slice(&parts.to_be_bytes());
             chunk.extend_from_slice(&u32::try_from(slice.len()).unwrap_or(u32::MAX).to_be_bytes());
-            chunk.extend_from_slice(&checksum(first, part, parts, slice));
+            chunk.extend_from_slice(&confirmed.to_be_bytes());
+            chunk.extend_from_slice(&checksum(first, part, parts, Some(confirmed), slice));
             chunk.extend_from_slice(slice);
             (key(first, part), chunk)
         })
@@ -151,11 +170,12 @@ fn cut(first: u64, body: &[u8]) -> Vec<(Key, Vec<u8>)> {
 }
 
 /// The first eight bytes of a SHA-256: against accidents; the chain guards against everything else.
-fn checksum(first: u64, part: u16, parts: u16, slice: &[u8]) -> [u8; 8] {
-    let mut bytes = Vec::with_capacity(12 + slice.len());
+fn checksum(first: u64, part: u16, parts: u16, confirmed: Option<u64>, slice: &[u8]) -> [u8; 8] {
+    let mut bytes = Vec::with_capacity(20 + slice.len());
     bytes.extend_from_slice(&first.to_be_bytes());
     bytes.extend_from_slice(&part.to_be_bytes());
     bytes.extend_from_slice(&parts.to_be_bytes());
+    bytes.extend(confirmed.into_iter().flat_map(u64::to_be_bytes));
     bytes.extend_from_slice(slice);
     let mut sum = [0; 8];
     sum.copy_from_slice(&Hash::of(&bytes).0[..8]);
@@ -171,6 +191,8 @@ pub struct Chunk<'a> {
     pub part: u16,
     /// Of how many.
     pub parts: u16,
+    /// The last fact that was certainly on the disk before; `None` in a chunk of an older agent.
+    pub confirmed: Option<u64>,
     /// A slice of the body.
     pub slice: &'a [u8],
 }
@@ -199,31 +221,39 @@ impl<'a> Chunk<'a> {
     /// [`RecordError::Magic`], [`RecordError::Cut`], [`RecordError::Checksum`], [`RecordError::Parts`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RecordError> {
         let mut reader = Reader(bytes);
-        if reader.take(4)? != MAGIC {
+        let magic = reader.take(4)?;
+        if !begins(magic) {
             return Err(RecordError::Magic);
         }
         let first = reader.u64()?;
         let part = reader.u16()?;
         let parts = reader.u16()?;
         let length = reader.u32()? as usize;
+        let confirmed = if magic == MAGIC { Some(reader.u64()?) } else { None };
         let sum = reader.take(8)?;
-        if length > SLICE_BYTES_MAX {
+        if length > SLICE_BYTES_MAX_FIRST {
             return Err(RecordError::Cut);
         }
         let slice = reader.take(length)?;
-        if checksum(first, part, parts, slice) != sum {
+        if checksum(first, part, parts, confirmed, slice) != sum {
             return Err(RecordError::Checksum);
         }
         if part >= parts || first == 0 {
             return Err(RecordError::Parts);
         }
-        Ok(Self { first, part, parts, slice })
+        Ok(Self { first, part, parts, confirmed, slice })
     }
 
     /// Bytes that it takes.
     pub fn stored_bytes(&self) -> usize {
-        CHUNK_HEADER_BYTES + self.slice.len()
+        let header = if self.confirmed.is_some() { CHUNK_HEADER_BYTES } else { CHUNK_HEADER_BYTES_FIRST };
+        header + self.slice.len()
     }
+}
+
+/// Whether a chunk may begin here, of this agent or of an older one.
+pub fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC) || bytes.starts_with(MAGIC_FIRST)
 }
 
 /// Reads an act's body, once its parts were joined.
@@ -344,7 +374,7 @@ mod tests {
             let before = Head { seq: before, hash: Hash::ZERO };
             let act = ActId(uuid::Uuid::from_u128(7));
             let after = before.after_all(&stream(), lines.iter().map(Vec::as_slice));
-            let chunks = encode(act, &after, &lines, &attachment);
+            let chunks = encode(act, before.seq, &after, &lines, &attachment);
             prop_assert!(chunks.iter().all(|(_, chunk)| chunk.len() <= CHUNK_BYTES_MAX));
             let stored = join(&chunks).unwrap().unwrap();
             prop_assert_eq!((stored.first, stored.act, stored.after), (before.seq + 1, act, after));
@@ -357,7 +387,7 @@ mod tests {
         fn one_changed_byte_anywhere_is_found(at in any::<proptest::sample::Index>(), bit in 0u8..8) {
             let lines = vec![b"one".to_vec(), b"two".to_vec()];
             let after = Head::EMPTY.after_all(&stream(), lines.iter().map(Vec::as_slice));
-            let mut chunks = encode(ActId(uuid::Uuid::nil()), &after, &lines, b"print");
+            let mut chunks = encode(ActId(uuid::Uuid::nil()), 0, &after, &lines, b"print");
             let chunk = &mut chunks[0].1;
             let at = at.index(chunk.len());
             chunk[at] ^= 1 << bit;
@@ -375,10 +405,24 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_of_an_older_agent_is_read() {
+        // As agents wrote it that did not write what was confirmed.
+        let stored =
+            hex::decode("504a310a0000000000000005000000010000000939295b53092bc595617320697420776173");
+        let stored = stored.unwrap();
+        let chunk = Chunk::parse(&stored).unwrap();
+        let wanted = Chunk { first: 5, part: 0, parts: 1, confirmed: None, slice: b"as it was" };
+        assert_eq!((chunk, chunk.stored_bytes()), (wanted, stored.len()));
+        let mut newer = stored.clone();
+        newer[2] = b'2';
+        assert!(Chunk::parse(&newer).is_err(), "no chunk is taken for one of the other form");
+    }
+
+    #[test]
     fn a_missing_part_is_an_error_and_never_a_shorter_act() {
         let lines = vec![vec![b'x'; 20_000]];
         let after = Head::EMPTY.after_all(&stream(), lines.iter().map(Vec::as_slice));
-        let chunks = encode(ActId(uuid::Uuid::nil()), &after, &lines, b"");
+        let chunks = encode(ActId(uuid::Uuid::nil()), 0, &after, &lines, b"");
         assert_eq!(chunks.len(), 3);
         assert_eq!(join(&[chunks[0].clone(), chunks[2].clone()]), Err(RecordError::Parts));
         assert_eq!(join(&chunks[1..]), Err(RecordError::Parts));

@@ -3,7 +3,8 @@
 //! On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
 //! error a fence is set behind the last fact that was confirmed, before anybody is answered: whatever of an act reached the
 //! disk after it does not count, since the caller is told "not recorded". The next act begins another generation. Where even
-//! the fence fails, the answer is another one: nobody knows what the next start will find.
+//! the fence fails, the answer is another one, unless nothing of the act had reached the store: nobody knows what the next
+//! start will find.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -153,7 +154,7 @@ impl Writer {
         let mut heads = Vec::with_capacity(group.len());
         for append in group {
             head = head.after_all(&self.shared.stream, append.lines.iter().map(Vec::as_slice));
-            let chunks = record::encode(append.act, &head, &append.lines, &append.attachment);
+            let chunks = record::encode(append.act, self.head.seq, &head, &append.lines, &append.attachment);
             bytes += chunks.iter().map(|(_, chunk)| chunk.len() as u64).sum::<u64>();
             store.insert(chunks)?;
             heads.push(head);
@@ -190,7 +191,12 @@ impl Writer {
         // sled's errors stick: the next commit begins another store. Without a store nothing of the group was written.
         let store = self.generation.take();
         self.shared.stores.set_current(None);
-        let fenced = store.as_ref().map_or(Ok(()), |store| store.fence(self.head));
+        let fenced = store.as_ref().map_or(Ok(()), |store| {
+            let untouched = |_: &StoreError| store.is_untouched_behind(self.head.seq, &error);
+            store
+                .fence(self.head)
+                .or_else(|unfenced| if untouched(&unfenced) { Ok(()) } else { Err(unfenced) })
+        });
         let told = match fenced {
             Ok(()) => JournalError::NotRecorded(error.clone()),
             Err(unfenced) => {

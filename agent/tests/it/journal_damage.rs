@@ -144,13 +144,13 @@ fn one_damaged_act_of_a_sealed_store_costs_that_act_alone() {
     let generations = written(folder.path(), 200);
     let log = log_of(&generations[1]);
     let mut bytes = fs::read(&log).unwrap();
-    let chunks: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"PJ1\n")).collect();
+    let chunks: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"PJ2\n")).collect();
     let damaged = chunks[20];
     let name = bytes[damaged + 4..damaged + 12].to_vec();
     // sled may have copied it.
     for at in chunks {
         if bytes[at + 4..at + 12] == name {
-            bytes[at + 30] ^= 1;
+            bytes[at + 40] ^= 1;
         }
     }
     fs::write(&log, &bytes).unwrap();
@@ -213,7 +213,7 @@ fn an_act_that_was_torn_by_a_power_cut_was_never_confirmed_and_is_no_damage() {
     fs::write(&marked, mark).unwrap();
     let log = log_of(&generations(folder.path())[1]);
     let bytes = fs::read(&log).unwrap();
-    let parts: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"PJ1\n")).collect();
+    let parts: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"PJ2\n")).collect();
     fs::write(&log, &bytes[..parts[3]]).unwrap();
     let (kept, findings) = goes_on(folder.path());
     assert_eq!((kept, findings.len()), (vec![1], 0));

@@ -1,0 +1,177 @@
+//! The real agent on a disk that is full, takes no writes, is slow, or fails once: a clear word, nothing told is lost, and it
+//! goes on by itself once the disk is well.
+
+use std::time::{Duration, Instant};
+
+use pestle_domain::ids::ActId;
+use pestle_hil_tests::counter::{Counter, CounterError, Receipt};
+use pestle_hil_tests::disk::fault::{Failing, Faults, Touch};
+use pestle_hil_tests::disk::mount;
+use pestle_hil_tests::disk::seeded::Seeded;
+use pestle_hil_tests::power_cuts::account::{Account, Paid};
+use pestle_hil_tests::power_cuts::agent_on_disk::{AgentOnDisk, TILLS};
+use pestle_hil_tests::power_cuts::campaign;
+use pestle_hil_tests::power_cuts::provisioned::{self, SELLER};
+use uuid::Uuid;
+
+/// Sales after which a disk without room must have refused one: a sale takes about a kilobyte of a block of four.
+const SALES_MAX: usize = 40;
+
+/// A box with an open till.
+struct Shop {
+    on: AgentOnDisk,
+    counter: Counter,
+    code: String,
+    account: Account,
+    _place: tempfile::TempDir,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        mount::sweep().unwrap();
+        let place = campaign::place().unwrap();
+        let mut on = AgentOnDisk::new(place.path(), None).await.unwrap();
+        assert!(on.start().await.unwrap());
+        let counter = on.counter(TILLS[0]).unwrap();
+        counter.sign_in(&SELLER).await.unwrap();
+        counter.open_till(ActId(Uuid::now_v7()), "100.00").await.unwrap();
+        let code = provisioned::articles().unwrap().remove(0).code;
+        Self { on, counter, code, account: Account::default(), _place: place }
+    }
+
+    /// Puts a pack into the basket, and says what is to be paid.
+    async fn fill(&self) -> Paid {
+        self.counter.scan(&self.code).await.unwrap();
+        let basket = self.counter.look().await.unwrap().basket.unwrap();
+        let packs = basket.lines.iter().map(|line| line.quantity).sum();
+        Paid { act: basket.act, total: basket.total, packs }
+    }
+
+    async fn pay(&mut self, paid: &Paid) -> Result<(), CounterError> {
+        let done = self.counter.pay(paid.act, "500.00").await?;
+        let receipt: Receipt = serde_json::from_value(done["receipt"].clone()).unwrap();
+        self.account.sold(paid, &receipt).unwrap();
+        Ok(())
+    }
+
+    async fn sell(&mut self) -> Result<(), (Paid, CounterError)> {
+        let paid = self.fill().await;
+        self.pay(&paid).await.map_err(|error| (paid, error))
+    }
+
+    /// Sells until the disk refuses; hands back what was to be paid, and the words.
+    async fn sell_until_refused(&mut self) -> (Paid, String) {
+        for _ in 0..SALES_MAX {
+            match self.sell().await {
+                Ok(()) => {}
+                Err((paid, CounterError::Refused { message, .. })) => return (paid, message),
+                Err((_, error)) => panic!("{error}"),
+            }
+        }
+        panic!("{SALES_MAX} sales, and the disk refused none")
+    }
+
+    /// The power goes, and comes back: the journal says what was told.
+    async fn told_is_there(mut self, seed: u64) {
+        self.on.cut(&mut Seeded::new(seed)).unwrap();
+        let shown = self.on.command(&["journal", "show"]).await.unwrap();
+        self.account.compare(&shown, &[]).unwrap();
+        assert!(self.on.start().await.unwrap());
+        self.on.stop().await;
+        let shown = self.on.command(&["journal", "show"]).await.unwrap();
+        self.account.compare(&shown, &[]).unwrap();
+    }
+}
+
+/// What a person reads who was refused, with what to do next.
+fn is_clear(message: &str) -> bool {
+    message.starts_with("Not recorded; the box's disk does not take it")
+        && message.contains("Free some space or call support")
+}
+
+/// Refused while `faults` last, and sold by the same page without a restart once they are gone.
+async fn refused_and_then_sold(faults: impl FnOnce(&AgentOnDisk) -> Faults, seed: u64) {
+    let _alone = crate::whole_product().await;
+    let mut shop = Shop::open().await;
+    shop.sell().await.unwrap();
+    shop.on.disk.set_faults(faults(&shop.on));
+    let (paid, message) = shop.sell_until_refused().await;
+    assert!(is_clear(&message), "{message}");
+    let basket = shop.counter.look().await.unwrap().basket.unwrap();
+    assert_eq!(basket.act, paid.act, "the basket stays");
+    let again = shop.pay(&paid).await.unwrap_err();
+    assert!(matches!(&again, CounterError::Refused { message, .. } if is_clear(message)), "{again}");
+
+    shop.on.disk.set_faults(Faults::default());
+    shop.pay(&paid).await.unwrap();
+    shop.sell().await.unwrap();
+    shop.told_is_there(seed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_a_sale_is_refused_clearly_and_made_once_there_is_room() {
+    let full = |on: &AgentOnDisk| Faults { quota: Some(on.disk.used_bytes()), ..Faults::default() };
+    Box::pin(refused_and_then_sold(full, 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_read_only_disk_a_sale_is_refused_clearly_and_made_once_it_takes_writes() {
+    let read_only = |_: &AgentOnDisk| Faults { read_only: true, ..Faults::default() };
+    Box::pin(refused_and_then_sold(read_only, 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sync_that_fails_costs_one_refusal_and_the_same_sale_is_made_at_once() {
+    let _alone = crate::whole_product().await;
+    let mut shop = Shop::open().await;
+    for seed in 0..3 {
+        shop.sell().await.unwrap();
+        let failing = Failing { touch: Touch::Sync, name: "db".to_owned(), after: 0, times: 1 };
+        shop.on.disk.set_faults(Faults { failing: vec![failing], ..Faults::default() });
+        let (paid, message) = shop.sell_until_refused().await;
+        assert!(is_clear(&message), "{seed}: {message}");
+        shop.pay(&paid).await.unwrap();
+    }
+    shop.told_is_there(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_disk_that_takes_seconds_to_sync_sales_take_that_long_and_the_page_does_not() {
+    let _alone = crate::whole_product().await;
+    let mut shop = Shop::open().await;
+    let takes = Duration::from_millis(2_500);
+    shop.on.disk.set_faults(Faults { sync_takes: takes, ..Faults::default() });
+    for _ in 0..2 {
+        let paid = shop.fill().await;
+        let begun = Instant::now();
+        let looked = async {
+            let begun = Instant::now();
+            shop.counter.look().await.unwrap();
+            begun.elapsed()
+        };
+        let (done, looked) = tokio::join!(shop.counter.pay(paid.act, "500.00"), looked);
+        let receipt = serde_json::from_value(done.unwrap()["receipt"].clone()).unwrap();
+        assert!(begun.elapsed() >= takes, "told before the disk had it");
+        assert!(looked < takes / 2, "the page took {looked:?}");
+        shop.account.sold(&paid, &receipt).unwrap();
+    }
+    // Two such syncs lie between a power cut and the first answer; nothing is hurried by it.
+    shop.on.disk.set_faults(Faults::default());
+    shop.told_is_there(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_is_read_only_at_the_second_try_is_no_damage() {
+    let _alone = crate::whole_product().await;
+    let mut shop = Shop::open().await;
+    for _ in 0..5 {
+        shop.sell().await.unwrap();
+    }
+    shop.on.cut(&mut Seeded::new(5)).unwrap();
+    let failing = Failing { touch: Touch::Read, name: "db".to_owned(), after: 0, times: 1 };
+    shop.on.disk.set_faults(Faults { failing: vec![failing], ..Faults::default() });
+    assert!(shop.on.start().await.unwrap());
+    shop.on.stop().await;
+    let shown = shop.on.command(&["journal", "show"]).await.unwrap();
+    shop.account.compare(&shown, &[]).unwrap();
+}
