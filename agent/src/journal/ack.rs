@@ -5,7 +5,8 @@ use std::fs;
 
 use pestle_domain::{
     fact::{ClockQuality, Stamp},
-    journal::{AckVerdict, Acknowledgement, Head, judge_ack},
+    journal::{AckVerdict, Acknowledgement, Head, Stream, judge_ack},
+    signature::Hash,
     units::UnixMillis,
 };
 
@@ -37,6 +38,36 @@ pub fn compare_lives(known: u64, stated: u64) -> std::cmp::Ordering {
     if known == 0 { std::cmp::Ordering::Equal } else { stated.cmp(&known) }
 }
 
+/// What an epoch knows of the centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The last fact that the centre has.
+    pub acknowledged: u64,
+    /// In which life of the centre's database; 0 while none was told.
+    pub incarnation: u64,
+}
+
+/// Weighs an acknowledgement of `stream` whose signature was verified; `own` is this store's chain value at the number
+/// that it names, if it has that. The head is what counts as acknowledged from now on, where that changes.
+pub fn weigh(
+    ack: &Acknowledgement,
+    stream: &Stream,
+    known: Standing,
+    own: Option<Hash>,
+) -> (Word, Option<Head>) {
+    let verdict = judge_ack(ack, stream, known.acknowledged, |_| own);
+    let lives = compare_lives(known.incarnation, ack.incarnation);
+    match verdict {
+        AckVerdict::OtherStream | AckVerdict::Contradicts { .. } => (Word::Judged(verdict), None),
+        _ if lives.is_lt() => (Word::OfEarlierLife, None),
+        AckVerdict::Committed(head) => (Word::Judged(verdict), Some(head)),
+        AckVerdict::Old if lives.is_gt() && ack.head.seq < known.acknowledged => {
+            (Word::Restored(ack.head), Some(ack.head))
+        }
+        AckVerdict::Old => (Word::Judged(verdict), None),
+    }
+}
+
 impl Journal {
     /// Judges an acknowledgement whose signature was verified, and notes it when it names a head of this store.
     /// Blocks on the disk where that head is no recent one.
@@ -54,17 +85,12 @@ impl Journal {
             return Ok(Word::Judged(AckVerdict::OtherStream));
         };
         let own = if ack.stream == stream { self.hash_at(number, ack.head.seq)? } else { None };
-        let verdict = judge_ack(ack, &stream, acknowledged, |_| own);
-        let lives = compare_lives(incarnation, ack.incarnation);
-        let (word, now) = match verdict {
-            AckVerdict::OtherStream | AckVerdict::Contradicts { .. } => return Ok(Word::Judged(verdict)),
-            _ if lives.is_lt() => return Ok(Word::OfEarlierLife),
-            AckVerdict::Committed(head) => (Word::Judged(verdict), Some(head)),
-            AckVerdict::Old if lives.is_gt() && ack.head.seq < acknowledged => {
-                (Word::Restored(ack.head), Some(ack.head))
-            }
-            AckVerdict::Old => (Word::Judged(verdict), None),
-        };
+        let (word, now) = weigh(ack, &stream, Standing { acknowledged, incarnation }, own);
+        if matches!(word, Word::OfEarlierLife)
+            || matches!(word, Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }))
+        {
+            return Ok(word);
+        }
         if now.is_some() || incarnation != ack.incarnation {
             if let Some(epoch) = self.shared.book_mut().epoch_mut(number) {
                 epoch.acknowledged = now.unwrap_or(epoch.acknowledged);
