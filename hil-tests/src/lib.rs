@@ -4,7 +4,7 @@
 //! [`processes`] how a program is started and never left behind, [`waiting`] how anything is waited for, and [`ending`] how Ctrl-C is heard;
 //! [`demo_data`] is what the shelves hold; [`counter`] and [`centre`] speak to the pages as a browser would;
 //! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person;
-//! [`bench`] measures the figures.
+//! [`bench`] measures the figures; [`simulation`] is the whole in one thread, with everything that can go wrong.
 
 pub mod world;
 
@@ -22,3 +22,5 @@ pub mod check;
 pub mod workbench;
 
 pub mod bench;
+
+pub mod simulation;

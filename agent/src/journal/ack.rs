@@ -168,15 +168,20 @@ impl Journal {
 
 /// How many of an epoch's oldest generations may go.
 fn prunable(epoch: &Epoch, sealed_before: UnixMillis, folded: Place) -> usize {
-    epoch
-        .generations
-        .iter()
-        .take_while(|entry| {
-            entry.sealed.is_some_and(|sealed| {
-                sealed.last.seq <= epoch.acknowledged.seq
-                    && sealed.at < sealed_before
-                    && Place { epoch: epoch.number(), seq: sealed.last.seq } <= folded
-            })
-        })
-        .count()
+    let (number, acknowledged) = (epoch.number(), epoch.acknowledged.seq);
+    let goes = |sealed: Sealed| may_go(&sealed, number, acknowledged, sealed_before, folded);
+    epoch.generations.iter().take_while(|entry| entry.sealed.is_some_and(goes)).count()
+}
+
+/// Whether a generation of `epoch` may go: the centre has it, it was sealed long enough ago, and it is folded.
+pub fn may_go(
+    sealed: &Sealed,
+    epoch: u32,
+    acknowledged: u64,
+    sealed_before: UnixMillis,
+    folded: Place,
+) -> bool {
+    sealed.last.seq <= acknowledged
+        && sealed.at < sealed_before
+        && Place { epoch, seq: sealed.last.seq } <= folded
 }
