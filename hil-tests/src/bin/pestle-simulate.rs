@@ -42,6 +42,9 @@ struct CommandLine {
     /// Plant a bug
     #[arg(long)]
     bug: Option<Bug>,
+    /// Say which seed fails, and do not make it short
+    #[arg(long)]
+    brief: bool,
     /// Threads
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
@@ -106,9 +109,11 @@ fn run(line: &CommandLine) -> Result<bool> {
         return Ok(true);
     };
     println!("seed {seed} fails after {} ms: {}", failure.at, failure.what);
-    println!("making it short …");
-    let (short, failure) = simulation::shorten(seed, &draw(seed), line.bug);
-    tell(seed, &short, failure.as_ref(), line.bug)?;
+    if !line.brief {
+        println!("making it short …");
+        let (short, failure) = simulation::shorten(seed, &draw(seed), line.bug);
+        tell(seed, &short, failure.as_ref(), line.bug)?;
+    }
     Ok(false)
 }
 

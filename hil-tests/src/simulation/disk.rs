@@ -4,21 +4,26 @@
 
 use std::rc::Rc;
 
-use pestle_agent::journal::{
-    Finding, StoredAct,
-    manifest::{Begun, EpochManifest, Sealed},
-    mark::Mark,
-    record::{Joiner, encode},
+use pestle_agent::{
+    counter::books::Books,
+    journal::{
+        Finding, Place, StoredAct,
+        manifest::{Begun, EpochManifest, Sealed},
+        mark::Mark,
+        record::{Joiner, encode},
+    },
 };
 use pestle_domain::{fact::Fact, journal::Head};
 
 /// A box's disk.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Disk {
     /// One folder per lane.
     pub lanes: [LaneFolder; 2],
-    /// Whether another epoch's receipts may follow: set once the branch's first stock was recorded here.
+    /// Whether the branch's first stock was recorded here, or in another box before.
     pub stocked: bool,
+    /// The books' checkpoint: what they were once everything up to a place was in them.
+    pub checkpoint: (Books, Place),
 }
 
 /// A lane's folder.
@@ -26,7 +31,7 @@ pub struct Disk {
 pub struct LaneFolder {
     /// The oldest first.
     pub epochs: Vec<EpochFolder>,
-    /// What a person set aside: read for the books, and not sent any more.
+    /// What a person set aside: kept, and not sent any more.
     pub aside: Vec<EpochFolder>,
     /// Found, told or not.
     pub findings: Vec<Finding>,
@@ -131,7 +136,42 @@ impl EpochFolder {
     }
 }
 
+impl Default for Disk {
+    fn default() -> Self {
+        Self { lanes: Default::default(), stocked: false, checkpoint: (Books::default(), Place::START) }
+    }
+}
+
 impl Disk {
+    /// The books as a start makes them: the checkpoint, and every act behind it; or all but the last, as a bug has it.
+    pub fn books(&self, without_last: bool) -> Books {
+        let (mut books, place) = self.checkpoint.clone();
+        let behind = |epoch: &EpochFolder, act: &OnDisk| {
+            Place { epoch: epoch.manifest.stream.epoch, seq: act.stored.after.seq } > place
+        };
+        let mut acts: Vec<&Rc<OnDisk>> = Vec::new();
+        for epoch in &self.lanes[0].epochs {
+            acts.extend(epoch.acts().filter(|act| behind(epoch, act)));
+        }
+        if without_last {
+            acts.pop();
+        }
+        for act in acts {
+            books.apply(&act.facts, act.stored.attachment());
+        }
+        books
+    }
+
+    /// Everything that is in the ledger is in these books.
+    pub fn keep(&mut self, books: &Books) {
+        let last = self.lanes[0].epochs.last();
+        let place = last.map_or(Place::START, |epoch| Place {
+            epoch: epoch.manifest.stream.epoch,
+            seq: epoch.readable().seq,
+        });
+        self.checkpoint = (books.clone(), place);
+    }
+
     /// Every folder with acts in it.
     pub fn folders(&self) -> impl Iterator<Item = &EpochFolder> {
         self.lanes.iter().flat_map(|lane| lane.aside.iter().chain(&lane.epochs))

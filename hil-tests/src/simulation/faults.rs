@@ -54,7 +54,7 @@ impl World {
             Step::CopyBox { branch } => {
                 if let Some(site) = self.box_of(branch) {
                     let own = &mut self.sites[site];
-                    own.copy = Some((synced(own), own.base.clone()));
+                    own.copy = Some(synced(own));
                 }
             }
             Step::RestoreBox { branch } => {
@@ -129,8 +129,8 @@ impl World {
         }
         self.cut_power(site, 0);
         self.disaster(site, |own| {
-            if let Some((disk, base)) = own.copy.clone() {
-                (own.disk, own.base) = (disk, base);
+            if let Some(disk) = own.copy.clone() {
+                own.disk = disk;
             }
             // Who had asked for something has the answer, or asks at another counter.
             own.asked.clear();
@@ -145,9 +145,9 @@ impl World {
         if own.is_clone || self.sites.iter().any(|other| other.is_clone && other.branch == own.branch) {
             return;
         }
-        let (disk, base) = (synced(own), own.base.clone());
+        let disk = synced(own);
         let mut second = Site::new(own.branch, own.sender.clone(), own.first_epoch, own.signing.clone());
-        (second.disk, second.base, second.clock_ms, second.is_clone) = (disk, base, own.clock_ms, true);
+        (second.disk, second.clock_ms, second.is_clone) = (disk, own.clock_ms, true);
         let branch = own.branch;
         self.oracle.forked[branch] = true;
         self.oracle.parted[branch] = true;
@@ -183,7 +183,6 @@ impl World {
         if !disk {
             self.disaster(site, |own| {
                 own.disk = super::disk::Disk { stocked: true, ..Default::default() };
-                own.base = Default::default();
                 own.copy = None;
                 own.asked.clear();
             });
@@ -208,7 +207,9 @@ impl World {
     fn restore_centre(&mut self, ms: u64) {
         let now = self.events.now();
         let copy = self.copies.iter().rev().find(|(at, ..)| at + ms <= now).or(self.copies.first());
-        let Some((at, store, counted)) = copy.cloned() else { return };
+        // No further than the recovery window: a second restore may find nothing that young.
+        let recent = copy.filter(|(at, ..)| at + super::RECOVERY_WINDOW_MS >= now);
+        let Some((at, store, counted)) = recent.cloned() else { return };
         // Later copies are of a life that ended.
         self.copies.retain(|(other, ..)| *other <= at);
         let incarnation = self.centre.store.incarnation + 1;

@@ -14,6 +14,7 @@ use super::{
     broker::{Message, Said},
     bug::Bug,
     centre::named,
+    conformance::Asked,
     world::{Happening, World},
 };
 
@@ -197,6 +198,9 @@ impl World {
 
     fn transact(&mut self, gateway: usize, entries: Vec<Entry>) -> Vec<Settled> {
         let bug = self.bug;
+        if self.next_commit != NextCommit::Fails && !self.centre.away {
+            self.note_asked(&entries);
+        }
         if bug == Some(Bug::StockTwice) && gateway == 1 {
             for batch in entries.iter().filter_map(batch_of) {
                 let head = self.centre.store.head(&batch.header.stream);
@@ -242,6 +246,20 @@ impl World {
                 }
                 entries.into_iter().map(Settled::Away).collect()
             }
+        }
+    }
+
+    /// Notes what is asked of the store, for the suite that asks another one the same.
+    fn note_asked(&mut self, entries: &[Entry]) {
+        let Some(history) = &mut self.history else { return };
+        let messages = entries.iter().filter_map(|entry| match copy(entry) {
+            Entry::Away(_) if matches!(entry, Entry::Away(_)) => None,
+            Entry::Away(incoming) => Some(incoming),
+            _ => None,
+        });
+        let messages: Vec<Incoming> = messages.collect();
+        if !messages.is_empty() {
+            history.push(Asked::Settle(messages));
         }
     }
 

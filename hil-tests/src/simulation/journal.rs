@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use pestle_agent::{
     journal::{
         Finding, Place, StoredAct,
-        ack::{Standing, Word, may_go, weigh},
+        ack::{Standing, Word, dated, may_go, weigh},
         manifest::{Begun, EpochManifest, Sealed},
         mark::Mark,
         open::{Last, goes_on},
@@ -21,6 +21,7 @@ use pestle_domain::{
 };
 
 use super::{
+    HEARD_WITHIN_MS, RETENTION_MS,
     bug::Bug,
     disk::{EpochFolder, GenerationFolder, LaneFolder, OnDisk},
 };
@@ -37,6 +38,8 @@ pub struct Journal {
     pub committed: Head,
     /// Acknowledged so far, by epoch.
     pub standings: BTreeMap<u32, (Head, u64)>,
+    /// When the centre last said that it has each epoch.
+    heard: BTreeMap<u32, u64>,
 }
 
 impl Journal {
@@ -73,6 +76,9 @@ impl Journal {
         if bug == Some(Bug::EpochReused) && end_lost {
             go_on = true;
         }
+        if let Some(epoch) = folder.epochs.last_mut() {
+            seal_if(epoch, 1, now);
+        }
         if !go_on {
             let number = (folder.highest + 1).max(stream.epoch);
             let parent = folder.epochs.last().map(|epoch| Parent {
@@ -84,9 +90,6 @@ impl Journal {
             folder.highest = number;
             folder.epochs.push(EpochFolder::new(EpochManifest { stream, store, parent }));
         }
-        if go_on && let Some(epoch) = folder.epochs.last_mut() {
-            seal_if(epoch, 1, now);
-        }
         let standings = folder
             .epochs
             .iter()
@@ -95,7 +98,7 @@ impl Journal {
         let current = folder.epochs.last();
         let named = current.map_or_else(|| stream.clone(), |epoch| epoch.manifest.stream.clone());
         let committed = current.map_or(Head::EMPTY, EpochFolder::readable);
-        (Self { stream: named, committed, standings }, !go_on)
+        (Self { stream: named, committed, standings, heard: BTreeMap::new() }, !go_on)
     }
 
     /// The head that the next act joins: what is written, synced or not.
@@ -208,7 +211,13 @@ impl Journal {
     }
 
     /// Takes an acknowledgement whose signature was verified.
-    pub fn acknowledge(&mut self, folder: &LaneFolder, ack: &Acknowledgement, bug: Option<Bug>) -> Word {
+    pub fn acknowledge(
+        &mut self,
+        folder: &LaneFolder,
+        ack: &Acknowledgement,
+        now: u64,
+        bug: Option<Bug>,
+    ) -> Word {
         use pestle_domain::journal::AckVerdict;
         let number = ack.stream.epoch;
         let named = folder.epochs.iter().find(|epoch| epoch.manifest.stream.epoch == number);
@@ -221,7 +230,7 @@ impl Journal {
             own = Some(ack.head.hash);
         }
         let known = Standing { acknowledged: acknowledged.seq, incarnation };
-        let (word, now) = weigh(ack, &epoch.manifest.stream, known, own);
+        let (word, moved) = weigh(ack, &epoch.manifest.stream, known, own);
         if bug == Some(Bug::RestoreIgnored)
             && let Word::Restored(_) = word
         {
@@ -231,25 +240,35 @@ impl Journal {
         match word {
             Word::OfEarlierLife
             | Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }) => {}
-            _ => drop(self.standings.insert(number, (now.unwrap_or(acknowledged), ack.incarnation))),
+            _ => {
+                self.heard.insert(number, now);
+                self.standings.insert(number, (moved.unwrap_or(acknowledged), ack.incarnation));
+            }
         }
         word
     }
 
     /// Removes the generations that may go, by the box's clock. Says whether any went.
-    pub fn prune(&self, folder: &mut LaneFolder, sealed_before: UnixMillis, bug: Option<Bug>) -> bool {
+    pub fn prune(&self, folder: &mut LaneFolder, (now, wall): (u64, UnixMillis), bug: Option<Bug>) -> bool {
         let everything = Place { epoch: u32::MAX, seq: u64::MAX };
+        let before = UnixMillis(wall.0 - RETENTION_MS);
         let mut any = false;
         for epoch in &mut folder.epochs {
             let number = epoch.manifest.stream.epoch;
-            let acknowledged = match bug {
-                Some(Bug::PrunedUnacknowledged) => u64::MAX,
-                _ => self.standings.get(&number).map_or(0, |(head, _)| head.seq),
-            };
+            let (head, incarnation) = self.standings.get(&number).copied().unwrap_or((Head::EMPTY, 0));
+            let acknowledged = if bug == Some(Bug::PrunedUnacknowledged) { u64::MAX } else { head.seq };
+            let known = Standing { acknowledged, incarnation };
+            for generation in &mut epoch.generations {
+                let new = generation.sealed.and_then(|sealed| dated(sealed, known, wall));
+                generation.sealed = new.or(generation.sealed);
+            }
+            if self.heard.get(&number).is_none_or(|at| at + HEARD_WITHIN_MS < now) {
+                continue;
+            }
             let goes = |generation: &GenerationFolder| {
                 generation
                     .sealed
-                    .is_some_and(|sealed| may_go(&sealed, number, acknowledged, sealed_before, everything))
+                    .is_some_and(|sealed| may_go(&sealed, number, acknowledged, before, everything))
             };
             let count = epoch.generations.iter().take_while(|generation| goes(generation)).count();
             epoch.generations.drain(..count);
@@ -266,7 +285,7 @@ fn seal_if(epoch: &mut EpochFolder, acts: usize, at: UnixMillis) {
         return;
     }
     let Some(last) = generation.acts.last().map(|act| act.stored.after) else { return };
-    generation.sealed = Some(Sealed { last, facts: last.seq - generation.begun.before.seq, at });
+    generation.sealed = Some(Sealed { last, facts: last.seq - generation.begun.before.seq, at, acknowledged: None });
     let begun = Begun { before: last };
     epoch.generations.push(GenerationFolder { begun, sealed: None, acts: Vec::new() });
     epoch.synced = 0;

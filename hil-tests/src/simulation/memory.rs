@@ -154,13 +154,11 @@ impl Memory {
         let heads = streams.iter().map(|stream| self.head(stream)).collect();
         let mut plan = Plan::new(batches, &streams, heads);
         plan.judge(&self.chain_values(&plan.compared()));
-        let fresh: HashMap<Stream, i64> = plan
-            .fresh()
-            .into_iter()
-            .zip(self.streams.len() as u64 + 1..)
-            .map(|(stream, number)| (stream.clone(), i64::try_from(number).unwrap_or(i64::MAX)))
-            .collect();
-        plan.opened(&fresh);
+        let fresh = plan.fresh();
+        let numbered = fresh.iter().map(|stream| (*stream).clone()).zip(self.streams.len() + 1..);
+        let numbers: HashMap<Stream, i64> =
+            numbered.map(|(stream, number)| (stream, i64::try_from(number).unwrap_or(i64::MAX))).collect();
+        plan.opened(&numbers);
         let mut new = plan.new_facts(mode);
         if bug == Some(Bug::SkipOffByOne) {
             // What joins in the middle of a batch loses its first fact.
@@ -186,8 +184,8 @@ impl Memory {
         if new.iter().any(|one| self.facts.contains_key(&one.fact.id.0) || !ids.insert(one.fact.id.0)) {
             return Err(Duplicate);
         }
-        for stream in plan.fresh() {
-            self.numbers.insert(stream.clone(), fresh.get(stream).copied().unwrap_or(0));
+        self.numbers.extend(numbers);
+        for stream in fresh {
             self.streams.push(StreamRow { stream: stream.clone(), head: Head::EMPTY, slots: Vec::new() });
         }
         let mut rows: Vec<(&NewFact<'_>, bool)> =

@@ -6,7 +6,7 @@
 //! [`scheduler`]; [`faults`] and [`person`] are its parts that break and mend. A box is a [`site`] with its [`journal`] on a
 //! simulated [`disk`]; what people do there is in [`deeds`]. [`broker`] and [`gateway`] lie between it and the [`centre`],
 //! whose event store is [`memory`]. [`oracle`] holds what must hold. [`bug`] lists what is planted to see that it would be found,
-//! [`shrink`] makes a failing life short and [`report`] tells it.
+//! [`shrink`] makes a failing life short and [`report`] tells it. [`conformance`] asks another event store what this one was asked.
 //!
 //! The product's own code decides: the relay's link, lanes and acts in hand, the judging of acknowledgements, the chain, batches in
 //! real bytes with real signatures, the gateway's rules and its plan of a transaction, the folding of stock, sales and tills, and the
@@ -16,6 +16,7 @@
 pub mod broker;
 pub mod bug;
 pub mod centre;
+pub mod conformance;
 pub mod deeds;
 pub mod disk;
 pub mod faults;
@@ -37,8 +38,11 @@ use schedule::{Planned, draw};
 use world::World;
 
 /// How far back the centre's database may be put: ten minutes of a real centre, scaled to a life of five.
-pub const RECOVERY_WINDOW_MS: u64 = 60_000;
-/// How long a box keeps what is acknowledged: longer than that, as the real 35 days are.
+pub const RECOVERY_WINDOW_MS: u64 = 45_000;
+/// Nothing goes from a box that did not hear from the centre so lately: its real 90 s, scaled to little more than the
+/// interval in which it asks.
+pub const HEARD_WITHIN_MS: u64 = 35_000;
+/// How long a box keeps what is acknowledged: longer than both together, as the real 35 days are.
 pub const RETENTION_MS: i64 = 90_000;
 /// How often the database is copied.
 pub const COPY_EVERY_MS: u64 = 10_000;
@@ -89,6 +93,18 @@ pub fn replay(seed: u64, schedule: Vec<Planned>, bug: Option<Bug>, tell: bool) -
             Err(Failure { at: world.events.now(), what, story: world.story.take().unwrap_or_default() })
         }
     }
+}
+
+/// What the gateways asked of the event store in the life of `seed`, without its restores of the database: of another store
+/// the same can be asked.
+pub fn history(seed: u64) -> Vec<conformance::Asked> {
+    let mut schedule = draw(seed);
+    schedule.retain(|planned| !matches!(planned.step, schedule::Step::RestoreCentre { .. }));
+    let mut world = World::new(seed, schedule, None, false);
+    world.history = Some(world.centre.senders.values().cloned().map(conformance::Asked::Enrol).collect());
+    // What does not hold is another test's to find: what was asked until then is a history too.
+    let _ = world.run();
+    world.history.take().unwrap_or_default()
 }
 
 /// The shortest schedule that still fails, and how it does.

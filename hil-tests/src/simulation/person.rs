@@ -4,11 +4,11 @@
 
 use std::rc::Rc;
 
-use pestle_agent::relay::state::Phase;
+use pestle_agent::{counter::books::Books, relay::state::Phase};
 use pestle_domain::{fact::FactBody, journal::Lane};
 
 use super::{
-    disk::{EpochFolder, LaneFolder, OnDisk},
+    disk::{LaneFolder, OnDisk},
     oracle::Set,
     site::{Site, lane_index},
     world::{Happening, World, branch_name},
@@ -19,17 +19,17 @@ impl World {
     pub(super) fn look_after(&mut self, site: usize) {
         let own = &self.sites[site];
         let Some(agent) = &own.agent else { return };
-        let (second, contradicted) = (own.is_clone, agent.contradicted);
-        let online = agent.link.phase() != Phase::Offline;
-        let twin = self.sites.iter().any(|other| {
-            other.is_clone && other.in_use && other.branch == own.branch && other.sender.device == own.sender.device
-        });
-        if self.centre.away || !(second && self.sites[site].shares_name(self) || contradicted && online && !twin) {
+        let stands = agent.contradicted && agent.link.phase() != Phase::Offline;
+        // The second of two boxes with one name gets a name of its own; until then the first is left alone.
+        let shares_name = own.shares_name(self);
+        let second = own.is_clone && shares_name;
+        if self.centre.away || !(second || stands && !shares_name) {
             return;
         }
         self.tell(|| format!("a person looks after box {site}"));
         let branch = self.sites[site].branch;
         self.cut_power(site, 0);
+        let books = self.sites[site].disk.books(false);
         if second {
             let before = self.sites[site].sender.clone();
             let Some((sender, first_epoch, key)) = self.enrol(branch, Some(&before)) else { return };
@@ -40,14 +40,14 @@ impl World {
         let mut carried = [Vec::new(), Vec::new()];
         for lane in Lane::ALL {
             let folder = &mut self.sites[site].disk.lanes[lane_index(lane)];
-            carried[lane_index(lane)] = set_aside(folder);
+            carried[lane_index(lane)] = set_aside(folder, self.centre.store.incarnation);
             folder.highest = folder.highest.max(next.saturating_sub(1));
         }
-        self.start_with(site, carried);
+        self.carry_over(site, &books, carried);
     }
 
-    fn start_with(&mut self, site: usize, carried: [Vec<Rc<OnDisk>>; 2]) {
-        // What is carried over is in the new epoch before anything else is: the agent is started twice.
+    /// Records what was set aside in a new epoch, before anything else comes into it. The books have it already.
+    fn carry_over(&mut self, site: usize, books: &Books, carried: [Vec<Rc<OnDisk>>; 2]) {
         self.start(site);
         let now = self.events.now();
         if let Some(mut agent) = self.sites[site].agent.take() {
@@ -62,6 +62,7 @@ impl World {
                 journal.mark(folder);
             }
         }
+        self.sites[site].disk.keep(books);
         self.cut_power(site, 0);
         self.oracle.disks[site] = Set::of(&self.sites[site].disk);
         self.events.after(1_000, Happening::Start { site });
@@ -73,13 +74,7 @@ impl World {
         for site in 0..self.sites.len() {
             let branch = self.sites[site].branch;
             let Some(agent) = &self.sites[site].agent else { continue };
-            let mut replayed = self.sites[site].base.clone();
-            let ledger = &self.sites[site].disk.lanes[0];
-            let mut epochs: Vec<&EpochFolder> = ledger.aside.iter().chain(&ledger.epochs).collect();
-            epochs.sort_by_key(|epoch| epoch.manifest.stream.epoch);
-            for act in epochs.into_iter().flat_map(EpochFolder::acts) {
-                replayed.apply(&act.facts, act.stored.attachment());
-            }
+            let replayed = self.sites[site].disk.books(false);
             if replayed != agent.books {
                 return Err(format!("the books of box {site} are not what its journal adds up to"));
             }
@@ -108,12 +103,14 @@ impl Site {
     }
 }
 
-/// Sets every epoch aside that is not wholly acknowledged, and returns the acts that are not: they are to be recorded once more.
+/// Sets every epoch aside, and returns the acts that are not acknowledged: they are to be recorded once more. What an earlier life
+/// of the centre's database acknowledged counts no more, since another store may have taken its place after the restore.
 /// What an epoch says of itself is not carried: the new one says it.
-fn set_aside(folder: &mut LaneFolder) -> Vec<Rc<OnDisk>> {
+fn set_aside(folder: &mut LaneFolder, incarnation: u64) -> Vec<Rc<OnDisk>> {
     let mut carried = Vec::new();
     for mut epoch in std::mem::take(&mut folder.epochs) {
-        let acknowledged = epoch.mark.acknowledged.seq;
+        let same_life = epoch.mark.incarnation == incarnation;
+        let acknowledged = if same_life { epoch.mark.acknowledged.seq } else { 0 };
         for generation in &mut epoch.generations {
             let known = generation.acts.partition_point(|act| act.stored.after.seq <= acknowledged);
             carried.extend(generation.acts.split_off(known));

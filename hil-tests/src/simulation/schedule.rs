@@ -173,7 +173,10 @@ pub enum Step {
 
 /// A fault and how often it is drawn, against the others of its life.
 const FAULTS: [(u64, fn(&mut Random) -> Step); 18] = [
-    (10, |r| Step::CutLine { branch: r.index(BRANCHES), ms: r.between(500, 40_000) }),
+    (10, |r| {
+        let longest = if r.chance(200) { 150_000 } else { 40_000 };
+        Step::CutLine { branch: r.index(BRANCHES), ms: r.between(500, longest) }
+    }),
     (8, |r| {
         let (lost, twice) = (r.below(300), r.below(300));
         let slow_ms = if r.chance(300) { r.between(2_000, 15_000) } else { r.between(10, 500) };
@@ -193,8 +196,10 @@ const FAULTS: [(u64, fn(&mut Random) -> Step); 18] = [
     (3, |r| Step::LoseTail { branch: r.index(BRANCHES), acts: 1 + r.index(3) }),
     (4, |r| Step::RestoreCentre { ms: r.between(1_000, super::RECOVERY_WINDOW_MS) }),
     (3, |r| {
-        let ms = i64::try_from(r.between(1_000, 400_000)).unwrap_or(0);
-        Step::ClockJumps { branch: r.index(BRANCHES), ms: if r.chance(500) { -ms } else { ms } }
+        // Forward by less than what retention has over: a clock that is set beyond it makes retention be over.
+        let ahead = r.chance(500);
+        let ms = i64::try_from(r.between(1_000, if ahead { 5_000 } else { 400_000 })).unwrap_or(0);
+        Step::ClockJumps { branch: r.index(BRANCHES), ms: if ahead { ms } else { -ms } }
     }),
     (3, |r| Step::Replace { branch: r.index(BRANCHES), disk: r.chance(700) }),
     (5, |r| Step::LookAfter { branch: r.index(BRANCHES) }),

@@ -57,10 +57,8 @@ pub struct Site {
     pub signing: Arc<SigningKey>,
     /// Its disk.
     pub disk: Disk,
-    /// Books of what was pruned: the checkpoint that the real one keeps.
-    pub base: Books,
     /// A copy of the disk that somebody made.
-    pub copy: Option<(Disk, Books)>,
+    pub copy: Option<Disk>,
     /// By how much its clock is wrong.
     pub clock_ms: i64,
     /// How often its agent was started.
@@ -80,6 +78,7 @@ pub struct Site {
 }
 
 /// A running agent.
+#[derive(Debug)]
 pub struct Agent {
     /// Ledger and telemetry.
     pub lanes: [Journal; 2],
@@ -138,7 +137,6 @@ impl Site {
             first_epoch,
             signing,
             disk: Disk::default(),
-            base: Books::default(),
             copy: None,
             clock_ms: 0,
             life: 0,
@@ -200,17 +198,7 @@ impl Site {
             }
             journal
         });
-        let mut books = self.base.clone();
-        let ledger = &self.disk.lanes[0];
-        let mut epochs: Vec<_> = ledger.aside.iter().chain(&ledger.epochs).collect();
-        epochs.sort_by_key(|epoch| epoch.manifest.stream.epoch);
-        let mut acts: Vec<&Rc<OnDisk>> = epochs.into_iter().flat_map(|epoch| epoch.acts()).collect();
-        if bug == Some(Bug::ReceiptReused) {
-            acts.pop();
-        }
-        for act in acts {
-            books.apply(&act.facts, act.stored.attachment());
-        }
+        let books = self.disk.books(bug == Some(Bug::ReceiptReused));
         self.agent = Some(Agent {
             lanes,
             link: Link::new(),
@@ -352,7 +340,12 @@ impl Site {
     }
 
     /// What the link learns from an answer, as `relay/answers.rs` tells it.
-    pub fn heard(&mut self, answer: Answer, centre: &VerifyingKey, bug: Option<Bug>) -> Option<Event> {
+    pub fn heard(
+        &mut self,
+        answer: Answer,
+        centre: &VerifyingKey,
+        (now, bug): (u64, Option<Bug>),
+    ) -> Option<Event> {
         match answer {
             Answer::Committed(mut ack) => {
                 let agent = self.agent.as_mut()?;
@@ -368,7 +361,7 @@ impl Site {
                     ack.incarnation = ack.incarnation.max(*known);
                 }
                 let (seq, incarnation) = (ack.head.seq, ack.incarnation);
-                let word = agent.lanes[index].acknowledge(&self.disk.lanes[index], &ack, bug);
+                let word = agent.lanes[index].acknowledge(&self.disk.lanes[index], &ack, now, bug);
                 match &word {
                     Word::Judged(AckVerdict::Committed(head)) => agent.hand.let_go(stream, head.seq),
                     Word::Judged(AckVerdict::Contradicts { .. }) => agent.contradicted = true,

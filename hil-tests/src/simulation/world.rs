@@ -19,10 +19,10 @@ use pestle_domain::{
 use pestle_gateway::ingest::rules::Sender;
 
 use super::{
-    RETENTION_MS,
     broker::{Broker, Message, Said, Weather},
     bug::Bug,
     centre::{Centre, Counted},
+    conformance::Asked,
     deeds::{Draft, Effect as Worth, draft, first_stock},
     gateway::{Gateway, NextCommit},
     memory::Memory,
@@ -37,6 +37,8 @@ use super::{
 const TICK_MS: u64 = 1_000;
 /// How long everything may take to arrive once all is mended: longer than the longest that a stream is held.
 const MEND_MS: u64 = 1_200_000;
+/// By then each box has asked the centre where it stands, once nothing is lost any more.
+const HEARD_MS: u64 = 40_000;
 /// How often it is looked whether everything has arrived.
 const LOOK_MS: u64 = 4_000;
 
@@ -120,6 +122,8 @@ pub struct World {
     seed: u64,
     rolls: (u64, u64),
     numbers: u64,
+    /// What is asked of the event store, for who wants to ask another one.
+    pub history: Option<Vec<Asked>>,
     /// What happened, for who wants to read it.
     pub story: Option<Vec<String>>,
 }
@@ -144,7 +148,7 @@ fn keys() -> &'static [Arc<SigningKey>] {
                 EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).ok()?;
             SigningKey::from_pkcs8(document.as_ref()).ok().map(Arc::new)
         };
-        (0..8).filter_map(make).collect()
+        (0..24).filter_map(make).collect()
     })
 }
 
@@ -182,6 +186,7 @@ impl World {
             seed,
             rolls: (0, 0),
             numbers: 0,
+            history: None,
             story: tell.then(Vec::new),
         };
         for gateway in &mut world.gateways {
@@ -236,6 +241,9 @@ impl World {
             revoked: false,
             earlier,
         });
+        if let Some(history) = &mut self.history {
+            history.push(Asked::Enrol(sender.clone()));
+        }
         Some((sender, self.centre.store.next_epoch(name), key))
     }
 
@@ -379,21 +387,19 @@ impl World {
     fn prune(&mut self, site: usize) {
         let now = self.events.now();
         let bug = self.bug;
-        let before = pestle_domain::units::UnixMillis(self.sites[site].wall(now).0 - RETENTION_MS);
-        let Site { agent: Some(agent), disk, base, .. } = &mut self.sites[site] else { return };
-        let kept: Vec<_> = disk.lanes[0].epochs.iter().map(|epoch| epoch.acts().count()).collect();
-        let acts: Vec<Vec<_>> =
-            disk.lanes[0].epochs.iter().map(|epoch| epoch.acts().cloned().collect()).collect();
+        let wall = self.sites[site].wall(now);
+        let Site { agent: Some(agent), disk, .. } = &mut self.sites[site] else { return };
+        // An act whose sync is under way is not in the books yet.
+        if !agent.syncing[0].is_empty() {
+            return;
+        }
+        let books = &agent.books;
+        disk.keep(books);
         let mut any = false;
         for (journal, folder) in agent.lanes.iter().zip(&mut disk.lanes) {
-            any |= journal.prune(folder, before, bug);
+            any |= journal.prune(folder, (now, wall), bug);
         }
         if any {
-            for ((epoch, before), acts) in disk.lanes[0].epochs.iter().zip(kept).zip(acts) {
-                for act in acts.iter().take(before - epoch.acts().count()) {
-                    base.apply(&act.facts, act.stored.attachment());
-                }
-            }
             self.oracle.disks[site] = Set::of(&self.sites[site].disk);
             self.tell(|| format!("box {site} lets go of what is acknowledged and old"));
         }
@@ -607,7 +613,7 @@ impl World {
         if agent.connection != Some((connection, true)) || self.sites[site].line_cut {
             return;
         }
-        if let Some(event) = self.sites[site].heard(answer, centre_key().public(), bug) {
+        if let Some(event) = self.sites[site].heard(answer, centre_key().public(), (self.events.now(), bug)) {
             let (life, after) = (self.sites[site].life, self.roll(12).between(1, 300));
             self.events.after(after, Happening::Marked { site, life });
             self.take(site, event);
@@ -637,6 +643,6 @@ impl World {
     }
 
     pub(super) fn begin_looking(&mut self) {
-        self.events.after(LOOK_MS, Happening::Look);
+        self.events.after(HEARD_MS, Happening::Look);
     }
 }

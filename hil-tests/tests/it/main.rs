@@ -12,6 +12,7 @@ mod browser;
 mod demo;
 mod demo_data;
 mod processes;
+mod simulation;
 mod tidy;
 
 /// Each of these tests starts the whole product: one at a time is quicker than two that starve each other. nextest sees
