@@ -179,7 +179,7 @@ const FAULTS: [(u64, fn(&mut Random) -> Step); 18] = [
     }),
     (8, |r| {
         let (lost, twice) = (r.below(300), r.below(300));
-        let slow_ms = if r.chance(300) { r.between(2_000, 15_000) } else { r.between(10, 500) };
+        let slow_ms = if r.chance(300) { r.between(2_000, 45_000) } else { r.between(10, 500) };
         Step::Weather { lost, twice, slow_ms }
     }),
     (5, |r| Step::BrokerForgets { ms: r.between(100, 8_000) }),

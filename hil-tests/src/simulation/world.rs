@@ -308,7 +308,7 @@ impl World {
             Happening::AtGateway { gateway, life, number, message } => {
                 self.at_gateway(gateway, life, number, message);
             }
-            Happening::AtBox { site, connection, answer } => self.at_box(site, connection, *answer),
+            Happening::AtBox { site, connection, answer } => self.at_box(site, connection, *answer)?,
             Happening::Gather { gateway, life } => self.gather(gateway, life),
             Happening::Commit { gateway, life } => self.commit(gateway, life)?,
             Happening::GatewayBack { gateway } => {
@@ -607,17 +607,38 @@ impl World {
         }
     }
 
-    fn at_box(&mut self, site: usize, connection: u64, answer: Answer) {
+    fn at_box(&mut self, site: usize, connection: u64, answer: Answer) -> Result<(), String> {
         let bug = self.bug;
-        let Some(agent) = &self.sites[site].agent else { return };
+        let Some(agent) = &self.sites[site].agent else { return Ok(()) };
         if agent.connection != Some((connection, true)) || self.sites[site].line_cut {
-            return;
+            return Ok(());
         }
         if let Some(event) = self.sites[site].heard(answer, centre_key().public(), (self.events.now(), bug)) {
             let (life, after) = (self.sites[site].life, self.roll(12).between(1, 300));
             self.events.after(after, Happening::Marked { site, life });
             self.take(site, event);
         }
+        self.acknowledged_is_there(site)
+    }
+
+    /// What a box believes to be acknowledged in this life of the database is in it.
+    fn acknowledged_is_there(&self, site: usize) -> Result<(), String> {
+        let Some(agent) = &self.sites[site].agent else { return Ok(()) };
+        for (journal, folder) in agent.lanes.iter().zip(&self.sites[site].disk.lanes) {
+            for epoch in &folder.epochs {
+                let stream = &epoch.manifest.stream;
+                let Some((head, incarnation)) = journal.standings.get(&stream.epoch) else { continue };
+                if *incarnation != self.centre.store.incarnation || head.seq == 0 {
+                    continue;
+                }
+                let row = self.centre.store.row(stream).and_then(|row| row.at(head.seq));
+                if row.is_none_or(|slot| slot.hash != head.hash) {
+                    let name = pestle_gateway::ingest::rules::describe(stream);
+                    return Err(format!("{name}: box {site} takes fact {} for acknowledged, and the centre lacks it", head.seq));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether everything has arrived; a person looks after what stands still.
