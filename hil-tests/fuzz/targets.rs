@@ -216,7 +216,7 @@ pub(crate) fn journal_records(bytes: &[u8]) {
     if let Ok(act) = record::decode(7, bytes.to_vec()) {
         let lines: Vec<_> = act.lines().map(<[u8]>::to_vec).collect();
         let mut joiner = Joiner::default();
-        let joined = record::encode(act.act, &act.after, &lines, act.attachment())
+        let joined = record::encode(act.act, 3, &act.after, &lines, act.attachment())
             .into_iter()
             .map(|(key, chunk)| joiner.push(&key, &chunk))
             .last();

@@ -1,17 +1,18 @@
 //! What the centre's word allows: acknowledged is noted, and whole generations go once the centre has them, the
 //! retention time is over, *and* what is folded from them is safe elsewhere.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use pestle_domain::{
     fact::{ClockQuality, Stamp},
-    journal::{AckVerdict, Acknowledgement, Head, judge_ack},
+    journal::{AckVerdict, Acknowledgement, Head, Stream, judge_ack},
+    signature::Hash,
     units::UnixMillis,
 };
 
 use super::{
     Journal, JournalError, Place,
-    manifest::{Epoch, Sealed, file},
+    manifest::{Epoch, Sealed, Since, file},
     witness::Witness,
     writer::write_seal,
 };
@@ -19,6 +20,10 @@ use crate::{
     clock::RELEASED_AFTER,
     durable_file::{FileError, sync_folder},
 };
+
+/// Nothing goes unless the centre has said so lately that it has the epoch: three of the intervals in which a box that is
+/// online asks (30 s). A box that is offline does not know whether the centre was restored since.
+const HEARD_WITHIN: Duration = Duration::from_secs(90);
 
 /// What an acknowledgement means, in the order of the centre's lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,36 @@ pub fn compare_lives(known: u64, stated: u64) -> std::cmp::Ordering {
     if known == 0 { std::cmp::Ordering::Equal } else { stated.cmp(&known) }
 }
 
+/// What an epoch knows of the centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The last fact that the centre has.
+    pub acknowledged: u64,
+    /// In which life of the centre's database; 0 while none was told.
+    pub incarnation: u64,
+}
+
+/// Weighs an acknowledgement of `stream` whose signature was verified; `own` is this store's chain value at the number
+/// that it names, if it has that. The head is what counts as acknowledged from now on, where that changes.
+pub fn weigh(
+    ack: &Acknowledgement,
+    stream: &Stream,
+    known: Standing,
+    own: Option<Hash>,
+) -> (Word, Option<Head>) {
+    let verdict = judge_ack(ack, stream, known.acknowledged, |_| own);
+    let lives = compare_lives(known.incarnation, ack.incarnation);
+    match verdict {
+        AckVerdict::OtherStream | AckVerdict::Contradicts { .. } => (Word::Judged(verdict), None),
+        _ if lives.is_lt() => (Word::OfEarlierLife, None),
+        AckVerdict::Committed(head) => (Word::Judged(verdict), Some(head)),
+        AckVerdict::Old if lives.is_gt() && ack.head.seq < known.acknowledged => {
+            (Word::Restored(ack.head), Some(ack.head))
+        }
+        AckVerdict::Old => (Word::Judged(verdict), None),
+    }
+}
+
 impl Journal {
     /// Judges an acknowledgement whose signature was verified, and notes it when it names a head of this store.
     /// Blocks on the disk where that head is no recent one.
@@ -55,17 +90,13 @@ impl Journal {
             return Ok(Word::Judged(AckVerdict::OtherStream));
         };
         let own = if ack.stream == stream { self.hash_at(number, ack.head.seq)? } else { None };
-        let verdict = judge_ack(ack, &stream, acknowledged, |_| own);
-        let lives = compare_lives(incarnation, ack.incarnation);
-        let (word, now) = match verdict {
-            AckVerdict::OtherStream | AckVerdict::Contradicts { .. } => return Ok(Word::Judged(verdict)),
-            _ if lives.is_lt() => return Ok(Word::OfEarlierLife),
-            AckVerdict::Committed(head) => (Word::Judged(verdict), Some(head)),
-            AckVerdict::Old if lives.is_gt() && ack.head.seq < acknowledged => {
-                (Word::Restored(ack.head), Some(ack.head))
-            }
-            AckVerdict::Old => (Word::Judged(verdict), None),
-        };
+        let (word, now) = weigh(ack, &stream, Standing { acknowledged, incarnation }, own);
+        if matches!(word, Word::OfEarlierLife)
+            || matches!(word, Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }))
+        {
+            return Ok(word);
+        }
+        self.shared.heard(number);
         if now.is_some() || incarnation != ack.incarnation {
             if let Some(epoch) = self.shared.book_mut().epoch_mut(number) {
                 epoch.acknowledged = now.unwrap_or(epoch.acknowledged);
@@ -78,7 +109,7 @@ impl Journal {
         Ok(word)
     }
 
-    /// Removes the generations that the centre has, that were sealed longer than the retention time before `now`, and
+    /// Removes the generations that the centre has had for longer than the retention time, as it has said so just now, and
     /// whose facts are all at or before `folded`. Returns how many. Nothing goes while the clock is doubted. Blocks on
     /// the disk.
     ///
@@ -102,6 +133,10 @@ impl Journal {
             let last = book.current().number();
             let mut removed = Vec::new();
             for epoch in &mut book.epochs {
+                // A restore that nobody has told yet may have taken it back.
+                if !self.shared.heard_lately(epoch.number(), HEARD_WITHIN) {
+                    continue;
+                }
                 let count = prunable(epoch, sealed_before, folded);
                 removed.extend(epoch.generations.drain(..count).map(|entry| entry.folder));
             }
@@ -144,18 +179,21 @@ impl Journal {
         book.epochs.iter().map(of).sum()
     }
 
-    /// A generation that was sealed at a time that cannot be counts as sealed now, the first time that is trusted.
+    /// Dates what is not dated, or was at a time that cannot be: that counts as now, the first time that is trusted.
     fn date_seals(&self, now: UnixMillis) -> Result<(), JournalError> {
-        let cannot_be = |sealed: &Sealed| sealed.at < RELEASED_AFTER || sealed.at > now;
         let misdated: Vec<_> = {
             let book = self.shared.book();
             let entries = book.epochs.iter().flat_map(|epoch| {
-                epoch.generations.iter().map(|entry| (epoch.number(), entry.folder.clone(), entry.sealed))
+                let known = Standing { acknowledged: epoch.acknowledged.seq, incarnation: epoch.incarnation };
+                let dated = move |sealed| dated(sealed, known, now);
+                epoch
+                    .generations
+                    .iter()
+                    .map(move |entry| (epoch.number(), entry.folder.clone(), entry.sealed.and_then(dated)))
             });
             entries.filter_map(|(number, folder, sealed)| Some((number, folder, sealed?))).collect()
         };
-        for (number, folder, sealed) in misdated.into_iter().filter(|(.., sealed)| cannot_be(sealed)) {
-            let sealed = Sealed { at: now, ..sealed };
+        for (number, folder, sealed) in misdated {
             write_seal(&folder, &sealed)?;
             let mut book = self.shared.book_mut();
             let entries = book.epoch_mut(number).into_iter().flat_map(|epoch| &mut epoch.generations);
@@ -169,15 +207,31 @@ impl Journal {
 
 /// How many of an epoch's oldest generations may go.
 fn prunable(epoch: &Epoch, sealed_before: UnixMillis, folded: Place) -> usize {
-    epoch
-        .generations
-        .iter()
-        .take_while(|entry| {
-            entry.sealed.is_some_and(|sealed| {
-                sealed.last.seq <= epoch.acknowledged.seq
-                    && sealed.at < sealed_before
-                    && Place { epoch: epoch.number(), seq: sealed.last.seq } <= folded
-            })
-        })
-        .count()
+    let (number, acknowledged) = (epoch.number(), epoch.acknowledged.seq);
+    let goes = |sealed: Sealed| may_go(&sealed, number, acknowledged, sealed_before, folded);
+    epoch.generations.iter().take_while(|entry| entry.sealed.is_some_and(goes)).count()
+}
+
+/// Whether a generation of `epoch` may go: the centre has it, has had it for long enough, and it is folded. Retention
+/// counts from the acknowledgement and not from the seal: what a box brings after a long time offline is old at once, and a
+/// centre that is put back a moment later needs it again.
+pub fn may_go(sealed: &Sealed, epoch: u32, acknowledged: u64, before: UnixMillis, folded: Place) -> bool {
+    sealed.last.seq <= acknowledged
+        && sealed.at < before
+        && sealed.acknowledged.is_some_and(|since| since.at < before)
+        && Place { epoch, seq: sealed.last.seq } <= folded
+}
+
+/// A seal as it is to be written anew: since when the centre is known to have the whole generation, in this life of its
+/// database; `None` where it says so already.
+pub fn dated(sealed: Sealed, known: Standing, now: UnixMillis) -> Option<Sealed> {
+    let cannot_be = |at: UnixMillis| at < RELEASED_AFTER || at > now;
+    let at = if cannot_be(sealed.at) { now } else { sealed.at };
+    let acknowledged = match sealed.acknowledged {
+        _ if sealed.last.seq > known.acknowledged => None,
+        Some(since) if since.incarnation == known.incarnation && !cannot_be(since.at) => Some(since),
+        _ => Some(Since { at: now, incarnation: known.incarnation }),
+    };
+    let new = Sealed { at, acknowledged, ..sealed };
+    (new != sealed).then_some(new)
 }

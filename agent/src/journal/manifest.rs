@@ -36,8 +36,21 @@ pub struct Sealed {
     pub last: Head,
     /// How many facts it holds.
     pub facts: u64,
-    /// When, by the box's clock: retention counts from here.
+    /// When, by the box's clock.
     pub at: UnixMillis,
+    /// Since when the centre has all of it: retention counts from here. It is not there before that, nor in what older
+    /// agents wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Since>,
+}
+
+/// When the centre was first seen to have something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// By the box's clock.
+    pub at: UnixMillis,
+    /// In which life of the centre's database: an earlier one's word counts no more.
+    pub incarnation: u64,
 }
 
 /// File names.

@@ -46,7 +46,7 @@ pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, Journ
     let loaded = load(settings, now)?;
     let places = places_aside(&settings.folder, &loaded.undescribed);
     let findings = write_down(&settings.folder, &loaded, &places)?;
-    let goes_on = goes_on(&loaded, &findings, &settings.stream);
+    let goes_on = last_goes_on(&loaded, &findings, &settings.stream);
     for (undescribed, place) in loaded.undescribed.iter().zip(&places) {
         set_aside(&settings.folder, &undescribed.folder, place)?;
     }
@@ -120,14 +120,35 @@ fn unreadable(what: &str, kept: PathBuf) -> Finding {
     Finding::EpochUnreadable { what: what.to_owned(), kept }
 }
 
-/// Whether the last epoch may go on: it is this box's, nothing was lost at its end, and nothing that it lost before
-/// stands between its next facts and the centre.
-fn goes_on(loaded: &Loaded, findings: &Findings, stream: &Stream) -> bool {
-    let Some(last) = loaded.epochs.last() else { return false };
-    let blocked = findings.all().any(|finding| finding.blocks(last.number(), last.acknowledged.seq));
+/// The last epoch as it was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Last<'a> {
+    /// Whose facts it has.
+    pub stream: &'a Stream,
+    /// As far as the centre has it.
+    pub acknowledged: u64,
+    /// Whether it lost facts at its end, or may have.
+    pub end_lost: bool,
+}
+
+/// Whether the last epoch may go on: it is this box's (`stream`), nothing was lost at its end, and nothing that it lost
+/// before stands between its next facts and the centre.
+pub fn goes_on<'f>(last: Last<'_>, stream: &Stream, findings: impl IntoIterator<Item = &'f Finding>) -> bool {
+    let number = last.stream.epoch;
+    let blocked = findings.into_iter().any(|finding| finding.blocks(number, last.acknowledged));
     // Another device, branch or term: its facts are another stream's.
-    let same_stream = Stream { epoch: last.number(), ..stream.clone() } == last.manifest.stream;
-    same_stream && !loaded.end_lost && !blocked && loaded.undescribed.is_empty()
+    let same_stream = Stream { epoch: number, ..stream.clone() } == *last.stream;
+    same_stream && !last.end_lost && !blocked
+}
+
+fn last_goes_on(loaded: &Loaded, findings: &Findings, stream: &Stream) -> bool {
+    let Some(epoch) = loaded.epochs.last() else { return false };
+    let last = Last {
+        stream: &epoch.manifest.stream,
+        acknowledged: epoch.acknowledged.seq,
+        end_lost: loaded.end_lost,
+    };
+    goes_on(last, stream, findings.all()) && loaded.undescribed.is_empty()
 }
 
 /// Removes what the power cut off while it was being removed.

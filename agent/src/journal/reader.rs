@@ -46,7 +46,8 @@ impl Journal {
                 (Some(sealed), _) => read_sealed(shared, &entry, sealed, &stream, next, room),
                 // Between an error and the next commit: what was confirmed is read from the raw bytes.
                 (None, None) => {
-                    let sealed = Sealed { last: head, facts: 0, at: pestle_domain::units::UnixMillis(0) };
+                    let at = pestle_domain::units::UnixMillis(0);
+                    let sealed = Sealed { last: head, facts: 0, at, acknowledged: None };
                     read_sealed(shared, &entry, sealed, &stream, next, room)
                 }
             };

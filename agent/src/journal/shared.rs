@@ -1,8 +1,12 @@
 //! What the journal's handles, its writer, its keeper and its readers share.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicBool, AtomicU64},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::{Duration, Instant},
 };
 
 use pestle_domain::journal::{Head, Stream};
@@ -36,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) head: watch::Sender<Head>,
     /// Rises whenever an acknowledgement lets something go.
     pub(crate) acknowledged: watch::Sender<u64>,
+    /// When the centre last said of each epoch that it has it.
+    heard: Mutex<HashMap<u32, Instant>>,
     /// Why nothing can be recorded just now.
     pub(crate) trouble: watch::Sender<Option<String>>,
     /// Whether that is for want of room.
@@ -83,6 +89,7 @@ impl Shared {
             committed: Mutex::new(head),
             head: watch::Sender::new(head),
             acknowledged: watch::Sender::new(0),
+            heard: Mutex::default(),
             trouble: watch::Sender::new(None),
             out_of_room: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
@@ -101,6 +108,15 @@ impl Shared {
     }
     pub(crate) fn committed(&self) -> MutexGuard<'_, Head> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// The centre has said that it has an epoch, as far as it was acknowledged.
+    pub(super) fn heard(&self, epoch: u32) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(epoch, Instant::now());
+    }
+    /// Whether it said so within a time.
+    pub(super) fn heard_lately(&self, epoch: u32, within: Duration) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(&epoch).is_some_and(|at| at.elapsed() < within)
     }
     pub(crate) fn found(&self, finding: Finding) {
         tracing::error!(lane = self.stream.lane.as_str(), "{finding}");

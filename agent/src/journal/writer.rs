@@ -286,7 +286,7 @@ pub(crate) fn begin_generation(epoch: &std::path::Path, before: Head) -> Result<
 
 /// Writes that a generation takes no more facts, and ends with `last`.
 pub(crate) fn seal(entry: &Entry, last: Head, at: UnixMillis) -> Result<Sealed, FileError> {
-    let sealed = Sealed { last, facts: last.seq - entry.begun.before.seq, at };
+    let sealed = Sealed { last, facts: last.seq - entry.begun.before.seq, at, acknowledged: None };
     write_seal(&entry.folder, &sealed)?;
     Ok(sealed)
 }

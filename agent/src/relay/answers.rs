@@ -99,42 +99,44 @@ impl RelayTask {
         let journal = self.journal(stream.lane)?.clone();
         let (seq, incarnation) = (ack.head.seq, ack.incarnation);
         let judged = tokio::task::spawn_blocking(move || journal.acknowledge(&ack)).await;
-        match judged {
-            Ok(Ok(Word::Judged(AckVerdict::Committed(head)))) => {
-                self.counters.acknowledgements.fetch_add(1, Relaxed);
-                if let Some(kept) = self.acts.get_mut(&stream) {
-                    while kept.front().is_some_and(|kept| kept.act.after.seq <= head.seq) {
-                        kept.pop_front();
-                    }
-                }
-                let at = self.parts.clock.wall();
-                self.state.send_modify(|state| state.last_ack_at = Some(at));
-                Some(Event::Acknowledged { stream, seq, incarnation })
-            }
-            Ok(Ok(Word::Judged(AckVerdict::Old) | Word::Restored(_))) => {
-                Some(Event::Acknowledged { stream, seq, incarnation })
-            }
-            Ok(Ok(Word::OfEarlierLife)) => {
-                tracing::info!(
-                    seq,
-                    incarnation,
-                    "an acknowledgement of before the centre's restore allows nothing"
-                );
-                None
-            }
-            Ok(Ok(Word::Judged(AckVerdict::Contradicts { centre }))) => Some(Event::Contradicted(
-                stream,
-                format!("the centre has committed fact {} of this box with other contents", centre.seq),
-            )),
-            Ok(Ok(Word::Judged(AckVerdict::OtherStream))) => None,
-            Ok(Err(error)) => self.bad_message(&error.to_string()),
-            Err(error) => self.bad_message(&error.to_string()),
+        let word = match judged {
+            Ok(Ok(word)) => word,
+            Ok(Err(error)) => return self.bad_message(&error.to_string()),
+            Err(error) => return self.bad_message(&error.to_string()),
+        };
+        if let Word::Judged(AckVerdict::Committed(head)) = word {
+            self.counters.acknowledgements.fetch_add(1, Relaxed);
+            self.hand.let_go(stream, head.seq);
+            let at = self.parts.clock.wall();
+            self.state.send_modify(|state| state.last_ack_at = Some(at));
         }
+        if word == Word::OfEarlierLife {
+            tracing::info!(
+                seq,
+                incarnation,
+                "an acknowledgement of before the centre's restore allows nothing"
+            );
+        }
+        word_of(stream, seq, incarnation, word)
     }
 
     async fn has_head(&self, stream: StreamKey, head: Head) -> bool {
         let Some(journal) = self.journal(stream.lane).cloned() else { return false };
         let own = tokio::task::spawn_blocking(move || journal.hash_at(stream.epoch, head.seq)).await;
         matches!(own, Ok(Ok(Some(hash))) if hash == head.hash)
+    }
+}
+
+/// What the link learns from a weighed acknowledgement of `seq`.
+pub fn word_of(stream: StreamKey, seq: u64, incarnation: u64, word: Word) -> Option<Event> {
+    match word {
+        Word::Judged(AckVerdict::Committed(_) | AckVerdict::Old) | Word::Restored(_) => {
+            Some(Event::Acknowledged { stream, seq, incarnation })
+        }
+        Word::Judged(AckVerdict::Contradicts { centre }) => Some(Event::Contradicted(
+            stream,
+            format!("the centre has committed fact {} of this box with other contents", centre.seq),
+        )),
+        Word::Judged(AckVerdict::OtherStream) | Word::OfEarlierLife => None,
     }
 }

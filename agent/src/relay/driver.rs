@@ -2,7 +2,7 @@
 //! is read and verified in [`super::answers`].
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,7 +16,7 @@ use pestle_domain::{
     journal::{Lane, Stream},
     signature::Hash,
     wire::{
-        WIRE_VERSION, batch,
+        WIRE_VERSION,
         message::{Heads, StreamHead},
         topic::Channel,
     },
@@ -30,7 +30,8 @@ use uuid::Uuid;
 
 use super::{
     connection::{Connection, ConnectionSettings, Word},
-    lane::{Act, READ_BYTES, Run, StreamKey},
+    hand::Hand,
+    lane::{READ_BYTES, Run, StreamKey},
     link::{Effect, Event, Known, Link},
     state::LinkState,
 };
@@ -109,7 +110,7 @@ impl Relay {
             parts,
             link: Link::new(),
             streams,
-            acts: BTreeMap::new(),
+            hand: Hand::default(),
             connection: None,
             state,
             counters: counters.clone(),
@@ -137,21 +138,13 @@ impl Relay {
 /// Acts that were read, and the chain's value before the first of them.
 type ReadOutcome = (StreamKey, Result<(Hash, Vec<StoredAct>), JournalError>);
 
-/// An act that was read, and the chain's value before it: a batch that begins with it names that.
-#[derive(Debug)]
-pub(super) struct Kept {
-    before: Hash,
-    pub(super) act: StoredAct,
-}
-
 /// The relay's loop.
 #[derive(Debug)]
 pub struct RelayTask {
     pub(super) parts: RelayParts,
     link: Link,
     pub(super) streams: BTreeMap<StreamKey, Stream>,
-    /// Read and not acknowledged, in order.
-    pub(super) acts: BTreeMap<StreamKey, VecDeque<Kept>>,
+    pub(super) hand: Hand,
     pub(super) connection: Option<Connection>,
     pub(super) state: watch::Sender<LinkState>,
     pub(super) counters: Arc<RelayCounters>,
@@ -298,7 +291,7 @@ impl RelayTask {
     }
 
     fn read(&mut self, stream: StreamKey, read: Result<(Hash, Vec<StoredAct>), JournalError>) -> Event {
-        let (mut before, read) = match read {
+        let (before, read) = match read {
             Ok(read) => read,
             Err(error) => {
                 let is_current = self.journal(stream.lane).is_some_and(|j| j.stream().epoch == stream.epoch);
@@ -311,58 +304,18 @@ impl RelayTask {
                 return Event::Unreadable(stream, format!("{error}{then}"));
             }
         };
-        let acts = read
-            .iter()
-            .map(|act| Act { first: act.first, last: act.after.seq, bytes: act.line_bytes() })
-            .collect();
-        let kept = self.acts.entry(stream).or_default();
-        if let Some(first) = read.first() {
-            // A read after a rewind takes the place of what was read before it.
-            while kept.back().is_some_and(|kept| kept.act.first >= first.first) {
-                kept.pop_back();
-            }
-        }
-        kept.extend(read.into_iter().map(|act| {
-            let after = act.after.hash;
-            Kept { before: std::mem::replace(&mut before, after), act }
-        }));
-        Event::Read(stream, acts)
+        Event::Read(stream, self.hand.take(stream, before, read))
     }
 
     fn send(&mut self, stream: StreamKey, run: Run) -> Result<(), String> {
         let (Some(connection), Some(name)) = (&self.connection, self.streams.get(&stream)) else {
             return Err("there is no connection".to_owned());
         };
-        let kept = self.acts.get(&stream).map(VecDeque::iter).into_iter().flatten();
-        let acts: Vec<&Kept> = kept
-            .skip_while(|kept| kept.act.first < run.first)
-            .take_while(|kept| kept.act.after.seq <= run.last)
-            .collect();
-        let (Some(first), Some(last)) = (acts.first(), acts.last()) else {
-            return Err("the acts to be sent are not in memory".to_owned());
-        };
-        if (first.act.first, last.act.after.seq) != (run.first, run.last) {
-            return Err("the acts in memory are not those to be sent".to_owned());
-        }
         let signing = &self.parts.identity.signing;
-        let signature =
-            signing.sign(&last.act.after.statement(name), &self.random).map_err(|error| error.to_string())?;
-        let header = batch::Header {
-            v: WIRE_VERSION,
-            batch: run.batch,
-            stream: name.clone(),
-            first: run.first,
-            count: run.last + 1 - run.first,
-            previous: first.before,
-            hash: last.act.after.hash,
-            key: signing.id().clone(),
-            signature,
-        };
-        let lines = acts.iter().flat_map(|kept| kept.act.lines());
-        let message = batch::build(&header, lines).map_err(|error| error.to_string())?;
+        let message = self.hand.batch((stream, name), run, signing, &self.random)?;
         connection.publish(Channel::Facts(stream.lane), message, false)?;
         self.counters.batches.fetch_add(1, Relaxed);
-        self.counters.facts.fetch_add(header.count, Relaxed);
+        self.counters.facts.fetch_add(run.last + 1 - run.first, Relaxed);
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! The relay: brings every fact to the centre, and lets go of none before the centre's own signed word.
 //!
 //! [`link`] decides (pure): what is sent when, what an answer means, when to try again. [`lane`] is its part for one
-//! stream. [`driver`] does: it owns the connection ([`connection`]), reads the journals, builds and signs batches, and
-//! runs the link's effects; what it hears is read and verified in `answers`. [`state`] is what others see.
+//! stream. [`driver`] does: it owns the connection ([`connection`]), reads the journals and
+//! runs the link's effects; [`hand`] keeps the acts on their way and makes batches of them; what is heard is read and verified
+//! in [`answers`]. [`state`] is what others see.
 
-mod answers;
+pub mod answers;
 pub mod connection;
 pub mod driver;
+pub mod hand;
 pub mod lane;
 pub mod link;
 pub mod state;

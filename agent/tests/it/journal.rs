@@ -302,6 +302,30 @@ fn a_generation_sealed_in_1970_stays_for_the_retention_time_from_the_first_trust
 }
 
 #[test]
+fn retention_counts_from_the_acknowledgement_and_not_from_the_seal() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_well(folder.path(), small());
+    for number in 1..=70 {
+        journal.append_blocking(act(number, 3, 0)).unwrap();
+    }
+    let folded = Place { epoch: 1, seq: u64::MAX };
+    let today = wall_ms();
+    let days = |days: i64| at(today + days * 86_400_000, ClockQuality::Free);
+    // Forty days offline; then the centre has it, and may be put back to the minute before.
+    assert_eq!(journal.prune(&days(40), folded).unwrap(), 0, "not acknowledged");
+    journal.acknowledge(&ack(&journal, journal.head())).unwrap();
+    assert_eq!(journal.prune(&days(40), folded).unwrap(), 0, "acknowledged a moment ago");
+    assert_eq!(journal.prune(&days(74), folded).unwrap(), 0);
+    journal.close_blocking();
+    drop(journal);
+    let journal = open_well(folder.path(), small());
+    assert_eq!(journal.prune(&days(76), folded).unwrap(), 0, "not heard of the centre since the start");
+    journal.acknowledge(&ack(&journal, journal.head())).unwrap();
+    assert!(journal.prune(&days(76), folded).unwrap() >= 1, "the date of the acknowledgement was kept");
+    journal.close_blocking();
+}
+
+#[test]
 fn a_restored_centre_is_believed_once_and_after_a_restart_too() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open_well(folder.path(), small());

@@ -11,9 +11,10 @@ use pestle_domain::{
 use super::{
     Entry, Incoming, Ingest, Settled,
     live::Changed,
+    plan::{Mode, Outcome},
     rules::{self, Refusal, Sender, Verified},
     seal::Seals,
-    transaction::{self, Done, Failed, Mode, Outcome},
+    transaction::{self, Done, Failed},
 };
 use crate::{db::DbError, http::error::chain};
 

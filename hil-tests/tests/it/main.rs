@@ -15,6 +15,7 @@ mod demo_data;
 mod fuzz;
 mod power_cuts;
 mod processes;
+mod simulation;
 mod tidy;
 
 /// Each of these tests starts the whole product: one at a time is quicker than two that starve each other. nextest sees

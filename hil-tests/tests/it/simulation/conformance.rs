@@ -1,0 +1,187 @@
+//! The event store in memory, on which the simulation stands, against the real one: the same histories, the same answers,
+//! the same heads, facts, quarantine, stock and cash.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use pestle_domain::{
+    ids::TenantId,
+    journal::{Acknowledgement, Head, Stream},
+    signature::{SignatureError, SigningKey},
+};
+use pestle_gateway::{
+    ingest::{Incoming, Ingest, live::Live, metrics::IngestMetrics, rules::Sender, seal::Seal},
+    inventory::cache::StockCache,
+    testing::{self, TestDatabase},
+};
+use pestle_hil_tests::simulation::{
+    conformance::{Asked, EventStore, InMemory, Said, SessionSums, State, ask},
+    history,
+    world::centre_key,
+};
+use sqlx::{AssertSqlSafe, postgres::PgRow};
+use tokio::runtime::Runtime;
+
+/// Lives whose histories are asked of both.
+const LIVES: std::ops::RangeInclusive<u64> = 1..=24;
+
+struct Key(Arc<SigningKey>);
+
+impl Seal for Key {
+    fn acknowledge(
+        &self,
+        incarnation: u64,
+        stream: Stream,
+        head: Head,
+    ) -> Result<Acknowledgement, SignatureError> {
+        Acknowledgement::sign(incarnation, stream, head, &self.0, &SystemRandom::new())
+    }
+}
+
+/// PostgreSQL, with the gateway's ingest over it.
+struct Postgres {
+    runtime: Runtime,
+    database: TestDatabase,
+    ingest: Ingest,
+}
+
+fn gateway(database: &TestDatabase) -> Ingest {
+    let seal: Arc<dyn Seal> = Arc::new(Key(centre_key()));
+    Ingest::new(database.db.clone(), seal, Live::default(), StockCache::default(), IngestMetrics::default())
+}
+
+impl Postgres {
+    fn new() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let database = runtime.block_on(testing::database());
+        let ingest = gateway(&database);
+        let new = Self { runtime, database, ingest };
+        for statement in [
+            "INSERT INTO tenancy.tenant (tenant_id, name) VALUES ('acme', 'acme')",
+            "INSERT INTO tenancy.branch (tenant_id, branch_id, name, currency, time_zone)
+             VALUES ('acme', 'north', 'north', 'GBP', 'Europe/London'), ('acme', 'south', 'south', 'GBP', 'Europe/London')",
+        ] {
+            new.execute(statement.to_owned());
+        }
+        new
+    }
+
+    fn execute(&self, statement: String) {
+        self.runtime.block_on(async {
+            let mut tx = self.database.db.tenant(&tenant()).begin().await.unwrap();
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
+        });
+    }
+
+    fn rows<T>(&self, query: &'static str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.runtime.block_on(async {
+            let mut tx = self.database.db.tenant(&tenant()).begin().await.unwrap();
+            sqlx::query_as(query).fetch_all(&mut *tx).await.unwrap()
+        })
+    }
+}
+
+fn tenant() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+const STREAM: &str =
+    "s.branch_id || '/' || s.device_id || ' term ' || s.term || ' ' || s.lane || ' epoch ' || s.epoch";
+
+impl EventStore for Postgres {
+    fn enrol(&mut self, sender: &Arc<Sender>) {
+        let Sender { branch, device, term, .. } = &**sender;
+        let key = &sender.keys[0];
+        let (id, point) = (key.id().0, hex::encode(key.point()));
+        self.execute(format!(
+            "INSERT INTO fleet.device (tenant_id, device_id, branch_id, term, key_id, enrolled_at)
+             VALUES ('acme', '{device}', '{branch}', {term}, '{id}', now())"
+        ));
+        self.execute(format!(
+            "INSERT INTO fleet.device_key (tenant_id, key_id, device_id, public_key, since)
+             VALUES ('acme', '{id}', '{device}', decode('{point}', 'hex'), now())"
+        ));
+        for earlier in &sender.earlier {
+            let earlier = &earlier.device;
+            self.execute(format!(
+                "INSERT INTO fleet.succession (tenant_id, device_id, earlier_id) VALUES ('acme', '{device}', '{earlier}')"
+            ));
+        }
+        // A gateway keeps for some seconds whose device is whose; another one does not know yet.
+        self.ingest = gateway(&self.database);
+    }
+
+    fn settle(&mut self, messages: Vec<Incoming>) -> Vec<Said> {
+        let settled =
+            self.runtime.block_on(async { self.ingest.settle(self.ingest.read(messages).await).await });
+        settled.iter().map(Said::from).collect()
+    }
+
+    fn state(&mut self) -> State {
+        let mut state = State::default();
+        let named =
+            |query: &str| -> &'static str { Box::leak(query.replace("$STREAM", STREAM).into_boxed_str()) };
+        let heads: Vec<(String, i64, String)> =
+            self.rows(named("SELECT $STREAM, head_seq, encode(head_hash, 'hex') FROM ingest.stream s"));
+        state.heads.extend(heads.into_iter().map(|(name, seq, hash)| (name, (seq, hash))));
+        let facts: Vec<(String, i64, String, String, bool)> = self.rows(named(
+            "SELECT $STREAM, f.seq, f.fact_id::text, encode(f.hash, 'hex'), false
+             FROM ingest.fact f JOIN ingest.stream s USING (tenant_id, stream_id)
+             UNION ALL SELECT $STREAM, d.seq, d.fact_id::text, encode(d.hash, 'hex'), true
+             FROM ingest.duplicate d JOIN ingest.stream s USING (tenant_id, stream_id)",
+        ));
+        state
+            .facts
+            .extend(facts.into_iter().map(|(name, seq, id, hash, again)| ((name, seq), (id, hash, again))));
+        let quarantine: Vec<(String, String, String, i64)> =
+            self.rows("SELECT device_id, reason, encode(bytes_hash, 'hex'), times FROM ingest.quarantine");
+        state
+            .quarantine
+            .extend(quarantine.into_iter().map(|(one, two, three, times)| ((one, two, three), times)));
+        let stock: Vec<(String, String, String, i64)> =
+            self.rows("SELECT branch_id, product_id, lot, on_hand FROM inventory.balance");
+        state.stock.extend(stock.into_iter().map(|(one, two, three, packs)| ((one, two, three), packs)));
+        type Row = (String, String, Option<i64>, i64, i64, i64, i64, i64, Option<i64>);
+        let sessions: Vec<Row> = self.rows(
+            "SELECT branch_id, session_id::text, float_minor, received_minor, paid_in_minor, paid_out_minor, sales,
+                    late_minor, counted_minor FROM sales.session",
+        );
+        for (branch, session, float, received, paid_in, paid_out, sales, late, counted) in sessions {
+            let sums: SessionSums = (float, received, paid_in, paid_out, sales, late, counted);
+            state.sessions.insert((branch, session), sums);
+        }
+        let days: Vec<(String, String, i64, i64)> =
+            self.rows("SELECT branch_id, business_date::text, sales, gross_minor FROM sales.day");
+        state
+            .days
+            .extend(days.into_iter().map(|(branch, day, sales, gross)| ((branch, day), (sales, gross))));
+        state
+    }
+}
+
+#[test]
+fn the_store_in_memory_and_postgresql_answer_alike_and_end_alike() {
+    let (mut duplicates, mut refused, mut gaps) = (0, 0, 0);
+    for seed in LIVES {
+        let history: Vec<Asked> = history(seed);
+        let (words, state) = ask(&history, &mut InMemory::new(centre_key()));
+        let (real_words, real_state) = ask(&history, &mut Postgres::new());
+        for (number, (one, other)) in words.iter().zip(&real_words).enumerate() {
+            assert_eq!(one, other, "seed {seed}, group {number}");
+        }
+        assert_eq!(words.len(), real_words.len(), "seed {seed}");
+        assert_eq!(state, real_state, "seed {seed}");
+        duplicates += state.facts.values().filter(|(.., again)| *again).count();
+        refused += state.quarantine.len();
+        gaps += words.iter().flatten().filter(|said| matches!(said, Said::Gap(_))).count();
+    }
+    // Histories in which nothing ever goes wrong would agree with any store.
+    assert!(
+        duplicates > 0 && refused > 0 && gaps > 0,
+        "{duplicates} duplicates, {refused} refusals, {gaps} gaps"
+    );
+}
