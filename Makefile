@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check demo-clean test bench screenshots data fmt lint build setup-demo setup-test
+.PHONY: help demo demo-check demo-clean test power-cuts bench screenshots data fmt lint build setup-demo setup-test
 
 CARGO ?= cargo
 LOCKED ?= --locked
@@ -31,6 +31,12 @@ test: setup-test ## set up what is missing, then every check and every test
 	else \
 	  $(CARGO) test $(LOCKED) --workspace --lib --bins --tests; \
 	fi
+
+# N cuts of the journal alone, and three for each hundred of them of the whole agent.
+N ?= 10000
+power-cuts: setup-test build ## cut the power N times (10000) and compare what is left with what was told; SEED=… chooses the cuts
+	$(TARGET)/debug/pestle-power-cuts journal --cuts $(N) $(if $(SEED),--seed $(SEED))
+	$(TARGET)/debug/pestle-power-cuts agent --cuts $$(( ($(N) * 3 + 99) / 100 )) $(if $(SEED),--seed $(SEED))
 
 bench: setup-demo ## measure against the baselines; writes target/bench.json
 	$(CARGO) build --release $(LOCKED) --workspace --bins
