@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check demo-clean test chaos fuzz bench screenshots data fmt lint build setup-demo setup-test
+.PHONY: help demo demo-check demo-clean test power-cuts simulate chaos fuzz bench screenshots data fmt lint build setup-demo setup-test
 
 CARGO ?= cargo
 LOCKED ?= --locked
@@ -42,6 +42,12 @@ fuzz: ## look for bytes that a parser cannot bear: FUZZ=gs1 for one target, RUNS
 	  RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir hil-tests/fuzz --sanitizer none $$target -- -print_final_stats=1 -verbosity=0 \
 	    -runs=$(or $(RUNS),10000000) -max_total_time=$(or $(SECONDS_EACH),3600) -max_len=4096; \
 	done
+
+# N cuts of the journal alone, and three for each hundred of them of the whole agent.
+N ?= 10000
+power-cuts: setup-test build ## cut the power N times (10000) and compare what is left with what was told; SEED=… chooses the cuts
+	$(TARGET)/debug/pestle-power-cuts journal --cuts $(N) $(if $(SEED),--seed $(SEED))
+	$(TARGET)/debug/pestle-power-cuts agent --cuts $$(( ($(N) * 3 + 99) / 100 )) $(if $(SEED),--seed $(SEED))
 
 bench: setup-demo ## measure against the baselines; writes target/bench.json
 	$(CARGO) build --release $(LOCKED) --workspace --bins

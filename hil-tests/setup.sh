@@ -2,7 +2,7 @@
 # Installs what a Debian machine with Rust still lacks for Pestle. Safe to repeat: it does nothing when all is there.
 #
 #   hil-tests/setup.sh demo    what `make demo` and `make demo-check` need: a C compiler, CMake, PostgreSQL's programs
-#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, Mosquitto, rustfmt, clippy
+#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, Mosquitto, FUSE, rustfmt, clippy
 #
 # It needs root, or sudo. It starts no service, creates no PostgreSQL cluster, and changes nothing that is installed.
 set -euo pipefail
@@ -51,6 +51,7 @@ if [ "$wanted" = test ]; then
   have chromium || missing+=(chromium)
   have chromedriver || missing+=(chromium-driver)
   { have mosquitto || [ -x /usr/sbin/mosquitto ]; } || missing+=(mosquitto)
+  have fusermount3 || missing+=(fuse3)
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 

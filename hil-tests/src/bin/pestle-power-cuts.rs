@@ -11,7 +11,12 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use pestle_hil_tests::disk::fault::Faults;
-use pestle_hil_tests::power_cuts::{agent_campaign, campaign, kept::KeptCut};
+use pestle_hil_tests::power_cuts::{
+    agent_campaign,
+    campaign::{self, Plan},
+    kept::KeptCut,
+    script::Script,
+};
 
 /// Cuts the power of the journal and of the whole agent at random moments, and compares what is left with what was told.
 #[derive(Debug, Parser)]
@@ -31,6 +36,9 @@ enum Command {
         /// Where chance begins; drawn where none is given
         #[arg(long)]
         seed: Option<u64>,
+        /// Use the journal in these ways alone
+        #[arg(long)]
+        script: Vec<Script>,
     },
     /// Cut the whole agent while it sells
     Agent {
@@ -62,7 +70,10 @@ fn main() -> ExitCode {
 /// Whether nothing was wrong.
 fn execute(command: Command) -> Result<bool> {
     match command {
-        Command::Journal { cuts, seed } => journal(cuts, seed.unwrap_or_else(drawn)),
+        Command::Journal { cuts, seed, script } => {
+            let plan = Plan::new(cuts, seed.unwrap_or_else(drawn));
+            journal(&if script.is_empty() { plan } else { Plan { scripts: script, ..plan } })
+        }
         Command::Agent { cuts, seed } => agent(cuts, seed.unwrap_or_else(drawn)),
         Command::Replay { file } => {
             let wrong = KeptCut::read(&file)?.again()?;
@@ -76,9 +87,9 @@ fn drawn() -> u64 {
     uuid::Uuid::now_v7().as_u64_pair().1
 }
 
-fn journal(cuts: usize, seed: u64) -> Result<bool> {
-    println!("{cuts} cuts of the journal, seed {seed}");
-    let report = campaign::run(cuts, seed, &|recording| recording)?;
+fn journal(plan: &Plan) -> Result<bool> {
+    println!("{} cuts of the journal, seed {}", plan.cuts, plan.seed);
+    let report = campaign::run(plan, &|recording| recording)?;
     for (script, cuts) in &report.cuts {
         println!("  {script:?}: {cuts}");
     }

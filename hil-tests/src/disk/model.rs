@@ -6,7 +6,7 @@ use super::{
     names::Names,
     op::{Node, Op, Place, ROOT},
     plain::Plain,
-    sectors::FileBytes,
+    sectors::{FileBytes, Keep},
     seeded::Seeded,
 };
 
@@ -111,9 +111,10 @@ impl Model {
     /// may be.
     pub fn cut(&self, seeded: &mut Seeded) -> Plain {
         let draw = |seeded: &mut Seeded| [0, 10, 50, 50, 90, 100][seeded.index(6)];
-        let (keep_names, keep_bytes) = (draw(seeded), draw(seeded));
+        let keep_names = draw(seeded);
+        let keep = Keep { fresh: draw(seeded), written_over: draw(seeded) };
         let folders = self.names.cut(seeded, keep_names);
-        self.plain(ROOT, &folders, &mut |file| file.cut(seeded, keep_bytes))
+        self.plain(ROOT, &folders, &mut |file| file.cut(seeded, keep))
     }
 
     /// What programs see: what is left when a program is killed and the power stays.

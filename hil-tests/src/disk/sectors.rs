@@ -19,6 +19,16 @@ struct Unsynced {
     given_up: bool,
 }
 
+/// How many in a hundred of the un-synced sectors a cut leaves as they are. Those in which nothing was before have a number
+/// of their own: a program that moves what it stored is hurt most where the copy is lost and the original written over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Of sectors that were zero.
+    pub fresh: u64,
+    /// Of the others.
+    pub written_over: u64,
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct FileBytes {
@@ -75,12 +85,12 @@ impl FileBytes {
         self.unsynced.is_empty() && self.lengths.is_empty()
     }
 
-    /// What a power cut leaves of it: of each sector and of the length any that was since the last sync. `keep` in a
+    /// What a power cut leaves of it: of each sector and of the length any that was since the last sync. So many in a
     /// hundred stay as they are.
-    pub fn cut(&self, seeded: &mut Seeded, keep: u64) -> Vec<u8> {
+    pub fn cut(&self, seeded: &mut Seeded, keep: Keep) -> Vec<u8> {
         let length = match self.lengths.as_slice() {
             [] => self.bytes.len(),
-            lengths if seeded.percent(keep) => *lengths.last().unwrap_or(&self.bytes.len()),
+            lengths if seeded.percent(keep.fresh) => *lengths.last().unwrap_or(&self.bytes.len()),
             lengths => lengths[seeded.index(lengths.len())],
         };
         let mut left = self.bytes.clone();
@@ -88,6 +98,8 @@ impl FileBytes {
         for (number, sector) in &self.unsynced {
             let (from, whole) = (number * SECTOR_BYTES, &sector.contents);
             let newest = whole.len() - 1;
+            let is_fresh = whole[0] == [0; SECTOR_BYTES];
+            let keep = if is_fresh { keep.fresh } else { keep.written_over };
             let content = if seeded.percent(keep) { &whole[newest] } else { &whole[seeded.index(newest)] };
             let end = (from + SECTOR_BYTES).min(left.len());
             if from < end {
@@ -139,7 +151,8 @@ mod tests {
 
     /// All that a cut may leave, as far as many seeds find it.
     fn cuts(file: &FileBytes) -> BTreeSet<Vec<u8>> {
-        (0..400).map(|seed| file.cut(&mut Seeded::new(seed), seed % 101)).collect()
+        let keep = |seed| Keep { fresh: seed % 101, written_over: seed % 97 };
+        (0..400).map(|seed| file.cut(&mut Seeded::new(seed), keep(seed))).collect()
     }
 
     #[test]
@@ -165,6 +178,15 @@ mod tests {
             }
         }
         assert_eq!(found.len(), 12, "and nothing else");
+    }
+
+    #[test]
+    fn a_copy_may_be_lost_whose_original_is_written_over() {
+        let mut file = FileBytes::synced([[1; 512], [0; 512]].concat());
+        file.write(512, &[1; 512]);
+        file.write(0, &[2; 512]);
+        let left = file.cut(&mut Seeded::new(1), Keep { fresh: 0, written_over: 100 });
+        assert_eq!(left, [[2; 512], [0; 512]].concat());
     }
 
     #[test]

@@ -105,7 +105,8 @@ fn told(error: &anyhow::Error, seed: u64, number: usize, left: &Disk, on: &Agent
     let kept =
         keep(&left.now(), &folder).map_or_else(|error| error.to_string(), |()| folder.display().to_string());
     anyhow!(
-        "seed {seed}, cut {number}: {error:#}\nthe box's folder is kept in {kept}\nthe end of the agent's log:\n{}",
+        "seed {seed}, cut {number}: {error:#}\nagain: pestle-power-cuts agent --seed {seed} --cuts {}\nthe box's folder is kept in {kept}\nthe end of the agent's log:\n{}",
+        number + 1,
         on.log_tail()
     )
 }

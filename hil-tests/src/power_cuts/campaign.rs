@@ -66,26 +66,46 @@ pub fn place() -> io::Result<TempDir> {
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
 }
 
-/// Makes `cuts` cuts of recordings that are drawn from `seed`. `change` is done to each recording first: nothing, or what
-/// a proof of the harness forgets.
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How many cuts.
+    pub cuts: usize,
+    /// Where chance begins.
+    pub seed: u64,
+    /// What is recorded, in turns.
+    pub scripts: Vec<Script>,
+    /// Whether cuts that fail are kept in files. Those of a proof of the harness are not.
+    pub keep: bool,
+}
+
+impl Plan {
+    /// Cuts of every script.
+    pub fn new(cuts: usize, seed: u64) -> Self {
+        Self { cuts, seed, scripts: Script::FROM_NOTHING.to_vec(), keep: true }
+    }
+}
+
+/// Does what `plan` says. `change` is done to each recording first: nothing, or what a proof of the harness forgets.
 ///
 /// # Errors
 /// No disk can be mounted, or the journal does not work even with power.
-pub fn run(cuts: usize, seed: u64, change: &(impl Fn(Recording) -> Recording + Sync)) -> Result<Report> {
+pub fn run(plan: &Plan, change: &(impl Fn(Recording) -> Recording + Sync)) -> Result<Report> {
     mount::sweep()?;
     let begun = Instant::now();
     let place = place().context("no room for the states")?;
-    let plan: Vec<usize> = split(cuts);
+    let shares = split(plan.cuts);
     let next = AtomicUsize::new(0);
     let report = Mutex::new(Report::default());
     let work = |worker: usize| -> Result<()> {
         loop {
             let index = next.fetch_add(1, Relaxed);
-            let Some(cuts) = plan.get(index) else { return Ok(()) };
+            let Some(cuts) = shares.get(index) else { return Ok(()) };
             let folder = place.path().join(format!("worker-{worker}"));
-            let script = Script::FROM_NOTHING[index % Script::FROM_NOTHING.len()];
-            let mut job = Job { seeded: Seeded::of(seed, index as u64), folder, report: &report };
-            job.run(script, *cuts, change).with_context(|| format!("{script:?}, seed {seed}"))?;
+            let script = plan.scripts[index % plan.scripts.len()];
+            let seeded = Seeded::of(plan.seed, index as u64);
+            let mut job = Job { seeded, folder, keep: plan.keep, report: &report };
+            job.run(script, *cuts, change).with_context(|| format!("{script:?}, seed {}", plan.seed))?;
         }
     };
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -110,6 +130,7 @@ fn split(cuts: usize) -> Vec<usize> {
 struct Job<'a> {
     seeded: Seeded,
     folder: std::path::PathBuf,
+    keep: bool,
     report: &'a Mutex<Report>,
 }
 
@@ -164,7 +185,7 @@ impl Job<'_> {
         match judged {
             Ok(told) => report.told += told,
             Err(wrong) => {
-                let again = if report.wrong.len() < KEPT_MAX {
+                let again = if self.keep && report.wrong.len() < KEPT_MAX {
                     let kept = KeptCut { recording: recording.clone(), cut, seed };
                     format!("pestle-power-cuts replay {}", kept.write()?.display())
                 } else {

@@ -21,7 +21,7 @@ use crate::disk::{
 };
 
 /// One way of using a journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Script {
     /// One till after the other, small acts, a new generation now and then.
     Small,
@@ -29,6 +29,9 @@ pub enum Script {
     Large,
     /// Six tills at once, so that acts share a sync.
     Together,
+    /// Eight at once, each with acts of many chunks: more in one sync than a segment of sled's log takes, so that sled copies
+    /// what it stored before and writes over where it was.
+    Crowded,
     /// Generations that are acknowledged and go.
     Pruning,
     /// Started and ended again and again.
@@ -41,13 +44,20 @@ pub enum Script {
 
 impl Script {
     /// Those that begin with an empty disk.
-    pub const FROM_NOTHING: [Self; 6] =
-        [Self::Small, Self::Large, Self::Together, Self::Pruning, Self::Restarts, Self::Failing];
+    pub const FROM_NOTHING: [Self; 7] = [
+        Self::Small,
+        Self::Large,
+        Self::Together,
+        Self::Crowded,
+        Self::Pruning,
+        Self::Restarts,
+        Self::Failing,
+    ];
 
     /// How large the generations are.
     pub fn limits(self) -> Limits {
         let generation_facts = match self {
-            Self::Large => 100_000,
+            Self::Large | Self::Crowded => 100_000,
             Self::Together => 100,
             Self::Pruning => 20,
             Self::Small | Self::Restarts | Self::Failing | Self::Recovery => 60,
@@ -105,7 +115,14 @@ impl Player<'_> {
         match self.script {
             Script::Small => self.in_one_life(|journal| self.append_all(journal, 0..45, Size::Small)),
             Script::Large => self.in_one_life(|journal| self.append_all(journal, 0..40, Size::Large)),
-            Script::Together => self.in_one_life(|journal| self.together(journal)),
+            Script::Together => self.in_one_life(|journal| {
+                self.together(journal, 6, 15, |number| {
+                    if number.is_multiple_of(7) { Size::Large } else { Size::Small }
+                })
+            }),
+            Script::Crowded => {
+                self.in_one_life(|journal| self.together(journal, 8, 6, |_number| Size::Large))
+            }
             Script::Pruning => self.in_one_life(|journal| self.pruning(journal, seeded)),
             Script::Restarts => (0..4).try_for_each(|life| {
                 self.in_one_life(|journal| self.append_all(journal, life * 8..life * 8 + 8, Size::Small))
@@ -146,16 +163,20 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn together(&self, journal: &Journal) -> Result<()> {
+    /// So many tills at once, each with so many acts.
+    fn together(
+        &self,
+        journal: &Journal,
+        tills: u32,
+        acts: u32,
+        size: impl Fn(u32) -> Size + Copy + Send + Sync,
+    ) -> Result<()> {
         thread::scope(|scope| {
-            let tills = (0..6).map(|till| {
-                let size = |number: u32| if number.is_multiple_of(7) { Size::Large } else { Size::Small };
-                scope.spawn(move || {
-                    (till * 15..till * 15 + 15)
-                        .try_for_each(|number| self.append(journal, number, size(number)))
-                })
-            });
-            let tills: Vec<_> = tills.collect();
+            let sell = |till: u32| {
+                (till * acts..(till + 1) * acts)
+                    .try_for_each(|number| self.append(journal, number, size(number)))
+            };
+            let tills: Vec<_> = (0..tills).map(|till| scope.spawn(move || sell(till))).collect();
             tills.into_iter().try_for_each(|till| till.join().map_err(|_| anyhow!("a till panicked"))?)
         })
     }

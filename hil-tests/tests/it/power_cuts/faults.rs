@@ -175,3 +175,33 @@ async fn a_block_that_is_read_only_at_the_second_try_is_no_damage() {
     let shown = shop.on.command(&["journal", "show"]).await.unwrap();
     shop.account.compare(&shown, &[]).unwrap();
 }
+
+/// A box that was off while its disk became bad: it says what is wrong, and starts once the disk is well.
+async fn says_why_it_does_not_start(faults: impl FnOnce(&AgentOnDisk) -> Faults, why: &str, seed: u64) {
+    let _alone = crate::whole_product().await;
+    let mut shop = Shop::open().await;
+    for _ in 0..3 {
+        shop.sell().await.unwrap();
+    }
+    shop.on.cut(&mut Seeded::new(seed)).unwrap();
+    shop.on.disk.set_faults(faults(&shop.on));
+    let said = shop.on.start().await.unwrap_err().to_string();
+    let last = said.trim().lines().last().unwrap();
+    assert!(last.starts_with("pestle-agent: ") && last.contains(why), "{said}");
+    shop.on.disk.set_faults(Faults::default());
+    assert!(shop.on.start().await.unwrap());
+    shop.on.stop().await;
+    shop.told_is_there(seed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_that_starts_on_a_full_disk_says_so_and_starts_once_there_is_room() {
+    let full = |on: &AgentOnDisk| Faults { quota: Some(on.disk.used_bytes()), ..Faults::default() };
+    Box::pin(says_why_it_does_not_start(full, "No space left on device", 6)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_that_starts_on_a_read_only_disk_says_so_and_starts_once_it_takes_writes() {
+    let read_only = |_: &AgentOnDisk| Faults { read_only: true, ..Faults::default() };
+    Box::pin(says_why_it_does_not_start(read_only, "Read-only file system", 7)).await;
+}

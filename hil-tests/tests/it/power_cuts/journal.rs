@@ -2,7 +2,7 @@
 
 use pestle_hil_tests::disk::op::Op;
 use pestle_hil_tests::disk::seeded::Seeded;
-use pestle_hil_tests::power_cuts::campaign::{self, Report};
+use pestle_hil_tests::power_cuts::campaign::{self, Plan, Report};
 use pestle_hil_tests::power_cuts::judge::Wrong;
 use pestle_hil_tests::power_cuts::record::Recording;
 use pestle_hil_tests::power_cuts::reopened;
@@ -13,7 +13,8 @@ use super::drawn;
 const CUTS: usize = 1_000;
 
 fn spoiled(seed: u64, forgotten: impl Fn(&Op, &str) -> bool + Sync) -> Report {
-    campaign::run(120, seed, &|recording: Recording| recording.forgetting(&forgotten)).unwrap()
+    let plan = Plan { keep: false, ..Plan::new(140, seed) };
+    campaign::run(&plan, &|recording: Recording| recording.forgetting(&forgotten)).unwrap()
 }
 
 fn lost(report: &Report) -> usize {
@@ -23,11 +24,11 @@ fn lost(report: &Report) -> usize {
 #[test]
 fn no_act_that_was_told_is_lost_or_doubled_by_a_power_cut_and_every_store_opens() {
     let seed = drawn();
-    let report = campaign::run(CUTS, seed, &|recording| recording).unwrap();
+    let report = campaign::run(&Plan::new(CUTS, seed), &|recording| recording).unwrap();
     let wrong: Vec<_> = report.wrong.iter().map(|(wrong, again)| format!("{wrong}\n  {again}")).collect();
     assert!(wrong.is_empty(), "seed {seed}: {} of {CUTS} cuts\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(report.total(), CUTS);
-    assert_eq!(report.cuts.len(), 7, "every script was cut: {:?}", report.cuts);
+    assert_eq!(report.cuts.len(), 8, "every script was cut: {:?}", report.cuts);
     assert!(report.told > 5 * CUTS as u64, "only {} told acts were looked for", report.told);
 }
 
@@ -46,6 +47,12 @@ fn the_harness_catches_a_journal_that_does_not_sync_what_sled_has_made() {
         _ => false,
     });
     assert!(lost(&report) > 10, "{} of {} cuts lost something", lost(&report), report.total());
+}
+
+#[test]
+fn the_journal_itself_reads_nothing_after_a_cut_that_sled_keeps_in_its_conf() {
+    let report = spoiled(4, |op, name| matches!(op, Op::Sync { .. }) && name == "conf");
+    assert_eq!(report.wrong, []);
 }
 
 /// How many of `cuts` a journal that opens its sled store again does not survive.
