@@ -159,9 +159,10 @@ impl Journal {
             let entries = book.epochs.iter().flat_map(|epoch| {
                 let known = Standing { acknowledged: epoch.acknowledged.seq, incarnation: epoch.incarnation };
                 let dated = move |sealed| dated(sealed, known, now);
-                epoch.generations.iter().map(move |entry| {
-                    (epoch.number(), entry.folder.clone(), entry.sealed.and_then(dated))
-                })
+                epoch
+                    .generations
+                    .iter()
+                    .map(move |entry| (epoch.number(), entry.folder.clone(), entry.sealed.and_then(dated)))
             });
             entries.filter_map(|(number, folder, sealed)| Some((number, folder, sealed?))).collect()
         };

@@ -205,8 +205,12 @@ fn load_generations(epoch: &Path, now: UnixMillis) -> Result<Vec<Entry>, FileErr
         let last = entries[index].begun.before;
         let before = &mut entries[index - 1];
         if before.sealed.is_none() {
-            before.sealed =
-                Some(Sealed { last, facts: last.seq.saturating_sub(before.begun.before.seq), at: now, acknowledged: None });
+            before.sealed = Some(Sealed {
+                last,
+                facts: last.seq.saturating_sub(before.begun.before.seq),
+                at: now,
+                acknowledged: None,
+            });
         }
     }
     Ok(entries)

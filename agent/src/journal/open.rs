@@ -127,11 +127,7 @@ pub struct Last<'a> {
 
 /// Whether the last epoch may go on: it is this box's (`stream`), nothing was lost at its end, and nothing that it lost
 /// before stands between its next facts and the centre.
-pub fn goes_on<'f>(
-    last: Last<'_>,
-    stream: &Stream,
-    findings: impl IntoIterator<Item = &'f Finding>,
-) -> bool {
+pub fn goes_on<'f>(last: Last<'_>, stream: &Stream, findings: impl IntoIterator<Item = &'f Finding>) -> bool {
     let number = last.stream.epoch;
     let blocked = findings.into_iter().any(|finding| finding.blocks(number, last.acknowledged));
     // Another device, branch or term: its facts are another stream's.

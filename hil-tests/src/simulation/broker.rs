@@ -87,7 +87,8 @@ impl World {
         if self.broker.away {
             return;
         }
-        let sticky = message.device.as_str().len() + message.device.as_str().bytes().map(usize::from).sum::<usize>();
+        let sticky =
+            message.device.as_str().len() + message.device.as_str().bytes().map(usize::from).sum::<usize>();
         let mut roll = self.roll(2);
         let first = if roll.chance(self.unsteady) { roll.index(GATEWAYS) } else { sticky % GATEWAYS };
         let taker = [first, (first + 1) % GATEWAYS].into_iter().find(|at| self.gateways[*at].up);

@@ -239,4 +239,3 @@ impl Centre {
         own.map(|sender| sender.term).max().unwrap_or(0) + 1
     }
 }
-

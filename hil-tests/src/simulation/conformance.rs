@@ -134,15 +134,8 @@ fn state_of(store: &Memory) -> State {
     }
     state.stock.clone_from(&store.balances);
     for ((branch, session), sums) in &store.sessions {
-        let sums = (
-            sums.float,
-            sums.received,
-            sums.paid_in,
-            sums.paid_out,
-            sums.sales,
-            sums.late,
-            sums.counted,
-        );
+        let sums =
+            (sums.float, sums.received, sums.paid_in, sums.paid_out, sums.sales, sums.late, sums.counted);
         state.sessions.insert((branch.clone(), session.to_string()), sums);
     }
     state.days.clone_from(&store.days);

@@ -197,8 +197,13 @@ fn sale(
         tendered: gross,
         change: pence(0),
     };
-    let received =
-        TillReceived { till: till.clone(), session, tender: Tender::Cash, amount: gross, receipt: receipt.clone() };
+    let received = TillReceived {
+        till: till.clone(),
+        session,
+        tender: Tender::Cash,
+        amount: gross,
+        receipt: receipt.clone(),
+    };
     let mut bodies: Vec<FactBody> = vec![completed.into(), received.into()];
     bodies.extend(finds.into_iter().map(FactBody::from));
     bodies.push(StockSold { receipt, moves }.into());

@@ -4,11 +4,11 @@ use pestle_domain::journal::Lane;
 
 use super::{
     COPY_EVERY_MS,
+    broker::Weather,
     gateway::NextCommit,
     oracle::Set,
     schedule::{GATEWAYS, LIFE_MS, Step},
     site::Site,
-    broker::Weather,
     world::{Happening, World},
 };
 

@@ -66,11 +66,8 @@ impl Journal {
             }
         }
         let mut go_on = folder.epochs.last().is_some_and(|epoch| {
-            let last = Last {
-                stream: &epoch.manifest.stream,
-                acknowledged: epoch.mark.acknowledged.seq,
-                end_lost,
-            };
+            let last =
+                Last { stream: &epoch.manifest.stream, acknowledged: epoch.mark.acknowledged.seq, end_lost };
             goes_on(last, stream, &folder.findings)
         });
         if bug == Some(Bug::EpochReused) && end_lost {
@@ -238,8 +235,7 @@ impl Journal {
             return Word::OfEarlierLife;
         }
         match word {
-            Word::OfEarlierLife
-            | Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }) => {}
+            Word::OfEarlierLife | Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }) => {}
             _ => {
                 self.heard.insert(number, now);
                 self.standings.insert(number, (moved.unwrap_or(acknowledged), ack.incarnation));
@@ -285,7 +281,8 @@ fn seal_if(epoch: &mut EpochFolder, acts: usize, at: UnixMillis) {
         return;
     }
     let Some(last) = generation.acts.last().map(|act| act.stored.after) else { return };
-    generation.sealed = Some(Sealed { last, facts: last.seq - generation.begun.before.seq, at, acknowledged: None });
+    generation.sealed =
+        Some(Sealed { last, facts: last.seq - generation.begun.before.seq, at, acknowledged: None });
     let begun = Begun { before: last };
     epoch.generations.push(GenerationFolder { begun, sealed: None, acts: Vec::new() });
     epoch.synced = 0;

@@ -173,7 +173,12 @@ impl Memory {
             let lost: HashSet<usize> = (0..new.len())
                 .filter(|at| begins(&new[*at], at.checked_sub(1).map(|before| &new[before])))
                 .collect();
-            new = new.into_iter().enumerate().filter(|(at, _)| !lost.contains(at)).map(|(_, one)| one).collect();
+            new = new
+                .into_iter()
+                .enumerate()
+                .filter(|(at, _)| !lost.contains(at))
+                .map(|(_, one)| one)
+                .collect();
         }
         let mut again = Vec::new();
         if mode == Mode::KnownFacts {
@@ -294,9 +299,8 @@ impl Memory {
     }
 
     fn chain_values(&self, places: &[(i64, u64)]) -> HashMap<(i64, u64), Hash> {
-        let value = |(id, seq): &(i64, u64)| {
-            Some(((*id, *seq), self.streams.get(index(*id))?.at(*seq)?.hash))
-        };
+        let value =
+            |(id, seq): &(i64, u64)| Some(((*id, *seq), self.streams.get(index(*id))?.at(*seq)?.hash));
         places.iter().filter_map(value).collect()
     }
 }
@@ -316,7 +320,13 @@ impl Memory {
         if with_facts {
             let new: Vec<NewFact<'_>> = (batch.header.first..)
                 .zip(&batch.facts)
-                .map(|(seq, fact)| NewFact { stream: number, seq, fact, batch, folded: fact.body().is_some() })
+                .map(|(seq, fact)| NewFact {
+                    stream: number,
+                    seq,
+                    fact,
+                    batch,
+                    folded: fact.body().is_some(),
+                })
                 .filter(|one| !self.facts.contains_key(&one.fact.id.0))
                 .collect();
             for one in &new {

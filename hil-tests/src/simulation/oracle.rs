@@ -200,11 +200,15 @@ impl Oracle {
             self.looked_at = store;
         }
         for at in 0..self.told.0.len() {
-            let somewhere = self.disks.iter().fold(self.centre.whole.word(at), |all, disk| all | disk.word(at));
+            let somewhere =
+                self.disks.iter().fold(self.centre.whole.word(at), |all, disk| all | disk.word(at));
             let lost = self.told.word(at) & !somewhere & !self.excused.word(at);
             if lost != 0 {
                 let number = at * 64 + usize::try_from(lost.trailing_zeros()).unwrap_or(0);
-                return Err(format!("act {number} was told as recorded, and is nowhere: {}", self.describe(number)));
+                return Err(format!(
+                    "act {number} was told as recorded, and is nowhere: {}",
+                    self.describe(number)
+                ));
             }
         }
         Ok(())
@@ -300,21 +304,29 @@ impl Oracle {
         for (key, packs) in &self.centre.balances {
             let booked = store.balances.get(key).copied().unwrap_or(0);
             if booked != *packs {
-                return Err(format!("stock of {} {} lot {:?}: {booked} at the centre, {packs} by what happened", key.0, key.1, key.2));
+                return Err(format!(
+                    "stock of {} {} lot {:?}: {booked} at the centre, {packs} by what happened",
+                    key.0, key.1, key.2
+                ));
             }
         }
         for (key, pence) in &self.centre.cash {
             let session = store.sessions.get(key).copied().unwrap_or_default();
             let booked = session.received + session.paid_in - session.paid_out;
             if booked != *pence {
-                return Err(format!("cash of {} in a session: {booked} p at the centre, {pence} p by what happened", key.0));
+                return Err(format!(
+                    "cash of {} in a session: {booked} p at the centre, {pence} p by what happened",
+                    key.0
+                ));
             }
         }
         for (branch, sold) in &self.centre.sold {
             let days = store.days.iter().filter(|((own, _), _)| own == branch);
             let booked = days.fold((0, 0), |sum, (_, day)| (sum.0 + day.0, sum.1 + day.1));
             if booked != *sold {
-                return Err(format!("takings of {branch}: {booked:?} at the centre, {sold:?} by what happened"));
+                return Err(format!(
+                    "takings of {branch}: {booked:?} at the centre, {sold:?} by what happened"
+                ));
             }
         }
         Ok(())
@@ -337,7 +349,9 @@ impl Oracle {
 
     /// Acts that were told and are at the centre.
     pub fn arrived(&self) -> usize {
-        (0..self.attempts.len()).filter(|number| self.told.has(*number) && self.centre.whole.has(*number)).count()
+        (0..self.attempts.len())
+            .filter(|number| self.told.has(*number) && self.centre.whole.has(*number))
+            .count()
     }
 
     /// Acts that disasters took with them.

@@ -231,7 +231,8 @@ impl Site {
     pub fn sync(&mut self, journal: &mut Journal, lane: Lane, now: u64) {
         let wall = self.wall(now);
         let folder = &mut self.disk.lanes[lane_index(lane)];
-        let acts = folder.epochs.last().and_then(|epoch| epoch.generations.last()).map_or(0, |g| g.acts.len());
+        let acts =
+            folder.epochs.last().and_then(|epoch| epoch.generations.last()).map_or(0, |g| g.acts.len());
         journal.synced(folder, acts, wall);
     }
 
@@ -329,11 +330,7 @@ impl Site {
     ///
     /// # Errors
     /// As [`Hand::batch`].
-    pub fn batch(
-        &self,
-        stream: StreamKey,
-        run: pestle_agent::relay::lane::Run,
-    ) -> Result<Vec<u8>, String> {
+    pub fn batch(&self, stream: StreamKey, run: pestle_agent::relay::lane::Run) -> Result<Vec<u8>, String> {
         let folder = &self.disk.lanes[lane_index(stream.lane)];
         let epoch = folder.epochs.iter().find(|epoch| epoch.manifest.stream.epoch == stream.epoch);
         let (Some(agent), Some(epoch)) = (&self.agent, epoch) else {

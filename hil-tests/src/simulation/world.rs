@@ -6,8 +6,9 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
-use pestle_agent::{
-    relay::{lane::StreamKey, link::{Effect, Event}},
+use pestle_agent::relay::{
+    lane::StreamKey,
+    link::{Effect, Event},
 };
 use pestle_domain::{
     fact::FactBody,
@@ -478,7 +479,13 @@ impl World {
             }
             let own = one.facts.first().map(|fact| fact.act);
             self.sites[site].asked.retain(|till, (act, _)| *till != one.till || Some(*act) != own);
-            self.tell(|| format!("box {site}: act {} {}", one.attempt, if good { "is told" } else { "is told as not recorded" }));
+            self.tell(|| {
+                format!(
+                    "box {site}: act {} {}",
+                    one.attempt,
+                    if good { "is told" } else { "is told as not recorded" }
+                )
+            });
         }
         if good {
             let known = self.sites[site].known();
@@ -634,7 +641,10 @@ impl World {
                 let row = self.centre.store.row(stream).and_then(|row| row.at(head.seq));
                 if row.is_none_or(|slot| slot.hash != head.hash) {
                     let name = pestle_gateway::ingest::rules::describe(stream);
-                    return Err(format!("{name}: box {site} takes fact {} for acknowledged, and the centre lacks it", head.seq));
+                    return Err(format!(
+                        "{name}: box {site} takes fact {} for acknowledged, and the centre lacks it",
+                        head.seq
+                    ));
                 }
             }
         }
@@ -644,8 +654,9 @@ impl World {
     /// Whether everything has arrived; a person looks after what stands still.
     fn look(&mut self) -> Result<(), String> {
         let now = self.events.now();
-        let restless: Vec<usize> =
-            (0..self.sites.len()).filter(|at| self.sites[*at].in_use && !self.sites[*at].is_at_rest()).collect();
+        let restless: Vec<usize> = (0..self.sites.len())
+            .filter(|at| self.sites[*at].in_use && !self.sites[*at].is_at_rest())
+            .collect();
         if restless.is_empty() {
             self.oracle.all_arrived()?;
             self.books_agree()?;
@@ -654,7 +665,10 @@ impl World {
         }
         if now > LIFE_MS + MEND_MS {
             let site = restless[0];
-            return Err(format!("all is mended, and box {site} does not come to rest: {}", self.sites[site].unrest()));
+            return Err(format!(
+                "all is mended, and box {site} does not come to rest: {}",
+                self.sites[site].unrest()
+            ));
         }
         for site in restless {
             self.look_after(site);

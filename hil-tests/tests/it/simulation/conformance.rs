@@ -89,7 +89,8 @@ fn tenant() -> TenantId {
     "acme".parse().unwrap()
 }
 
-const STREAM: &str = "s.branch_id || '/' || s.device_id || ' term ' || s.term || ' ' || s.lane || ' epoch ' || s.epoch";
+const STREAM: &str =
+    "s.branch_id || '/' || s.device_id || ' term ' || s.term || ' ' || s.lane || ' epoch ' || s.epoch";
 
 impl EventStore for Postgres {
     fn enrol(&mut self, sender: &Arc<Sender>) {
@@ -115,13 +116,15 @@ impl EventStore for Postgres {
     }
 
     fn settle(&mut self, messages: Vec<Incoming>) -> Vec<Said> {
-        let settled = self.runtime.block_on(async { self.ingest.settle(self.ingest.read(messages).await).await });
+        let settled =
+            self.runtime.block_on(async { self.ingest.settle(self.ingest.read(messages).await).await });
         settled.iter().map(Said::from).collect()
     }
 
     fn state(&mut self) -> State {
         let mut state = State::default();
-        let named = |query: &str| -> &'static str { Box::leak(query.replace("$STREAM", STREAM).into_boxed_str()) };
+        let named =
+            |query: &str| -> &'static str { Box::leak(query.replace("$STREAM", STREAM).into_boxed_str()) };
         let heads: Vec<(String, i64, String)> =
             self.rows(named("SELECT $STREAM, head_seq, encode(head_hash, 'hex') FROM ingest.stream s"));
         state.heads.extend(heads.into_iter().map(|(name, seq, hash)| (name, (seq, hash))));
@@ -131,10 +134,14 @@ impl EventStore for Postgres {
              UNION ALL SELECT $STREAM, d.seq, d.fact_id::text, encode(d.hash, 'hex'), true
              FROM ingest.duplicate d JOIN ingest.stream s USING (tenant_id, stream_id)",
         ));
-        state.facts.extend(facts.into_iter().map(|(name, seq, id, hash, again)| ((name, seq), (id, hash, again))));
+        state
+            .facts
+            .extend(facts.into_iter().map(|(name, seq, id, hash, again)| ((name, seq), (id, hash, again))));
         let quarantine: Vec<(String, String, String, i64)> =
             self.rows("SELECT device_id, reason, encode(bytes_hash, 'hex'), times FROM ingest.quarantine");
-        state.quarantine.extend(quarantine.into_iter().map(|(one, two, three, times)| ((one, two, three), times)));
+        state
+            .quarantine
+            .extend(quarantine.into_iter().map(|(one, two, three, times)| ((one, two, three), times)));
         let stock: Vec<(String, String, String, i64)> =
             self.rows("SELECT branch_id, product_id, lot, on_hand FROM inventory.balance");
         state.stock.extend(stock.into_iter().map(|(one, two, three, packs)| ((one, two, three), packs)));
@@ -149,7 +156,9 @@ impl EventStore for Postgres {
         }
         let days: Vec<(String, String, i64, i64)> =
             self.rows("SELECT branch_id, business_date::text, sales, gross_minor FROM sales.day");
-        state.days.extend(days.into_iter().map(|(branch, day, sales, gross)| ((branch, day), (sales, gross))));
+        state
+            .days
+            .extend(days.into_iter().map(|(branch, day, sales, gross)| ((branch, day), (sales, gross))));
         state
     }
 }
@@ -165,11 +174,19 @@ fn the_store_in_memory_and_postgresql_answer_alike_and_end_alike() {
             assert_eq!(one, other, "seed {seed}, group {number}");
         }
         assert_eq!(words.len(), real_words.len(), "seed {seed}");
-        assert_eq!(state, real_state, "seed {seed}");
+        assert_eq!(state.heads, real_state.heads, "seed {seed}");
+        assert_eq!(state.quarantine, real_state.quarantine, "seed {seed}");
+        assert_eq!(state.stock, real_state.stock, "seed {seed}");
+        assert_eq!(state.sessions, real_state.sessions, "seed {seed}");
+        assert_eq!(state.days, real_state.days, "seed {seed}");
+        assert_eq!(state.facts, real_state.facts, "seed {seed}");
         duplicates += state.facts.values().filter(|(.., again)| *again).count();
         refused += state.quarantine.len();
         gaps += words.iter().flatten().filter(|said| matches!(said, Said::Gap(_))).count();
     }
     // Histories in which nothing ever goes wrong would agree with any store.
-    assert!(duplicates > 0 && refused > 0 && gaps > 0, "{duplicates} duplicates, {refused} refusals, {gaps} gaps");
+    assert!(
+        duplicates > 0 && refused > 0 && gaps > 0,
+        "{duplicates} duplicates, {refused} refusals, {gaps} gaps"
+    );
 }
