@@ -41,7 +41,7 @@ pub struct Centre {
     /// What was refused in this life of the database.
     pub counted: Counted,
     key: Arc<SigningKey>,
-    last: Option<Acknowledgement>,
+    signed: BTreeMap<Stream, Acknowledgement>,
 }
 
 impl std::fmt::Debug for Centre {
@@ -69,7 +69,7 @@ impl Centre {
             away: false,
             counted: Counted::default(),
             key,
-            last: None,
+            signed: BTreeMap::new(),
         }
     }
 
@@ -202,16 +202,15 @@ impl Centre {
     /// The centre's signed word; one signature for one head, however often it is told.
     fn acknowledge(&mut self, stream: &Stream, head: Head) -> Option<Answer> {
         let incarnation = self.store.incarnation;
-        if let Some(last) = &self.last
-            && last.stream == *stream
-            && last.head == head
-            && last.incarnation == incarnation
+        if let Some(signed) = self.signed.get(stream)
+            && signed.head == head
+            && signed.incarnation == incarnation
         {
-            return Some(Answer::Committed(last.clone()));
+            return Some(Answer::Committed(signed.clone()));
         }
         let signed =
             Acknowledgement::sign(incarnation, stream.clone(), head, &self.key, &SystemRandom::new()).ok()?;
-        self.last = Some(signed.clone());
+        self.signed.insert(stream.clone(), signed.clone());
         Some(Answer::Committed(signed))
     }
 

@@ -2,7 +2,7 @@
 //! which facts are new, and what facts do to stock and cash, is decided by the gateway's own rules; the keys that hold in the database
 //! hold here. One conformance suite runs the same histories against this and against PostgreSQL.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use pestle_domain::{
@@ -85,6 +85,8 @@ pub struct Memory {
     pub sessions: BTreeMap<(String, Uuid), Session>,
     /// Sales and pence by branch and day.
     pub days: BTreeMap<(String, String), (i64, i64)>,
+    /// Rises with every change.
+    pub changes: u64,
     /// Rows in the order in which they were written: stream and place in it.
     pub written: Vec<(usize, usize)>,
     numbers: HashMap<Stream, i64>,
@@ -99,6 +101,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             incarnation: 1,
+            changes: 1,
             streams: Vec::new(),
             quarantine: BTreeMap::new(),
             balances: BTreeMap::new(),
@@ -150,6 +153,7 @@ impl Memory {
         mode: Mode,
         bug: Option<Bug>,
     ) -> Result<Vec<Outcome>, Duplicate> {
+        self.changes += 1;
         let streams = Plan::streams(batches);
         let heads = streams.iter().map(|stream| self.head(stream)).collect();
         let mut plan = Plan::new(batches, &streams, heads);
@@ -284,6 +288,7 @@ impl Memory {
 
     /// Keeps what a person should see; the same again is counted.
     pub fn quarantine(&mut self, device: String, reason: &str, identity: Hash) {
+        self.changes += 1;
         *self.quarantine.entry((device, reason.to_owned(), identity.0)).or_default() += 1;
     }
 
@@ -298,17 +303,13 @@ impl Memory {
             |(id, seq): &(i64, u64)| Some(((*id, *seq), self.streams.get(index(*id))?.at(*seq)?.hash));
         places.iter().filter_map(value).collect()
     }
-
-    /// Every act that is stored, by stream: for who checks.
-    pub fn branches(&self) -> BTreeSet<&str> {
-        self.streams.iter().map(|row| row.stream.branch.as_str()).collect()
-    }
 }
 
 /// What bugs do to a database that the product's rules would not.
 impl Memory {
     /// Moves a head over facts that are not there, or writes facts behind a gap.
     pub fn force(&mut self, batch: &Verified, with_facts: bool) {
+        self.changes += 1;
         let stream = &batch.header.stream;
         if !self.numbers.contains_key(stream) {
             let number = i64::try_from(self.streams.len() + 1).unwrap_or(i64::MAX);
@@ -340,6 +341,7 @@ impl Memory {
 
     /// Folds a batch once more.
     pub fn fold_again(&mut self, batch: &Verified) {
+        self.changes += 1;
         let new: Vec<NewFact<'_>> = (batch.header.first..)
             .zip(&batch.facts)
             .map(|(seq, fact)| NewFact { stream: 1, seq, fact, batch, folded: fact.body().is_some() })
@@ -349,6 +351,7 @@ impl Memory {
 
     /// Commits the first `count` facts of a batch alone.
     pub fn tear(&mut self, batch: &Verified, count: usize) {
+        self.changes += 1;
         let Some(locked) = self.head(&batch.header.stream) else { return };
         if locked.head != batch.header.before() {
             return;

@@ -87,6 +87,8 @@ pub struct Oracle {
     told: Set,
     excused: Set,
     centre: Seen,
+    /// The life and the changes of the database that were looked at last.
+    looked_at: (u64, u64),
     receipts: HashMap<(usize, ReceiptNumber), ActId>,
     /// Branches of which an old copy was put back or a second box ran: a receipt number may have been given twice there.
     pub forked: [bool; super::schedule::BRANCHES],
@@ -191,7 +193,12 @@ impl Oracle {
     /// # Errors
     /// What does not hold, in words.
     pub fn check(&mut self, centre: &Centre) -> Result<(), String> {
-        self.look_at(&centre.store)?;
+        let store = (centre.store.incarnation, centre.store.changes);
+        if self.looked_at != store {
+            self.look_at(&centre.store)?;
+            self.refusals_are_counted(centre)?;
+            self.looked_at = store;
+        }
         for at in 0..self.told.0.len() {
             let somewhere =
                 self.disks.iter().fold(self.centre.whole.word(at), |all, disk| all | disk.word(at));
@@ -204,6 +211,10 @@ impl Oracle {
                 ));
             }
         }
+        Ok(())
+    }
+
+    fn refusals_are_counted(&self, centre: &Centre) -> Result<(), String> {
         let kept: i64 = centre.store.quarantine.values().sum();
         let counted = centre.counted;
         if kept != counted.refused - counted.unknown {

@@ -1,6 +1,6 @@
 //! The person who is called when a box stands still. What two stores wrote under one name cannot be decided by a machine; what
-//! is done then loses nothing: what the centre has not acknowledged is recorded once more, as it was, in a new epoch, and
-//! the centre knows what it has already by the facts' ids.
+//! is done then loses nothing: what the box has is recorded once more, as it was, in a new epoch, and the centre knows what it
+//! has already by the facts' ids.
 
 use std::rc::Rc;
 
@@ -40,7 +40,7 @@ impl World {
         let mut carried = [Vec::new(), Vec::new()];
         for lane in Lane::ALL {
             let folder = &mut self.sites[site].disk.lanes[lane_index(lane)];
-            carried[lane_index(lane)] = set_aside(folder, self.centre.store.incarnation);
+            carried[lane_index(lane)] = set_aside(folder);
             folder.highest = folder.highest.max(next.saturating_sub(1));
         }
         self.carry_over(site, &books, carried);
@@ -107,19 +107,14 @@ impl Site {
     }
 }
 
-/// Sets every epoch aside, and returns the acts that are not acknowledged: they are to be recorded once more. What an earlier life
-/// of the centre's database acknowledged counts no more, since another store may have taken its place after the restore.
-/// What an epoch says of itself is not carried: the new one says it.
-fn set_aside(folder: &mut LaneFolder, incarnation: u64) -> Vec<Rc<OnDisk>> {
+/// Sets every epoch aside, and returns its acts: they are to be recorded once more, those that are acknowledged among them. For a
+/// stream that is not sent any more cannot answer a centre that is put back to the minute before; what was acknowledged for
+/// longer than that can happen is not here any more. What an epoch says of itself is not carried: the new one says it.
+fn set_aside(folder: &mut LaneFolder) -> Vec<Rc<OnDisk>> {
     let mut carried = Vec::new();
     for mut epoch in std::mem::take(&mut folder.epochs) {
-        let same_life = epoch.mark.incarnation == incarnation;
-        let acknowledged = if same_life { epoch.mark.acknowledged.seq } else { 0 };
-        for generation in &mut epoch.generations {
-            let known = generation.acts.partition_point(|act| act.stored.after.seq <= acknowledged);
-            carried.extend(generation.acts.split_off(known));
-        }
-        epoch.synced = epoch.generations.last().map_or(0, |generation| generation.acts.len());
+        carried.extend(epoch.generations.drain(..).flat_map(|generation| generation.acts));
+        epoch.synced = 0;
         folder.aside.push(epoch);
     }
     let opens =

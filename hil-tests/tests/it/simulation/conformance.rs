@@ -174,7 +174,12 @@ fn the_store_in_memory_and_postgresql_answer_alike_and_end_alike() {
             assert_eq!(one, other, "seed {seed}, group {number}");
         }
         assert_eq!(words.len(), real_words.len(), "seed {seed}");
-        assert_eq!(state, real_state, "seed {seed}");
+        assert_eq!(state.heads, real_state.heads, "seed {seed}");
+        assert_eq!(state.quarantine, real_state.quarantine, "seed {seed}");
+        assert_eq!(state.stock, real_state.stock, "seed {seed}");
+        assert_eq!(state.sessions, real_state.sessions, "seed {seed}");
+        assert_eq!(state.days, real_state.days, "seed {seed}");
+        assert_eq!(state.facts, real_state.facts, "seed {seed}");
         duplicates += state.facts.values().filter(|(.., again)| *again).count();
         refused += state.quarantine.len();
         gaps += words.iter().flatten().filter(|said| matches!(said, Said::Gap(_))).count();
