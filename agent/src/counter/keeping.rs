@@ -95,7 +95,9 @@ impl Task {
         }
         let facts = self.facts_behind_checkpoint();
         let since = self.kept.tried.elapsed();
-        if self.writing.is_none() && is_due(facts, since, self.kept.took, self.kept.wanted) {
+        // Whoever wants one gains by it only where the older one lies behind.
+        let wanted = self.kept.wanted && *self.parts.keep.watch_safe().borrow() < self.at.place;
+        if self.writing.is_none() && is_due(facts, since, self.kept.took, wanted) {
             self.kept.tried = Instant::now();
             self.kept.wanted = false;
             self.writing = self.begin_checkpoint();

@@ -77,13 +77,13 @@ impl Centre {
         let mut tx = self.db.tenant(tenant).begin().await.unwrap();
         for statement in [
             "INSERT INTO tenancy.tenant (tenant_id, name) VALUES ($1, $1) ON CONFLICT DO NOTHING",
-            "INSERT INTO tenancy.branch (tenant_id, branch_id, name, currency, time_zone) VALUES ($1, $2, $2, 'GBP', 'Europe/London')",
-            "INSERT INTO fleet.device (tenant_id, device_id, branch_id, term, key_id, enrolled_at) VALUES ($1, $3, $2, 1, $4, now())",
+            "INSERT INTO tenancy.branch (tenant_id, branch_id, name, currency, time_zone) VALUES ($1, $2, $2, 'GBP', 'Europe/London') ON CONFLICT DO NOTHING",
+            "INSERT INTO fleet.device (tenant_id, device_id, branch_id, term, key_id, enrolled_at) VALUES ($1, $3, $2, $6::bigint, $4, now())",
             "INSERT INTO fleet.device_key (tenant_id, key_id, device_id, public_key, since) VALUES ($1, $4, $3, $5, now())",
         ] {
-            // Every statement takes all five, so that one loop binds them.
+            // Every statement takes all six, so that one loop binds them.
             let all = format!(
-                "WITH given AS (SELECT $1::text, $2::text, $3::text, $4::text, $5::bytea) {statement}"
+                "WITH given AS (SELECT $1::text, $2::text, $3::text, $4::text, $5::bytea, $6::bigint) {statement}"
             );
             sqlx::query(AssertSqlSafe(all))
                 .bind(tenant.as_str())
@@ -91,6 +91,7 @@ impl Centre {
                 .bind(device.as_str())
                 .bind(branch.key.id().0.as_str())
                 .bind(&branch.key.public().point()[..])
+                .bind(i64::from(branch.stream.term))
                 .execute(&mut *tx)
                 .await
                 .unwrap();
