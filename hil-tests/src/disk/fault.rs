@@ -51,7 +51,10 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Whether one more operation on a file fails. Counts it.
+    /// Whether one more operation on a file goes well. Counts it.
+    ///
+    /// # Errors
+    /// [`Refusal::Cannot`].
     pub fn touch(&mut self, touch: Touch, name: &str) -> Result<(), Refusal> {
         let mut fails = false;
         for failing in &mut self.failing {

@@ -10,8 +10,8 @@ use fuser::{BackgroundSession, Config, MountOption};
 
 use super::{serve::Server, state::Disk};
 
-/// By what name our mounts stand in the system's list.
-const NAME: &str = "pestle-disk";
+/// How the names begin by which our mounts stand in the system's list; the process id of who answers follows.
+const NAME: &str = "pestle-disk-";
 /// Threads that answer: while one plays a slow sync, the others go on.
 const THREADS: usize = 12;
 
@@ -48,7 +48,8 @@ impl Mount {
         let refused = |source| MountError::Refused { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(refused)?;
         let mut config = Config::default();
-        config.mount_options = vec![MountOption::FSName(NAME.to_owned()), MountOption::NoSuid];
+        config.mount_options =
+            vec![MountOption::FSName(format!("{NAME}{}", std::process::id())), MountOption::NoSuid];
         config.n_threads = Some(THREADS);
         let session = fuser::spawn_mount(Server::new(disk.clone()), path, &config).map_err(refused)?;
         Ok(Self { path: path.to_owned(), session: Some(session) })
@@ -84,12 +85,11 @@ impl Drop for Mount {
 /// The system's list of mounts cannot be read.
 pub fn sweep() -> io::Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let ours = mounts.lines().filter_map(|line| line.strip_prefix(NAME)?.split_whitespace().next());
-    for path in ours.map(Path::new) {
-        // ENOTCONN: its program is gone.
-        let dead = fs::metadata(path).is_err_and(|error| error.raw_os_error() == Some(107));
-        if dead {
-            take_away(path);
+    for line in mounts.lines().filter_map(|line| line.strip_prefix(NAME)) {
+        let mut words = line.split_whitespace();
+        let (Some(id), Some(path)) = (words.next(), words.next()) else { continue };
+        if !Path::new("/proc").join(id).exists() {
+            take_away(Path::new(path));
         }
     }
     Ok(())

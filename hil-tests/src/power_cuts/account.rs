@@ -146,3 +146,67 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::sample::Sales;
+    use pestle_domain::fact::Act;
+
+    fn shown(acts: &[Act]) -> String {
+        let facts = acts.iter().flat_map(|act| &act.facts);
+        let line = |(fact, seq): (&Fact, u64)| {
+            let line = String::from_utf8(fact.to_line().unwrap()).unwrap();
+            format!("1/{seq}\t{}\n", line.trim_end())
+        };
+        facts.zip(1..).map(line).collect()
+    }
+
+    fn sale_of(act: &Act) -> (Paid, Receipt) {
+        let sale = act.facts.iter().find_map(|fact| match &fact.body {
+            FactBody::SaleCompleted(sale) => Some(sale),
+            _ => None,
+        });
+        let sale = sale.unwrap();
+        let receipt = Receipt {
+            till: sale.receipt.till.to_string(),
+            epoch: sale.receipt.epoch,
+            number: sale.receipt.number,
+        };
+        (Paid { act: act.id, total: sale.total, packs: 0 }, receipt)
+    }
+
+    #[test]
+    fn whatever_the_journal_says_otherwise_than_was_told_is_seen() {
+        let sales = Sales::of(0);
+        let (one, two) = (sales.sale(1), sales.sale(2));
+        let both = [one.clone(), two.clone()];
+        let told = |acts: &[&Act]| {
+            let mut account = Account::default();
+            for act in acts {
+                let (paid, receipt) = sale_of(act);
+                account.sold(&paid, &receipt).unwrap();
+            }
+            account
+        };
+        let check = |account: &Account, acts: &[Act], words: &str| {
+            let said = account.compare(&shown(acts), &[]).unwrap_err();
+            assert!(said.contains(words), "{said}");
+        };
+        check(&told(&[&one, &two]), &both, "are there and not");
+        check(&told(&[&one]), &both, "nobody paid it");
+        check(&told(&[&one, &two]), &both[..1], "is not there");
+        check(&told(&[&two]), &both[1..], "are numbered [2]");
+        check(&told(&[&one]), &[one.clone(), one.clone()], "is there 2 times");
+        let mut refused = told(&[&two]);
+        refused.not_recorded(one.id);
+        check(&refused, &both, "told as not recorded");
+
+        let mut account = told(&[&one]);
+        let (paid, receipt) = sale_of(&two);
+        let (_, taken) = sale_of(&one);
+        assert!(account.sold(&paid, &taken).unwrap_err().contains("receipt"), "one receipt for two sales");
+        account.sold(&paid, &receipt).unwrap();
+        assert!(account.sold(&paid, &taken).unwrap_err().contains("receipt"), "two receipts for one sale");
+    }
+}

@@ -50,8 +50,10 @@ pub fn act(number: u32, size: Size) -> NewAct {
         FactId(Uuid::from_u128(next))
     });
     // Bytes that repeat nowhere: a sector in the wrong place is seen.
-    let attachment = (0..attachment).map(|_| seeded.next_u64().to_be_bytes()[0]).collect();
-    NewAct { act, attachment }
+    let mut bytes: Vec<u8> =
+        (0..attachment.div_ceil(8)).flat_map(|_| seeded.next_u64().to_be_bytes()).collect();
+    bytes.truncate(attachment);
+    NewAct { act, attachment: bytes }
 }
 
 /// The number of one of our acts.

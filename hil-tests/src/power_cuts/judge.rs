@@ -169,3 +169,91 @@ fn same(number: u32, act: &StoredAct) -> Result<(), Wrong> {
     let is_same = act.lines().eq(lines.iter().map(Vec::as_slice)) && act.attachment() == recorded.attachment;
     if is_same { Ok(()) } else { Err(Wrong::Differs(format!("act {number} is not what was recorded"))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::power_cuts::{history::Event, script::Script};
+
+    const LIMITS: Script = Script::Small;
+
+    /// A journal with the acts 0, 2 and 4, and what was told of it.
+    fn recorded(folder: &Path, numbers: &[u32]) -> Vec<Event> {
+        let (journal, _) = open(folder, LIMITS.limits()).unwrap();
+        let mut events = Vec::new();
+        for number in numbers {
+            let done = journal.append_blocking(acts::act(*number, Size::Small)).unwrap();
+            events.push(Event::Submitted { number: *number });
+            events.push(Event::Told { number: *number, first: done.first.seq, head: done.head });
+        }
+        journal.close_blocking();
+        events
+    }
+
+    /// What is judged of a journal with `numbers` when what was told is changed.
+    fn check(numbers: &[u32], change: impl FnOnce(&mut History)) -> Result<(), Wrong> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::of(&recorded(folder.path(), numbers));
+        change(&mut history);
+        judge(folder.path(), LIMITS.limits(), &history)
+    }
+
+    #[test]
+    fn whatever_was_told_otherwise_is_seen() {
+        assert_eq!(check(&[0, 2, 4], |_| ()), Ok(()));
+        assert_eq!(check(&[0, 2, 2], |_| ()), Err(Wrong::Doubled { number: 2 }));
+        let lost = check(&[0, 2], |told| {
+            let place = told.told[&2];
+            told.told.insert(4, place);
+        });
+        assert_eq!(lost, Err(Wrong::Lost { number: 4 }));
+        let differs = |change: &dyn Fn(&mut History), words: &str| {
+            let Err(Wrong::Differs(what)) = check(&[0, 2, 4], change) else { panic!("{words}") };
+            assert!(what.contains(words), "{what}");
+        };
+        differs(&|told| drop(told.submitted.remove(&2)), "nobody recorded it");
+        differs(&|told| drop(told.refused.insert(2)), "told as not recorded");
+        differs(&|told| told.told.get_mut(&2).unwrap().0 += 1, "stands elsewhere");
+    }
+
+    #[test]
+    fn an_act_that_is_not_what_was_recorded_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = open(folder.path(), LIMITS.limits()).unwrap();
+        let mut changed = acts::act(2, Size::Small);
+        changed.attachment.push(0);
+        journal.append_blocking(changed).unwrap();
+        journal.close_blocking();
+        let history = History::of(&[Event::Submitted { number: 2 }]);
+        let Err(Wrong::Differs(what)) = judge(folder.path(), LIMITS.limits(), &history) else { panic!() };
+        assert!(what.contains("not what was recorded"), "{what}");
+    }
+
+    #[test]
+    fn more_that_counts_as_acknowledged_than_was_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = recorded(folder.path(), &[0]);
+        let (journal, _) = open(folder.path(), LIMITS.limits()).unwrap();
+        let word = acts::acknowledgement(journal.stream(), journal.head()).unwrap();
+        journal.acknowledge(&word).unwrap();
+        journal.close_blocking();
+        let Err(Wrong::Differs(what)) = judge(folder.path(), LIMITS.limits(), &History::of(&told)) else {
+            panic!()
+        };
+        assert!(what.contains("acknowledged"), "{what}");
+    }
+
+    #[test]
+    fn a_store_that_does_not_open_and_one_that_speaks_of_damage_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = recorded(folder.path(), &[0, 2]);
+        let log = folder.path().join("epoch-00001/generation-0000000000000001/store/db");
+        std::fs::write(&log, b"").unwrap();
+        let judged = judge(folder.path(), LIMITS.limits(), &History::of(&told));
+        assert!(matches!(judged, Err(Wrong::CalledDamage(_))), "{judged:?}");
+        let in_the_way = folder.path().join("file");
+        std::fs::write(&in_the_way, b"").unwrap();
+        let judged = judge(&in_the_way, LIMITS.limits(), &History::of(&told));
+        assert!(matches!(judged, Err(Wrong::DoesNotOpen(_))), "{judged:?}");
+    }
+}
