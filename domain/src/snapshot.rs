@@ -7,6 +7,7 @@ use crate::{
     catalogue::{Product, Recall},
     ids::{BranchId, TenantId},
     money::Currency,
+    order::OrderHead,
     signature::{Hash, Preimage},
     staff::Member,
     units::UnixMillis,
@@ -50,6 +51,10 @@ pub struct Snapshot {
     pub recalls: Vec<Recall>,
     /// Everybody who may sign in at this branch.
     pub staff: Vec<Member>,
+    /// The last order whose effect is in here, of those that a snapshot can carry: recalls above all. `None` from a centre
+    /// that knows no orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<OrderHead>,
 }
 
 /// How a branch presents itself and counts its days.

@@ -20,6 +20,7 @@ use super::{
         TillBook,
     },
 };
+use crate::orders::book::OrderBook;
 
 /// Acts that are remembered for repeats: a busy branch's 35 days at some 1,400 sales a day, which is how long its facts
 /// stay on the box.
@@ -48,6 +49,7 @@ pub struct Books {
     pub(super) serials_in_order: VecDeque<(ProductId, Box<str>)>,
     pub(super) prints: BTreeMap<ActId, Printable>,
     pub(super) denials: BTreeMap<StaffId, Denials>,
+    pub(super) orders: OrderBook,
     /// Of this run; no part of what the facts add up to.
     pub(super) prints_forgotten: u64,
 }
@@ -73,6 +75,11 @@ impl Books {
         self.denials.get(staff)
     }
 
+    /// Where the centre's orders stand.
+    pub fn orders(&self) -> &OrderBook {
+        &self.orders
+    }
+
     /// Documents that were to be printed, that no fact tells the end of, and that a restart would not ask about: since
     /// this was last called.
     pub fn take_prints_forgotten(&mut self) -> u64 {
@@ -91,6 +98,7 @@ impl Books {
         let mut found = Vec::new();
         for fact in facts {
             found.extend(self.ledger.apply(&fact.body));
+            self.orders.apply(&fact.body);
             self.apply_fact(fact, intent);
         }
         found

@@ -11,6 +11,7 @@ use super::{
     books::Books,
     records::{Denials, Done, Printable, TillBook},
 };
+use crate::orders::book::OrderBook;
 
 /// [`Books`] as they are kept in a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,7 @@ pub struct KeptBooks {
     serials: Vec<(ProductId, Box<str>, ReceiptNumber)>,
     prints: Vec<Printable>,
     denials: Vec<(StaffId, Denials)>,
+    orders: OrderBook,
 }
 
 impl From<&Books> for KeptBooks {
@@ -36,6 +38,7 @@ impl From<&Books> for KeptBooks {
             serials: serials.collect(),
             prints: books.prints.values().cloned().collect(),
             denials: books.denials.iter().map(|(staff, denials)| (staff.clone(), denials.clone())).collect(),
+            orders: books.orders.clone(),
         }
     }
 }
@@ -45,6 +48,7 @@ impl From<KeptBooks> for Books {
         let mut books = Self {
             tills: kept.tills.into_iter().collect(),
             denials: kept.denials.into_iter().collect(),
+            orders: kept.orders,
             ..Self::default()
         };
         let lines = kept.lots.into_iter().flat_map(|(product, lots)| {

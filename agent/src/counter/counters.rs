@@ -34,6 +34,12 @@ pub enum Count {
     BasketNotKept,
     /// The stock book cannot be right.
     Doubt,
+    /// An order of the centre was carried out.
+    OrderApplied,
+    /// An order of the centre was refused.
+    OrderRefused,
+    /// Orders came that do not join what was judged.
+    OrdersUnjoined,
 }
 
 /// How a print ended.
@@ -77,6 +83,9 @@ pub struct CounterCounters {
     prints_forgotten: Counter,
     baskets_not_kept: Counter,
     doubts: Counter,
+    orders_applied: Counter,
+    orders_refused: Counter,
+    orders_unjoined: Counter,
 }
 
 impl CounterCounters {
@@ -92,6 +101,9 @@ impl CounterCounters {
             Count::PrintForgotten => &self.prints_forgotten,
             Count::BasketNotKept => &self.baskets_not_kept,
             Count::Doubt => &self.doubts,
+            Count::OrderApplied => &self.orders_applied,
+            Count::OrderRefused => &self.orders_refused,
+            Count::OrdersUnjoined => &self.orders_unjoined,
             Count::Refused(why) => {
                 self.refusals.get_or_create(&ReasonLabel { reason: why.code().0 }).inc();
                 return;
@@ -130,6 +142,13 @@ impl CounterCounters {
         );
         one("baskets_not_kept", "Open baskets that the disk did not take", &self.baskets_not_kept);
         one("stock_doubts", "Facts after which the stock book cannot be right", &self.doubts);
+        one("orders_applied", "Orders of the centre that were carried out", &self.orders_applied);
+        one("orders_refused", "Orders of the centre that were refused", &self.orders_refused);
+        one(
+            "orders_unjoined",
+            "Messages of orders that do not join what was carried out",
+            &self.orders_unjoined,
+        );
         registry.register("refusals", "What the counter refused, by reason", self.refusals.clone());
         registry.register("prints", "Print jobs by their end", self.prints.clone());
     }

@@ -9,6 +9,7 @@ use pestle_domain::{
     journal::Lane,
     stock::Discrepancy,
     units::UnixMillis,
+    wire::orders::VerifiedOrders,
 };
 use uuid::Uuid;
 
@@ -72,6 +73,8 @@ pub enum Event {
     Link(LinkView),
     /// A new snapshot.
     Shop(Arc<Shop>),
+    /// Orders of the centre, verified.
+    Orders(VerifiedOrders),
     /// Time passes.
     Tick,
 }

@@ -20,8 +20,9 @@ use crate::{
     journal::{Journal, JournalError, Place},
 };
 
-/// The form of the books' file; another form is rebuilt.
-const FORM: u16 = 2;
+/// The form of the books' file; another form is rebuilt. 3 has the centre's orders: an older agent's books know nothing of
+/// them, and would have them done twice.
+const FORM: u16 = 3;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct BooksFile {

@@ -36,6 +36,7 @@ use super::{
 use crate::{
     clock::Clock,
     journal::{Committed, Journal, JournalError, NewAct, Place},
+    orders::OrdersState,
     spool::{
         machine::{DrawerEnd, Ended},
         task::PrintOrder,
@@ -76,6 +77,7 @@ pub struct Counter {
     tills: Arc<[TillSettings]>,
     shop: watch::Receiver<Option<Arc<Shop>>>,
     counters: CounterCounters,
+    orders: watch::Receiver<OrdersState>,
     task: Option<AbortHandle>,
 }
 
@@ -131,12 +133,14 @@ impl Counter {
             }
         }
         let counters = CounterCounters::default();
+        let (orders, orders_watched) = watch::channel(branch.orders_state().clone());
         let mut counter = Self {
             messages: messages.clone(),
             views: Arc::new(receivers),
             tills: parts.settings.tills.clone().into(),
             shop: parts.shop.clone(),
             counters: counters.clone(),
+            orders: orders_watched,
             task: None,
         };
         let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
@@ -154,6 +158,7 @@ impl Counter {
             books_written: None,
             messages: messages.downgrade(),
             counters,
+            orders,
             parts,
         };
         counter.task = Some(tokio::spawn(task.run(inbox)).abort_handle());
@@ -181,6 +186,11 @@ impl Counter {
     /// What a till's page shows, now and after each change.
     pub fn watch(&self, till: &TillId) -> Option<watch::Receiver<Arc<TillView>>> {
         self.views.get(till).cloned()
+    }
+
+    /// Where the centre's orders stand, and each change.
+    pub fn orders(&self) -> watch::Receiver<OrdersState> {
+        self.orders.clone()
     }
 
     /// The tills, as configured.
@@ -261,6 +271,7 @@ pub(super) struct Task {
     /// The folded books are being written.
     pub(super) books_written: Option<JoinHandle<()>>,
     pub(super) counters: CounterCounters,
+    orders: watch::Sender<OrdersState>,
     /// Weak: the loop ends when all handles have gone.
     messages: mpsc::WeakSender<Message>,
 }
@@ -357,6 +368,14 @@ impl Task {
                 }
             }
         }
+        self.orders.send_if_modified(|state| {
+            let now = self.branch.orders_state();
+            let changed = state != now;
+            if changed {
+                state.clone_from(now);
+            }
+            changed
+        });
         for till in shown {
             self.show(&till);
         }

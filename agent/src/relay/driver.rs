@@ -38,6 +38,7 @@ use crate::{
     clock::Clock,
     identity::DeviceIdentity,
     journal::{Journal, JournalError, StoredAct},
+    orders::OrdersState,
 };
 
 /// How often the link looks at the time: a tenth of its shortest wait that people notice.
@@ -118,6 +119,7 @@ impl Relay {
             arrived: Some(arrived),
             words,
             heard: Some(heard),
+            orders: None,
             finished: false,
         };
         (Self { state: watched, counters }, task)
@@ -160,26 +162,63 @@ pub struct RelayTask {
     arrived: Option<mpsc::Receiver<ReadOutcome>>,
     words: mpsc::Sender<(ConnectionId, Word)>,
     heard: Option<mpsc::Receiver<(ConnectionId, Word)>>,
+    orders: Option<OrdersEnd>,
     finished: bool,
+}
+
+/// Who takes the centre's orders.
+#[derive(Debug)]
+pub struct OrdersEnd {
+    /// Messages as they came.
+    pub inbox: mpsc::Sender<Vec<u8>>,
+    /// Where the log stands: it is stated with the heads, and they are stated when it moves.
+    pub state: watch::Receiver<OrdersState>,
 }
 
 pub(super) fn key(stream: &Stream) -> StreamKey {
     StreamKey { lane: stream.lane, epoch: stream.epoch }
 }
 
+/// Waits until the log of orders has moved; for ever where there is none.
+async fn moved(orders: &mut Option<watch::Receiver<OrdersState>>) {
+    if let Some(state) = orders
+        && state.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 impl RelayTask {
+    /// Hands orders to `end` from now on.
+    #[must_use]
+    pub fn with_orders(self, end: OrdersEnd) -> Self {
+        Self { orders: Some(end), ..self }
+    }
+
+    /// Orders that nobody has room for come again: the next heads ask for them.
+    pub(super) fn hand_over_orders(&self, message: Vec<u8>) {
+        if let Some(orders) = &self.orders
+            && orders.inbox.try_send(message).is_err()
+        {
+            tracing::debug!("orders came while others wait to be read: the centre sends them again");
+        }
+    }
+
     /// Runs until `stop`, and then for as long as draining takes.
     pub async fn run(mut self, stop: CancellationToken) {
         let (Some(mut arrived), Some(mut heard)) = (self.arrived.take(), self.heard.take()) else { return };
         let mut heads = self.watch_heads();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut orders = self.orders.as_ref().map(|orders| orders.state.clone());
         let mut draining = false;
         self.take(Event::Heads(self.known()));
         while !self.finished {
             let event = tokio::select! {
                 _ = tick.tick() => Some(Event::Tick),
                 _ = heads.changed() => Some(Event::Heads(self.known())),
+                () = moved(&mut orders) => Some(Event::Nudged),
                 Some((stream, read)) = arrived.recv() => Some(self.read(stream, read)),
                 Some((connection, word)) = heard.recv() => self.heard(connection, word).await,
                 () = stop.cancelled(), if !draining => {
@@ -382,6 +421,7 @@ impl RelayTask {
             waiting: self.link.waiting(),
             snapshot: *self.parts.snapshot.borrow(),
             agent: self.parts.connection.agent.clone(),
+            orders: self.orders.as_ref().map(|orders| orders.state.borrow().head),
         };
         let message = serde_json::to_vec(&heads).map_err(|error| error.to_string())?;
         connection.publish(Channel::Heads, message, false)

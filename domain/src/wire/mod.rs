@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod message;
+pub mod orders;
 pub mod topic;
 
 /// Version of every message that this code writes.

@@ -10,6 +10,7 @@ use super::{live::Changed, rules::VerifiedFact, store};
 use crate::{
     db::{DbError, Tx},
     inventory::{self, rules::Booked, rules::Place},
+    orders::{self, book::Outcomes},
     sales::{self, rules::Circumstance, rules::Takings},
 };
 
@@ -42,6 +43,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         .collect();
     let closed = sales::store::closed_sessions(tx, &moved).await?;
     let (mut booked, mut takings) = (Booked::default(), Takings::new(closed));
+    let mut outcomes = Outcomes::default();
     for (effect, body) in bodies {
         let place = Place {
             branch: effect.origin.branch.as_str(),
@@ -49,6 +51,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
             seq: i64::try_from(effect.seq).unwrap_or(i64::MAX),
         };
         booked.add(place, body);
+        outcomes.add(effect.origin.branch.as_str(), body);
         let circumstance = Circumstance {
             place,
             device: effect.origin.device.as_str(),
@@ -65,12 +68,14 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     }
     inventory::store::book(tx, tenant, &booked).await?;
     sales::store::book(tx, tenant, &takings).await?;
+    orders::store::book(tx, tenant, &outcomes).await?;
     let stock: BTreeSet<(String, String)> =
         booked.changes.keys().map(|line| (line.branch.to_owned(), line.product.to_owned())).collect();
     Ok(Changed {
         stock,
         sales: takings.sales.len(),
         tills: !takings.sessions.is_empty(),
+        alarms: !outcomes.is_empty(),
         ..Changed::nothing(tenant.clone())
     })
 }

@@ -34,7 +34,8 @@ use pestle_domain::{
     journal::{Head, Lane, Stream},
     wire::{
         batch::RefusalReason,
-        message::{Answer, StreamHead},
+        message::{Answer, Heads, StreamHead},
+        orders,
     },
 };
 
@@ -43,6 +44,7 @@ use crate::{
     db::{Db, DbError},
     http::error::chain,
     inventory::cache::StockCache,
+    orders::answer::{self, Behind},
 };
 use directory::Directory;
 use live::Live;
@@ -233,6 +235,34 @@ impl Ingest {
             }
         }
         Ok(answers)
+    }
+
+    /// The orders that a box lacks which states its heads, as a message; `None` when it lacks none.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn orders(&self, sender: &Sender, heads: &Heads) -> Result<Option<Vec<u8>>, DbError> {
+        if heads.orders.is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.db.tenant(&sender.tenant).begin().await?;
+        let behind = answer::behind(&mut tx, sender, heads).await?;
+        tx.commit().await?;
+        let Some(Behind { span, lines }) = behind else { return Ok(None) };
+        let header = match self.seal.orders(span) {
+            Ok(header) => header,
+            Err(error) => {
+                tracing::error!(%error, "orders could not be signed: the box asks again");
+                return Ok(None);
+            }
+        };
+        match orders::build(&header, lines.iter().map(Vec::as_slice)) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => {
+                tracing::error!(%error, "orders cannot be written");
+                Ok(None)
+            }
+        }
     }
 
     /// Who that is.

@@ -253,6 +253,10 @@ async fn take_note(
         for word in ingest.heads(&sender, &heads.streams).await? {
             tell(delivery, &word).await;
         }
+        if let Some(message) = ingest.orders(&sender, heads).await? {
+            let topic = Topic { device: device.clone(), channel: Channel::Orders };
+            delivery.answer(topic.to_string(), message).await;
+        }
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ impl Rig {
         let stated =
             StreamHead { stream: self.wired.branch.stream.clone(), head: self.wired.branch.head(seq) };
         let heads =
-            Heads { v: 1, connection, streams: vec![stated], waiting, snapshot, agent: "0.2.0".into() };
+            Heads { v: 1, connection, streams: vec![stated], waiting, snapshot, agent: "0.2.0".into(), orders: None };
         self.wired.say("up/heads", serde_json::to_vec(&heads).unwrap()).await;
         self.wired.answer().await;
     }
