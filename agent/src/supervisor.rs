@@ -34,7 +34,10 @@ use crate::{
     health::Health,
     journal::{Journal, Place},
     orders::{self, task::OrdersParts},
-    relay::{LinkState, Relay, driver::{OrdersEnd, RelayTask}},
+    relay::{
+        LinkState, Relay,
+        driver::{OrdersEnd, RelayTask},
+    },
     snapshot::{SnapshotTask, Snapshots},
     spool, web,
 };
@@ -96,7 +99,17 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
         true => Some(Arc::new(foundation.identity.server_tls(foundation.clock.clone())?)),
         false => None,
     };
-    Ok(Prepared { started_mono_ms, snapshots, snapshot_task, relay, relay_task, listener, address, tls, nudge })
+    Ok(Prepared {
+        started_mono_ms,
+        snapshots,
+        snapshot_task,
+        relay,
+        relay_task,
+        listener,
+        address,
+        tls,
+        nudge,
+    })
 }
 
 async fn start_counter(
@@ -157,7 +170,7 @@ fn start_parts(
     parts.spawn("devices", watch_devices(devices, stop()));
     let (inbox, orders) = orders::task::inbox();
     let end = OrdersEnd { inbox, state: counter.orders() };
-    parts.spawn("relay", relay_task.with_orders(end).run(stop()));
+    parts.spawn("relay", relay_task.with_orders(end).with_alerts(counter.urgent()).run(stop()));
     let desk = OrdersParts {
         identity: foundation.identity.clone(),
         counter: counter.clone(),

@@ -128,9 +128,10 @@ impl OrderBody {
     /// Whether a snapshot carries what this order says: a box that takes a snapshot into use needs it no more.
     pub fn is_in_snapshots(&self) -> bool {
         match self {
-            Self::RecallIssued(_) | Self::RecallLifted(_) | Self::CatalogueChanged(_) | Self::StaffChanged(_) => {
-                true
-            }
+            Self::RecallIssued(_)
+            | Self::RecallLifted(_)
+            | Self::CatalogueChanged(_)
+            | Self::StaffChanged(_) => true,
             Self::StockAdjust(_) => false,
         }
     }
@@ -138,9 +139,8 @@ impl OrderBody {
     /// The version of the snapshot that this order points to.
     pub fn snapshot(&self) -> Option<u64> {
         match self {
-            Self::CatalogueChanged(CatalogueChanged { version }) | Self::StaffChanged(StaffChanged { version }) => {
-                Some(*version)
-            }
+            Self::CatalogueChanged(CatalogueChanged { version })
+            | Self::StaffChanged(StaffChanged { version }) => Some(*version),
             _ => None,
         }
     }
@@ -260,9 +260,7 @@ pub struct OrderLog {
 
 impl OrderLog {
     pub(crate) fn preimage(&self, label: &str) -> Preimage {
-        Preimage::new(label)
-            .bytes(self.tenant.as_str().as_bytes())
-            .bytes(self.branch.as_str().as_bytes())
+        Preimage::new(label).bytes(self.tenant.as_str().as_bytes()).bytes(self.branch.as_str().as_bytes())
     }
 }
 
@@ -286,8 +284,7 @@ impl OrderHead {
     #[must_use]
     pub fn after(&self, log: &OrderLog, incarnation: u64, line: &[u8]) -> Self {
         let seq = self.seq.saturating_add(1);
-        let hash =
-            log.preimage(ORDER_LABEL).u64(incarnation).u64(seq).bytes(&self.hash.0).bytes(line).hash();
+        let hash = log.preimage(ORDER_LABEL).u64(incarnation).u64(seq).bytes(&self.hash.0).bytes(line).hash();
         Self { incarnation, seq, hash }
     }
 

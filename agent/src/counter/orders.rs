@@ -78,7 +78,8 @@ impl Branch {
                 out.push(Effect::Count(Count::OrdersUnjoined));
                 if self.desk.unjoined >= UNJOINED_MAX {
                     self.desk.trouble = Some(
-                        "The centre's orders do not follow on those that this box has: call support.".to_owned(),
+                        "The centre's orders do not follow on those that this box has: call support."
+                            .to_owned(),
                     );
                 }
             }

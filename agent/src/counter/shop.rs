@@ -61,7 +61,14 @@ impl Shop {
     pub fn new(snapshot: Snapshot, offset_at: OffsetAt) -> Self {
         let Snapshot { version, profile, products, recalls, staff, orders, .. } = snapshot;
         let staff = staff.into_iter().map(|member| (member.id.clone(), member)).collect();
-        Self { version, orders, profile, catalogue: Catalogue::new(products, recalls), staff: Arc::new(staff), offset_at }
+        Self {
+            version,
+            orders,
+            profile,
+            catalogue: Catalogue::new(products, recalls),
+            staff: Arc::new(staff),
+            offset_at,
+        }
     }
 
     /// The same snapshot with other recalls.

@@ -17,7 +17,7 @@ use pestle_domain::{
 };
 use serde::Serialize;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::{AbortHandle, JoinHandle},
     time::{self, Instant, MissedTickBehavior},
 };
@@ -45,6 +45,8 @@ use crate::{
 
 /// Events that may wait for the loop, which takes microseconds for each. Full means that the loop hangs.
 const EVENTS_WAITING_MAX: usize = 256;
+/// Urgent acts that the relay may not have looked at yet.
+const URGENT_MAX: usize = 64;
 /// How often idle people are signed out and the date is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Longest list of a search by name: what fits on a screen.
@@ -78,6 +80,7 @@ pub struct Counter {
     shop: watch::Receiver<Option<Arc<Shop>>>,
     counters: CounterCounters,
     orders: watch::Receiver<OrdersState>,
+    urgent: broadcast::Sender<Committed>,
     task: Option<AbortHandle>,
 }
 
@@ -133,6 +136,7 @@ impl Counter {
             }
         }
         let counters = CounterCounters::default();
+        let (urgent, _) = broadcast::channel(URGENT_MAX);
         let (orders, orders_watched) = watch::channel(branch.orders_state().clone());
         let mut counter = Self {
             messages: messages.clone(),
@@ -141,6 +145,7 @@ impl Counter {
             shop: parts.shop.clone(),
             counters: counters.clone(),
             orders: orders_watched,
+            urgent: urgent.clone(),
             task: None,
         };
         let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
@@ -159,6 +164,8 @@ impl Counter {
             messages: messages.downgrade(),
             counters,
             orders,
+            urgent,
+            urgent_commits: BTreeSet::new(),
             parts,
         };
         counter.task = Some(tokio::spawn(task.run(inbox)).abort_handle());
@@ -186,6 +193,11 @@ impl Counter {
     /// What a till's page shows, now and after each change.
     pub fn watch(&self, till: &TillId) -> Option<watch::Receiver<Arc<TillView>>> {
         self.views.get(till).cloned()
+    }
+
+    /// Each urgent act that is on the disk, from now on.
+    pub fn urgent(&self) -> broadcast::Receiver<Committed> {
+        self.urgent.subscribe()
     }
 
     /// Where the centre's orders stand, and each change.
@@ -272,6 +284,9 @@ pub(super) struct Task {
     pub(super) books_written: Option<JoinHandle<()>>,
     pub(super) counters: CounterCounters,
     orders: watch::Sender<OrdersState>,
+    urgent: broadcast::Sender<Committed>,
+    /// Urgent acts on their way to the disk.
+    urgent_commits: BTreeSet<CommitId>,
     /// Weak: the loop ends when all handles have gone.
     messages: mpsc::WeakSender<Message>,
 }
@@ -323,9 +338,14 @@ impl Task {
     }
 
     fn ledger_appended(&mut self, commit: CommitId, result: Result<Committed, JournalError>) -> Event {
+        let urgent = self.urgent_commits.remove(&commit);
         if let Ok(committed) = &result {
             self.place = committed.last;
             self.kept.acts += 1;
+            if urgent {
+                // Without a relay nobody wants to know.
+                let _nobody = self.urgent.send(*committed);
+            }
         }
         appended(commit, result.as_ref())
     }
@@ -388,6 +408,9 @@ impl Task {
     }
 
     fn append(&mut self, commit: CommitId, lane: Lane, act: NewAct) {
+        if lane == Lane::Ledger && act.act.facts.iter().any(|fact| fact.body.is_urgent()) {
+            self.urgent_commits.insert(commit);
+        }
         let (journal, queue) = match lane {
             Lane::Ledger => (self.parts.ledger.clone(), &mut self.ledger),
             Lane::Telemetry => (self.parts.telemetry.clone(), &mut self.telemetry),

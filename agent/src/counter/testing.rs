@@ -138,7 +138,12 @@ impl Rig {
             name: format!("Till {number}"),
             printer: Some(format!("printer-{number}")),
         };
-        let settings = CounterSettings { tills: vec![one(1), one(2)], idle_sign_out_ms: 60_000, epoch: 1, agent: AGENT.into() };
+        let settings = CounterSettings {
+            tills: vec![one(1), one(2)],
+            idle_sign_out_ms: 60_000,
+            epoch: 1,
+            agent: AGENT.into(),
+        };
         let mut rig = Self {
             branch: Branch::new(settings, Some(shop(&[])), books, baskets),
             now_ms: 0,

@@ -78,7 +78,11 @@ fn a_recall_stops_a_basket_that_lies_on_the_counter_and_every_later_scan() {
     rig.sign_in(1, "anna", true).unwrap();
     assert_eq!(rig.view(1).basket.unwrap().lines[0].recalled.as_deref(), Some("R-9"));
     rig.hear(Event::Shop(shop_of(snapshot(&[], "v"))));
-    assert_eq!(rig.view(1).basket.unwrap().lines[0].recalled.as_deref(), Some("R-9"), "nor does it fall away");
+    assert_eq!(
+        rig.view(1).basket.unwrap().lines[0].recalled.as_deref(),
+        Some("R-9"),
+        "nor does it fall away"
+    );
     let mut newer = snapshot(&[], "v");
     newer.orders = Some(rig.branch.orders_state().head);
     rig.hear(Event::Shop(shop_of(newer)));

@@ -60,9 +60,9 @@ pub fn decide(book: &OrderBook, at: OrderHead, line: &str, agent: &str) -> Vec<F
 /// The acts of refused orders that this version carries out after all. `agent` is its version: those that it refused itself
 /// are not tried again.
 pub fn retry(book: &OrderBook, agent: &str) -> Vec<Vec<FactBody>> {
-    let waiting = book.refused().filter(|(id, refused)| {
-        &*refused.agent != agent && &*refused.reason != TOO_OLD && !book.knows(*id)
-    });
+    let waiting = book
+        .refused()
+        .filter(|(id, refused)| &*refused.agent != agent && &*refused.reason != TOO_OLD && !book.knows(*id));
     waiting
         .filter_map(|(order, refused)| {
             let envelope = OrderEnvelope::parse(refused.line.as_bytes()).ok()?;

@@ -84,7 +84,8 @@ impl Centre {
     fn run(&self, first: usize, most: usize) -> VerifiedOrders {
         let incarnation = self.entries[first].0.incarnation;
         let before = first.checked_sub(1).map_or(OrderHead::START, |index| self.entries[index].0);
-        let of_one_life = self.entries[first..].iter().take_while(|(head, _)| head.incarnation == incarnation);
+        let of_one_life =
+            self.entries[first..].iter().take_while(|(head, _)| head.incarnation == incarnation);
         VerifiedOrders {
             before: OrderHead { incarnation, ..before },
             orders: of_one_life.take(most).map(|(head, line)| (*head, line.as_str().into())).collect(),
@@ -310,7 +311,11 @@ fn what_is_not_understood_is_refused_kept_and_done_once_after_an_upgrade() {
     branch.record(bodies);
     assert_eq!((branch.packs(), branch.book.head().seq), (1, 2));
 
-    assert_eq!(retry(&branch.book, "0.9.0"), Vec::<Vec<FactBody>>::new(), "the same version refuses it again");
+    assert_eq!(
+        retry(&branch.book, "0.9.0"),
+        Vec::<Vec<FactBody>>::new(),
+        "the same version refuses it again"
+    );
     assert_eq!(retry(&branch.book, "0.9.1"), Vec::<Vec<FactBody>>::new(), "so does this one");
     // What a version does that knows it: here, the same line in words that it knows.
     let readable = serde_json::to_string(&branch.book).unwrap().replace("\\\"v\\\":2", "\\\"v\\\":1");

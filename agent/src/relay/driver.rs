@@ -22,14 +22,16 @@ use pestle_domain::{
     },
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{broadcast, mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    alerts::Alerts,
     connection::{Connection, ConnectionSettings, Word},
+    early::{AlertRead, urgent},
     lane::{Act, READ_BYTES, Run, StreamKey},
     link::{Effect, Event, Known, Link},
     state::LinkState,
@@ -37,7 +39,7 @@ use super::{
 use crate::{
     clock::Clock,
     identity::DeviceIdentity,
-    journal::{Journal, JournalError, StoredAct},
+    journal::{Committed, Journal, JournalError, StoredAct},
     orders::OrdersState,
 };
 
@@ -84,6 +86,8 @@ pub struct RelayCounters {
     pub bad_messages: AtomicU64,
     /// What a person should have seen.
     pub alarms: AtomicU64,
+    /// Urgent acts that were sent early.
+    pub alerts: AtomicU64,
 }
 
 /// The relay's handle.
@@ -100,6 +104,7 @@ impl Relay {
         let counters = Arc::new(RelayCounters::default());
         let (inbox, arrived) = mpsc::channel(INBOX_MAX);
         let (words, heard) = mpsc::channel(INBOX_MAX);
+        let (alert_inbox, alerts_read) = mpsc::channel(INBOX_MAX);
         let streams = parts
             .journals
             .iter()
@@ -120,6 +125,10 @@ impl Relay {
             words,
             heard: Some(heard),
             orders: None,
+            urgent: None,
+            alerts: Alerts::default(),
+            alert_inbox,
+            alerts_read: Some(alerts_read),
             finished: false,
         };
         (Self { state: watched, counters }, task)
@@ -150,19 +159,23 @@ pub(super) struct Kept {
 #[derive(Debug)]
 pub struct RelayTask {
     pub(super) parts: RelayParts,
-    link: Link,
+    pub(super) link: Link,
     pub(super) streams: BTreeMap<StreamKey, Stream>,
     /// Read and not acknowledged, in order.
     pub(super) acts: BTreeMap<StreamKey, VecDeque<Kept>>,
     pub(super) connection: Option<Connection>,
     pub(super) state: watch::Sender<LinkState>,
     pub(super) counters: Arc<RelayCounters>,
-    random: SystemRandom,
+    pub(super) random: SystemRandom,
     inbox: mpsc::Sender<ReadOutcome>,
     arrived: Option<mpsc::Receiver<ReadOutcome>>,
     words: mpsc::Sender<(ConnectionId, Word)>,
     heard: Option<mpsc::Receiver<(ConnectionId, Word)>>,
     orders: Option<OrdersEnd>,
+    pub(super) urgent: Option<broadcast::Receiver<Committed>>,
+    pub(super) alerts: Alerts,
+    pub(super) alert_inbox: mpsc::Sender<AlertRead>,
+    alerts_read: Option<mpsc::Receiver<AlertRead>>,
     finished: bool,
 }
 
@@ -207,7 +220,12 @@ impl RelayTask {
 
     /// Runs until `stop`, and then for as long as draining takes.
     pub async fn run(mut self, stop: CancellationToken) {
-        let (Some(mut arrived), Some(mut heard)) = (self.arrived.take(), self.heard.take()) else { return };
+        let (Some(mut arrived), Some(mut heard), Some(mut alerts_read)) =
+            (self.arrived.take(), self.heard.take(), self.alerts_read.take())
+        else {
+            return;
+        };
+        let mut told = self.urgent.take();
         let mut heads = self.watch_heads();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -218,6 +236,14 @@ impl RelayTask {
             let event = tokio::select! {
                 _ = tick.tick() => Some(Event::Tick),
                 _ = heads.changed() => Some(Event::Heads(self.known())),
+                alert = urgent(&mut told) => {
+                    self.alerts.note(alert);
+                    None
+                }
+                Some(read) = alerts_read.recv() => {
+                    self.send_early(read);
+                    None
+                }
                 () = moved(&mut orders) => Some(Event::Nudged),
                 Some((stream, read)) = arrived.recv() => Some(self.read(stream, read)),
                 Some((connection, word)) = heard.recv() => self.heard(connection, word).await,
@@ -229,6 +255,7 @@ impl RelayTask {
             if let Some(event) = event {
                 self.take(event);
             }
+            self.look_for_alerts();
         }
         if let Some(connection) = self.connection.take() {
             connection.leave(&self.parts.clock, LEAVE_MAX).await;
@@ -268,6 +295,9 @@ impl RelayTask {
     }
 
     fn take(&mut self, event: Event) {
+        if matches!(event, Event::Disconnected { .. }) {
+            self.alerts.disconnected();
+        }
         let now_ms = self.parts.clock.mono_ms();
         let effects = self.link.handle(now_ms, event, &mut || BatchId(Uuid::now_v7()));
         for effect in effects {

@@ -2,11 +2,14 @@
 //!
 //! [`link`] decides (pure): what is sent when, what an answer means, when to try again. [`lane`] is its part for one
 //! stream. [`driver`] does: it owns the connection ([`connection`]), reads the journals, builds and signs batches, and
-//! runs the link's effects; what it hears is read and verified in `answers`. [`state`] is what others see.
+//! runs the link's effects; what it hears is read and verified in `answers`. Urgent acts that would have to wait long go early, as copies:
+//! [`alerts`] says which, `early` sends them. [`state`] is what others see.
 
+pub mod alerts;
 mod answers;
 pub mod connection;
 pub mod driver;
+mod early;
 pub mod lane;
 pub mod link;
 pub mod state;

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{store::Branches, view};
 use crate::{
-    ingest::{self, store::Break},
+    ingest::{self, alerts::AlertRow, store::Break},
     inventory,
     sales::store::read::SharedSeries,
 };
@@ -19,6 +19,8 @@ pub struct Concerns {
     pub series: Vec<SharedSeries>,
     /// Facts that are stored without their effects.
     pub unfolded: i64,
+    /// Urgent facts of the last day.
+    pub alerts: Vec<AlertRow>,
 }
 
 impl Concerns {
@@ -68,7 +70,16 @@ impl Concerns {
                 .into(),
             times: self.unfolded,
         });
-        breaks.chain(series).chain(unfolded)
+        let alerts = self.alerts.iter().map(move |row| AlarmLine {
+            when: row.at,
+            at: view::ago(row.at, now),
+            tone: view::BAD,
+            kind: if row.early { "Urgent, early word".into() } else { "Urgent".into() },
+            place: format!("{} · {}", branches.name(&row.branch_id), row.device_id),
+            message: row.message.clone(),
+            times: 1,
+        });
+        breaks.chain(series).chain(unfolded).chain(alerts)
     }
 }
 

@@ -53,13 +53,15 @@ pub(super) fn orders(open: &Open, branches: &Branches, now: OffsetDateTime) -> O
             todo,
         }
     };
-    let forked = |row: &ForkRow| OrderLine {
+    let forked = |row: &ForkRow| {
+        OrderLine {
         tone: view::BAD,
         state: "Contradiction",
         at: view::ago(row.at, now),
         branch: branches.name(&row.branch_id),
         order: format!("{} has other orders than this centre, up to number {}", row.device_id, row.seq),
         todo: "The database was restored, and its incarnation was not raised: raise it, see the operations manual".into(),
+    }
     };
     let caption = format!("{} wait, {} need a person", open.waiting, open.troubled + count(&open.forks));
     Orders { caption, rows: open.forks.iter().map(forked).chain(open.rows.iter().map(line)).collect() }
@@ -119,7 +121,9 @@ mod tests {
         let open = Open { rows, waiting: 1, troubled: 3, forks: vec![] };
         let shown = orders(&open, &Branches::default(), OffsetDateTime::UNIX_EPOCH);
         assert_eq!(shown.caption, "1 wait, 3 need a person");
-        for (line, words) in shown.rows.iter().zip(["cannot be booked", "/adopt", "set the stock right", "Nothing"]) {
+        for (line, words) in
+            shown.rows.iter().zip(["cannot be booked", "/adopt", "set the stock right", "Nothing"])
+        {
             assert!(line.todo.contains(words), "{}", line.todo);
             assert_eq!(line.tone == view::BAD, line.state != "Waiting");
         }

@@ -90,6 +90,7 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         breaks: ingest::store::breaks(&mut tx).await?,
         series: sales::store::read::shared_series(&mut tx).await?,
         unfolded: ingest::store::unfolded(&mut tx).await?,
+        alerts: ingest::alerts::latest(&mut tx, ROWS).await?,
     };
     let (rows, waiting, troubled) = orders::read::open(&mut tx, ROWS).await?;
     let open = Open { rows, waiting, troubled, forks: orders::read::forks(&mut tx).await? };
@@ -100,7 +101,10 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         boxes.iter().map(|row| (row.branch_id.clone(), row.branch_name.clone())).collect();
     listed.dedup();
     let all = vec![
-        ("summary", summary(&boxes, &days, refused_count + concerns.count() + open.alarms(), below_zero).render()?),
+        (
+            "summary",
+            summary(&boxes, &days, refused_count + concerns.count() + open.alarms(), below_zero).render()?,
+        ),
         ("devices", devices(&boxes, &days, now).render()?),
         ("sales", last_sales(last, &branches).render()?),
         ("tills", tills(sessions, &branches, viewer.may_know_expected()).render()?),

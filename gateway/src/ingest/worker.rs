@@ -99,10 +99,11 @@ async fn sort_in(
             Some(status) => group.notes.push((delivery, device, Note::Status(status))),
             None => stray(ingest, &delivery).await,
         },
-        // The same signed fact comes by its lane, and has its effect there. Waking people is a later module's work.
+        // The same signed fact comes by its lane, and has its effect there.
         Some(Topic { device, channel: Channel::Alert }) => {
-            ingest.metrics().alerts.inc();
-            tracing::warn!(%device, bytes = payload.len(), "a box reports something urgent");
+            if let Err(error) = ingest.alert(&device, payload).await {
+                tracing::warn!(%device, error = %chain(&error), "an early copy could not be noted: the fact comes in its turn");
+            }
             delivery.acknowledge().await;
         }
         _ => stray(ingest, &delivery).await,

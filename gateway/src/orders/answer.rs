@@ -44,7 +44,8 @@ pub async fn behind(
     if stated == OrderHead::START {
         return for_a_new_box(connection, sender, heads.snapshot).await;
     }
-    let first = if known { Some(stated.seq + 1) } else { first_of_a_later_life(connection, sender, &stated).await? };
+    let first =
+        if known { Some(stated.seq + 1) } else { first_of_a_later_life(connection, sender, &stated).await? };
     match first {
         Some(first) => run(connection, sender, first).await,
         None => Ok(None),

@@ -179,10 +179,13 @@ pub struct RecallRequest {
 }
 
 impl RecallRequest {
-    fn split(self) -> (OrderId, RawRecall, Whom) {
+    fn split(self) -> Result<(OrderId, RawRecall, Whom), ApiError> {
         let Self { id, reference, product, lot, reason, branches } = self;
+        if branches.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ApiError::validation("branches: name at least one, or leave it out for all"));
+        }
         let whom = branches.map_or(Whom::All, Whom::Some);
-        (OrderId(id), RawRecall { reference, product, lot, reason }, whom)
+        Ok((OrderId(id), RawRecall { reference, product, lot, reason }, whom))
     }
 }
 
@@ -200,7 +203,7 @@ async fn issue_recall(
     Body(request): Body<RecallRequest>,
 ) -> Result<Created<OrderView>, ApiError> {
     who.require(MAY_RECALL)?;
-    let (id, raw, whom) = request.split();
+    let (id, raw, whom) = request.split()?;
     let recall = rules::recall(raw, Day(app.now().date()))?;
     order(&app, &who, id, recall.into(), &whom).await
 }
@@ -219,7 +222,7 @@ async fn lift_recall(
     Body(request): Body<RecallRequest>,
 ) -> Result<Created<OrderView>, ApiError> {
     who.require(MAY_ORDER)?;
-    let (id, raw, whom) = request.split();
+    let (id, raw, whom) = request.split()?;
     let lifting = rules::lifting(raw)?;
     order(&app, &who, id, lifting.into(), &whom).await
 }
@@ -320,7 +323,9 @@ fn told(app: &App, who: &Principal) {
 fn refused(error: NotIssued) -> ApiError {
     match error {
         NotIssued::Taken(_) => ApiError::duplicate(error.to_string()),
-        NotIssued::Overtaken => ApiError::conflict("somebody writes the same order: look whether it is there"),
+        NotIssued::Overtaken => {
+            ApiError::conflict("somebody writes the same order: look whether it is there")
+        }
         NotIssued::NoBranch(_) | NotIssued::NoProduct(_) | NotIssued::TooLong => {
             ApiError::validation(error.to_string())
         }

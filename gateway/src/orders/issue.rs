@@ -88,7 +88,8 @@ pub async fn issue(
     writer: &Writer,
 ) -> Result<bool, NotIssued> {
     if let Some(bytes) = store::bytes(tx, id).await? {
-        let same = Order::from_line(&bytes).ok().flatten().is_some_and(|order| says_the_same(&order.body, &body));
+        let same =
+            Order::from_line(&bytes).ok().flatten().is_some_and(|order| says_the_same(&order.body, &body));
         return if same { Ok(false) } else { Err(NotIssued::Taken(id)) };
     }
     let branches = branches(tx, whom).await?;
@@ -121,10 +122,12 @@ pub async fn adopt(
         Some(_) => return Err(NotIssued::Taken(order.id)),
         None => {}
     }
-    change_centre(tx, tenant, &order.body, &Whom::Some(branches.to_vec()), &branches).await.or_else(|error| {
-        // The restore took the recall as well as its end.
-        if matches!(error, NotIssued::NoRecall) { Ok(()) } else { Err(error) }
-    })?;
+    change_centre(tx, tenant, &order.body, &Whom::Some(branches.to_vec()), &branches).await.or_else(
+        |error| {
+            // The restore took the recall as well as its end.
+            if matches!(error, NotIssued::NoRecall) { Ok(()) } else { Err(error) }
+        },
+    )?;
     if written.is_none() {
         return write(tx, tenant, (order, line), &branches, (by_name, true)).await;
     }

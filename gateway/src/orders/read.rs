@@ -127,10 +127,7 @@ pub struct OpenRow {
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn open(
-    connection: &mut PgConnection,
-    limit: i64,
-) -> Result<(Vec<OpenRow>, i64, i64), DbError> {
+pub async fn open(connection: &mut PgConnection, limit: i64) -> Result<(Vec<OpenRow>, i64, i64), DbError> {
     const OPEN: &str = "
         SELECT l.branch_id, l.order_id, i.kind, i.bytes, 'waiting' AS state, '' AS detail, i.issued_at AS at
         FROM orders.log l JOIN orders.issued i USING (tenant_id, order_id)
@@ -218,10 +215,7 @@ pub async fn last_numbers(
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn in_snapshot(
-    connection: &mut PgConnection,
-    branch: &BranchId,
-) -> Result<OrderHead, DbError> {
+pub async fn in_snapshot(connection: &mut PgConnection, branch: &BranchId) -> Result<OrderHead, DbError> {
     let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
         "SELECT incarnation, seq, hash FROM orders.log WHERE branch_id = $1 AND in_snapshots ORDER BY seq DESC LIMIT 1",
     )

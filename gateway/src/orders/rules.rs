@@ -106,19 +106,34 @@ pub fn names_recall(body: &OrderBody) -> Option<(&str, &ProductId, Option<&str>)
 
 /// What an order says, in a line for people; the kind alone for what this version does not know.
 pub fn summary(kind: &str, body: Option<&OrderBody>) -> String {
-    let lot = |lot: &Option<Lot>| lot.as_deref().map_or_else(|| "every lot".into(), |lot| format!("lot {lot}"));
+    let lot =
+        |lot: &Option<Lot>| lot.as_deref().map_or_else(|| "every lot".into(), |lot| format!("lot {lot}"));
     match body {
         Some(OrderBody::RecallIssued(recall)) => {
-            format!("Recall {}: {}, {} – {}", recall.reference, recall.product, lot(&recall.lot), recall.reason)
+            format!(
+                "Recall {}: {}, {} – {}",
+                recall.reference,
+                recall.product,
+                lot(&recall.lot),
+                recall.reason
+            )
         }
         Some(OrderBody::RecallLifted(recall)) => {
             format!("Recall {} is over: {}, {}", recall.reference, recall.product, lot(&recall.lot))
         }
         Some(OrderBody::StockAdjust(adjust)) => {
             let sign = if adjust.delta.0 > 0 { "+" } else { "" };
-            format!("Stock of {}, {}: {sign}{} – {}", adjust.product, lot(&adjust.lot), adjust.delta, adjust.reason)
+            format!(
+                "Stock of {}, {}: {sign}{} – {}",
+                adjust.product,
+                lot(&adjust.lot),
+                adjust.delta,
+                adjust.reason
+            )
         }
-        Some(OrderBody::CatalogueChanged(changed)) => format!("Catalogue changed (version {})", changed.version),
+        Some(OrderBody::CatalogueChanged(changed)) => {
+            format!("Catalogue changed (version {})", changed.version)
+        }
         Some(OrderBody::StaffChanged(changed)) => format!("Staff changed (version {})", changed.version),
         None => kind.to_owned(),
     }

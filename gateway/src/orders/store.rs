@@ -17,7 +17,8 @@ pub(super) fn signed(number: u64) -> i64 {
 
 /// A head as its columns have it.
 pub(super) fn head((incarnation, seq, hash): (i64, i64, Vec<u8>)) -> Result<OrderHead, DbError> {
-    let number = |value: i64| u64::try_from(value).map_err(|_| DbError::bad_row("order's place", value.to_string()));
+    let number =
+        |value: i64| u64::try_from(value).map_err(|_| DbError::bad_row("order's place", value.to_string()));
     let bytes = hash.try_into().map_err(|bytes| DbError::bad_row("chain value", hex::encode(bytes)))?;
     Ok(OrderHead { incarnation: number(incarnation)?, seq: number(seq)?, hash: Hash(bytes) })
 }
@@ -73,10 +74,11 @@ pub async fn lock_head(
         .bind(branch.as_str())
         .execute(&mut *connection)
         .await?;
-    let row = sqlx::query_as("SELECT incarnation, seq, hash FROM orders.head WHERE branch_id = $1 FOR UPDATE")
-        .bind(branch.as_str())
-        .fetch_one(connection)
-        .await?;
+    let row =
+        sqlx::query_as("SELECT incarnation, seq, hash FROM orders.head WHERE branch_id = $1 FOR UPDATE")
+            .bind(branch.as_str())
+            .fetch_one(connection)
+            .await?;
     head(row)
 }
 

@@ -1,5 +1,6 @@
 //! Ingest against a real database: what is judged, what is refused, and that every fact counts once.
 
+mod alerts;
 pub(crate) mod branch;
 pub(crate) mod centre;
 mod exactly_once;

@@ -142,8 +142,15 @@ async fn a_sale_that_a_box_publishes_is_acknowledged_and_seen_by_people() {
     assert_eq!(again.status(), 304);
 
     let stated = StreamHead { stream: wired.branch.stream.clone(), head: Head::EMPTY };
-    let heads =
-        Heads { v: 1, connection, streams: vec![stated], waiting: 3, snapshot: 5, agent: "0.1.0".into(), orders: None };
+    let heads = Heads {
+        v: 1,
+        connection,
+        streams: vec![stated],
+        waiting: 3,
+        snapshot: 5,
+        agent: "0.1.0".into(),
+        orders: None,
+    };
     wired.say("up/heads", serde_json::to_vec(&heads).unwrap()).await;
     assert_eq!(committed(&wired.answer().await), wired.branch.head(sold));
 

@@ -36,18 +36,15 @@ pub(super) fn id(number: u128) -> OrderId {
 
 pub(super) fn adjust(packs: i64) -> OrderBody {
     let reason = "counted".into();
-    StockAdjust { product: "p-1".parse().unwrap(), lot: Some("A1".into()), delta: Quantity(packs), reason }.into()
+    StockAdjust { product: "p-1".parse().unwrap(), lot: Some("A1".into()), delta: Quantity(packs), reason }
+        .into()
 }
 
 pub(super) fn writer() -> Writer {
     Writer { by: "user:x".into(), name: "Somebody".into(), at: UnixMillis(1_795_000_000_000) }
 }
 
-pub(super) async fn issue(
-    db: &Db,
-    order: (OrderId, OrderBody),
-    whom: Whom,
-) -> Result<bool, NotIssued> {
+pub(super) async fn issue(db: &Db, order: (OrderId, OrderBody), whom: Whom) -> Result<bool, NotIssued> {
     let mut tx = db.tenant(&tenant()).begin().await.unwrap();
     let issued = issue::issue(&mut tx, &tenant(), order, &whom, &writer()).await?;
     tx.commit().await.unwrap();

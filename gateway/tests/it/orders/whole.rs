@@ -87,6 +87,9 @@ async fn a_recall_that_a_person_issues_is_in_the_branch_within_seconds_and_its_s
     let mut other = recall.clone();
     other["reason"] = "another".into();
     assert_eq!(post(&gateway, (&person, &token), "/api/v1/orders/recalls", other).await.0, 409);
+    let mut nobody = recall.clone();
+    nobody["branches"] = json!([]);
+    assert_eq!(post(&gateway, (&person, &token), "/api/v1/orders/recalls", nobody).await.0, 422);
     let mut nothing = recall;
     (nothing["product"], nothing["id"]) = ("p-9".into(), json!(Uuid::now_v7()));
     assert_eq!(post(&gateway, (&person, &token), "/api/v1/orders/recalls", nothing).await.0, 422);
@@ -98,7 +101,8 @@ async fn a_recall_that_a_person_issues_is_in_the_branch_within_seconds_and_its_s
     let there = wired.orders().await;
     let there = Orders::parse(&there).unwrap().verify(key).unwrap();
     assert_eq!((there.before.seq, there.orders.len()), (1, 0));
-    let snapshot = box_one.https(&gateway).get(url(&gateway, "/api/v1/device/snapshot")).send().await.unwrap();
+    let snapshot =
+        box_one.https(&gateway).get(url(&gateway, "/api/v1/device/snapshot")).send().await.unwrap();
     let snapshot = zstd::decode_all(&*snapshot.bytes().await.unwrap()).unwrap();
     let snapshot: pestle_domain::snapshot::Snapshot = serde_json::from_slice(&snapshot).unwrap();
     assert_eq!((snapshot.recalls.len(), snapshot.orders), (1, Some(there.before)));
