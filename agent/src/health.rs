@@ -372,6 +372,7 @@ impl Metrics {
             ("connections", &relay.connections),
             ("bad_messages", &relay.bad_messages),
             ("alarms", &relay.alarms),
+            ("alerts", &relay.alerts),
         ] {
             self.relay.get_or_create(&WhatLabel { what }).set(gauge_value(count.load(Relaxed)));
         }

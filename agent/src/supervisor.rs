@@ -33,7 +33,11 @@ use crate::{
     foundation::Foundation,
     health::Health,
     journal::Journal,
-    relay::{LinkState, Relay, driver::RelayTask},
+    orders::{self, task::OrdersParts},
+    relay::{
+        LinkState, Relay,
+        driver::{OrdersEnd, RelayTask},
+    },
     snapshot::{SnapshotTask, Snapshots},
     space::{self, Space},
     spool, web,
@@ -80,20 +84,31 @@ struct Prepared {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
+    nudge: Arc<Notify>,
 }
 
 async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Prepared> {
     let started_mono_ms = foundation.clock.mono_ms();
     let nudge = Arc::new(Notify::new());
     let (snapshots, snapshot_task) = foundation.snapshots(config, nudge.clone())?;
-    let (relay, relay_task) = Relay::new(foundation.relay_parts(config, &snapshots, nudge)?);
+    let (relay, relay_task) = Relay::new(foundation.relay_parts(config, &snapshots, nudge.clone())?);
     let listener = web::serve::bind(config.web.listen).await?;
     let address = listener.local_addr()?;
     let tls = match config.web.tls {
         true => Some(Arc::new(foundation.identity.server_tls(foundation.clock.clone())?)),
         false => None,
     };
-    Ok(Prepared { started_mono_ms, snapshots, snapshot_task, relay, relay_task, listener, address, tls })
+    Ok(Prepared {
+        started_mono_ms,
+        snapshots,
+        snapshot_task,
+        relay,
+        relay_task,
+        listener,
+        address,
+        tls,
+        nudge,
+    })
 }
 
 async fn start_counter(
@@ -132,8 +147,17 @@ fn start_parts(
     devices: JoinSet<()>,
     stops: &Stops,
 ) -> Parts {
-    let Prepared { started_mono_ms, snapshots, snapshot_task, relay, relay_task, listener, address, tls } =
-        prepared;
+    let Prepared {
+        started_mono_ms,
+        snapshots,
+        snapshot_task,
+        relay,
+        relay_task,
+        listener,
+        address,
+        tls,
+        nudge,
+    } = prepared;
     let clock = foundation.clock.clone();
     let (data_dir, budget) = (config.data_dir.clone(), config.space);
     let stop = || stops.rest.clone();
@@ -145,7 +169,16 @@ fn start_parts(
     }
     parts.spawn("counter", watch_counter(counter.clone()));
     parts.spawn("devices", watch_devices(devices, stop()));
-    parts.spawn("relay", relay_task.run(stop()));
+    let (inbox, orders) = orders::task::inbox();
+    let end = OrdersEnd { inbox, state: counter.orders() };
+    parts.spawn("relay", relay_task.with_orders(end).with_alerts(counter.urgent()).run(stop()));
+    let desk = OrdersParts {
+        identity: foundation.identity.clone(),
+        counter: counter.clone(),
+        snapshot: snapshots.version(),
+        nudge,
+    };
+    parts.spawn("orders", orders::task::run(desk, orders, stop()));
     parts.spawn("snapshot", snapshot_task.run(stop()));
     let links = show_centre(relay.clone(), snapshots.clone(), counter.clone(), clock.clone(), stop());
     parts.spawn("link view", links);

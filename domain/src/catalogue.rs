@@ -1,6 +1,6 @@
 //! What the chain sells, as the centre keeps it and every branch has it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -77,13 +77,18 @@ pub struct Recall {
     pub issued: Day,
 }
 
-/// The catalogue in memory, found by pack number or by article.
+/// The catalogue in memory, found by pack number or by article. Clones share the articles.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
+    articles: Arc<Articles>,
+    recalls: HashMap<ProductId, Vec<Recall>>,
+}
+
+#[derive(Debug, Default)]
+struct Articles {
     products: Vec<Product>,
     by_gtin: HashMap<Gtin, usize>,
     by_id: HashMap<ProductId, usize>,
-    recalls: HashMap<ProductId, Vec<Recall>>,
 }
 
 impl Catalogue {
@@ -98,26 +103,34 @@ impl Catalogue {
                 by_gtin.entry(*gtin).or_insert(index);
             }
         }
-        let mut by_product: HashMap<ProductId, Vec<Recall>> = HashMap::new();
-        for recall in recalls {
-            by_product.entry(recall.product.clone()).or_default().push(recall);
-        }
-        Self { products, by_gtin, by_id, recalls: by_product }
+        let articles = Arc::new(Articles { products, by_gtin, by_id });
+        Self { articles, recalls: by_product(recalls) }
+    }
+
+    /// The same articles with other recalls.
+    #[must_use]
+    pub fn with_recalls(&self, recalls: Vec<Recall>) -> Self {
+        Self { articles: self.articles.clone(), recalls: by_product(recalls) }
     }
 
     /// The article of a pack number.
     pub fn by_gtin(&self, gtin: Gtin) -> Option<&Product> {
-        self.by_gtin.get(&gtin).map(|&index| &self.products[index])
+        self.articles.by_gtin.get(&gtin).map(|&index| &self.articles.products[index])
     }
 
     /// The article.
     pub fn get(&self, id: &ProductId) -> Option<&Product> {
-        self.by_id.get(id).map(|&index| &self.products[index])
+        self.articles.by_id.get(id).map(|&index| &self.articles.products[index])
     }
 
     /// All articles.
     pub fn products(&self) -> &[Product] {
-        &self.products
+        &self.articles.products
+    }
+
+    /// All recalls, in no order of articles.
+    pub fn recalls(&self) -> impl Iterator<Item = &Recall> {
+        self.recalls.values().flatten()
     }
 
     /// The recall that hits this lot of this article. A pack of which no lot is known is hit by a recall of the
@@ -145,6 +158,14 @@ impl Catalogue {
             let name = product.name.to_lowercase();
             words.iter().all(|word| name.contains(word.as_str()))
         };
-        self.products.iter().filter(hit).take(most).collect()
+        self.articles.products.iter().filter(hit).take(most).collect()
     }
+}
+
+fn by_product(recalls: Vec<Recall>) -> HashMap<ProductId, Vec<Recall>> {
+    let mut by_product: HashMap<ProductId, Vec<Recall>> = HashMap::new();
+    for recall in recalls {
+        by_product.entry(recall.product.clone()).or_default().push(recall);
+    }
+    by_product
 }

@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     gs1::Gtin,
-    ids::{ActId, FactId, ProductId, SessionId, StaffId, StoreId, TillId},
+    ids::{ActId, FactId, OrderId, ProductId, SessionId, StaffId, StoreId, TillId},
     journal::Parent,
     money::{BasisPoints, Money},
+    order::{OrderHead, OrderHow},
     units::{Day, MilliCelsius, Quantity, UnixMillis},
 };
 
@@ -519,6 +520,59 @@ facts! {
         from: UnixMillis,
         /// When the last of them was.
         to: UnixMillis,
+    }
+    /// The box takes up its branch's log of orders here: what stands before it is in the snapshot that it uses, or was
+    /// done by a box before it.
+    OrdersJoined = "orders.joined" {
+        /// The last order that it does not ask for.
+        #[serde(flatten)]
+        at: OrderHead,
+    }
+    /// An order of the centre was carried out. What it changed stands in the same act.
+    OrderApplied = "order.applied" {
+        /// Its place in the log, and what the log's head was then.
+        #[serde(flatten)]
+        at: OrderHead,
+        /// Which.
+        order: OrderId,
+        /// Its kind.
+        kind: Box<str>,
+        /// How it came.
+        how: OrderHow,
+        /// As the centre wrote it: so a centre that lost it in a restore has it back.
+        line: Box<str>,
+    }
+    /// An order of the centre was not carried out. The log goes on behind it.
+    OrderRefused = "order.refused" {
+        /// Its place in the log, and what the log's head was then.
+        #[serde(flatten)]
+        at: OrderHead,
+        /// Which; `None` where the line does not say.
+        order: Option<OrderId>,
+        /// Its kind; empty where the line does not say.
+        kind: Box<str>,
+        /// For machines: `not_understood`, `bad_data`, `too_old`.
+        reason: Box<str>,
+        /// In words.
+        detail: Box<str>,
+        /// The agent's version: a later one tries again.
+        agent: Box<str>,
+        /// As the centre wrote it.
+        line: Box<str>,
+    }
+}
+
+impl FactBody {
+    /// Whether people should hear of it before its turn comes: it is then sent early, as a copy.
+    pub fn is_urgent(&self) -> bool {
+        match self {
+            Self::OrderRefused(_) => true,
+            // The branch is about to refuse business, or does.
+            Self::BoxSpaceLow(said) => matches!(&*said.level, "shedding" | "full"),
+            // One wrong PIN is nobody's night; a name that is locked may be.
+            Self::StaffDenied(denied) => &*denied.reason == "locked",
+            _ => false,
+        }
     }
 }
 

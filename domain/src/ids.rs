@@ -150,6 +150,10 @@ uuid_id!(
     /// One batch of facts on its way.
     BatchId
 );
+uuid_id!(
+    /// One order of the centre. A branch carries each out at most once.
+    OrderId
+);
 
 #[cfg(test)]
 mod tests {

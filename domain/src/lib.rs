@@ -6,7 +6,7 @@
 //!
 //! In reading order: what things are called ([`ids`], [`units`], [`money`]); what a pack says ([`gs1`]); what is
 //! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
-//! [`till`]); how it is kept and proved ([`journal`], [`signature`]); how it travels ([`wire`], [`enrolment`]);
+//! [`till`]) and what the centre has done ([`order`]); how it is kept and proved ([`journal`], [`signature`]); how it travels ([`wire`], [`enrolment`]);
 //! what is printed ([`document`]).
 
 pub mod ids;
@@ -20,6 +20,7 @@ pub mod snapshot;
 pub mod staff;
 
 pub mod fact;
+pub mod order;
 pub mod receipt;
 pub mod sale;
 pub mod stock;

@@ -7,6 +7,7 @@ use crate::{
     catalogue::{Product, Recall},
     ids::{BranchId, TenantId},
     money::Currency,
+    order::OrderHead,
     signature::{Hash, Preimage},
     staff::Member,
     units::UnixMillis,
@@ -29,6 +30,13 @@ pub const KEY_HEADER: &str = "x-pestle-key";
 /// HTTP header with the signature over [`statement`], base64.
 pub const SIGNATURE_HEADER: &str = "x-pestle-signature";
 
+/// HTTP header of a delta with the ETag of the whole that it leads to: what a box says it has from then on.
+pub const WHOLE_ETAG_HEADER: &str = "x-pestle-whole-etag";
+/// zstd's window of a delta, as a power of two: what both sides agree to, and no more memory than a snapshot takes.
+pub const DELTA_WINDOW_LOG_MAX: u32 = 27;
+
+const _: () = assert!(SNAPSHOT_BYTES_MAX <= 1 << DELTA_WINDOW_LOG_MAX);
+
 /// The whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -50,6 +58,10 @@ pub struct Snapshot {
     pub recalls: Vec<Recall>,
     /// Everybody who may sign in at this branch.
     pub staff: Vec<Member>,
+    /// The last order whose effect is in here, of those that a snapshot can carry: recalls above all. `None` from a centre
+    /// that knows no orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<OrderHead>,
 }
 
 /// How a branch presents itself and counts its days.

@@ -5,11 +5,14 @@
 use std::{fs::File, io::BufReader, net::SocketAddr, path::Path};
 
 use pestle_domain::{
-    ids::{BranchId, DeviceId, TenantId},
+    ids::{BranchId, DeviceId, OrderId, TenantId},
+    order::{CatalogueChanged, StaffChanged},
     signature::Hash,
     staff::Role,
+    units::UnixMillis,
 };
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     audit::{self, AuditError, Report},
@@ -22,6 +25,10 @@ use crate::{
     files::{self, FileError},
     fleet,
     identity::{self, password},
+    orders::{
+        self,
+        issue::{NotIssued, Whom, Writer},
+    },
     postgres::{Layout, cluster},
     staff,
     tenancy::{
@@ -306,6 +313,8 @@ impl Admin {
             hashed.push((member, verifier));
         }
         staff::store::put(&mut tx, tenant, &hashed).await?;
+        let changed = |version| StaffChanged { version }.into();
+        orders::issue::point_to_snapshot(&mut tx, tenant, changed, &command_line()).await?;
         tx.commit().await?;
         Ok(format!("{} people were imported: delete the file, it holds their PINs", hashed.len()))
     }
@@ -326,6 +335,8 @@ impl Admin {
                 error.into()
             }
         })?;
+        let changed = |version| CatalogueChanged { version }.into();
+        orders::issue::point_to_snapshot(&mut tx, tenant, changed, &command_line()).await?;
         tx.commit().await?;
         Ok(format!("{} articles were imported", products.len()))
     }
@@ -343,7 +354,14 @@ impl Admin {
                 return Err(AdminError::Missing { what: "article", name: recall.product.to_string() });
             }
         }
-        catalogue::store::add_recalls(&mut tx, tenant, &recalls).await?;
+        for recall in &recalls {
+            if catalogue::store::is_recalled(&mut tx, recall).await? {
+                continue;
+            }
+            let id = OrderId(Uuid::now_v7());
+            let order = (id, orders::rules::of_import(recall));
+            orders::issue::issue(&mut tx, tenant, order, &Whom::All, &command_line()).await?;
+        }
         tx.commit().await?;
         Ok(format!("{} recalls were imported", recalls.len()))
     }
@@ -386,6 +404,21 @@ impl Admin {
             None => Err(AdminError::Missing { what: "box", name: device.to_string() }),
         }
     }
+}
+
+impl From<NotIssued> for AdminError {
+    fn from(error: NotIssued) -> Self {
+        match error {
+            NotIssued::Db(error) => error.into(),
+            other => Self::Import(other.to_string()),
+        }
+    }
+}
+
+/// Who issues orders by these commands.
+fn command_line() -> Writer {
+    let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    Writer::command_line(UnixMillis(i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)))
 }
 
 fn duplicate(what: &'static str, name: &str) -> impl FnOnce(DbError) -> AdminError {

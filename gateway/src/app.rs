@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use pestle_domain::units::UnixMillis;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,6 +37,8 @@ pub struct App {
     pub stock: StockCache,
     /// What ingest has just committed, for pages that watch (`Live::default()` at start).
     pub live: Live,
+    /// Told when boxes have something to ask for (`Notify::new()` at start): the task that nudges them looks at once.
+    pub nudge: Notify,
     /// When the gateway started.
     pub started: Instant,
     /// Cancelled when the gateway is to end: long answers (event streams) watch it.

@@ -222,6 +222,7 @@ async fn start_rest(
         identity,
         enrolment: Tries::default(),
         snapshots: Snapshots::default(),
+        nudge: tokio::sync::Notify::new(),
         started: Instant::now(),
         stock: crate::inventory::cache::StockCache::default(),
         live: crate::ingest::live::Live::default(),

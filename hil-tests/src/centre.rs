@@ -121,6 +121,34 @@ impl Centre {
         self.all(&format!("branches/{branch}/tills"), &[]).await
     }
 
+    /// Has an order written; the same again is the same order.
+    ///
+    /// # Errors
+    /// When the gateway does not answer, or refuses it.
+    pub async fn order(&self, kind: &str, body: &Value) -> anyhow::Result<()> {
+        let url = format!("{}/api/v1/orders/{kind}", self.base);
+        let answer = self.client.post(url).bearer_auth(&self.token).json(body).send().await?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("{kind}: {status} {}", answer.text().await.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// What a branch has made of an order: `waiting`, `applied`, `refused` or `contained`.
+    ///
+    /// # Errors
+    /// When the gateway does not answer, or does not know the order in that branch.
+    pub async fn order_state(&self, order: uuid::Uuid, branch: &str) -> anyhow::Result<String> {
+        let url = format!("{}/api/v1/orders/{order}", self.base);
+        let body: Value = self.client.get(url).bearer_auth(&self.token).send().await?.json().await?;
+        let branches = body.pointer("/data/branches").and_then(Value::as_array);
+        let found = branches.into_iter().flatten().find(|one| one["branch"] == branch);
+        let state =
+            found.and_then(|one| one["state"].as_str()).with_context(|| format!("the order: {body}"))?;
+        Ok(state.to_owned())
+    }
+
     /// All pages of a list.
     async fn all<T: DeserializeOwned>(&self, what: &str, filter: &[(&str, &str)]) -> anyhow::Result<Vec<T>> {
         let mut found = Vec::new();

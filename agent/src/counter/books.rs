@@ -23,6 +23,7 @@ use super::{
     },
     remembered::Remembered,
 };
+use crate::orders::book::OrderBook;
 
 /// Documents that are asked about after a restart. More than a printer's buffer holds; with more, nobody goes through
 /// the paper any more.
@@ -45,6 +46,7 @@ pub struct Books {
     pub(super) missing: Vec<BoxBooksIncomplete>,
     pub(super) prints: BTreeMap<ActId, Printable>,
     pub(super) denials: BTreeMap<StaffId, Denials>,
+    pub(super) orders: OrderBook,
     /// Of this run; no part of what the facts add up to.
     pub(super) prints_forgotten: u64,
 }
@@ -80,6 +82,11 @@ impl Books {
         self.denials.get(staff)
     }
 
+    /// Where the centre's orders stand.
+    pub fn orders(&self) -> &OrderBook {
+        &self.orders
+    }
+
     /// Documents that were to be printed, that no fact tells the end of, and that a restart would not ask about: since
     /// this was last called.
     pub fn take_prints_forgotten(&mut self) -> u64 {
@@ -98,6 +105,7 @@ impl Books {
         let mut found = Vec::new();
         for fact in facts {
             found.extend(self.ledger.apply(&fact.body));
+            self.orders.apply(&fact.body);
             self.apply_fact(fact, intent);
         }
         found

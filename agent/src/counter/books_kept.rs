@@ -12,6 +12,7 @@ use super::{
     books::Books,
     records::{Denials, Done, Printable, TillBook},
 };
+use crate::orders::book::OrderBook;
 
 /// [`Books`] without what they remember of acts and packs. Fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct KeptBooks {
     stock_opened: Vec<ActId>,
     #[serde(default)]
     missing: Vec<BoxBooksIncomplete>,
+    #[serde(default)]
+    orders: OrderBook,
 }
 
 impl From<&Books> for KeptBooks {
@@ -43,6 +46,7 @@ impl From<&Books> for KeptBooks {
             denials: books.denials.iter().map(|(staff, denials)| (staff.clone(), denials.clone())).collect(),
             stock_opened: books.stock_opened.iter().copied().collect(),
             missing: books.missing.clone(),
+            orders: books.orders.clone(),
         }
     }
 }
@@ -54,6 +58,7 @@ impl From<KeptBooks> for Books {
             denials: kept.denials.into_iter().collect(),
             stock_opened: kept.stock_opened.into_iter().collect(),
             missing: kept.missing,
+            orders: kept.orders,
             ..Self::default()
         };
         let lines = kept.lots.into_iter().flat_map(|(product, lots)| {

@@ -38,6 +38,12 @@ pub enum Count {
     ReadingShed,
     /// Somebody was told to wait for a slow disk.
     SlowCommit,
+    /// An order of the centre was carried out.
+    OrderApplied,
+    /// An order of the centre was refused.
+    OrderRefused,
+    /// Orders came that do not join what was judged.
+    OrdersUnjoined,
 }
 
 /// How a print ended.
@@ -83,6 +89,9 @@ pub struct CounterCounters {
     doubts: Counter,
     readings_shed: Counter,
     slow_commits: Counter,
+    orders_applied: Counter,
+    orders_refused: Counter,
+    orders_unjoined: Counter,
 }
 
 impl CounterCounters {
@@ -100,6 +109,9 @@ impl CounterCounters {
             Count::Doubt => &self.doubts,
             Count::ReadingShed => &self.readings_shed,
             Count::SlowCommit => &self.slow_commits,
+            Count::OrderApplied => &self.orders_applied,
+            Count::OrderRefused => &self.orders_refused,
+            Count::OrdersUnjoined => &self.orders_unjoined,
             Count::Refused(why) => {
                 self.refusals.get_or_create(&ReasonLabel { reason: why.code().0 }).inc();
                 return;
@@ -140,6 +152,13 @@ impl CounterCounters {
         one("stock_doubts", "Facts after which the stock book cannot be right", &self.doubts);
         one("readings_shed", "Readings that were not recorded for want of room", &self.readings_shed);
         one("slow_commits", "Acts for which somebody was told to wait for the disk", &self.slow_commits);
+        one("orders_applied", "Orders of the centre that were carried out", &self.orders_applied);
+        one("orders_refused", "Orders of the centre that were refused", &self.orders_refused);
+        one(
+            "orders_unjoined",
+            "Messages of orders that do not join what was carried out",
+            &self.orders_unjoined,
+        );
         registry.register("refusals", "What the counter refused, by reason", self.refusals.clone());
         registry.register("prints", "Print jobs by their end", self.prints.clone());
     }

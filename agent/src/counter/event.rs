@@ -9,6 +9,7 @@ use pestle_domain::{
     journal::Lane,
     stock::Discrepancy,
     units::UnixMillis,
+    wire::orders::VerifiedOrders,
 };
 use uuid::Uuid;
 
@@ -77,6 +78,8 @@ pub enum Event {
     Shop(Arc<Shop>),
     /// The disk has more or less room.
     Space(Space),
+    /// Orders of the centre, verified.
+    Orders(VerifiedOrders),
     /// Time passes.
     Tick,
     /// The box is shutting down.

@@ -23,6 +23,7 @@ use super::{
     counters::Count,
     device_log::DeviceLog,
     live::{Asked, LiveTill, Scanned, Tone},
+    orders::OrderDesk,
     records::{PrintIntent, Printable},
     room::Room,
     shop::Shop,
@@ -57,6 +58,8 @@ pub struct CounterSettings {
     pub idle_sign_out_ms: u64,
     /// Which life of the store this is; receipts carry it.
     pub epoch: u32,
+    /// This program's version: orders that an earlier one refused are tried again.
+    pub agent: Box<str>,
 }
 
 /// For how long nobody may have done anything: a customer's question, not a coffee.
@@ -71,7 +74,8 @@ impl CounterSettings {
             name: till.name.clone(),
             printer: printer(&till.id).map(|one| one.settings.name.to_string()),
         });
-        Self { tills: tills.collect(), idle_sign_out_ms: IDLE_SIGN_OUT_MS, epoch }
+        let agent = env!("CARGO_PKG_VERSION").into();
+        Self { tills: tills.collect(), idle_sign_out_ms: IDLE_SIGN_OUT_MS, epoch, agent }
     }
 
     /// The printers that tills print on.
@@ -91,6 +95,8 @@ pub(super) enum Purpose {
     Till(TillId),
     /// The fact of how much room the disk has.
     Level(Level),
+    /// An order of the centre.
+    Order,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +114,10 @@ pub(super) struct UnderWay {
 #[derive(Debug)]
 pub struct Branch {
     pub(super) settings: CounterSettings,
+    /// What is sold by: the snapshot with the orders that it does not have.
     pub(super) shop: Option<Arc<Shop>>,
+    pub(super) snapshot: Option<Arc<Shop>>,
+    pub(super) desk: OrderDesk,
     pub(super) books: Books,
     pub(super) tills: BTreeMap<TillId, LiveTill>,
     pub(super) spools: BTreeMap<String, Spool>,
@@ -141,7 +150,9 @@ impl Branch {
         let spools = printers.map(|printer| (printer, Spool::default())).collect();
         let mut branch = Self {
             settings,
-            shop,
+            shop: None,
+            snapshot: None,
+            desk: OrderDesk::default(),
             books,
             tills,
             spools,
@@ -160,6 +171,10 @@ impl Branch {
             next_commit: 1,
         };
         branch.show_missing();
+        if let Some(shop) = shop {
+            branch.shop_came(shop);
+        }
+        branch.orders_opened();
         branch.recover_prints();
         branch.recover_baskets(baskets);
         branch
@@ -202,11 +217,13 @@ impl Branch {
                 }
             }
             Event::Shop(shop) => {
-                self.shop = Some(shop);
+                self.shop_came(shop);
                 self.staff_changed(now, out);
                 out.push(Effect::ShowAll);
             }
+            Event::Orders(came) => self.orders_came(now, came, out),
             Event::Tick => {
+                self.next_order(now, out);
                 self.sign_out_idle(now, out);
                 self.write_held_device_facts(now, out);
                 self.look_at_room(now, out);
@@ -431,6 +448,7 @@ impl Branch {
             Purpose::SignIn { ticket, till, staff, station } => {
                 self.signed_in(now, ticket, &till, &staff, station, result, out);
             }
+            Purpose::Order => self.order_recorded(now, &facts, result, out),
             Purpose::Till(till) => self.till_act_ended(now, &till, &facts, result, out),
         }
     }

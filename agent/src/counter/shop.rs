@@ -4,9 +4,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use jiff::{Timestamp, tz::TimeZone};
 use pestle_domain::{
-    catalogue::Catalogue,
+    catalogue::{Catalogue, Recall},
     fact::Actor,
     ids::StaffId,
+    order::OrderHead,
     snapshot::{BranchProfile, Snapshot},
     staff::Member,
     units::{Day, UnixMillis},
@@ -21,11 +22,13 @@ pub type OffsetAt = Arc<dyn Fn(UnixMillis) -> UtcOffset + Send + Sync>;
 pub struct Shop {
     /// The snapshot's version.
     pub version: u64,
+    /// The last order whose effect the snapshot has, where it says so.
+    pub orders: Option<OrderHead>,
     /// How the branch presents itself.
     pub profile: BranchProfile,
     /// Articles and recalls.
     pub catalogue: Catalogue,
-    staff: HashMap<StaffId, Member>,
+    staff: Arc<HashMap<StaffId, Member>>,
     offset_at: OffsetAt,
 }
 
@@ -56,9 +59,22 @@ impl Shop {
 
     /// Indexes a snapshot. `offset_at` knows the time zone of its profile.
     pub fn new(snapshot: Snapshot, offset_at: OffsetAt) -> Self {
-        let Snapshot { version, profile, products, recalls, staff, .. } = snapshot;
+        let Snapshot { version, profile, products, recalls, staff, orders, .. } = snapshot;
         let staff = staff.into_iter().map(|member| (member.id.clone(), member)).collect();
-        Self { version, profile, catalogue: Catalogue::new(products, recalls), staff, offset_at }
+        Self {
+            version,
+            orders,
+            profile,
+            catalogue: Catalogue::new(products, recalls),
+            staff: Arc::new(staff),
+            offset_at,
+        }
+    }
+
+    /// The same snapshot with other recalls.
+    #[must_use]
+    pub fn with_recalls(&self, recalls: Vec<Recall>) -> Self {
+        Self { catalogue: self.catalogue.with_recalls(recalls), ..self.clone() }
     }
 
     /// A person who may sign in here.

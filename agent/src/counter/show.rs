@@ -87,6 +87,7 @@ impl Branch {
             .map(|line| {
                 let price =
                     catalogue.and_then(|catalogue| catalogue.get(&line.product)).map(|product| product.price);
+                let lot = line.lot.as_ref().map(|known| known.lot.clone());
                 LineView {
                     line: line.id,
                     product: line.product.clone(),
@@ -97,11 +98,14 @@ impl Branch {
                     // A line that cannot be priced is refused when it is paid.
                     amount: line.amount().unwrap_or(line.unit_price),
                     price_changed: price.is_some_and(|price| price != line.unit_price),
-                    lot: line.lot.as_ref().map(|known| known.lot.clone()),
+                    lot: lot.clone(),
                     provenance: line.lot.as_ref().map(|known| known.provenance),
                     expiry: line.expiry,
                     serials: line.serials.clone(),
                     on_hand: self.books.ledger.on_hand(&line.product),
+                    recalled: catalogue
+                        .and_then(|catalogue| catalogue.recall(&line.product, lot.as_deref()))
+                        .map(|recall| recall.reference.clone()),
                 }
             })
             .collect();

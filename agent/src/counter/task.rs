@@ -18,7 +18,7 @@ use pestle_domain::{
 };
 use serde::Serialize;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::{AbortHandle, JoinHandle},
     time::{self, MissedTickBehavior},
 };
@@ -38,6 +38,7 @@ use super::{
 use crate::{
     clock::Clock,
     journal::{Committed, Journal, JournalError, NewAct, Place},
+    orders::OrdersState,
     spool::{
         machine::{DrawerEnd, Ended},
         task::PrintOrder,
@@ -46,6 +47,8 @@ use crate::{
 
 /// Events that may wait for the loop, which takes microseconds for each. Full means that the loop hangs.
 const EVENTS_WAITING_MAX: usize = 256;
+/// Urgent acts that the relay may not have looked at yet.
+const URGENT_MAX: usize = 64;
 /// How often idle people are signed out and the date is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Longest list of a search by name: what fits on a screen.
@@ -79,6 +82,8 @@ pub struct Counter {
     shop: watch::Receiver<Option<Arc<Shop>>>,
     counters: CounterCounters,
     safe: watch::Receiver<Place>,
+    orders: watch::Receiver<OrdersState>,
+    urgent: broadcast::Sender<Committed>,
     task: Option<AbortHandle>,
 }
 
@@ -137,6 +142,8 @@ impl Counter {
             }
         }
         let counters = CounterCounters::default();
+        let (urgent, _) = broadcast::channel(URGENT_MAX);
+        let (orders, orders_watched) = watch::channel(branch.orders_state().clone());
         let mut counter = Self {
             messages: messages.clone(),
             views: Arc::new(receivers),
@@ -144,6 +151,8 @@ impl Counter {
             shop: parts.shop.clone(),
             counters: counters.clone(),
             safe: parts.keep.watch_safe(),
+            orders: orders_watched,
+            urgent: urgent.clone(),
             task: None,
         };
         let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
@@ -161,6 +170,9 @@ impl Counter {
             writing: None,
             messages: messages.downgrade(),
             counters,
+            orders,
+            urgent,
+            urgent_commits: BTreeSet::new(),
             parts,
         };
         counter.task = Some(tokio::spawn(task.run(inbox)).abort_handle());
@@ -188,6 +200,16 @@ impl Counter {
     /// What a till's page shows, now and after each change.
     pub fn watch(&self, till: &TillId) -> Option<watch::Receiver<Arc<TillView>>> {
         self.views.get(till).cloned()
+    }
+
+    /// Each urgent act that is on the disk, from now on.
+    pub fn urgent(&self) -> broadcast::Receiver<Committed> {
+        self.urgent.subscribe()
+    }
+
+    /// Where the centre's orders stand, and each change.
+    pub fn orders(&self) -> watch::Receiver<OrdersState> {
+        self.orders.clone()
     }
 
     /// The tills, as configured.
@@ -279,6 +301,10 @@ pub(super) struct Task {
     /// A checkpoint of the books is being written.
     pub(super) writing: Option<JoinHandle<Option<(Where, Duration)>>>,
     pub(super) counters: CounterCounters,
+    orders: watch::Sender<OrdersState>,
+    urgent: broadcast::Sender<Committed>,
+    /// Urgent acts on their way to the disk.
+    urgent_commits: BTreeSet<CommitId>,
     /// Weak: the loop ends when all handles have gone.
     messages: mpsc::WeakSender<Message>,
 }
@@ -335,8 +361,13 @@ impl Task {
     }
 
     fn ledger_appended(&mut self, commit: CommitId, result: Result<Committed, JournalError>) -> Event {
+        let urgent = self.urgent_commits.remove(&commit);
         if let Ok(committed) = &result {
             self.at = Where { store: self.store, place: committed.last, head: committed.head };
+            if urgent {
+                // Without a relay nobody wants to know.
+                let _nobody = self.urgent.send(*committed);
+            }
         }
         appended(commit, result.as_ref())
     }
@@ -379,6 +410,14 @@ impl Task {
                 }
             }
         }
+        self.orders.send_if_modified(|state| {
+            let now = self.branch.orders_state();
+            let changed = state != now;
+            if changed {
+                state.clone_from(now);
+            }
+            changed
+        });
         for till in shown {
             self.show(&till);
         }
@@ -391,6 +430,9 @@ impl Task {
     }
 
     fn append(&mut self, commit: CommitId, lane: Lane, act: NewAct) {
+        if lane == Lane::Ledger && act.act.facts.iter().any(|fact| fact.body.is_urgent()) {
+            self.urgent_commits.insert(commit);
+        }
         let (journal, queue) = match lane {
             Lane::Ledger => (self.parts.ledger.clone(), &mut self.ledger),
             Lane::Telemetry => (self.parts.telemetry.clone(), &mut self.telemetry),

@@ -85,6 +85,7 @@ pub(super) fn snapshot(recalls: &[(u32, &str)], verifier: &str) -> Snapshot {
                 issued: "2026-11-01".parse().unwrap(),
             })
             .collect(),
+        orders: None,
         staff: vec![member("anna", "Anna", Role::Manager), member("ben", "Ben", Role::Assistant)],
     }
 }
@@ -120,6 +121,9 @@ pub(super) struct Rig {
     pub(super) verifiers: Vec<Box<str>>,
 }
 
+/// This program's version, as the tests have it.
+pub(super) const AGENT: &str = "1.0.0";
+
 /// 2026-11-20 12:00 UTC has certainly passed.
 const FLOOR: UnixMillis = UnixMillis(1_795_176_000_000);
 
@@ -134,7 +138,12 @@ impl Rig {
             name: format!("Till {number}"),
             printer: Some(format!("printer-{number}")),
         };
-        let settings = CounterSettings { tills: vec![one(1), one(2)], idle_sign_out_ms: 60_000, epoch: 1 };
+        let settings = CounterSettings {
+            tills: vec![one(1), one(2)],
+            idle_sign_out_ms: 60_000,
+            epoch: 1,
+            agent: AGENT.into(),
+        };
         let mut rig = Self {
             branch: Branch::new(settings, Some(shop(&[])), books, baskets),
             now_ms: 0,

@@ -165,6 +165,8 @@ pub struct LineView {
     pub serials: Vec<Box<str>>,
     /// Packs by the book, before this sale. Zero does not stop a sale.
     pub on_hand: Quantity,
+    /// The recall that forbids to sell it, by its number.
+    pub recalled: Option<Box<str>>,
 }
 
 /// A pack whose lot has to be read.

@@ -56,6 +56,10 @@ impl RelayTask {
                 }
                 Err(error) => self.bad_message(&format!("a nudge cannot be read: {error}")),
             },
+            Said::Message(Channel::Orders, message) => {
+                self.hand_over_orders(message);
+                None
+            }
             Said::Message(..) => None,
         }
     }

@@ -209,7 +209,7 @@ fn subscribe(client: &AsyncClient, device: &DeviceId, code: ConnectReturnCode) -
     if code != ConnectReturnCode::Success {
         return Err(format!("the broker refuses this box ({code:?})"));
     }
-    let filters = [Channel::Ack, Channel::Nudge]
+    let filters = [Channel::Ack, Channel::Orders, Channel::Nudge]
         .map(|channel| Filter::new(Topic { device: device.clone(), channel }.to_string(), QoS::AtLeastOnce));
     client.try_subscribe_many(filters).map_err(|error| error.to_string())
 }

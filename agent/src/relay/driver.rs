@@ -22,14 +22,16 @@ use pestle_domain::{
     },
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{broadcast, mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    alerts::Alerts,
     connection::{Connection, ConnectionSettings, Word},
+    early::{AlertRead, urgent},
     hand::Hand,
     lane::{READ_BYTES, Run, StreamKey},
     link::{Effect, Event, Known, Link},
@@ -38,7 +40,8 @@ use super::{
 use crate::{
     clock::Clock,
     identity::DeviceIdentity,
-    journal::{Journal, JournalError, StoredAct},
+    journal::{Committed, Journal, JournalError, StoredAct},
+    orders::OrdersState,
 };
 
 /// How often the link looks at the time: a tenth of its shortest wait that people notice.
@@ -84,6 +87,8 @@ pub struct RelayCounters {
     pub bad_messages: AtomicU64,
     /// What a person should have seen.
     pub alarms: AtomicU64,
+    /// Urgent acts that were sent early.
+    pub alerts: AtomicU64,
 }
 
 /// The relay's handle.
@@ -100,6 +105,7 @@ impl Relay {
         let counters = Arc::new(RelayCounters::default());
         let (inbox, arrived) = mpsc::channel(INBOX_MAX);
         let (words, heard) = mpsc::channel(INBOX_MAX);
+        let (alert_inbox, alerts_read) = mpsc::channel(INBOX_MAX);
         let streams = parts
             .journals
             .iter()
@@ -119,6 +125,11 @@ impl Relay {
             arrived: Some(arrived),
             words,
             heard: Some(heard),
+            orders: None,
+            urgent: None,
+            alerts: Alerts::default(),
+            alert_inbox,
+            alerts_read: Some(alerts_read),
             finished: false,
         };
         (Self { state: watched, counters }, task)
@@ -142,37 +153,91 @@ type ReadOutcome = (StreamKey, Result<(Hash, Vec<StoredAct>), JournalError>);
 #[derive(Debug)]
 pub struct RelayTask {
     pub(super) parts: RelayParts,
-    link: Link,
+    pub(super) link: Link,
     pub(super) streams: BTreeMap<StreamKey, Stream>,
     pub(super) hand: Hand,
     pub(super) connection: Option<Connection>,
     pub(super) state: watch::Sender<LinkState>,
     pub(super) counters: Arc<RelayCounters>,
-    random: SystemRandom,
+    pub(super) random: SystemRandom,
     inbox: mpsc::Sender<ReadOutcome>,
     arrived: Option<mpsc::Receiver<ReadOutcome>>,
     words: mpsc::Sender<(ConnectionId, Word)>,
     heard: Option<mpsc::Receiver<(ConnectionId, Word)>>,
+    orders: Option<OrdersEnd>,
+    pub(super) urgent: Option<broadcast::Receiver<Committed>>,
+    pub(super) alerts: Alerts,
+    pub(super) alert_inbox: mpsc::Sender<AlertRead>,
+    alerts_read: Option<mpsc::Receiver<AlertRead>>,
     finished: bool,
+}
+
+/// Who takes the centre's orders.
+#[derive(Debug)]
+pub struct OrdersEnd {
+    /// Messages as they came.
+    pub inbox: mpsc::Sender<Vec<u8>>,
+    /// Where the log stands: it is stated with the heads, and they are stated when it moves.
+    pub state: watch::Receiver<OrdersState>,
 }
 
 pub(super) fn key(stream: &Stream) -> StreamKey {
     StreamKey { lane: stream.lane, epoch: stream.epoch }
 }
 
+/// Waits until the log of orders has moved; for ever where there is none.
+async fn moved(orders: &mut Option<watch::Receiver<OrdersState>>) {
+    if let Some(state) = orders
+        && state.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 impl RelayTask {
+    /// Hands orders to `end` from now on.
+    #[must_use]
+    pub fn with_orders(self, end: OrdersEnd) -> Self {
+        Self { orders: Some(end), ..self }
+    }
+
+    /// Orders that nobody has room for come again: the next heads ask for them.
+    pub(super) fn hand_over_orders(&self, message: Vec<u8>) {
+        if let Some(orders) = &self.orders
+            && orders.inbox.try_send(message).is_err()
+        {
+            tracing::debug!("orders came while others wait to be read: the centre sends them again");
+        }
+    }
+
     /// Runs until `stop`, and then for as long as draining takes.
     pub async fn run(mut self, stop: CancellationToken) {
-        let (Some(mut arrived), Some(mut heard)) = (self.arrived.take(), self.heard.take()) else { return };
+        let (Some(mut arrived), Some(mut heard), Some(mut alerts_read)) =
+            (self.arrived.take(), self.heard.take(), self.alerts_read.take())
+        else {
+            return;
+        };
+        let mut told = self.urgent.take();
         let mut heads = self.watch_heads();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut orders = self.orders.as_ref().map(|orders| orders.state.clone());
         let mut draining = false;
         self.take(Event::Heads(self.known()));
         while !self.finished {
             let event = tokio::select! {
                 _ = tick.tick() => Some(Event::Tick),
                 _ = heads.changed() => Some(Event::Heads(self.known())),
+                alert = urgent(&mut told) => {
+                    self.alerts.note(alert);
+                    None
+                }
+                Some(read) = alerts_read.recv() => {
+                    self.send_early(read);
+                    None
+                }
+                () = moved(&mut orders) => Some(Event::Nudged),
                 Some((stream, read)) = arrived.recv() => Some(self.read(stream, read)),
                 Some((connection, word)) = heard.recv() => self.heard(connection, word).await,
                 () = stop.cancelled(), if !draining => {
@@ -183,6 +248,7 @@ impl RelayTask {
             if let Some(event) = event {
                 self.take(event);
             }
+            self.look_for_alerts();
         }
         if let Some(connection) = self.connection.take() {
             connection.leave(&self.parts.clock, LEAVE_MAX).await;
@@ -222,6 +288,9 @@ impl RelayTask {
     }
 
     fn take(&mut self, event: Event) {
+        if matches!(event, Event::Disconnected { .. }) {
+            self.alerts.disconnected();
+        }
         let now_ms = self.parts.clock.mono_ms();
         let effects = self.link.handle(now_ms, event, &mut || BatchId(Uuid::now_v7()));
         for effect in effects {
@@ -335,6 +404,7 @@ impl RelayTask {
             waiting: self.link.waiting(),
             snapshot: *self.parts.snapshot.borrow(),
             agent: self.parts.connection.agent.clone(),
+            orders: self.orders.as_ref().map(|orders| orders.state.borrow().head),
         };
         let message = serde_json::to_vec(&heads).map_err(|error| error.to_string())?;
         connection.publish(Channel::Heads, message, false)

@@ -17,6 +17,14 @@ use super::BATCH_BYTES_MAX;
 pub const LEDGER_WINDOW: usize = 32;
 /// Telemetry has one at a time, and so never stands before the ledger for longer than one message takes.
 const TELEMETRY_WINDOW: usize = 1;
+/// How many batches of a lane may be in flight, over all its streams.
+pub fn window_of(lane: Lane) -> usize {
+    match lane {
+        Lane::Ledger => LEDGER_WINDOW,
+        Lane::Telemetry => TELEMETRY_WINDOW,
+    }
+}
+
 /// How much is read ahead, in bytes of lines: a window and what is read in two goes.
 const READ_AHEAD_BYTES: usize = 40 * BATCH_BYTES_MAX;
 /// What is read in one go.
@@ -91,6 +99,8 @@ pub struct Stream {
     /// How many of `acts` are in flight.
     sent: usize,
     flights: VecDeque<Flight>,
+    /// When the centre last acknowledged something new (monotonic).
+    progress_at_ms: u64,
     /// A read is under way.
     reading: bool,
     /// Most acts in a batch: one half of what was refused, until its culprit is found.
@@ -125,6 +135,7 @@ impl Stream {
             acts: VecDeque::new(),
             sent: 0,
             flights: VecDeque::new(),
+            progress_at_ms: 0,
             reading: false,
             acts_max: usize::MAX,
             suspect_until: 0,
@@ -139,8 +150,17 @@ impl Stream {
 
     /// Facts that wait and are not even in flight.
     pub fn unsent(&self) -> u64 {
-        let sent = self.flights.back().map_or(self.from, |flight| flight.run.last);
-        self.head.saturating_sub(sent)
+        self.head.saturating_sub(self.sent_to())
+    }
+
+    /// Up to which fact it is acknowledged or in flight.
+    pub fn sent_to(&self) -> u64 {
+        self.flights.back().map_or(self.from, |flight| flight.run.last)
+    }
+
+    /// Batches in flight.
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
     }
 
     /// Why it stands still, if it does.
@@ -181,11 +201,7 @@ impl Stream {
         if self.held.as_ref().is_some_and(|held| now_ms >= held.until_ms) {
             self.held = None;
         }
-        let window = match self.key.lane {
-            _ if self.suspect_until > self.acknowledged => 1,
-            Lane::Ledger => LEDGER_WINDOW,
-            Lane::Telemetry => TELEMETRY_WINDOW,
-        };
+        let window = if self.suspect_until > self.acknowledged { 1 } else { window_of(self.key.lane) };
         if self.held.is_some() || self.flights.len() >= window {
             return None;
         }
@@ -207,7 +223,10 @@ impl Stream {
     }
 
     /// The centre has everything up to `seq`.
-    pub fn acknowledge(&mut self, seq: u64) {
+    pub fn acknowledge(&mut self, now_ms: u64, seq: u64) {
+        if seq > self.acknowledged {
+            self.progress_at_ms = now_ms;
+        }
         self.acknowledged = self.acknowledged.max(seq);
         self.from = self.from.max(seq);
         while let Some(act) = self.acts.front()
@@ -280,9 +299,11 @@ impl Stream {
         self.sent = 0;
     }
 
-    /// Whether the oldest batch in flight waits too long for its answer.
+    /// Whether the oldest batch in flight waits too long for its answer: since it was sent, and since the answer before. On
+    /// a slow line a whole window takes longer than any one answer may.
     pub fn overdue(&self, now_ms: u64, longest_ms: u64) -> bool {
-        self.flights.front().is_some_and(|flight| now_ms.saturating_sub(flight.sent_at_ms) > longest_ms)
+        let since = |flight: &Flight| flight.sent_at_ms.max(self.progress_at_ms);
+        self.flights.front().is_some_and(|flight| now_ms.saturating_sub(since(flight)) > longest_ms)
     }
 
     /// The connection has gone: everything in flight is sent again, and what was held is tried again. What a rewind let

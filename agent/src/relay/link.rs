@@ -13,7 +13,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
 
 use super::{
-    lane::{ANSWER_MS_MAX, Act, Refused, Run, Stream, StreamKey},
+    lane::{ANSWER_MS_MAX, Act, Refused, Run, Stream, StreamKey, window_of},
     state::Phase,
 };
 use crate::journal::ack::compare_lives;
@@ -203,7 +203,7 @@ impl Link {
             }
             Event::Unreadable(stream, why) => self.unreadable(now_ms, stream, why, &mut effects),
             Event::Acknowledged { stream, seq, incarnation } => {
-                self.acknowledged(stream, seq, incarnation, &mut effects)
+                self.acknowledged(now_ms, stream, seq, incarnation, &mut effects)
             }
             Event::Rewind { stream, batch, seq, ours } => {
                 self.rewind(now_ms, stream, batch, seq, ours, &mut effects)
@@ -225,7 +225,13 @@ impl Link {
         effects
     }
 
-    fn is_connected(&self) -> bool {
+    /// Up to which fact a stream is acknowledged or on its way; `None` for one that is not known.
+    pub fn sent_to(&self, stream: StreamKey) -> Option<u64> {
+        self.streams.get(&stream).map(Stream::sent_to)
+    }
+
+    /// Whether a connection is up.
+    pub fn is_connected(&self) -> bool {
         self.phase != Phase::Offline
     }
 
@@ -302,7 +308,14 @@ impl Link {
         }
     }
 
-    fn acknowledged(&mut self, stream: StreamKey, seq: u64, incarnation: u64, effects: &mut Vec<Effect>) {
+    fn acknowledged(
+        &mut self,
+        now_ms: u64,
+        stream: StreamKey,
+        seq: u64,
+        incarnation: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(stream) = self.streams.get_mut(&stream) else { return };
         match compare_lives(stream.incarnation, incarnation) {
             // Under way since before the restore: it would undo what the restore asked for.
@@ -316,7 +329,7 @@ impl Link {
                 )));
                 stream.restored(seq);
             }
-            Ordering::Greater | Ordering::Equal => stream.acknowledge(seq),
+            Ordering::Greater | Ordering::Equal => stream.acknowledge(now_ms, seq),
         }
         stream.incarnation = incarnation;
     }
@@ -392,9 +405,21 @@ impl Link {
             return;
         }
         if now_ms >= self.busy_until_ms {
-            // Ledger streams come first in the map's order.
+            // Each lane has its own share of what is on its way, over all its streams, the
+            // oldest first. So neither lane waits for more than the other's share.
+            let in_flight = |lane| -> usize {
+                let of_lane = self.streams.values().filter(|stream| stream.key.lane == lane);
+                of_lane.map(Stream::in_flight).sum()
+            };
+            let mut room = Lane::ALL.map(|lane| (lane, window_of(lane).saturating_sub(in_flight(lane))));
             for stream in self.streams.values_mut() {
-                while let Some(run) = stream.next_batch(now_ms, &mut *ids) {
+                let Some((_, room)) = room.iter_mut().find(|(lane, _)| *lane == stream.key.lane) else {
+                    continue;
+                };
+                while *room > 0
+                    && let Some(run) = stream.next_batch(now_ms, &mut *ids)
+                {
+                    *room -= 1;
                     effects.push(Effect::Send(stream.key, run));
                 }
                 if let Some(from) = stream.begin_read() {

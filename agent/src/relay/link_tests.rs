@@ -278,6 +278,63 @@ fn telemetry_has_one_batch_in_flight_and_never_stands_before_the_ledger() {
 }
 
 #[test]
+fn the_lives_of_one_lane_share_its_window() {
+    let mut bench = Bench::new(4, BATCH_BYTES_MAX);
+    let key = |lane, epoch| StreamKey { lane, epoch };
+    let all = [key(Lane::Ledger, 1), key(Lane::Ledger, 2), key(Lane::Ledger, 3), TELEMETRY];
+    for stream in all {
+        bench.heads.insert(stream, 400);
+    }
+    let known = |stream| Known { stream, head: 400, acknowledged: 0, incarnation: 0 };
+    bench.take(Event::Heads(all.map(known).to_vec()));
+    bench.take(Event::Connected);
+    let of = |bench: &Bench, lane| bench.sent.iter().filter(|(stream, _)| stream.lane == lane).count();
+    assert_eq!((of(&bench, Lane::Ledger), of(&bench, Lane::Telemetry)), (LEDGER_WINDOW, 1));
+    // Each answer makes room for one more of its own lane.
+    let (stream, run) = *bench.sent.iter().find(|(stream, _)| stream.lane == Lane::Ledger).unwrap();
+    bench.sent.clear();
+    bench.acknowledge(stream, run.last);
+    assert_eq!((of(&bench, Lane::Ledger), of(&bench, Lane::Telemetry)), (1, 0));
+}
+
+/// Both lanes with more than the line can take, which is served in the order in which it was sent: of every window's
+/// messages one is telemetry, never more and never none.
+#[test]
+fn neither_lane_starves_the_other_on_a_line_that_is_full() {
+    let mut bench = Bench::new(4, BATCH_BYTES_MAX);
+    let endless = 4 * 2_000;
+    for stream in [LEDGER, TELEMETRY] {
+        bench.heads.insert(stream, endless);
+    }
+    let known = |stream| Known { stream, head: endless, acknowledged: 0, incarnation: 0 };
+    bench.take(Event::Heads([LEDGER, TELEMETRY].map(known).to_vec()));
+    bench.take(Event::Connected);
+    let mut telemetry = 0;
+    for _ in 0..1_000 {
+        let (stream, run) = bench.sent.remove(0);
+        telemetry += usize::from(stream == TELEMETRY);
+        bench.acknowledge(stream, run.last);
+    }
+    assert!((25..=35).contains(&telemetry), "{telemetry} of 1,000 messages are telemetry");
+}
+
+#[test]
+fn a_window_that_takes_long_on_a_slow_line_is_not_sent_twice_while_answers_come() {
+    let mut bench = Bench::new(4, BATCH_BYTES_MAX);
+    bench.journal(LEDGER, 4 * 40);
+    bench.take(Event::Connected);
+    let window: Vec<_> = bench.drain_sent();
+    assert_eq!(window.len(), LEDGER_WINDOW);
+    for (_, last) in &window[..20] {
+        bench.wait(2_000);
+        bench.acknowledge(LEDGER, *last);
+    }
+    let sent = bench.drain_sent();
+    assert_eq!(sent[0].0, 4 * u64::try_from(LEDGER_WINDOW).unwrap() + 1, "{sent:?}");
+    assert_eq!(sent.len(), 8, "what was left, once");
+}
+
+#[test]
 fn a_restored_centre_gets_back_what_it_lost() {
     let mut bench = online(8);
     bench.drain_sent();

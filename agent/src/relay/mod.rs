@@ -3,11 +3,14 @@
 //! [`link`] decides (pure): what is sent when, what an answer means, when to try again. [`lane`] is its part for one
 //! stream. [`driver`] does: it owns the connection ([`connection`]), reads the journals and
 //! runs the link's effects; [`hand`] keeps the acts on their way and makes batches of them; what is heard is read and verified
-//! in [`answers`]. [`state`] is what others see.
+//! in [`answers`]. Urgent acts that would have to wait long go early, as copies: [`alerts`] says which, `early` sends them.
+//! [`state`] is what others see.
 
+pub mod alerts;
 pub mod answers;
 pub mod connection;
 pub mod driver;
+mod early;
 pub mod hand;
 pub mod lane;
 pub mod link;

@@ -1,16 +1,17 @@
 //! The snapshot of catalogue, recalls and staff: fetched from the centre, verified, kept, and swapped in whole.
 //!
-//! [`verify`] is the rule (pure), [`fetch`] the HTTPS, [`kept`] the file. A snapshot that is refused leaves the one before in
+//! [`verify`] is the rule (pure), [`fetch`] the HTTPS, [`kept`] the file, [`partial`] a download that broke. A snapshot that is refused leaves the one before in
 //! use; a box that starts without the centre uses the one that it has.
 
 pub mod fetch;
 pub mod kept;
+pub mod partial;
 pub mod verify;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use pestle_domain::{ids::ProductId, snapshot::Snapshot, units::UnixMillis};
+use pestle_domain::{ids::ProductId, signature::Hash, snapshot::Snapshot, units::UnixMillis};
 use serde::Serialize;
 use tokio::{
     sync::{Notify, watch},
@@ -23,7 +24,8 @@ use crate::{
     counter::shop::Shop,
     identity::DeviceIdentity,
 };
-use fetch::{Centre, FetchError, Fetched};
+use fetch::{Centre, Change, FetchError, Fetched};
+use partial::Partial;
 use verify::{Proof, Refused};
 
 /// The centre is asked this often, and at once on a nudge.
@@ -103,7 +105,8 @@ impl Snapshots {
         let (shop, shops) = watch::channel(None);
         let (version, versions) = watch::channel(0);
         let (state, states) = watch::channel(SnapshotState::default());
-        let mut task = SnapshotTask { parts, proof: None, shop, version, state };
+        let partial = Partial::load(&parts.folder);
+        let mut task = SnapshotTask { parts, proof: None, partial, shop, version, state };
         match kept::load(&task.parts.folder) {
             Ok(None) => {}
             Ok(Some((proof, body))) => {
@@ -177,6 +180,7 @@ impl Ready {
 pub struct SnapshotTask {
     parts: SnapshotParts,
     proof: Option<Proof>,
+    partial: Partial,
     shop: watch::Sender<Option<Arc<Shop>>>,
     version: watch::Sender<u64>,
     state: watch::Sender<SnapshotState>,
@@ -217,9 +221,48 @@ impl SnapshotTask {
     /// # Errors
     /// [`SnapshotError`]; the one before stays in use.
     pub async fn look(&mut self) -> Result<(), SnapshotError> {
+        if let Some(changed) = self.look_for_changes().await {
+            return self.take(changed).await;
+        }
         let etag = self.proof.as_ref().map(|proof| proof.etag.as_str());
-        let fetched = self.parts.centre.fetch(etag).await?;
-        self.take(fetched).await
+        let before = self.partial.bytes.len();
+        let fetched = self.parts.centre.fetch(etag, &mut self.partial).await;
+        if self.partial.bytes.len() != before {
+            let (partial, folder) = (self.partial.clone(), self.parts.folder.clone());
+            let kept = tokio::task::spawn_blocking(move || partial.keep(&folder)).await;
+            if let Ok(Err(error)) = kept {
+                tracing::warn!(%error, "a download that broke is not kept: it begins anew after a restart");
+            }
+        }
+        self.take(fetched?).await
+    }
+
+    /// What has changed since the one in use, as far as the centre can tell; `None` where the whole is to be asked for.
+    async fn look_for_changes(&self) -> Option<Fetched> {
+        let known = self.proof.as_ref().filter(|_| self.partial.bytes.is_empty())?;
+        match self.parts.centre.fetch_delta(known).await {
+            Ok(Some(Change::None)) => Some(Fetched::Unchanged),
+            Ok(Some(Change::Delta { proof, packed })) => {
+                let (folder, known) = (self.parts.folder.clone(), known.clone());
+                let told = proof.clone();
+                let unpacked =
+                    tokio::task::spawn_blocking(move || unpack_over(&folder, &known, &told, &packed));
+                match unpacked.await.unwrap_or_else(|error| Err(error.to_string())) {
+                    Ok(body) => Some(Fetched::Body { proof, body }),
+                    Err(why) => {
+                        tracing::warn!(
+                            "a delta of the snapshot is not used, and the whole is fetched: {why}"
+                        );
+                        None
+                    }
+                }
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::debug!(error = explain(&error), "what has changed cannot be asked: the whole is");
+                None
+            }
+        }
     }
 
     /// Takes what the centre answered into use, if it is a newer snapshot that is good.
@@ -287,6 +330,19 @@ impl SnapshotTask {
             self.state.send_modify(|state| state.trouble = Some(why));
         }
     }
+}
+
+/// Unpacks a delta over the kept snapshot that `known` proves; what comes out has the hash that `told` names.
+fn unpack_over(
+    folder: &std::path::Path,
+    known: &Proof,
+    told: &Proof,
+    packed: &[u8],
+) -> Result<Vec<u8>, String> {
+    let kept = kept::load(folder).map_err(|error| error.to_string())?;
+    let (_, before) = kept.filter(|(proof, _)| proof == known).ok_or("the one in use is not the kept one")?;
+    let body = fetch::unpack_delta(packed, &before).map_err(|error| explain(&error))?;
+    if Hash::of(&body) == told.hash { Ok(body) } else { Err("it does not lead to what it names".to_owned()) }
 }
 
 /// An error with all its causes in one line.

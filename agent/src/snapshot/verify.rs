@@ -154,6 +154,7 @@ mod tests {
             products: vec![],
             recalls: vec![],
             staff: vec![],
+            orders: None,
         }
     }
 

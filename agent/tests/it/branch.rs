@@ -254,6 +254,7 @@ pub(crate) fn snapshot() -> Snapshot {
             storage: Storage::Ambient,
         }],
         recalls: vec![],
+        orders: None,
         staff: vec![Member {
             id: "anna".parse().unwrap(),
             name: "Anna".into(),

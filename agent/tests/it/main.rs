@@ -7,6 +7,7 @@ mod counter;
 mod devices;
 mod journal;
 mod journal_damage;
+mod orders;
 mod program;
 mod room;
 mod snapshot;

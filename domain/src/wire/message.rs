@@ -6,6 +6,7 @@ use super::batch::RefusalReason;
 use crate::{
     ids::{BatchId, ConnectionId},
     journal::{Acknowledgement, Head, Stream},
+    order::OrderHead,
     units::UnixMillis,
 };
 
@@ -62,6 +63,10 @@ pub struct Heads {
     pub snapshot: u64,
     /// The agent's version.
     pub agent: Box<str>,
+    /// The last order that this branch has judged; `None` from an agent that knows no orders. The centre answers with
+    /// the orders behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<OrderHead>,
 }
 
 /// One stream's last head.

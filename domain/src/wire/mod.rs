@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod export;
 pub mod message;
+pub mod orders;
 pub mod topic;
 
 /// Version of every message that this code writes.

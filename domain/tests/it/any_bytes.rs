@@ -2,14 +2,16 @@
 
 use pestle_domain::{
     fact::{Envelope, Fact},
+    order::Order,
     wire::{
         batch::Batch,
         message::{Answer, Heads, Nudge, Status},
+        orders::Orders,
     },
 };
 use proptest::prelude::*;
 
-use crate::samples;
+use crate::{golden_orders, samples};
 
 fn read_all(bytes: &[u8]) {
     if let Ok(batch) = Batch::parse(bytes) {
@@ -18,6 +20,8 @@ fn read_all(bytes: &[u8]) {
     }
     let _ = Envelope::parse(bytes).map(|envelope| envelope.body().is_ok());
     let _ = Fact::from_line(bytes);
+    let _ = Order::from_line(bytes);
+    let _ = Orders::parse(bytes).map(|orders| orders.verify(samples::key().public()).is_ok());
     let _ = serde_json::from_slice::<Answer>(bytes);
     let _ = serde_json::from_slice::<Heads>(bytes);
     let _ = serde_json::from_slice::<Status>(bytes);
@@ -35,8 +39,10 @@ proptest! {
         index in any::<prop::sample::Index>(),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let facts = samples::facts();
-        let mut line = facts[index.index(facts.len())].to_line().unwrap();
+        let facts = samples::facts().into_iter().map(|fact| fact.to_line().unwrap());
+        let mut lines: Vec<_> =
+            facts.chain(golden_orders::all().into_iter().map(|order| order.to_line().unwrap())).collect();
+        let mut line = lines.swap_remove(index.index(lines.len()));
         for (at, byte) in changes {
             let at = at.index(line.len());
             line[at] = byte;

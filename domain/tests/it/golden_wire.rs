@@ -160,7 +160,12 @@ fn the_small_messages_survive_json() {
         waiting: 12,
         snapshot: 3,
         agent: "0.1.0".into(),
+        orders: None,
     };
+    let as_ever = serde_json::to_string(&heads).unwrap();
+    assert!(!as_ever.contains("orders"), "an agent without orders says nothing of them: {as_ever}");
+    assert_eq!(serde_json::from_str::<Heads>(&as_ever).unwrap(), heads);
+    let heads = Heads { orders: Some(pestle_domain::order::OrderHead::START), ..heads };
     assert_eq!(serde_json::from_str::<Heads>(&serde_json::to_string(&heads).unwrap()).unwrap(), heads);
     let status =
         Status { v: 1, connection, state: Presence::Online, at: UnixMillis(5), agent: "0.1.0".into() };

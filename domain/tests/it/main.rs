@@ -9,5 +9,6 @@
 
 mod any_bytes;
 mod golden_facts;
+mod golden_orders;
 mod golden_wire;
 mod samples;

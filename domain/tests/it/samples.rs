@@ -9,6 +9,7 @@ use pestle_domain::{
     ids::*,
     journal::{Head, Lane, Parent, Stream},
     money::{BasisPoints, Currency, Money},
+    order::{OrderHead, OrderHow},
     signature::{Hash, SigningKey},
     units::{MilliCelsius, Quantity, UnixMillis},
 };
@@ -43,6 +44,10 @@ pub(crate) fn stream() -> Stream {
         lane: Lane::Ledger,
         epoch: 1,
     }
+}
+
+pub(crate) fn order_head() -> OrderHead {
+    OrderHead { incarnation: 2, seq: 7, hash: Hash([8; 32]) }
 }
 
 pub(crate) fn stamp() -> Stamp {
@@ -157,6 +162,25 @@ pub(crate) fn bodies() -> Vec<FactBody> {
         BoxBooksIncomplete { epoch: 1, from: 1, to: 300_000 }.into(),
         BoxSpaceLow { level: "low".into(), free_mib: 512, days_left: Some(12) }.into(),
         BoxShed { facts: 90, from: UnixMillis(1_795_000_000_000), to: UnixMillis(1_795_005_400_000) }.into(),
+        OrdersJoined { at: order_head() }.into(),
+        OrderApplied {
+            at: order_head(),
+            order: OrderId(uuid(9)),
+            kind: "catalogue.changed".into(),
+            how: OrderHow::InTurn,
+            line: r#"{"v":1}"#.into(),
+        }
+        .into(),
+        OrderRefused {
+            at: order_head(),
+            order: None,
+            kind: "".into(),
+            reason: "not_understood".into(),
+            detail: "the line is no order".into(),
+            agent: "0.1.0".into(),
+            line: "{}".into(),
+        }
+        .into(),
     ]
 }
 

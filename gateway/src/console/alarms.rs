@@ -7,6 +7,7 @@ use super::{store::Branches, view};
 use crate::{
     ingest::{
         self,
+        alerts::AlertRow,
         store::{BoxSays, Break},
     },
     inventory,
@@ -24,6 +25,8 @@ pub struct Concerns {
     pub unfolded: i64,
     /// Boxes that need a person.
     pub boxes: Vec<BoxSays>,
+    /// Urgent facts of the last day.
+    pub alerts: Vec<AlertRow>,
 }
 
 impl Concerns {
@@ -86,7 +89,16 @@ impl Concerns {
                 times: 1,
             }
         });
-        breaks.chain(series).chain(boxes).chain(unfolded)
+        let alerts = self.alerts.iter().map(move |row| AlarmLine {
+            when: row.at,
+            at: view::ago(row.at, now),
+            tone: view::BAD,
+            kind: if row.early { "Urgent, early word".into() } else { "Urgent".into() },
+            place: format!("{} · {}", branches.name(&row.branch_id), row.device_id),
+            message: row.message.clone(),
+            times: 1,
+        });
+        breaks.chain(series).chain(boxes).chain(unfolded).chain(alerts)
     }
 }
 

@@ -72,6 +72,7 @@ struct Page {
     sales: String,
     tills: String,
     stock: String,
+    orders: String,
     alarms: String,
 }
 
@@ -135,6 +136,7 @@ pub async fn page(
         sales: parts.take("sales"),
         tills: parts.take("tills"),
         stock: parts.take("stock"),
+        orders: parts.take("orders"),
         alarms: parts.take("alarms"),
     };
     let mut response = html(StatusCode::OK, &page);

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     alarms::{Concerns, alarms},
+    orders::Open,
     store::{self, BoxRow, Branches},
     view,
 };
@@ -14,6 +15,7 @@ use crate::{
     identity::principal::Principal,
     ingest,
     inventory::{self, store::StockFilter},
+    orders,
     sales::{self, store::read::SaleFilter},
 };
 
@@ -89,7 +91,10 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         series: sales::store::read::shared_series(&mut tx).await?,
         unfolded: ingest::store::unfolded(&mut tx).await?,
         boxes: ingest::store::box_says(&mut tx).await?,
+        alerts: ingest::alerts::latest(&mut tx, ROWS).await?,
     };
+    let (rows, waiting, troubled) = orders::read::open(&mut tx, ROWS).await?;
+    let open = Open { rows, waiting, troubled, forks: orders::read::forks(&mut tx).await? };
     tx.commit().await.map_err(DbError::from)?;
 
     let branches = Branches::of(&boxes);
@@ -97,11 +102,15 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         boxes.iter().map(|row| (row.branch_id.clone(), row.branch_name.clone())).collect();
     listed.dedup();
     let all = vec![
-        ("summary", summary(&boxes, &days, refused_count + concerns.count(), below_zero).render()?),
+        (
+            "summary",
+            summary(&boxes, &days, refused_count + concerns.count() + open.alarms(), below_zero).render()?,
+        ),
         ("devices", devices(&boxes, &days, now).render()?),
         ("sales", last_sales(last, &branches).render()?),
         ("tills", tills(sessions, &branches, viewer.may_know_expected()).render()?),
         ("stock", stock(lots, lot_count, asked, now).render()?),
+        ("orders", super::orders::orders(&open, &branches, now).render()?),
         ("alarms", alarms(refused, doubts, &concerns, &branches, now).render()?),
     ];
     Ok(Parts { all, branches: listed })

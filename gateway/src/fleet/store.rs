@@ -86,6 +86,23 @@ pub async fn behind(tx: &mut Tx, version: u64) -> Result<Vec<DeviceId>, DbError>
     rows.into_iter().map(|text| text.parse().map_err(|_| DbError::bad_row("device", text))).collect()
 }
 
+/// The connected boxes that write for these branches.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn writers(tx: &mut Tx, branches: &[&BranchId]) -> Result<Vec<DeviceId>, DbError> {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT d.device_id FROM fleet.device d JOIN fleet.presence p USING (tenant_id, device_id)
+         WHERE d.branch_id = ANY($1) AND d.revoked_at IS NULL AND fleet.is_online(p)
+           AND d.term = (SELECT max(term) FROM fleet.device l WHERE l.tenant_id = d.tenant_id AND l.branch_id = d.branch_id)
+         ORDER BY d.device_id",
+    )
+    .bind(branches.iter().map(|branch| branch.as_str()).collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(|text| text.parse().map_err(|_| DbError::bad_row("device", text))).collect()
+}
+
 /// A box on its way into the fleet.
 #[derive(Debug)]
 pub struct NewDevice<'a> {

@@ -6,10 +6,16 @@ use std::collections::{BTreeSet, HashSet};
 use pestle_domain::{fact::FactBody, ids::TenantId, journal::Stream};
 use uuid::Uuid;
 
-use super::{live::Changed, rules::VerifiedFact, store};
+use super::{
+    alerts::{self, Alert},
+    live::Changed,
+    rules::VerifiedFact,
+    store,
+};
 use crate::{
     db::{DbError, Tx},
     inventory::{self, rules::Booked, rules::Place},
+    orders::{self, book::Outcomes},
     sales::{self, rules::Circumstance, rules::Takings},
 };
 
@@ -42,6 +48,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         .collect();
     let closed = sales::store::closed_sessions(tx, &moved).await?;
     let (mut booked, mut takings) = (Booked::default(), Takings::new(closed));
+    let (mut outcomes, mut urgent) = (Outcomes::default(), Vec::new());
     for (effect, body) in bodies {
         let place = Place {
             branch: effect.origin.branch.as_str(),
@@ -49,6 +56,16 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
             seq: i64::try_from(effect.seq).unwrap_or(i64::MAX),
         };
         booked.add(place, body);
+        outcomes.add(effect.origin.branch.as_str(), body);
+        if let Some(message) = alerts::words(body) {
+            urgent.push(Alert {
+                fact: effect.fact.id.0,
+                branch: effect.origin.branch.as_str(),
+                device: effect.origin.device.as_str(),
+                kind: body.kind(),
+                message,
+            });
+        }
         let circumstance = Circumstance {
             place,
             device: effect.origin.device.as_str(),
@@ -65,12 +82,15 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     }
     inventory::store::book(tx, tenant, &booked).await?;
     sales::store::book(tx, tenant, &takings).await?;
+    orders::store::book(tx, tenant, &outcomes).await?;
+    alerts::note(tx, tenant, &urgent, false).await?;
     let stock: BTreeSet<(String, String)> =
         booked.changes.keys().map(|line| (line.branch.to_owned(), line.product.to_owned())).collect();
     Ok(Changed {
         stock,
         sales: takings.sales.len(),
         tills: !takings.sessions.is_empty(),
+        alarms: !outcomes.is_empty() || !urgent.is_empty(),
         ..Changed::nothing(tenant.clone())
     })
 }

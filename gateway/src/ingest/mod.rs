@@ -3,12 +3,13 @@
 //! In reading order: [`rules`] verifies a message and judges how it joins the head; [`plan`] decides what one transaction
 //! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`refold`] does so for what an earlier version left; [`store`] is the SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
 //! again and how, [`refusal`] keeps what is not taken, [`seal`] signs; [`directory`] tells whose device it is;
-//! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there; [`link`] is the connection to the
+//! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
 //!
 //! What a restart, a second delivery or a lost answer does: nothing. The head row, locked for each transaction,
 //! decides what is new, and the answer to what is not is the same acknowledgement again.
 
+pub mod alerts;
 pub mod directory;
 mod fold;
 pub mod link;
@@ -35,7 +36,8 @@ use pestle_domain::{
     journal::{Head, Lane, Stream},
     wire::{
         batch::RefusalReason,
-        message::{Answer, StreamHead},
+        message::{Answer, Heads, StreamHead},
+        orders,
     },
 };
 
@@ -44,6 +46,7 @@ use crate::{
     db::{Db, DbError},
     http::error::chain,
     inventory::cache::StockCache,
+    orders::answer::{self, Behind},
 };
 use directory::Directory;
 use live::Live;
@@ -234,6 +237,34 @@ impl Ingest {
             }
         }
         Ok(answers)
+    }
+
+    /// The orders that a box lacks which states its heads, as a message; `None` when it lacks none.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn orders(&self, sender: &Sender, heads: &Heads) -> Result<Option<Vec<u8>>, DbError> {
+        if heads.orders.is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.db.tenant(&sender.tenant).begin().await?;
+        let behind = answer::behind(&mut tx, sender, heads).await?;
+        tx.commit().await?;
+        let Some(Behind { span, lines }) = behind else { return Ok(None) };
+        let header = match self.seal.orders(span) {
+            Ok(header) => header,
+            Err(error) => {
+                tracing::error!(%error, "orders could not be signed: the box asks again");
+                return Ok(None);
+            }
+        };
+        match orders::build(&header, lines.iter().map(Vec::as_slice)) {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => {
+                tracing::error!(%error, "orders cannot be written");
+                Ok(None)
+            }
+        }
     }
 
     /// Who that is.

@@ -3,6 +3,7 @@
 use pestle_domain::{
     journal::{Acknowledgement, Head, Stream},
     signature::SignatureError,
+    wire::orders::{Header, Span},
 };
 
 use crate::{app::App, authority::signer::Signer};
@@ -19,6 +20,12 @@ pub trait Seal: Send + Sync {
         stream: Stream,
         head: Head,
     ) -> Result<Acknowledgement, SignatureError>;
+
+    /// Signs a run of orders.
+    ///
+    /// # Errors
+    /// [`SignatureError::NoRandom`].
+    fn orders(&self, span: Span) -> Result<Header, SignatureError>;
 }
 
 impl Seal for Signer {
@@ -30,6 +37,10 @@ impl Seal for Signer {
     ) -> Result<Acknowledgement, SignatureError> {
         Acknowledgement::sign(incarnation, stream, head, self.current(), self.random())
     }
+
+    fn orders(&self, span: Span) -> Result<Header, SignatureError> {
+        span.sign(self.current(), self.random())
+    }
 }
 
 impl Seal for App {
@@ -40,6 +51,10 @@ impl Seal for App {
         head: Head,
     ) -> Result<Acknowledgement, SignatureError> {
         self.authority.signer().acknowledge(incarnation, stream, head)
+    }
+
+    fn orders(&self, span: Span) -> Result<Header, SignatureError> {
+        self.authority.signer().orders(span)
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn apply(db: &Db, tenant: &TenantId, batches: &[&Verified], mode: Mode
     let effects: Vec<Effect<'_>> = new.iter().filter(|new| new.folded).map(NewFact::effect).collect();
     let mut changed = fold::fold(&mut tx, tenant, &effects).await?;
     changed.devices = !new.is_empty();
-    changed.alarms = note_doubts(&mut tx, tenant, &new, mode).await?;
+    changed.alarms |= note_doubts(&mut tx, tenant, &new, mode).await?;
     let moved: Vec<Moved<'_>> = plan.moved();
     store::advance(&mut tx, &moved).await?;
     tx.commit().await?;

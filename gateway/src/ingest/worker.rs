@@ -99,10 +99,11 @@ async fn sort_in(
             Some(status) => group.notes.push((delivery, device, Note::Status(status))),
             None => stray(ingest, &delivery).await,
         },
-        // The same signed fact comes by its lane, and has its effect there. Waking people is a later module's work.
+        // The same signed fact comes by its lane, and has its effect there.
         Some(Topic { device, channel: Channel::Alert }) => {
-            ingest.metrics().alerts.inc();
-            tracing::warn!(%device, bytes = payload.len(), "a box reports something urgent");
+            if let Err(error) = ingest.alert(&device, payload).await {
+                tracing::warn!(%device, error = %chain(&error), "an early copy could not be noted: the fact comes in its turn");
+            }
             delivery.acknowledge().await;
         }
         _ => stray(ingest, &delivery).await,
@@ -252,6 +253,10 @@ async fn take_note(
     if let Note::Heads(heads) = note {
         for word in ingest.heads(&sender, &heads.streams).await? {
             tell(delivery, &word).await;
+        }
+        if let Some(message) = ingest.orders(&sender, heads).await? {
+            let topic = Topic { device: device.clone(), channel: Channel::Orders };
+            delivery.answer(topic.to_string(), message).await;
         }
     }
     Ok(())

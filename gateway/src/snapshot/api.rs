@@ -1,4 +1,4 @@
-//! `GET /api/v1/device/snapshot`.
+//! `GET /api/v1/device/snapshot`, and what leads to it from an earlier one.
 
 use std::sync::Arc;
 
@@ -8,7 +8,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use pestle_domain::snapshot::{HASH_HEADER, KEY_HEADER, SIGNATURE_HEADER, Snapshot, VERSION_HEADER};
+use bytes::Bytes;
+use pestle_domain::{
+    signature::Hash,
+    snapshot::{HASH_HEADER, KEY_HEADER, SIGNATURE_HEADER, Snapshot, VERSION_HEADER, WHOLE_ETAG_HEADER},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -21,6 +27,7 @@ use crate::{
     fleet,
     http::{
         error::{ApiError, ErrorBody},
+        extract::Params,
         peer::DevicePeer,
     },
     tenancy,
@@ -28,7 +35,7 @@ use crate::{
 
 /// The module's routes.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(snapshot))
+    OpenApiRouter::new().routes(routes!(snapshot)).routes(routes!(delta))
 }
 
 /// The branch's snapshot: zstd of JSON, signed, resumable.
@@ -50,25 +57,76 @@ async fn snapshot(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let packed = current(&app, &device).await?;
-    let asked = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let mut answer = describe(&packed)?;
+    send(&headers, describe(&packed, &packed.etag)?, &packed.etag, &packed.body)
+}
+
+/// What a box has, for a delta.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Base {
+    /// The version that it has.
+    from: u64,
+    /// SHA-256 of that version's JSON, hexadecimal.
+    hash: String,
+}
+
+/// What leads from the snapshot that a box has to the current one, signed as that one is: `zstd --patch-from` over the two
+/// JSON texts.
+///
+/// For boxes, by their certificate. A gateway keeps a few versions for some minutes; where it has not kept the box's, it
+/// answers 404, and the box fetches the whole. Resumable like the whole.
+#[utoipa::path(get, path = "/api/v1/device/snapshot/delta", tag = "device", params(Base), responses(
+    (status = 200, description = "The delta", content_type = "application/zstd"),
+    (status = 206, description = "The rest of it", content_type = "application/zstd"),
+    (status = 304, description = "What the box has is current"),
+    (status = 401, body = ErrorBody, description = "No device certificate"),
+    (status = 403, body = ErrorBody, description = "This box was revoked"),
+    (status = 404, body = ErrorBody, description = "There is none: fetch the whole"),
+    (status = 503, body = ErrorBody, description = "The database is away"),
+))]
+async fn delta(
+    State(app): State<Arc<App>>,
+    device: DevicePeer,
+    Params(base): Params<Base>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let packed = current(&app, &device).await?;
+    let hash = Hash::try_from(base.hash).map_err(|error| ApiError::validation(format!("hash: {error}")))?;
+    if (base.from, hash) == (packed.version, packed.hash) {
+        return Ok((StatusCode::NOT_MODIFIED, describe(&packed, &packed.etag)?).into_response());
+    }
+    let key = (device.tenant.clone(), device.branch.clone(), base.from);
+    let made = app.snapshots.delta((key, hash), packed.clone()).await?;
+    let Some(delta) = made else {
+        return Err(ApiError::not_found("there is no delta from that version: fetch the whole snapshot"));
+    };
+    let mut described = describe(&packed, &delta.etag)?;
+    described.remove(header::CONTENT_ENCODING);
+    insert(&mut described, header::CONTENT_TYPE, "application/zstd")?;
+    insert(&mut described, header::HeaderName::from_static(WHOLE_ETAG_HEADER), &packed.etag)?;
+    send(&headers, described, &delta.etag, &delta.body)
+}
+
+/// Answers with a file, or with the part of it that is asked for.
+fn send(asked: &HeaderMap, mut answer: HeaderMap, etag: &str, body: &Bytes) -> Result<Response, ApiError> {
+    let asked = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let known = asked(header::IF_NONE_MATCH).is_some_and(|list| {
-        list == "*" || list.split(',').any(|tag| tag.trim().trim_start_matches("W/") == packed.etag)
+        list == "*" || list.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag)
     });
     if known {
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
     // A range of another version than the one at hand would be glued to a foreign beginning.
     let range = match asked(header::IF_RANGE) {
-        Some(tag) if tag != packed.etag => None,
+        Some(tag) if tag != etag => None,
         _ => asked(header::RANGE),
     };
-    let length = packed.body.len();
+    let length = body.len();
     Ok(match part(range, length) {
-        Part::Whole => (answer, Body::from(packed.body.clone())).into_response(),
+        Part::Whole => (answer, Body::from(body.clone())).into_response(),
         Part::From { start, end } => {
             insert(&mut answer, header::CONTENT_RANGE, &format!("bytes {start}-{}/{length}", end - 1))?;
-            (StatusCode::PARTIAL_CONTENT, answer, Body::from(packed.body.slice(start..end))).into_response()
+            (StatusCode::PARTIAL_CONTENT, answer, Body::from(body.slice(start..end))).into_response()
         }
         Part::Unsatisfiable => {
             insert(&mut answer, header::CONTENT_RANGE, &format!("bytes */{length}"))?;
@@ -101,13 +159,13 @@ async fn current(app: &Arc<App>, device: &DevicePeer) -> Result<Arc<Packed>, Api
     app.snapshots.get(key, gather, pack).await
 }
 
-fn describe(packed: &Packed) -> Result<HeaderMap, ApiError> {
+fn describe(packed: &Packed, etag: &str) -> Result<HeaderMap, ApiError> {
     let mut headers = HeaderMap::new();
     insert(&mut headers, header::CONTENT_TYPE, "application/json")?;
     insert(&mut headers, header::CONTENT_ENCODING, "zstd")?;
     insert(&mut headers, header::ACCEPT_RANGES, "bytes")?;
     insert(&mut headers, header::CACHE_CONTROL, "private, no-cache")?;
-    insert(&mut headers, header::ETAG, &packed.etag)?;
+    insert(&mut headers, header::ETAG, etag)?;
     for (name, value) in [
         (HASH_HEADER, packed.hash.to_string()),
         (VERSION_HEADER, packed.version.to_string()),

@@ -16,6 +16,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use moka::future::Cache;
 use pestle_domain::{
     ids::{BranchId, TenantId},
+    signature::Hash,
     snapshot::Snapshot,
 };
 use tokio::sync::Semaphore;
@@ -71,6 +72,32 @@ impl Snapshots {
             packed.map(Arc::new).map_err(|error| ApiError::internal("snapshot", &error))
         }));
         made.await.map_err(|error| ApiError::clone(&error))
+    }
+}
+
+impl Snapshots {
+    /// What leads from the version `from`, whose JSON has `hash`, to `to`; `None` where this gateway does not have that
+    /// version at hand any more, or the whole is shorter.
+    ///
+    /// # Errors
+    /// INTERNAL.
+    pub async fn delta(
+        &self,
+        (key, hash): ((TenantId, BranchId, u64), Hash),
+        to: Arc<rules::Packed>,
+    ) -> Result<Option<rules::Delta>, ApiError> {
+        let Some(from) = self.kept.get(&key).await.filter(|from| from.hash == hash) else { return Ok(None) };
+        let place = self.places.clone().acquire_owned().await;
+        let place = place.map_err(|error| ApiError::internal("snapshot", &error))?;
+        let whole = to.body.len();
+        let making = tokio::task::spawn_blocking(move || {
+            let made = rules::delta(&from, &to);
+            drop(place);
+            made
+        });
+        let made = making.await.map_err(|error| ApiError::internal("delta", &error))?;
+        let made = made.map_err(|error| ApiError::internal("delta", &error))?;
+        Ok(Some(made).filter(|delta| delta.body.len() < whole))
     }
 }
 

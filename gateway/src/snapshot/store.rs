@@ -8,7 +8,7 @@ use pestle_domain::{
 use crate::{
     catalogue,
     db::{DbError, Tx},
-    staff, tenancy,
+    orders, staff, tenancy,
 };
 
 /// The snapshot of `branch`; `None` when there is no such branch. For a transaction of one moment
@@ -27,7 +27,8 @@ pub async fn gather(tx: &mut Tx, tenant: &TenantId, branch: &BranchId) -> Result
         made_at: revision.at,
         profile: found.profile,
         products: catalogue::store::all(tx).await?,
-        recalls: catalogue::store::recalls(tx).await?,
+        recalls: catalogue::store::recalls(tx, branch).await?,
         staff: staff::store::of_branch(tx, branch).await?,
+        orders: Some(orders::read::in_snapshot(tx, branch).await?),
     }))
 }

@@ -7,6 +7,7 @@ use pestle_domain::{
     snapshot::BranchProfile,
     units::UnixMillis,
 };
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::db::{DbError, Tx};
@@ -93,6 +94,16 @@ pub async fn revision(tx: &mut Tx) -> Result<Revision, DbError> {
         version: u64::try_from(version).map_err(|_| DbError::bad_row("revision", version.to_string()))?,
         at: UnixMillis(i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)),
     })
+}
+
+/// The tenant's revision alone.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn version(connection: &mut PgConnection) -> Result<u64, DbError> {
+    let version: i64 =
+        sqlx::query_scalar("SELECT revision FROM tenancy.tenant").fetch_one(connection).await?;
+    u64::try_from(version).map_err(|_| DbError::bad_row("revision", version.to_string()))
 }
 
 #[derive(sqlx::FromRow)]

@@ -77,7 +77,7 @@ impl Backlog {
             let acts: Vec<StoredAct> = kept.drain(..sent).collect();
             let after = acts.last().context("a batch without acts")?.after;
             batches.push(message(name, &run, (before, after), &acts, signing)?);
-            lane.acknowledge(run.last);
+            lane.acknowledge(0, run.last);
             before = after;
         }
         Ok(batches)

@@ -11,7 +11,10 @@ use pestle_domain::{
     ids::DeviceId,
     journal::{Acknowledgement, Head, Stream},
     signature::{SignatureError, SigningKey, VerifyingKey},
-    wire::message::Answer,
+    wire::{
+        message::Answer,
+        orders::{Header, Span},
+    },
 };
 use pestle_gateway::{
     config::PrivateDatabase,
@@ -183,5 +186,9 @@ impl Seal for OwnKey {
         head: Head,
     ) -> Result<Acknowledgement, SignatureError> {
         Acknowledgement::sign(incarnation, stream, head, &self.0, &SystemRandom::new())
+    }
+
+    fn orders(&self, span: Span) -> Result<Header, SignatureError> {
+        span.sign(&self.0, &SystemRandom::new())
     }
 }

@@ -1,10 +1,11 @@
 //! The steps, in their order. Each stands on the ones before.
 //!
 //! [`selling`] is an ordinary day, [`cuts`] what a branch's plug does, [`centre`] what happens to the centre and the line
-//! to it, [`totals`] what is compared.
+//! to it, [`orders`] what the centre has the branch do, [`totals`] what is compared.
 
 mod centre;
 mod cuts;
+mod orders;
 mod selling;
 mod totals;
 
@@ -84,6 +85,18 @@ impl Story<'_> {
     }
 
     async fn the_centre_and_the_line(&mut self, length: Length, steps: &mut Steps<'_>) -> anyhow::Result<()> {
+        let took = steps
+            .step(
+                "a recall at the centre: the lot is refused at the counter, until it is lifted",
+                self.recalled(),
+            )
+            .await?;
+        steps.note(&format!("{took} ms from the centre to the till and back"));
+        steps
+            .step("a correction for a branch out of reach, with the gateway killed, is done once", {
+                self.corrected_late()
+            })
+            .await?;
         let sales = length.sales_without_network() / 2;
         let lacked = steps
             .step("the gateway is killed when half a batch has come", self.killed_half_way(sales))

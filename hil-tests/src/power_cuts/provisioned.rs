@@ -148,6 +148,7 @@ fn snapshot(who: &Identity) -> Result<Snapshot> {
         },
         products: ARTICLES.iter().map(product).collect::<Result<_>>()?,
         recalls: vec![],
+        orders: None,
         staff: vec![Member {
             id: SELLER.id.parse().ok().context("a name")?,
             name: SELLER.name.into(),

@@ -6,7 +6,11 @@ use pestle_domain::{
     ids::{DeviceId, TenantId},
     journal::{Acknowledgement, Head, Stream},
     signature::{SignatureError, SigningKey, VerifyingKey},
-    wire::{batch::RefusalReason, message::Answer},
+    wire::{
+        batch::RefusalReason,
+        message::Answer,
+        orders::{Header, Span},
+    },
 };
 use pestle_gateway::{
     db::Db,
@@ -39,6 +43,10 @@ impl Seal for Key {
         head: Head,
     ) -> Result<Acknowledgement, SignatureError> {
         Acknowledgement::sign(incarnation, stream, head, &self.0, &aws_lc_rs::rand::SystemRandom::new())
+    }
+
+    fn orders(&self, span: Span) -> Result<Header, SignatureError> {
+        span.sign(&self.0, &aws_lc_rs::rand::SystemRandom::new())
     }
 }
 

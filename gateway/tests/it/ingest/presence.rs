@@ -41,8 +41,15 @@ impl Rig {
     async fn states(&mut self, connection: ConnectionId, seq: u64, waiting: u64, snapshot: u64) {
         let stated =
             StreamHead { stream: self.wired.branch.stream.clone(), head: self.wired.branch.head(seq) };
-        let heads =
-            Heads { v: 1, connection, streams: vec![stated], waiting, snapshot, agent: "0.2.0".into() };
+        let heads = Heads {
+            v: 1,
+            connection,
+            streams: vec![stated],
+            waiting,
+            snapshot,
+            agent: "0.2.0".into(),
+            orders: None,
+        };
         self.wired.say("up/heads", serde_json::to_vec(&heads).unwrap()).await;
         self.wired.answer().await;
     }

@@ -45,6 +45,7 @@ impl Wired {
         let (client, mut events) = connect(options).await.unwrap();
         client.subscribe(format!("pestle/v1/d/{device}/down/ack"), QoS::AtLeastOnce).await.unwrap();
         client.subscribe(format!("pestle/v1/d/{device}/down/nudge"), QoS::AtLeastOnce).await.unwrap();
+        client.subscribe(format!("pestle/v1/d/{device}/down/orders"), QoS::AtLeastOnce).await.unwrap();
         until(&mut events, |event| matches!(event, Event::Incoming(Incoming::SubAck(_))).then_some(()))
             .await
             .unwrap();
@@ -62,6 +63,18 @@ impl Wired {
 
     pub(crate) async fn nudge(&mut self) -> Nudge {
         self.heard("/down/nudge").await
+    }
+
+    /// The next orders, as they came.
+    pub(crate) async fn orders(&mut self) -> Vec<u8> {
+        until(&mut self.events, |event| match event {
+            Event::Incoming(Incoming::Publish(publish)) if publish.topic.ends_with(b"/down/orders") => {
+                Some(publish.payload.to_vec())
+            }
+            _ => None,
+        })
+        .await
+        .unwrap()
     }
 
     /// Keeps the link going for a while, without listening for anything.
@@ -88,7 +101,7 @@ impl Wired {
     }
 }
 
-async fn get(gateway: &TestGateway, client: &reqwest::Client, token: &str, path: &str) -> Value {
+pub(crate) async fn get(gateway: &TestGateway, client: &reqwest::Client, token: &str, path: &str) -> Value {
     let answer = client.get(url(gateway, path)).bearer_auth(token).send().await.unwrap();
     assert!(answer.status().is_success(), "{path}: {}", answer.status());
     answer.json().await.unwrap()
@@ -129,8 +142,15 @@ async fn a_sale_that_a_box_publishes_is_acknowledged_and_seen_by_people() {
     assert_eq!(again.status(), 304);
 
     let stated = StreamHead { stream: wired.branch.stream.clone(), head: Head::EMPTY };
-    let heads =
-        Heads { v: 1, connection, streams: vec![stated], waiting: 3, snapshot: 5, agent: "0.1.0".into() };
+    let heads = Heads {
+        v: 1,
+        connection,
+        streams: vec![stated],
+        waiting: 3,
+        snapshot: 5,
+        agent: "0.1.0".into(),
+        orders: None,
+    };
     wired.say("up/heads", serde_json::to_vec(&heads).unwrap()).await;
     assert_eq!(committed(&wired.answer().await), wired.branch.head(sold));
 

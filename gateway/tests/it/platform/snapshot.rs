@@ -62,6 +62,44 @@ async fn a_box_gets_a_signed_whole_and_hears_when_nothing_changed() {
 }
 
 #[tokio::test]
+async fn a_box_that_has_the_version_before_gets_what_leads_to_the_current_one_and_another_gets_the_whole() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::Admin).await;
+    import(&gateway, "2.49").await;
+    let north = enrolled(&gateway).await;
+    let client = north.https(&gateway);
+    let before = client.get(url(&gateway, PATH)).send().await.unwrap();
+    let version = before.headers()[VERSION_HEADER].to_str().unwrap().to_owned();
+    let before = zstd::decode_all(&*before.bytes().await.unwrap()).unwrap();
+    let delta = |from: String, hash: Hash| {
+        client.get(url(&gateway, &format!("{PATH}/delta?from={from}&hash={hash}"))).send()
+    };
+    let known = Hash::of(&before);
+    assert_eq!(delta(version.clone(), known).await.unwrap().status(), StatusCode::NOT_MODIFIED);
+    import(&gateway, "2.59").await;
+    let answer = delta(version.clone(), known).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let headers = answer.headers().clone();
+    let packed = answer.bytes().await.unwrap();
+    let mut decoder = zstd::stream::read::Decoder::with_ref_prefix(&*packed, &before).unwrap();
+    let mut after = Vec::new();
+    std::io::Read::read_to_end(&mut decoder, &mut after).unwrap();
+    let hash = Hash::of(&after);
+    assert_eq!(headers[HASH_HEADER].to_str().unwrap(), hash.to_string());
+    let whole = client.get(url(&gateway, PATH)).send().await.unwrap();
+    assert_eq!(whole.headers()["etag"], headers["x-pestle-whole-etag"]);
+    assert_eq!(zstd::decode_all(&*whole.bytes().await.unwrap()).unwrap(), after);
+    let snapshot: Snapshot = serde_json::from_slice(&after).unwrap();
+    let signature = Signature::try_from(headers[SIGNATURE_HEADER].to_str().unwrap().to_owned()).unwrap();
+    let key = &north.response.identity.centre_keys[0];
+    key.verify(&statement(&tenant(), &branch(), snapshot.version, &hash), &signature).unwrap();
+    // The same version with other bytes, and one that nobody keeps.
+    for (from, hash) in [(version, Hash::of(b"else")), ("99".into(), known)] {
+        assert_eq!(delta(from, hash).await.unwrap().status(), StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test]
 async fn a_fetch_that_was_cut_off_goes_on_where_it_ended() {
     let gateway = testing::gateway().await;
     seed(&gateway, Role::Admin).await;

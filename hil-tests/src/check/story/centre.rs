@@ -46,7 +46,7 @@ impl Story<'_> {
         Owner::of(&self.world.place).await
     }
 
-    async fn gateway_returns(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn gateway_returns(&mut self) -> anyhow::Result<()> {
         self.world.restart_gateway().await?;
         self.centre = Centre::of(self.world).await?;
         Ok(())

@@ -31,7 +31,7 @@ impl Story<'_> {
     }
 
     /// Scans what must be refused: once, in these words. Puts the refusal aside.
-    async fn refused(&self, what: &str, scan: &[u8], reasons: &[&str]) -> anyhow::Result<()> {
+    pub(super) async fn refused(&self, what: &str, scan: &[u8], reasons: &[&str]) -> anyhow::Result<()> {
         let before = packs_in(&self.north.counter.look().await?);
         self.north.branch.scanner.scan(scan).await?;
         let shown = self

@@ -1,0 +1,146 @@
+//! Urgent facts: noted for people as soon as anything tells of them, each once. What they do is done in the ledger's turn.
+
+use bytes::Bytes;
+use pestle_domain::{
+    fact::FactBody,
+    ids::{DeviceId, TenantId},
+    journal::Lane,
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Ingest, live::Changed, rules};
+use crate::db::DbError;
+
+/// An urgent fact, to be noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert<'a> {
+    /// The fact.
+    pub fact: Uuid,
+    /// The branch.
+    pub branch: &'a str,
+    /// The box.
+    pub device: &'a str,
+    /// Its kind.
+    pub kind: &'static str,
+    /// In words.
+    pub message: String,
+}
+
+/// What an urgent fact says to people; `None` for one that is not.
+pub fn words(body: &FactBody) -> Option<String> {
+    if !body.is_urgent() {
+        return None;
+    }
+    Some(match body {
+        FactBody::OrderRefused(refused) => {
+            format!("an order was refused ({}): {}", refused.reason, refused.detail)
+        }
+        FactBody::StaffDenied(denied) => {
+            format!("{} is locked at {} after too many wrong PINs: ask who it is", denied.staff, denied.till)
+        }
+        other => other.kind().replace(['.', '_'], " "),
+    })
+}
+
+/// Notes alerts that nothing told of before; how many that were.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn note(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    alerts: &[Alert<'_>],
+    early: bool,
+) -> Result<u64, DbError> {
+    if alerts.is_empty() {
+        return Ok(0);
+    }
+    let text = |of: fn(&Alert<'_>) -> String| alerts.iter().map(of).collect::<Vec<_>>();
+    let noted = sqlx::query(
+        "INSERT INTO ingest.alert (tenant_id, fact_id, branch_id, device_id, kind, message, early)
+         SELECT $1, *, $7 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
+         ON CONFLICT (tenant_id, fact_id) DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(alerts.iter().map(|alert| alert.fact).collect::<Vec<_>>())
+    .bind(text(|alert| alert.branch.to_owned()))
+    .bind(text(|alert| alert.device.to_owned()))
+    .bind(text(|alert| alert.kind.to_owned()))
+    .bind(text(|alert| alert.message.replace('\0', "\u{FFFD}")))
+    .bind(early)
+    .execute(connection)
+    .await?;
+    Ok(noted.rows_affected())
+}
+
+/// An alert that people see.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct AlertRow {
+    /// The branch.
+    pub branch_id: String,
+    /// The box.
+    pub device_id: String,
+    /// In words.
+    pub message: String,
+    /// Whether a copy came before the ledger did.
+    pub early: bool,
+    /// When the centre heard of it.
+    pub at: time::OffsetDateTime,
+}
+
+/// Those of the last day, the latest first.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn latest(connection: &mut PgConnection, limit: i64) -> Result<Vec<AlertRow>, DbError> {
+    Ok(sqlx::query_as(
+        "SELECT branch_id, device_id, message, early, at FROM ingest.alert
+         WHERE at > now() - interval '1 day' ORDER BY at DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?)
+}
+
+impl Ingest {
+    /// Takes an early copy: verified like any batch of the ledger, noted for people, and nothing else. How many facts were
+    /// news.
+    ///
+    /// # Errors
+    /// [`DbError`]. The facts themselves come in their turn, whatever becomes of the copy.
+    pub async fn alert(&self, device: &DeviceId, message: Bytes) -> Result<u64, DbError> {
+        self.metrics.alerts.inc();
+        let Some(sender) = self.directory.look_up(device).await? else { return Ok(0) };
+        let batch = match rules::read(&sender, Some(Lane::Ledger), message) {
+            Ok(batch) => batch,
+            Err(refusal) => {
+                self.metrics.strays.inc();
+                tracing::warn!(%device, reason = ?refusal.reason, "an early copy was left aside: {}", refusal.message);
+                return Ok(0);
+            }
+        };
+        let stream = &batch.header.stream;
+        let urgent: Vec<Alert<'_>> = batch
+            .facts
+            .iter()
+            .filter_map(|fact| {
+                let body = fact.body()?;
+                Some(Alert {
+                    fact: fact.id.0,
+                    branch: stream.branch.as_str(),
+                    device: stream.device.as_str(),
+                    kind: body.kind(),
+                    message: words(body)?,
+                })
+            })
+            .collect();
+        let mut tx = self.db.tenant(&sender.tenant).begin().await?;
+        let noted = note(&mut tx, &sender.tenant, &urgent, true).await?;
+        tx.commit().await?;
+        if noted > 0 {
+            self.live.tell(Changed { alarms: true, ..Changed::nothing(sender.tenant.clone()) });
+        }
+        Ok(noted)
+    }
+}

@@ -1,0 +1,6 @@
+//! Orders against a real database: how they are written, what a box is sent, and what becomes of them.
+
+mod desk;
+mod log;
+mod outcomes;
+mod whole;
