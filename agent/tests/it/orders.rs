@@ -82,7 +82,7 @@ fn only_what_the_centre_wrote_for_this_branch_is_read() {
 async fn at(counter: &Counter, head: OrderHead) {
     let mut state = counter.orders();
     let reached = state.wait_for(|state| state.head == head);
-    tokio::time::timeout(Duration::from_secs(20), reached).await.expect("the orders are judged").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap().unwrap();
 }
 
 fn verified(bodies: &[OrderBody]) -> VerifiedOrders {
