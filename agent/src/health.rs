@@ -25,6 +25,7 @@ use crate::{
         view::{DeviceView, ReadingView},
     },
     journal::{Finding, Journal},
+    personal::{PersonalState, Persons},
     relay::{LinkState, Phase, Relay},
     snapshot::{SnapshotState, Snapshots},
 };
@@ -48,6 +49,8 @@ pub struct Health {
     pub relay: Relay,
     /// The snapshot.
     pub snapshots: Snapshots,
+    /// Patients' keys.
+    pub persons: Persons,
     /// Knows the devices.
     pub counter: Counter,
     /// The part of the agent that ended first, if any did.
@@ -67,6 +70,8 @@ struct Report {
     journal: Vec<JournalReport>,
     link: LinkState,
     snapshot: SnapshotState,
+    /// Patients' keys: how many stand how.
+    personal: PersonalState,
     devices: Vec<DeviceView>,
     readings: Vec<ReadingView>,
 }
@@ -107,6 +112,7 @@ impl Health {
         let journal: Vec<_> = self.journals.iter().map(journal_report).collect();
         let snapshot = self.snapshots.state().borrow().clone();
         let link = self.relay.watch().borrow().clone();
+        let personal = self.persons.state().borrow().clone();
         // Every till's view shows all devices of the branch.
         let view = self.counter.tills().first().and_then(|till| self.counter.watch(&till.id));
         let (devices, readings) = view
@@ -116,6 +122,7 @@ impl Health {
             journals: &journal,
             stale: snapshot.stale(self.clock.mono_ms()),
             snapshot: &snapshot,
+            personal: &personal,
             link: &link,
             ended: *self.ended.borrow(),
             counter_works: self.counter.is_alive(),
@@ -132,6 +139,7 @@ impl Health {
             journal,
             link,
             snapshot,
+            personal,
             devices,
             readings,
         }
@@ -153,6 +161,7 @@ fn journal_report(journal: &Journal) -> JournalReport {
 struct Condition<'a> {
     journals: &'a [JournalReport],
     snapshot: &'a SnapshotState,
+    personal: &'a PersonalState,
     stale: Option<String>,
     link: &'a LinkState,
     ended: Option<&'static str>,
@@ -161,7 +170,7 @@ struct Condition<'a> {
 
 /// How the box is, and why it is not well. Being offline is normal.
 fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
-    let Condition { journals, snapshot, stale, link, ended, counter_works } = condition;
+    let Condition { journals, snapshot, personal, stale, link, ended, counter_works } = condition;
     let mut found = Vec::new();
     let trouble = journals.iter().filter_map(|journal| journal.trouble.clone());
     found.extend(trouble.map(|why| (Status::Failing, why)));
@@ -179,6 +188,7 @@ fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
         found.push((Status::Degraded, why.to_owned()));
     }
     found.extend(stale.clone().map(|why| (Status::Degraded, why)));
+    found.extend(personal.concern().map(|why| (Status::Degraded, why)));
     if link.state != Phase::Offline {
         found.extend(link.detail.clone().map(|why| (Status::Degraded, why)));
     }
@@ -233,6 +243,7 @@ struct Metrics {
     failures: Family<LaneLabel, Gauge>,
     findings: Family<LaneLabel, Gauge>,
     relay: Family<WhatLabel, Gauge>,
+    personal: Family<WhatLabel, Gauge>,
     online: Gauge,
     snapshot: Gauge,
     uptime_s: Gauge,
@@ -255,6 +266,9 @@ impl Metrics {
         let findings = lane("journal_findings", "Damages found since the start");
         let relay = Family::<WhatLabel, Gauge>::default();
         registry.register("relay", "What the relay has counted since the start", relay.clone());
+        let personal = Family::<WhatLabel, Gauge>::default();
+        let help = "Patients' keys by how they stand, and what became of them since the start";
+        registry.register("personal_keys", help, personal.clone());
         let mut one = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -263,7 +277,20 @@ impl Metrics {
         let online = one("link_online", "Whether the box is connected to the centre");
         let snapshot = one("snapshot_version", "Version of the snapshot in use, 0 for none");
         let uptime_s = one("uptime_seconds", "Time since the start");
-        Self { head, waiting, acts, commits, failures, findings, relay, online, snapshot, uptime_s, registry }
+        Self {
+            head,
+            waiting,
+            acts,
+            commits,
+            failures,
+            findings,
+            relay,
+            personal,
+            online,
+            snapshot,
+            uptime_s,
+            registry,
+        }
     }
 
     fn read(&self, health: &Health) {
@@ -293,6 +320,18 @@ impl Metrics {
         ] {
             self.relay.get_or_create(&WhatLabel { what }).set(gauge_value(count.load(Relaxed)));
         }
+        let personal = health.persons.state().borrow().clone();
+        for (what, count) in [
+            ("waiting", personal.waiting as u64),
+            ("leased", personal.leased as u64),
+            ("refused", personal.refused as u64),
+            ("damaged", personal.damaged as u64),
+            ("erased", personal.erased),
+            ("ended", personal.ended),
+            ("deposited", personal.deposited),
+        ] {
+            self.personal.get_or_create(&WhatLabel { what }).set(gauge_value(count));
+        }
         self.online.set(i64::from(health.relay.watch().borrow().state != Phase::Offline));
         self.snapshot.set(gauge_value(*health.snapshots.version().borrow()));
         self.uptime_s.set(gauge_value(health.clock.mono_ms().saturating_sub(health.started_mono_ms) / 1_000));
@@ -315,6 +354,7 @@ mod tests {
     struct Parts {
         journal: JournalReport,
         snapshot: SnapshotState,
+        personal: PersonalState,
         stale: Option<String>,
         link: LinkState,
         ended: Option<&'static str>,
@@ -326,16 +366,24 @@ mod tests {
         let mut parts = Parts {
             journal: journal(),
             snapshot: SnapshotState { version: 7, ..SnapshotState::default() },
+            personal: PersonalState::default(),
             stale: None,
             link: LinkState { state: Phase::Live, ..LinkState::default() },
             ended: None,
             counter_works: true,
         };
         change(&mut parts);
-        let Parts { journal, snapshot, stale, link, ended, counter_works } = parts;
+        let Parts { journal, snapshot, personal, stale, link, ended, counter_works } = parts;
         let journals = [journal];
-        let condition =
-            Condition { journals: &journals, snapshot: &snapshot, stale, link: &link, ended, counter_works };
+        let condition = Condition {
+            journals: &journals,
+            snapshot: &snapshot,
+            personal: &personal,
+            stale,
+            link: &link,
+            ended,
+            counter_works,
+        };
         let (status, reasons) = judge(&condition);
         assert_eq!(status, expected, "{reasons:?}");
         assert_eq!(reasons.is_empty(), expected == Status::Ok, "{reasons:?}");
@@ -352,6 +400,9 @@ mod tests {
         check(Status::Ok, "", |parts| parts.link = link(Phase::Offline, "no route"));
         check(Status::Degraded, "refused", |parts| parts.link = link(Phase::CatchUp, "refused"));
         check(Status::Degraded, "no catalogue", |parts| parts.snapshot.version = 0);
+        check(Status::Ok, "", |parts| parts.personal.waiting = 2);
+        check(Status::Degraded, "other keys", |parts| parts.personal.refused = 1);
+        check(Status::Degraded, "left as they are", |parts| parts.personal.damaged = 1);
         check(Status::Degraded, "hours ago", |parts| parts.stale = Some("hours ago".into()));
         check(Status::Degraded, "damaged", |parts| parts.journal.findings.push("damaged".into()));
         check(Status::Failing, "not recorded", |parts| parts.journal.trouble = Some("not recorded".into()));

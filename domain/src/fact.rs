@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use crate::{
     gs1::Gtin,
     ids::{ActId, FactId, ProductId, SessionId, StaffId, StoreId, TillId},
-    journal::Parent,
+    journal::{Lane, Parent},
     money::{BasisPoints, Money},
+    personal::Sealed,
     units::{Day, MilliCelsius, Quantity, UnixMillis},
 };
 
@@ -492,6 +493,33 @@ facts! {
         sensor: Box<str>,
         /// What it said.
         sample: Sample,
+    }
+    /// A person became a patient of the chain. Whose fields they are stands in [`Sealed::person`].
+    PatientRegistered = "patient.registered" {
+        /// Readable under the person's key alone.
+        details: Sealed,
+    }
+    /// What is known of a patient was set right: these fields take the place of those before.
+    PatientAmended = "patient.amended" {
+        /// Readable under the person's key alone.
+        details: Sealed,
+    }
+}
+
+impl FactBody {
+    /// Sealed personal fields, if it carries any.
+    pub fn personal(&self) -> Option<&Sealed> {
+        match self {
+            Self::PatientRegistered(PatientRegistered { details })
+            | Self::PatientAmended(PatientAmended { details }) => Some(details),
+            _ => None,
+        }
+    }
+
+    /// Whether a fact of this kind may stand in that lane. Telemetry is shed, copied early and read by many: nothing of
+    /// a person goes there, not even sealed (invariant I11).
+    pub fn may_stand_in(&self, lane: Lane) -> bool {
+        lane == Lane::Ledger || self.personal().is_none()
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! In reading order: what things are called ([`ids`], [`units`], [`money`]); what a pack says ([`gs1`]); what is
 //! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
-//! [`till`]); how it is kept and proved ([`journal`], [`signature`]); how it travels ([`wire`], [`enrolment`]);
+//! [`till`]); how it is kept and proved ([`journal`], [`signature`]) and what can be forgotten all the same ([`personal`]); how it travels ([`wire`], [`enrolment`]);
 //! what is printed ([`document`]).
 
 pub mod ids;
@@ -26,6 +26,7 @@ pub mod stock;
 pub mod till;
 
 pub mod journal;
+pub mod personal;
 pub mod signature;
 
 pub mod enrolment;

@@ -3,7 +3,7 @@
 //! Reading order: [`shop`] is what the centre tells the branch; [`books`] is what the journal's facts add up to
 //! ([`records`] of single acts, [`books_kept`] as a file);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`printing`], [`drawer`], [`today`] and [`device_log`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
+//! [`session`], [`patient`], [`printing`], [`drawer`], [`today`] and [`device_log`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
 //! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and the folded
 //! books, and [`keeping`] says when.
 
@@ -18,6 +18,7 @@ pub mod keep;
 mod keeping;
 pub mod live;
 pub mod machine;
+pub mod patient;
 mod printing;
 pub mod records;
 mod sell;
@@ -35,5 +36,7 @@ mod testing;
 mod tests;
 #[cfg(test)]
 mod tests_of_devices;
+#[cfg(test)]
+mod tests_of_patients;
 #[cfg(test)]
 mod tests_of_people;

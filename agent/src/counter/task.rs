@@ -14,6 +14,7 @@ use pestle_domain::{
     ids::{ProductId, StoreId, TillId},
     journal::Lane,
     money::Money,
+    personal::PatientDetails,
 };
 use serde::Serialize;
 use tokio::{
@@ -30,12 +31,14 @@ use super::{
     keep::Keep,
     keeping::{BasketWrite, Kept, keep_books},
     machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
+    patient::Sealing,
     shop::Shop,
     view::TillView,
 };
 use crate::{
     clock::Clock,
     journal::{Committed, Journal, JournalError, NewAct, Place},
+    personal::Persons,
     spool::{
         machine::{DrawerEnd, Ended},
         task::PrintOrder,
@@ -64,6 +67,8 @@ pub struct CounterParts {
     pub clock: Arc<Clock>,
     /// The snapshot, when there is one, and each later one.
     pub shop: watch::Receiver<Option<Arc<Shop>>>,
+    /// Patients' keys.
+    pub persons: Persons,
     /// By the names of the tills' printers.
     pub printers: HashMap<String, mpsc::Sender<PrintOrder>>,
 }
@@ -331,6 +336,7 @@ impl Task {
                     self.append(commit, lane, NewAct { act, attachment })
                 }
                 Effect::CheckPin { ticket, verifier, pin } => self.check_pin(ticket, verifier, pin),
+                Effect::Seal(sealing, details) => self.seal(sealing, details),
                 Effect::Answer(ticket, answer) => answers.push((ticket, answer)),
                 Effect::Show(till) => drop(shown.insert(till)),
                 Effect::ShowAll => shown.extend(self.views.keys().cloned()),
@@ -387,6 +393,21 @@ impl Task {
             let right =
                 tokio::task::spawn_blocking(move || pin_is_right(&verifier, &pin)).await.unwrap_or(false);
             let _ended = messages.send(Message::Event(Event::PinChecked(ticket, right))).await;
+        });
+    }
+
+    fn seal(&self, sealing: Sealing, details: PatientDetails) {
+        let Some(messages) = self.messages.upgrade() else { return };
+        let persons = self.parts.persons.clone();
+        tokio::spawn(async move {
+            let sealed = persons.seal(sealing.whose, details).await.map_err(|error| {
+                tracing::warn!(
+                    error = crate::snapshot::explain(&error),
+                    "a patient's details were not sealed"
+                );
+                error.to_string()
+            });
+            let _ended = messages.send(Message::Event(Event::Sealed(sealing, sealed))).await;
         });
     }
 

@@ -6,6 +6,7 @@ mod counter;
 mod devices;
 mod journal;
 mod journal_damage;
+mod personal;
 mod program;
 mod snapshot;
 mod web;

@@ -10,4 +10,5 @@
 mod any_bytes;
 mod golden_facts;
 mod golden_wire;
+mod personal;
 mod samples;

@@ -118,6 +118,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(fleet::api::routes())
         .merge(crate::inventory::api::routes())
         .merge(crate::sales::api::routes())
+        .merge(crate::patients::api::routes())
 }
 
 #[cfg(test)]

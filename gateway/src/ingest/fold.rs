@@ -1,4 +1,4 @@
-//! What stored facts do to stock, sales and tills: in the transaction that stores them, or in a later one of a version
+//! What stored facts do to stock, sales, tills and patients: in the transaction that stores them, or in a later one of a version
 //! that understands them.
 
 use std::collections::{BTreeSet, HashSet};
@@ -10,6 +10,7 @@ use super::{live::Changed, rules::VerifiedFact, store};
 use crate::{
     db::{DbError, Tx},
     inventory::{self, rules::Booked, rules::Place},
+    patients::{self, rules::Patients},
     sales::{self, rules::Circumstance, rules::Takings},
 };
 
@@ -41,7 +42,8 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         })
         .collect();
     let closed = sales::store::closed_sessions(tx, &moved).await?;
-    let (mut booked, mut takings) = (Booked::default(), Takings::new(closed));
+    let (mut booked, mut takings, mut patients) =
+        (Booked::default(), Takings::new(closed), Patients::default());
     for (effect, body) in bodies {
         let place = Place {
             branch: effect.origin.branch.as_str(),
@@ -49,6 +51,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
             seq: i64::try_from(effect.seq).unwrap_or(i64::MAX),
         };
         booked.add(place, body);
+        patients.add(place, effect.fact.wall.0, body);
         let circumstance = Circumstance {
             place,
             device: effect.origin.device.as_str(),
@@ -65,6 +68,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     }
     inventory::store::book(tx, tenant, &booked).await?;
     sales::store::book(tx, tenant, &takings).await?;
+    patients::store::book(tx, tenant, &patients).await?;
     let stock: BTreeSet<(String, String)> =
         booked.changes.keys().map(|line| (line.branch.to_owned(), line.product.to_owned())).collect();
     Ok(Changed {

@@ -8,4 +8,5 @@
 )]
 
 mod ingest;
+mod patients;
 mod platform;

@@ -1,7 +1,7 @@
 //! Ingest against a real database: what is judged, what is refused, and that every fact counts once.
 
 mod audit;
-mod branch;
+pub(crate) mod branch;
 pub(crate) mod centre;
 mod exactly_once;
 mod figures;
