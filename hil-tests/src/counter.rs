@@ -320,6 +320,14 @@ impl Counter {
         self.tell("pay", json!({ "act": act, "total": total, "tendered": tendered })).await
     }
 
+    /// Registers a patient.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn register_patient(&self, act: ActId, details: &Value) -> Result<Value, CounterError> {
+        self.tell("patient", json!({ "act": act, "details": details })).await
+    }
+
     /// Sets a line's packs.
     ///
     /// # Errors

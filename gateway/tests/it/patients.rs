@@ -297,10 +297,10 @@ async fn an_erasure_survives_a_restore_of_an_old_copy_of_the_database() {
     scene.as_owner(restore).await;
     assert_eq!(scene.count("person_key").await, 1);
     let Scene { gateway, client, tokens, .. } = scene;
-    let TestGateway { running, database, folder } = gateway;
+    let TestGateway { running, mut database, folder } = gateway;
     running.stop().await;
     let config = testing::config(&database, folder.path());
-    let database = testing::TestDatabase { db: again(&config), ..database };
+    database.db = again(&config);
     let gateway = TestGateway { running: run::start(config).await.unwrap(), database, folder };
     let token = &tokens.iter().find(|(role, _)| *role == Role::Pharmacist).unwrap().1;
     let path = url(&gateway, &format!("/api/v1/patients/{}", key.person));
