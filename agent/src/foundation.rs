@@ -17,6 +17,7 @@ use crate::{
     identity::DeviceIdentity,
     journal::{Journal, JournalError, OpenReport, Settings},
     lock::DataLock,
+    personal::{Persons, PersonsParts, centre::KeyCentre, task::PersonsTask},
     relay::{RelayParts, connection::ConnectionSettings},
     snapshot::{SnapshotParts, SnapshotTask, Snapshots, fetch::Centre},
 };
@@ -97,6 +98,24 @@ impl Foundation {
             centre: Centre { host: host.to_owned(), port, tls },
             nudge,
         }))
+    }
+
+    /// The keys of persons, and the task that brings them to the centre. Blocks on the disk.
+    ///
+    /// # Errors
+    /// As [`Foundation::snapshots`], and what the disk refuses.
+    pub fn persons(&self, config: &Config) -> anyhow::Result<(Persons, PersonsTask)> {
+        let (https, _) = config.centre(&self.identity.identity);
+        let (host, port) =
+            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
+        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
+        let persons = Persons::open(PersonsParts {
+            folder: config.data_dir.join("personal"),
+            tenant: self.identity.identity.tenant.clone(),
+            centre: KeyCentre { host: host.to_owned(), port, tls },
+        })
+        .context("patients' keys cannot be read")?;
+        Ok((persons.clone(), PersonsTask::new(persons, self.clock.clone())))
     }
 
     /// What the relay needs; `nudge` is told when the centre has a newer snapshot.

@@ -25,6 +25,7 @@ use crate::{
         view::{DeviceView, ReadingView},
     },
     journal::{Finding, Journal},
+    personal::{PersonalState, Persons},
     relay::{LinkState, Phase, Relay},
     snapshot::{SnapshotState, Snapshots},
     space::{Level, Space},
@@ -49,6 +50,8 @@ pub struct Health {
     pub relay: Relay,
     /// The snapshot.
     pub snapshots: Snapshots,
+    /// Patients' keys.
+    pub persons: Persons,
     /// Knows the devices.
     pub counter: Counter,
     /// The room on the disk.
@@ -71,6 +74,8 @@ struct Report {
     link: LinkState,
     snapshot: SnapshotState,
     space: Space,
+    /// Patients' keys: how many stand how.
+    personal: PersonalState,
     devices: Vec<DeviceView>,
     readings: Vec<ReadingView>,
 }
@@ -115,6 +120,7 @@ impl Health {
         let journal: Vec<_> = self.journals.iter().map(journal_report).collect();
         let snapshot = self.snapshots.state().borrow().clone();
         let link = self.relay.watch().borrow().clone();
+        let personal = self.persons.state().borrow().clone();
         // Every till's view shows all devices of the branch.
         let view = self.counter.tills().first().and_then(|till| self.counter.watch(&till.id));
         let (devices, readings) = view
@@ -124,6 +130,7 @@ impl Health {
             journals: &journal,
             stale: snapshot.stale(self.clock.mono_ms()),
             snapshot: &snapshot,
+            personal: &personal,
             link: &link,
             ended: *self.ended.borrow(),
             space: *self.space.borrow(),
@@ -142,6 +149,7 @@ impl Health {
             link,
             snapshot,
             space: *self.space.borrow(),
+            personal,
             devices,
             readings,
         }
@@ -171,6 +179,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 struct Condition<'a> {
     journals: &'a [JournalReport],
     snapshot: &'a SnapshotState,
+    personal: &'a PersonalState,
     stale: Option<String>,
     link: &'a LinkState,
     ended: Option<&'static str>,
@@ -180,7 +189,7 @@ struct Condition<'a> {
 
 /// How the box is, and why it is not well. Being offline is normal.
 fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
-    let Condition { journals, snapshot, stale, link, ended, space, counter_works } = condition;
+    let Condition { journals, snapshot, personal, stale, link, ended, space, counter_works } = condition;
     let mut found = Vec::new();
     let trouble = journals.iter().filter_map(|journal| journal.trouble.clone());
     found.extend(trouble.map(|why| (Status::Failing, why)));
@@ -198,6 +207,7 @@ fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
         found.push((Status::Degraded, why.to_owned()));
     }
     found.extend(stale.clone().map(|why| (Status::Degraded, why)));
+    found.extend(personal.concern().map(|why| (Status::Degraded, why)));
     if link.state != Phase::Offline {
         found.extend(link.detail.clone().map(|why| (Status::Degraded, why)));
     }
@@ -271,6 +281,7 @@ struct Metrics {
     failures: Family<LaneLabel, Gauge>,
     findings: Family<LaneLabel, Gauge>,
     relay: Family<WhatLabel, Gauge>,
+    personal: Family<WhatLabel, Gauge>,
     online: Gauge,
     snapshot: Gauge,
     uptime_s: Gauge,
@@ -313,6 +324,9 @@ impl Metrics {
         let findings = lane("journal_findings", "Damages found since the start");
         let relay = Family::<WhatLabel, Gauge>::default();
         registry.register("relay", "What the relay has counted since the start", relay.clone());
+        let personal = Family::<WhatLabel, Gauge>::default();
+        let help = "Patients' keys by how they stand, and what became of them since the start";
+        registry.register("personal_keys", help, personal.clone());
         let mut one = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -334,6 +348,7 @@ impl Metrics {
             failures,
             findings,
             relay,
+            personal,
             online,
             snapshot,
             uptime_s,
@@ -380,6 +395,18 @@ impl Metrics {
         self.space_level.set(space.level as i64);
         self.space_free.set(gauge_value(space.free_mib));
         self.space_days.set(space.days_left.map_or(-1, i64::from));
+        let personal = health.persons.state().borrow().clone();
+        for (what, count) in [
+            ("waiting", personal.waiting as u64),
+            ("leased", personal.leased as u64),
+            ("refused", personal.refused as u64),
+            ("damaged", personal.damaged as u64),
+            ("erased", personal.erased),
+            ("ended", personal.ended),
+            ("deposited", personal.deposited),
+        ] {
+            self.personal.get_or_create(&WhatLabel { what }).set(gauge_value(count));
+        }
         self.online.set(i64::from(health.relay.watch().borrow().state != Phase::Offline));
         self.snapshot.set(gauge_value(*health.snapshots.version().borrow()));
         self.uptime_s.set(gauge_value(health.clock.mono_ms().saturating_sub(health.started_mono_ms) / 1_000));
@@ -412,6 +439,7 @@ mod tests {
     struct Parts {
         journal: JournalReport,
         snapshot: SnapshotState,
+        personal: PersonalState,
         stale: Option<String>,
         link: LinkState,
         ended: Option<&'static str>,
@@ -424,6 +452,7 @@ mod tests {
         let mut parts = Parts {
             journal: journal(),
             snapshot: SnapshotState { version: 7, ..SnapshotState::default() },
+            personal: PersonalState::default(),
             stale: None,
             link: LinkState { state: Phase::Live, ..LinkState::default() },
             ended: None,
@@ -431,11 +460,12 @@ mod tests {
             counter_works: true,
         };
         change(&mut parts);
-        let Parts { journal, snapshot, stale, link, ended, space, counter_works } = parts;
+        let Parts { journal, snapshot, personal, stale, link, ended, space, counter_works } = parts;
         let journals = [journal];
         let condition = Condition {
             journals: &journals,
             snapshot: &snapshot,
+            personal: &personal,
             stale,
             link: &link,
             ended,
@@ -458,6 +488,9 @@ mod tests {
         check(Status::Ok, "", |parts| parts.link = link(Phase::Offline, "no route"));
         check(Status::Degraded, "refused", |parts| parts.link = link(Phase::CatchUp, "refused"));
         check(Status::Degraded, "no catalogue", |parts| parts.snapshot.version = 0);
+        check(Status::Ok, "", |parts| parts.personal.waiting = 2);
+        check(Status::Degraded, "other keys", |parts| parts.personal.refused = 1);
+        check(Status::Degraded, "left as they are", |parts| parts.personal.damaged = 1);
         check(Status::Degraded, "hours ago", |parts| parts.stale = Some("hours ago".into()));
         check(Status::Degraded, "damaged", |parts| parts.journal.findings.push("damaged".into()));
         check(Status::Degraded, "300 MiB): it sells on", |parts| parts.space.level = Level::Low);

@@ -1,7 +1,8 @@
 //! The branch daemon: devices, counter, journal, relay to the centre, and the counter's pages.
 //!
 //! In reading order: what it is told ([`config`], [`identity`], [`clock`]); how it remembers ([`journal`],
-//! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`snapshot`], [`orders`]); what happens at the counter
+//! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`snapshot`], [`orders`]); whose keys it keeps
+//! ([`personal`]); what happens at the counter
 //! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`foundation`],
 //! [`supervisor`], [`health`]); what else the program does ([`commands`]).
 
@@ -15,6 +16,7 @@ pub mod identity;
 pub mod journal;
 pub mod lock;
 pub mod orders;
+pub mod personal;
 pub mod relay;
 pub mod snapshot;
 pub mod supervisor;

@@ -34,6 +34,7 @@ use crate::{
     health::Health,
     journal::Journal,
     orders::{self, task::OrdersParts},
+    personal::{PersonalState, Persons, task::PersonsTask},
     relay::{
         LinkState, Relay,
         driver::{OrdersEnd, RelayTask},
@@ -56,7 +57,7 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<()>
     let mut signals = Signals::new()?;
     let prepared = prepare(config, foundation).await?;
     foundation.record_start().await?;
-    let (counter, devices) = start_counter(config, foundation, &prepared.snapshots).await?;
+    let (counter, devices) = start_counter(config, foundation, &prepared).await?;
     let address = prepared.address;
     let stops = Stops::default();
     let mut parts = start_parts(config, foundation, prepared, &counter, devices, &stops);
@@ -79,6 +80,8 @@ struct Prepared {
     started_mono_ms: u64,
     snapshots: Snapshots,
     snapshot_task: SnapshotTask,
+    persons: Persons,
+    persons_task: PersonsTask,
     relay: Relay,
     relay_task: RelayTask,
     listener: TcpListener,
@@ -91,6 +94,7 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
     let started_mono_ms = foundation.clock.mono_ms();
     let nudge = Arc::new(Notify::new());
     let (snapshots, snapshot_task) = foundation.snapshots(config, nudge.clone())?;
+    let (persons, persons_task) = foundation.persons(config)?;
     let (relay, relay_task) = Relay::new(foundation.relay_parts(config, &snapshots, nudge.clone())?);
     let listener = web::serve::bind(config.web.listen).await?;
     let address = listener.local_addr()?;
@@ -102,6 +106,8 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
         started_mono_ms,
         snapshots,
         snapshot_task,
+        persons,
+        persons_task,
         relay,
         relay_task,
         listener,
@@ -114,7 +120,7 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
 async fn start_counter(
     config: &Config,
     foundation: &Foundation,
-    snapshots: &Snapshots,
+    prepared: &Prepared,
 ) -> anyhow::Result<(Counter, JoinSet<()>)> {
     let settings = CounterSettings::from_config(config, foundation.ledger.stream().epoch);
     let (printers, orders) = spool::task::queues(settings.printers());
@@ -124,7 +130,8 @@ async fn start_counter(
         telemetry: foundation.telemetry.clone(),
         keep: Keep::new(config.data_dir.join("counter"))?,
         clock: foundation.clock.clone(),
-        shop: snapshots.shop(),
+        shop: prepared.snapshots.shop(),
+        persons: prepared.persons.clone(),
         printers,
     })
     .await?;
@@ -151,6 +158,8 @@ fn start_parts(
         started_mono_ms,
         snapshots,
         snapshot_task,
+        persons,
+        persons_task,
         relay,
         relay_task,
         listener,
@@ -180,6 +189,8 @@ fn start_parts(
     };
     parts.spawn("orders", orders::task::run(desk, orders, stop()));
     parts.spawn("snapshot", snapshot_task.run(stop()));
+    parts.spawn("patients' keys", persons_task.run(stop()));
+    parts.spawn("patients' keys view", show_persons(persons.clone(), counter.clone(), stop()));
     let links = show_centre(relay.clone(), snapshots.clone(), counter.clone(), clock.clone(), stop());
     parts.spawn("link view", links);
     let room = watch::Sender::new(Space::default());
@@ -204,6 +215,7 @@ fn start_parts(
         space: room.subscribe(),
         relay,
         snapshots,
+        persons,
         counter: counter.clone(),
         ended: parts.ended(),
     };
@@ -288,6 +300,31 @@ async fn show_centre(
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// Shows at the tills that patients' keys wait for the centre, or that a person must look at them. A box that never had
+/// any shows nothing.
+async fn show_persons(persons: Persons, counter: Counter, stop: CancellationToken) {
+    let mut state = persons.state();
+    let mut shown: Option<DeviceView> = None;
+    loop {
+        let view = persons_view(&state.borrow_and_update());
+        if shown.as_ref() != Some(&view) && (shown.is_some() || view.detail.is_some()) {
+            counter.tell(Event::Device(view.clone(), None)).await;
+            shown = Some(view);
+        }
+        tokio::select! {
+            Ok(()) = state.changed() => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn persons_view(persons: &PersonalState) -> DeviceView {
+    let concern = persons.concern();
+    let state = if concern.is_some() { DeviceState::Trouble } else { DeviceState::Ok };
+    let detail = concern.or_else(|| persons.waits());
+    DeviceView { name: "patients' keys".into(), class: "keys".into(), state, detail }
 }
 
 /// A snapshot that is out of date stands among the devices that need a person.
@@ -378,6 +415,21 @@ mod tests {
         let stale = catalogue_view(Some("Prices are old: call support".into()));
         assert_eq!((stale.state, stale.detail.is_some()), (DeviceState::Trouble, true));
         assert_eq!(catalogue_view(None).state, DeviceState::Ok);
+    }
+
+    #[test]
+    fn keys_that_wait_are_shown_and_those_that_the_centre_refuses_need_a_person() {
+        let waiting = persons_view(&PersonalState { waiting: 3, ..PersonalState::default() });
+        assert_eq!(
+            (waiting.state, &*waiting.detail.unwrap()),
+            (DeviceState::Ok, "3 of patients' keys wait for the centre")
+        );
+        let refused = persons_view(&PersonalState { waiting: 3, refused: 1, ..PersonalState::default() });
+        assert_eq!(refused.state, DeviceState::Trouble);
+        assert!(refused.detail.unwrap().contains("Call support"));
+        let damaged = persons_view(&PersonalState { damaged: 1, ..PersonalState::default() });
+        assert_eq!(damaged.state, DeviceState::Trouble);
+        assert_eq!(persons_view(&PersonalState::default()).detail, None);
     }
 
     #[tokio::test]

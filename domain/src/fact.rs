@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use crate::{
     gs1::Gtin,
     ids::{ActId, FactId, OrderId, ProductId, SessionId, StaffId, StoreId, TillId},
-    journal::Parent,
+    journal::{Lane, Parent},
     money::{BasisPoints, Money},
     order::{OrderHead, OrderHow},
+    personal::Sealed,
     units::{Day, MilliCelsius, Quantity, UnixMillis},
 };
 
@@ -560,6 +561,16 @@ facts! {
         /// As the centre wrote it.
         line: Box<str>,
     }
+    /// A person became a patient of the chain. Whose fields they are stands in [`Sealed::person`].
+    PatientRegistered = "patient.registered" {
+        /// Readable under the person's key alone.
+        details: Sealed,
+    }
+    /// What is known of a patient was set right: these fields take the place of those before.
+    PatientAmended = "patient.amended" {
+        /// Readable under the person's key alone.
+        details: Sealed,
+    }
 }
 
 impl FactBody {
@@ -573,6 +584,21 @@ impl FactBody {
             Self::StaffDenied(denied) => &*denied.reason == "locked",
             _ => false,
         }
+    }
+
+    /// Sealed personal fields, if it carries any.
+    pub fn personal(&self) -> Option<&Sealed> {
+        match self {
+            Self::PatientRegistered(PatientRegistered { details })
+            | Self::PatientAmended(PatientAmended { details }) => Some(details),
+            _ => None,
+        }
+    }
+
+    /// Whether a fact of this kind may stand in that lane. Telemetry is shed, copied early and read by many: nothing of
+    /// a person goes there, not even sealed (invariant I11).
+    pub fn may_stand_in(&self, lane: Lane) -> bool {
+        lane == Lane::Ledger || self.personal().is_none()
     }
 }
 

@@ -147,6 +147,10 @@ uuid_id!(
     ConnectionId
 );
 uuid_id!(
+    /// One person with personal fields: a patient. All that a fact says of them in the clear (invariant I11).
+    PersonId
+);
+uuid_id!(
     /// One batch of facts on its way.
     BatchId
 );

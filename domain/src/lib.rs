@@ -6,7 +6,8 @@
 //!
 //! In reading order: what things are called ([`ids`], [`units`], [`money`]); what a pack says ([`gs1`]); what is
 //! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
-//! [`till`]) and what the centre has done ([`order`]); how it is kept and proved ([`journal`], [`signature`]); how it travels ([`wire`], [`enrolment`]);
+//! [`till`]) and what the centre has done ([`order`]); how it is kept and proved ([`journal`], [`signature`]) and what can
+//! be forgotten all the same ([`personal`]); how it travels ([`wire`], [`enrolment`]);
 //! what is printed ([`document`]).
 
 pub mod ids;
@@ -27,6 +28,7 @@ pub mod stock;
 pub mod till;
 
 pub mod journal;
+pub mod personal;
 pub mod signature;
 
 pub mod enrolment;

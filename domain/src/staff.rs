@@ -60,7 +60,9 @@ impl Role {
             Permission::Sell | Permission::OpenTill => {
                 matches!(self, Self::Assistant | Self::Technician | Self::Pharmacist | Self::Manager)
             }
-            Permission::CloseTill => matches!(self, Self::Technician | Self::Pharmacist | Self::Manager),
+            Permission::CloseTill | Permission::KeepPatients => {
+                matches!(self, Self::Technician | Self::Pharmacist | Self::Manager)
+            }
             Permission::OpenDrawer => matches!(self, Self::Pharmacist | Self::Manager),
             Permission::MoveCash => matches!(self, Self::Manager),
         }
@@ -90,6 +92,8 @@ pub enum Permission {
     OpenDrawer,
     /// Put cash in or take it out without a sale.
     MoveCash,
+    /// Register patients and amend what is known of them.
+    KeepPatients,
 }
 
 /// One person, as a snapshot carries them.

@@ -1,6 +1,6 @@
 //! What every handler and task has at hand.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use pestle_domain::units::UnixMillis;
 use time::OffsetDateTime;
@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authority::Authority, broker::Broker, config::Config, db::Db, enrolment::Tries, http::metrics::Metrics,
-    identity::Identity, ingest::live::Live, inventory::cache::StockCache, snapshot::Snapshots,
+    identity::Identity, ingest::live::Live, inventory::cache::StockCache, patients::erasures::Erasures,
+    snapshot::Snapshots,
 };
 
 /// Shared by handlers and tasks, as `Arc<App>`.
@@ -31,6 +32,8 @@ pub struct App {
     pub identity: Identity,
     /// How often claim codes may be tried.
     pub enrolment: Tries,
+    /// Who was erased, as a file beside the authority.
+    pub erasures: Arc<Erasures>,
     /// Packed snapshots.
     pub snapshots: Snapshots,
     /// Stock as it was last read (`StockCache::default()` at start).

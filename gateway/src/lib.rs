@@ -5,7 +5,7 @@
 //!
 //! What it does, a folder per module with `rules.rs` (pure), `store.rs` (SQL alone) and `api.rs` (HTTP alone):
 //! [`tenancy`], [`identity`], [`catalogue`], [`staff`], [`snapshot`], [`enrolment`], [`fleet`], [`ingest`],
-//! [`inventory`], [`sales`], [`orders`], [`audit`].
+//! [`inventory`], [`sales`], [`orders`], [`patients`], [`audit`].
 //!
 //! How it runs: [`run`] starts all of it and ends it in order, [`app`] is what handlers and tasks share, [`admin`] is
 //! the command line's way to the same data.
@@ -39,4 +39,5 @@ pub mod console;
 pub mod ingest;
 pub mod inventory;
 pub mod orders;
+pub mod patients;
 pub mod sales;

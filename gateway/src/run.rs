@@ -34,6 +34,7 @@ use crate::{
     http::{gate::Gate, metrics::Metrics, routes, serve},
     identity::{Identity, token::Tokens},
     lock::{Lock, LockError},
+    patients::erasures::{self, Erasures, ErasuresError},
     postgres::{ClusterError, PrivateCluster, cluster, settings::Purpose},
     snapshot::Snapshots,
 };
@@ -84,6 +85,9 @@ pub enum StartError {
     /// The broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// Who was erased.
+    #[error(transparent)]
+    Erasures(#[from] ErasuresError),
 }
 
 /// A gateway that runs.
@@ -119,13 +123,14 @@ pub async fn start_unless(config: Config, stop: &CancellationToken) -> Result<Ru
     })?;
     let now = OffsetDateTime::now_utc();
     let authority = Authority::open(&config.data_dir, now)?;
+    let erasures = Arc::new(Erasures::open(&config.data_dir)?);
     let listener = listen(config.https.listen).await?;
     if let BrokerChoice::BuiltIn(address) = config.broker {
         // Before minutes are spent on the database; the broker itself opens the port later.
         BuiltIn::check_port(address)?;
     }
     let (database, db) = start_database(&config, stop).await?;
-    let rest = start_rest(config, authority, listener, db, run_folder, now);
+    let rest = start_rest(config, (authority, erasures), listener, db, run_folder, now);
     match stop.run_until_cancelled(rest).await.unwrap_or(Err(StartError::Stopped)) {
         Ok((app, tasks, addresses)) => Ok(Running { app, tasks, database, addresses, _lock: lock }),
         Err(error) => {
@@ -180,7 +185,7 @@ async fn stop_database(task: DatabaseTask) {
 
 async fn start_rest(
     config: Config,
-    authority: Authority,
+    (authority, erasures): (Authority, Arc<Erasures>),
     listener: TcpListener,
     db: Db,
     run_folder: PathBuf,
@@ -190,6 +195,8 @@ async fn start_rest(
     // An error on the way ends what was started before it.
     let started = stop.clone().drop_guard();
     db.check().await?;
+    // A database that was restored has people again who were erased: before anybody can read them.
+    erasures::start(&erasures, &db, authority.keyring()).await?;
     let names = &config.https.public_names;
     let tls = ClientTls::new(&authority, authority.gateway_client(now)?)?;
     let instance = broker::client::instance(&config.data_dir)?;
@@ -221,6 +228,7 @@ async fn start_rest(
         metrics: Metrics::default(),
         identity,
         enrolment: Tries::default(),
+        erasures,
         snapshots: Snapshots::default(),
         nudge: tokio::sync::Notify::new(),
         started: Instant::now(),
@@ -229,6 +237,7 @@ async fn start_rest(
         stop: stop.clone(),
     });
     app.metrics.register(|registry| app.broker.metrics().register(registry));
+    app.metrics.register(|registry| app.erasures.register(registry));
     let mut tasks = Supervisor::new(stop);
     spawn_tasks(&mut tasks, &app);
     let gate = Gate::default();
@@ -248,6 +257,7 @@ fn spawn_tasks(tasks: &mut Supervisor, app: &Arc<App>) {
     tasks.spawn("ingest", crate::ingest::run(app.clone()));
     tasks.spawn("refolding", crate::ingest::refold::run(app.clone()));
     tasks.spawn("nudges", fleet::nudge::run(app.clone()));
+    tasks.spawn("erasures", erasures::run(app.clone()));
 }
 
 /// Ends when the broker does: a gateway without it takes nothing from any branch, and is started anew.

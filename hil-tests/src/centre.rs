@@ -149,6 +149,27 @@ impl Centre {
         Ok(state.to_owned())
     }
 
+    /// A patient: the status and the whole answer.
+    ///
+    /// # Errors
+    /// When the gateway does not answer, or not as it should.
+    pub async fn patient(&self, person: &str) -> anyhow::Result<(u16, Value)> {
+        let url = format!("{}/api/v1/patients/{person}", self.base);
+        let answer = self.client.get(url).bearer_auth(&self.token).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await.context("the answer about a patient is no JSON")?))
+    }
+
+    /// Erases a patient who asked for it: the status.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub async fn erase_patient(&self, person: &str) -> anyhow::Result<u16> {
+        let url = format!("{}/api/v1/patients/{person}/erase", self.base);
+        let answer =
+            self.client.post(url).bearer_auth(&self.token).json(&json!({ "why": "asked" })).send().await?;
+        Ok(answer.status().as_u16())
+    }
+
     /// All pages of a list.
     async fn all<T: DeserializeOwned>(&self, what: &str, filter: &[(&str, &str)]) -> anyhow::Result<Vec<T>> {
         let mut found = Vec::new();

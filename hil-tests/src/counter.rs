@@ -342,6 +342,14 @@ impl Counter {
         self.tell("scan", json!({ "code": code })).await
     }
 
+    /// Registers a patient.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn register_patient(&self, act: ActId, details: &Value) -> Result<Value, CounterError> {
+        self.tell("patient", json!({ "act": act, "details": details })).await
+    }
+
     /// Sets a line's packs.
     ///
     /// # Errors

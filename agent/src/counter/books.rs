@@ -155,6 +155,12 @@ impl Books {
                     }
                 }
             }
+            FactBody::PatientRegistered(registered) => {
+                self.remember(fact.act, Done::Patient { person: registered.details.person, new: true });
+            }
+            FactBody::PatientAmended(amended) => {
+                self.remember(fact.act, Done::Patient { person: amended.details.person, new: false });
+            }
             FactBody::PrintCompleted(printed) => self.end_print(printed.document, Paper::Printed),
             FactBody::PrintReprinted(printed) => self.end_print(printed.document, Paper::Copied),
             FactBody::PrintUnknown(unknown) => match &*unknown.reason {

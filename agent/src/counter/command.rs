@@ -4,8 +4,9 @@ use std::fmt;
 
 use pestle_domain::{
     fact::Lot,
-    ids::{ActId, ProductId, TillId},
+    ids::{ActId, PersonId, ProductId, TillId},
     money::Money,
+    personal::PatientDetails,
     sale::LineId,
     units::{Day, Quantity},
 };
@@ -141,6 +142,22 @@ pub enum Command {
         amount: Money,
         /// What for.
         reason: String,
+    },
+    /// Registers a patient.
+    RegisterPatient {
+        /// Recognises a repeat.
+        act: ActId,
+        /// As typed.
+        details: PatientDetails,
+    },
+    /// Sets right what is known of a patient.
+    AmendPatient {
+        /// Recognises a repeat.
+        act: ActId,
+        /// Whom.
+        person: PersonId,
+        /// All of it, as typed.
+        details: PatientDetails,
     },
     /// Prints the last receipt once more, as a copy.
     Reprint,

@@ -7,6 +7,7 @@ use pestle_domain::{
     fact::{Act, FactBody, Stamp},
     ids::TillId,
     journal::Lane,
+    personal::{PatientDetails, Sealed},
     stock::Discrepancy,
     units::UnixMillis,
     wire::orders::VerifiedOrders,
@@ -17,6 +18,7 @@ use super::{
     command::{Answer, Pin, Request, Ticket},
     counters::Count,
     live::Scanned,
+    patient::Sealing,
     shop::Shop,
     view::{DeviceView, LinkView, ReadingView},
 };
@@ -60,6 +62,8 @@ pub enum Event {
     Appended(CommitId, Result<(), String>),
     /// A PIN was compared.
     PinChecked(Ticket, bool),
+    /// A patient's details were sealed, and the key is on the disk; or why not.
+    Sealed(Sealing, Result<Sealed, String>),
     /// A print has ended.
     PrintEnded(String, JobId, Ended),
     /// A drawer that was told to open did or did not.
@@ -109,6 +113,8 @@ pub enum Effect {
         /// As typed.
         pin: Pin,
     },
+    /// Seal a patient's details, with the key on the disk first, then report [`Event::Sealed`].
+    Seal(Sealing, PatientDetails),
     /// Tell whoever waits.
     Answer(Ticket, Answer),
     /// The page of this till has changed.

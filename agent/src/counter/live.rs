@@ -2,7 +2,7 @@
 
 use pestle_domain::{
     fact::Actor,
-    ids::{ActId, StaffId},
+    ids::{ActId, PersonId, StaffId},
     money::Money,
     sale::{Basket, LotChoice, Pack},
     staff::Role,
@@ -116,6 +116,8 @@ pub enum Asked {
         /// How much.
         amount: Money,
     },
+    /// Register a patient, or amend the one that is named.
+    Patient(Option<PersonId>),
 }
 
 /// A scan, from a scanner or typed into the page.

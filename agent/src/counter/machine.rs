@@ -192,6 +192,7 @@ impl Branch {
                 self.tell(&till, Tone::Refused, text, out);
             }
             Event::Appended(commit, result) => self.appended(now, commit, result, out),
+            Event::Sealed(sealing, sealed) => self.sealed(now, &sealing, sealed, out),
             Event::PinChecked(ticket, right) => self.pin_checked(now, ticket, right, out),
             Event::PrintEnded(printer, job, ended) => self.print_ended(now, &printer, job, ended, out),
             Event::PrintFinishedLate(printer, process) => {
@@ -367,6 +368,12 @@ impl Branch {
                 self.move_cash(now, ticket, &till, act, (way, amount), &reason, out)
             }
             Command::OpenDrawer { act } => self.open_drawer(now, ticket, &till, act, out),
+            Command::RegisterPatient { act, details } => {
+                self.keep_patient(now, ticket, &till, act, None, details, out)
+            }
+            Command::AmendPatient { act, person, details } => {
+                self.keep_patient(now, ticket, &till, act, Some(person), details, out)
+            }
             Command::Reprint => self.reprint(now, &till, out).map(Some),
             Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),
         }
@@ -454,7 +461,7 @@ impl Branch {
     }
 
     /// What a till's own act leads to, once it is on the disk or is known not to be.
-    fn till_act_ended(
+    pub(super) fn till_act_ended(
         &mut self,
         now: &mut Now<'_>,
         till: &TillId,

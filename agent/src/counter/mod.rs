@@ -4,7 +4,7 @@
 //! ([`records`] of single acts, [`remembered`] for the many acts and packs; [`checkpoint`] as bytes with [`books_kept`],
 //! [`checkpoints`] on the disk, [`fold`] at a start);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`printing`], [`drawer`], [`room`], [`today`], [`device_log`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
+//! [`session`], [`patient`], [`printing`], [`drawer`], [`room`], [`today`], [`device_log`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
 //! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and checkpoints of the
 //! books, and [`keeping`] says when.
 
@@ -23,6 +23,7 @@ mod keeping;
 pub mod live;
 pub mod machine;
 mod orders;
+pub mod patient;
 mod printing;
 pub mod records;
 pub mod remembered;
@@ -46,6 +47,8 @@ mod tests_of_books;
 mod tests_of_devices;
 #[cfg(test)]
 mod tests_of_orders;
+#[cfg(test)]
+mod tests_of_patients;
 #[cfg(test)]
 mod tests_of_people;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use pestle_domain::{
     fact::{Actor, ReceiptNumber, SaleCompleted, TaxShare, TillClosed},
-    ids::{ActId, SessionId, TillId},
+    ids::{ActId, PersonId, SessionId, TillId},
     money::Money,
     till::Till,
     units::{Day, UnixMillis},
@@ -168,6 +168,13 @@ pub enum Done {
         /// How much.
         amount: Money,
     },
+    /// A patient was registered, or what is known of one was set right.
+    Patient {
+        /// Whom.
+        person: PersonId,
+        /// Whether they are new.
+        new: bool,
+    },
     /// The drawer was told to open without a sale.
     DrawerOpened {
         /// Where.
@@ -192,6 +199,10 @@ impl Done {
                 till == at && *way == again && *amount == typed
             }
             (Self::DrawerOpened { till }, Asked::Drawer) => till == at,
+            // Its facts name no till, and what was typed is kept nowhere.
+            (Self::Patient { person, new }, Asked::Patient(asked)) => {
+                asked.map_or(*new, |asked| !new && asked == *person)
+            }
             _ => false,
         }
     }

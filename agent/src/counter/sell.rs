@@ -416,6 +416,8 @@ pub(super) fn said_of(done: &Done) -> Said {
         Done::Moved { way: CashWay::Out, amount, .. } => {
             format!("{} taken out of the drawer.", shown(amount))
         }
+        Done::Patient { new: true, .. } => "The patient is registered.".into(),
+        Done::Patient { new: false, .. } => "What is known of the patient is set right.".into(),
         Done::DrawerOpened { .. } => "The drawer was told to open.".into(),
     };
     Said { message, done: Some(done.clone()) }

@@ -64,6 +64,7 @@ impl Branch {
             Permission::CloseTill => "close a till",
             Permission::OpenDrawer => "open the drawer without a sale",
             Permission::MoveCash => "put cash in or take it out",
+            Permission::KeepPatients => "register patients",
         };
         let text = format!("{} may not {what}. Ask somebody who may to sign in.", signed_in.name);
         Err(Refused::new(Why::Authorization, text))

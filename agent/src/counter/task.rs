@@ -15,6 +15,7 @@ use pestle_domain::{
     ids::{ActId, FactId, ProductId, StoreId, TillId},
     journal::Lane,
     money::Money,
+    personal::PatientDetails,
 };
 use serde::Serialize;
 use tokio::{
@@ -32,6 +33,7 @@ use super::{
     keep::Keep,
     keeping::{BasketWrite, Kept},
     machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
+    patient::Sealing,
     shop::Shop,
     view::TillView,
 };
@@ -39,6 +41,7 @@ use crate::{
     clock::Clock,
     journal::{Committed, Journal, JournalError, NewAct, Place},
     orders::OrdersState,
+    personal::Persons,
     spool::{
         machine::{DrawerEnd, Ended},
         task::PrintOrder,
@@ -69,6 +72,8 @@ pub struct CounterParts {
     pub clock: Arc<Clock>,
     /// The snapshot, when there is one, and each later one.
     pub shop: watch::Receiver<Option<Arc<Shop>>>,
+    /// Patients' keys.
+    pub persons: Persons,
     /// By the names of the tills' printers.
     pub printers: HashMap<String, mpsc::Sender<PrintOrder>>,
 }
@@ -384,6 +389,7 @@ impl Task {
                     self.append(commit, lane, NewAct { act, attachment })
                 }
                 Effect::CheckPin { ticket, verifier, pin } => self.check_pin(ticket, verifier, pin),
+                Effect::Seal(sealing, details) => self.seal(sealing, details),
                 Effect::Answer(ticket, answer) => answers.push((ticket, answer)),
                 Effect::Show(till) => drop(shown.insert(till)),
                 Effect::ShowAll => shown.extend(self.views.keys().cloned()),
@@ -451,6 +457,21 @@ impl Task {
             let right =
                 tokio::task::spawn_blocking(move || pin_is_right(&verifier, &pin)).await.unwrap_or(false);
             let _ended = messages.send(Message::Event(Event::PinChecked(ticket, right))).await;
+        });
+    }
+
+    fn seal(&self, sealing: Sealing, details: PatientDetails) {
+        let Some(messages) = self.messages.upgrade() else { return };
+        let persons = self.parts.persons.clone();
+        tokio::spawn(async move {
+            let sealed = persons.seal(sealing.whose, details).await.map_err(|error| {
+                tracing::warn!(
+                    error = crate::snapshot::explain(&error),
+                    "a patient's details were not sealed"
+                );
+                error.to_string()
+            });
+            let _ended = messages.send(Message::Event(Event::Sealed(sealing, sealed))).await;
         });
     }
 

@@ -8,6 +8,7 @@ use pestle_domain::{
     gs1::Gtin,
     ids::{ActId, FactId, TillId},
     money::{BasisPoints, Currency, Money},
+    personal::PatientDetails,
     snapshot::{BranchProfile, Snapshot},
     staff::{Member, Role},
     stock::Discrepancy,
@@ -21,6 +22,7 @@ use super::{
     counters::Count,
     live::Scanned,
     machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
+    patient::Sealing,
     records::Done,
     shop::Shop,
     view::TillView,
@@ -119,6 +121,8 @@ pub(super) struct Rig {
     pub(super) counts: Vec<Count>,
     /// Of the PINs that are to be compared.
     pub(super) verifiers: Vec<Box<str>>,
+    /// Details that are to be sealed.
+    pub(super) seals: Vec<(Sealing, PatientDetails)>,
 }
 
 /// This program's version, as the tests have it.
@@ -159,6 +163,7 @@ impl Rig {
             doubts: Vec::new(),
             counts: Vec::new(),
             verifiers: Vec::new(),
+            seals: Vec::new(),
         };
         for number in [1, 2] {
             rig.hear(Event::PrinterIs(format!("printer-{number}"), Ok(())));
@@ -244,6 +249,7 @@ impl Rig {
                 Effect::KickDrawer(printer) => self.ordered.push(format!("{printer} kick")),
                 Effect::Doubt(doubt) => self.doubts.push(doubt),
                 Effect::Count(count) => self.counts.push(count),
+                Effect::Seal(sealing, details) => self.seals.push((sealing, details)),
                 Effect::CheckPin { verifier, .. } => self.verifiers.push(verifier),
                 Effect::Show(_) | Effect::ShowAll | Effect::Keep(_) | Effect::ConfirmDate => {}
             }

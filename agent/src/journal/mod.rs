@@ -55,7 +55,7 @@ use std::{
 use pestle_domain::{
     fact::{Act, Stamp},
     ids::StoreId,
-    journal::{Acknowledgement, Head, Parent, Stream},
+    journal::{Acknowledgement, Head, Lane, Parent, Stream},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -289,7 +289,7 @@ impl Journal {
     /// [`JournalError::NotRecorded`], [`JournalError::TooLarge`], [`JournalError::Unwritable`], [`JournalError::Closed`],
     /// [`JournalError::Died`]: in each of these nothing was recorded. [`JournalError::Unknown`]: nobody knows.
     pub async fn append(&self, act: NewAct) -> Result<Committed, JournalError> {
-        let (append, answer) = prepare(&act)?;
+        let (append, answer) = prepare(&act, self.stream().lane)?;
         let sent = self.queue.send(Command::Append(append)).await;
         sent.map_err(|_| self.shared.unanswered(false))?;
         answer.await.map_err(|_| self.shared.unanswered(true))?
@@ -300,7 +300,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`].
     pub fn append_blocking(&self, act: NewAct) -> Result<Committed, JournalError> {
-        let (append, answer) = prepare(&act)?;
+        let (append, answer) = prepare(&act, self.stream().lane)?;
         let sent = self.queue.blocking_send(Command::Append(append));
         sent.map_err(|_| self.shared.unanswered(false))?;
         answer.blocking_recv().map_err(|_| self.shared.unanswered(true))?
@@ -417,8 +417,13 @@ impl Journal {
 
 fn prepare(
     act: &NewAct,
+    lane: Lane,
 ) -> Result<(Append, oneshot::Receiver<Result<Committed, JournalError>>), JournalError> {
     if act.act.facts.is_empty() || act.act.facts.len() > record::FACTS_MAX {
+        return Err(JournalError::Unwritable);
+    }
+    // Nothing of a person leaves by the lane that many read (invariant I11), whoever is mistaken.
+    if !act.act.facts.iter().all(|fact| fact.body.may_stand_in(lane)) {
         return Err(JournalError::Unwritable);
     }
     let lines = act

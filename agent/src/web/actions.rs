@@ -11,8 +11,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use pestle_domain::{
-    ids::{ActId, ProductId, TillId},
+    ids::{ActId, PersonId, ProductId, TillId},
     money::{Currency, Money},
+    personal::PatientDetails,
     sale::LineId,
     units::{Day, Quantity},
 };
@@ -122,6 +123,21 @@ struct Drawer {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Register {
+    act: ActId,
+    details: PatientDetails,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Amend {
+    act: ActId,
+    person: PersonId,
+    details: PatientDetails,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Print {
     job: u64,
     word: PrintWord,
@@ -158,6 +174,10 @@ fn amount(text: &str, currency: Option<Currency>) -> Result<Money, Refused> {
         text.push('.');
         Refused::new(Why::Validation, text)
     })
+}
+
+fn patient(details: PatientDetails) -> Result<PatientDetails, Refused> {
+    details.checked().map_err(|bad| Refused::new(Why::Validation, format!("That cannot be: {bad}.")))
 }
 
 /// Reads an action's body. Pure: the currency is the branch's.
@@ -207,6 +227,14 @@ pub fn command(action: &str, body: &[u8], currency: Option<Currency>) -> Result<
             Command::MoveCash { act, way, amount: amount(&typed, currency)?, reason }
         }
         "drawer" => Command::OpenDrawer { act: read::<Drawer>(body)?.act },
+        "patient" => {
+            let Register { act, details } = read(body)?;
+            Command::RegisterPatient { act, details: patient(details)? }
+        }
+        "amend-patient" => {
+            let Amend { act, person, details } = read(body)?;
+            Command::AmendPatient { act, person, details: patient(details)? }
+        }
         "reprint" => read::<Nothing>(body).map(|_| Command::Reprint)?,
         "print" => {
             let Print { job, word } = read(body)?;

@@ -26,6 +26,7 @@ use pestle_agent::{
         task::{Counter, CounterParts},
     },
     journal::{Journal, Limits, Settings},
+    personal::{Persons, PersonsParts, centre::KeyCentre},
     web::{guard::Gate, routes::router},
 };
 use pestle_domain::{
@@ -109,6 +110,7 @@ impl Branch {
             keep: Keep::new(folder.path().join("counter")).unwrap(),
             clock: clock.clone(),
             shop,
+            persons: persons(folder.path(), 1),
             printers,
         };
         let counter = Counter::start(parts).await.unwrap();
@@ -221,6 +223,17 @@ impl Branch {
     pub(crate) async fn scan(&mut self, till: &str) {
         self.done(till, "scan", json!({"code": gtin().short()})).await;
     }
+}
+
+/// The keys of a folder, whose centre would be at that port of this machine.
+pub(crate) fn persons(folder: &std::path::Path, port: u16) -> Persons {
+    // Another test may have installed it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
+    let tls = Arc::new(tls.with_no_client_auth());
+    let centre = KeyCentre { host: "127.0.0.1".into(), port, tls };
+    let folder = folder.join("personal");
+    Persons::open(PersonsParts { folder, tenant: "acme".parse().unwrap(), centre }).unwrap()
 }
 
 pub(crate) fn snapshot() -> Snapshot {

@@ -8,6 +8,7 @@ mod devices;
 mod journal;
 mod journal_damage;
 mod orders;
+mod personal;
 mod program;
 mod room;
 mod snapshot;

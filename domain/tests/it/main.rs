@@ -11,4 +11,5 @@ mod any_bytes;
 mod golden_facts;
 mod golden_orders;
 mod golden_wire;
+mod personal;
 mod samples;

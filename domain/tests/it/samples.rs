@@ -10,6 +10,7 @@ use pestle_domain::{
     journal::{Head, Lane, Parent, Stream},
     money::{BasisPoints, Currency, Money},
     order::{OrderHead, OrderHow},
+    personal::{PatientDetails, PersonKey, Sealed, SecretKey},
     signature::{Hash, SigningKey},
     units::{MilliCelsius, Quantity, UnixMillis},
 };
@@ -64,6 +65,24 @@ pub(crate) fn key() -> SigningKey {
     let document =
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
     SigningKey::from_pkcs8(document.as_ref()).unwrap()
+}
+
+pub(crate) fn person_key() -> PersonKey {
+    PersonKey { person: PersonId(uuid(8)), generation: 1, secret: SecretKey::from_bytes(&[3; 32]) }
+}
+
+pub(crate) fn patient() -> PatientDetails {
+    PatientDetails {
+        name: "Ada Example".into(),
+        birth_date: Some("1961-04-12".parse().unwrap()),
+        phone: Some("020 7946 0000".into()),
+        address: Some("1 Example Street".into()),
+    }
+}
+
+/// The same details under two nonces, which each seal once.
+fn sealed(nonce: u8) -> Sealed {
+    patient().seal(&person_key(), &stream().tenant, [nonce; 12]).unwrap()
 }
 
 /// One fact of every kind, in the order of the kinds.
@@ -181,6 +200,8 @@ pub(crate) fn bodies() -> Vec<FactBody> {
             line: "{}".into(),
         }
         .into(),
+        PatientRegistered { details: sealed(1) }.into(),
+        PatientAmended { details: sealed(2) }.into(),
     ]
 }
 

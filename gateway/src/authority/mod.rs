@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`identity`] is the name inside a certificate; [`profile`] says what each kind of certificate
 //! holds; [`request`] takes the public key, and nothing else, from a box's signing request; [`signer`] keeps the key
-//! that signs acknowledgements and snapshots. [`Authority`] opens all of it at start.
+//! that signs acknowledgements and snapshots, [`keyring`] those that wrap patients' keys. [`Authority`] opens all of it at start.
 //!
 //! Everything lives in `<data_dir>/authority/`, private keys readable by their owner alone, each file flushed before
 //! it counts. Losing that folder means enrolling every box again: it belongs into every backup. Keys are made in an
@@ -10,6 +10,7 @@
 //! out, or make acknowledgements that nobody believes.
 
 pub mod identity;
+pub mod keyring;
 pub mod profile;
 pub mod request;
 pub mod signer;
@@ -27,12 +28,15 @@ use time::OffsetDateTime;
 
 use crate::files::{self, FileError};
 use identity::PeerIdentity;
+use keyring::KeyRing;
 use signer::Signer;
 
 /// Server and gateway certificates are made anew at a start that finds fewer days left.
 const RENEW_BELOW_DAYS: i64 = 90;
 /// The folder of signing keys.
 const SIGNING: &str = "signing";
+/// The folder of keys that wrap patients' keys.
+const PERSONAL: &str = "personal";
 /// Stands in the folder while its keys are made for the first time.
 const UNFINISHED: &str = "unfinished";
 
@@ -94,6 +98,7 @@ pub struct Authority {
     ca_der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     signer: Signer,
+    keyring: KeyRing,
 }
 
 /// A certificate chain and its key, as files (the broker reads files) and in memory.
@@ -135,7 +140,9 @@ impl Authority {
             .map_err(AuthorityError::certificate("the authority's certificate"))?;
         let signer =
             Signer::open(&folder.join(SIGNING))?.ok_or_else(|| incomplete("signing key (signing/1.p8)"))?;
-        Ok(Self { folder, ca_pem, ca_der, issuer, signer })
+        // Made where there is none: an authority from before there were patients has no such folder.
+        let keyring = KeyRing::open(&folder.join(PERSONAL))?;
+        Ok(Self { folder, ca_pem, ca_der, issuer, signer, keyring })
     }
 
     /// The authority's certificate, PEM.
@@ -192,6 +199,11 @@ impl Authority {
     /// Signs acknowledgements and snapshots.
     pub fn signer(&self) -> &Signer {
         &self.signer
+    }
+
+    /// Wraps patients' keys.
+    pub fn keyring(&self) -> &KeyRing {
+        &self.keyring
     }
 
     /// The certificate of our HTTPS and MQTT ports. `names` are host names or addresses; loopback is always in it.
@@ -278,6 +290,7 @@ fn make(folder: &Path, now: OffsetDateTime) -> Result<(), AuthorityError> {
         .map_err(AuthorityError::certificate("the authority's certificate"))?;
     files::write_atomically(&folder.join("ca.pem"), certificate.pem().as_bytes(), files::PUBLIC)?;
     Signer::make(&folder.join(SIGNING))?;
+    KeyRing::open(&folder.join(PERSONAL))?;
     fs::remove_file(&mark).map_err(FileError::at("remove", &mark))?;
     files::sync_folder(folder)?;
     tracing::info!(folder = %folder.display(), "made the authority: put this folder into every backup");

@@ -119,6 +119,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(crate::inventory::api::routes())
         .merge(crate::sales::api::routes())
         .merge(crate::orders::api::routes())
+        .merge(crate::patients::api::routes())
 }
 
 #[cfg(test)]

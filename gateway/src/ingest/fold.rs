@@ -1,4 +1,4 @@
-//! What stored facts do to stock, sales and tills: in the transaction that stores them, or in a later one of a version
+//! What stored facts do to stock, sales, tills and patients: in the transaction that stores them, or in a later one of a version
 //! that understands them.
 
 use std::collections::{BTreeSet, HashSet};
@@ -16,6 +16,7 @@ use crate::{
     db::{DbError, Tx},
     inventory::{self, rules::Booked, rules::Place},
     orders::{self, book::Outcomes},
+    patients::{self, rules::Patients},
     sales::{self, rules::Circumstance, rules::Takings},
 };
 
@@ -47,7 +48,8 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         })
         .collect();
     let closed = sales::store::closed_sessions(tx, &moved).await?;
-    let (mut booked, mut takings) = (Booked::default(), Takings::new(closed));
+    let (mut booked, mut takings, mut patients) =
+        (Booked::default(), Takings::new(closed), Patients::default());
     let (mut outcomes, mut urgent) = (Outcomes::default(), Vec::new());
     for (effect, body) in bodies {
         let place = Place {
@@ -66,6 +68,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
                 message,
             });
         }
+        patients.add(place, effect.fact.wall.0, body);
         let circumstance = Circumstance {
             place,
             device: effect.origin.device.as_str(),
@@ -84,6 +87,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     sales::store::book(tx, tenant, &takings).await?;
     orders::store::book(tx, tenant, &outcomes).await?;
     alerts::note(tx, tenant, &urgent, false).await?;
+    patients::store::book(tx, tenant, &patients).await?;
     let stock: BTreeSet<(String, String)> =
         booked.changes.keys().map(|line| (line.branch.to_owned(), line.product.to_owned())).collect();
     Ok(Changed {

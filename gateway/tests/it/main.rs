@@ -9,4 +9,5 @@
 
 mod ingest;
 mod orders;
+mod patients;
 mod platform;

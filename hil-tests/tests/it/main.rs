@@ -13,6 +13,7 @@ mod chaos;
 mod demo;
 mod demo_data;
 mod fuzz;
+mod patients;
 mod power_cuts;
 mod processes;
 mod simulation;

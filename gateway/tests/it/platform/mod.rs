@@ -9,6 +9,6 @@ mod isolation;
 mod mosquitto;
 mod port;
 mod process;
-mod roles;
+pub(crate) mod roles;
 mod snapshot;
 mod standing;

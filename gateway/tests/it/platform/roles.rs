@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::client::{PASSWORD, login, seed, tenant, trusting, url};
 
 /// A token of each role.
-async fn tokens(gateway: &TestGateway, roles: &[Role]) -> Vec<(Role, String)> {
+pub(crate) async fn tokens(gateway: &TestGateway, roles: &[Role]) -> Vec<(Role, String)> {
     seed(gateway, Role::Admin).await;
     let mut tokens = Vec::new();
     let verifier = password::hash(PASSWORD).unwrap();

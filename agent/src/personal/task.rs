@@ -1,0 +1,155 @@
+//! Deposits what waits, asks how leases stand, and drops what is over or erased; again and again, with pauses that grow
+//! while the centre is away.
+
+use std::{sync::Arc, time::Duration};
+
+use pestle_domain::personal::custody::{Custody, PERSONS_MAX};
+use pestle_drivers::backoff::Backoff;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Persons,
+    centre::AskError,
+    custody::{Due, Next, settle},
+    kept::{Kept, State},
+};
+use crate::{clock::Clock, durable_file::FileError, snapshot::explain};
+
+/// How often the centre is asked what became of leases: an erasure reaches a branch that is connected within this.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+/// First pause after the centre was asked in vain.
+const PAUSE_FIRST: Duration = Duration::from_secs(2);
+/// Longest pause: a centre that is back has what waits within this.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// The centre.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// The disk.
+    #[error("what the centre said about patients' keys cannot be kept")]
+    Kept(#[from] FileError),
+    /// A fault of the program.
+    #[error("patients' keys could not be kept: {0}")]
+    Failed(String),
+}
+
+/// The task.
+#[derive(Debug)]
+pub struct PersonsTask {
+    persons: Persons,
+    clock: Arc<Clock>,
+}
+
+impl PersonsTask {
+    /// For the keys of `persons`.
+    pub fn new(persons: Persons, clock: Arc<Clock>) -> Self {
+        Self { persons, clock }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_MAX);
+        let mut asked: Option<Instant> = None;
+        loop {
+            let ask = asked.is_none_or(|at| at.elapsed() >= ASK_EVERY);
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                done = self.round(ask) => done,
+            };
+            let pause = match done {
+                Ok(()) => {
+                    backoff.reset();
+                    if ask {
+                        asked = Some(Instant::now());
+                    }
+                    self.persons.change(|state| state.trouble = None);
+                    ASK_EVERY
+                }
+                Err(error) => {
+                    let why = explain(&error);
+                    if self.persons.state().borrow().trouble.as_ref() != Some(&why) {
+                        tracing::warn!("{why}");
+                    }
+                    self.persons.change(|state| state.trouble = Some(why));
+                    backoff.pause()
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.persons.0.waits.notified() => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Does once what is due; with `ask` the centre is also asked about leases. A box without keys asks nothing.
+    ///
+    /// # Errors
+    /// [`RoundError`]; what was not done stays due.
+    pub async fn round(&self, ask: bool) -> Result<(), RoundError> {
+        let Due { over, .. } = self.persons.due(self.clock.wall());
+        for person in over {
+            self.on_disk(move |persons| persons.drop_key(person)).await?;
+            self.persons.change(|state| state.ended += 1);
+        }
+        // One after the other: what a deposit is answered is what is asked about next.
+        let Due { deposit, .. } = self.persons.due(self.clock.wall());
+        for keys in deposit.chunks(PERSONS_MAX) {
+            let said = self.persons.0.centre.deposit(keys).await?;
+            let taken = self.follow(said).await?;
+            self.persons.change(|state| state.deposited += taken);
+        }
+        if !ask {
+            return Ok(());
+        }
+        let Due { ask, .. } = self.persons.due(self.clock.wall());
+        for held in ask.chunks(PERSONS_MAX) {
+            let said = self.persons.0.centre.ask(held).await?;
+            let renewed: Vec<_> = held.iter().filter(|one| one.used).map(|one| one.person).collect();
+            self.persons.table().used.retain(|person| !renewed.contains(person));
+            self.follow(said).await?;
+        }
+        if self.persons.state().borrow().waiting > 0 {
+            // The centre has lost some: they are deposited at once.
+            self.persons.0.waits.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Follows the centre's words; how many keys it has now that it had not before.
+    async fn follow(&self, said: Vec<Custody>) -> Result<u64, RoundError> {
+        let mut taken = 0;
+        for Custody { person, state } in said {
+            let Some(kept) = self.persons.table().kept.get(&person).cloned() else { continue };
+            match settle(state) {
+                Next::Drop => {
+                    self.on_disk(move |persons| persons.drop_key(person)).await?;
+                    self.persons.change(|state| state.erased += 1);
+                    tracing::info!(%person, "a patient was erased: the key is gone from this box");
+                }
+                Next::Keep(next) if next == kept.state => {}
+                Next::Keep(next) => {
+                    taken += u64::from(kept.state == State::Waiting && matches!(next, State::Leased { .. }));
+                    if next == State::Refused {
+                        tracing::error!(%person, "the centre has another key of this patient and does not take the branch's");
+                    }
+                    self.on_disk(move |persons| persons.keep(Kept { state: next, ..kept })).await?;
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn on_disk(
+        &self,
+        work: impl FnOnce(&Persons) -> Result<(), FileError> + Send + 'static,
+    ) -> Result<(), RoundError> {
+        let persons = self.persons.clone();
+        let done = tokio::task::spawn_blocking(move || work(&persons)).await;
+        Ok(done.map_err(|panic| RoundError::Failed(panic.to_string()))??)
+    }
+}

@@ -1,0 +1,376 @@
+//! Patients at the centre: what is read by whom, and that nothing is left of whom was erased (invariant I11).
+
+use aws_lc_rs::rand::SystemRandom;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use pestle_domain::{
+    fact::{FactBody, PatientAmended, PatientRegistered},
+    ids::PersonId,
+    personal::{
+        PatientDetails, PersonKey, SecretKey,
+        custody::{DEPOSIT_PATH, LEASES_PATH, lease_path},
+        draw_nonce,
+    },
+    staff::Role,
+};
+use pestle_gateway::{
+    audit,
+    patients::rules::LEASE,
+    run,
+    testing::{self, TestGateway},
+};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    ingest::{centre::committed, whole::Wired},
+    platform::{
+        client::{Enrolled, branch, enrolled, tenant, trusting, url},
+        roles::tokens,
+    },
+};
+
+const NAME: &str = "Zebedee Quillfeather";
+const PHONE: &str = "020 7946 0123";
+
+/// A centre with people of three roles and one box.
+struct Scene {
+    gateway: TestGateway,
+    tokens: Vec<(Role, String)>,
+    enrolled: Enrolled,
+    client: reqwest::Client,
+    device: reqwest::Client,
+}
+
+fn details(name: &str) -> PatientDetails {
+    PatientDetails {
+        name: name.into(),
+        birth_date: Some("1961-04-12".parse().unwrap()),
+        phone: Some(PHONE.into()),
+        address: None,
+    }
+}
+
+fn new_key() -> PersonKey {
+    PersonKey::first(PersonId(Uuid::now_v7()), &SystemRandom::new()).unwrap()
+}
+
+fn registered(key: &PersonKey, name: &str) -> FactBody {
+    let nonce = draw_nonce(&SystemRandom::new()).unwrap();
+    PatientRegistered { details: details(name).seal(key, &tenant(), nonce).unwrap() }.into()
+}
+
+fn amended(key: &PersonKey, name: &str) -> FactBody {
+    let nonce = draw_nonce(&SystemRandom::new()).unwrap();
+    PatientAmended { details: details(name).seal(key, &tenant(), nonce).unwrap() }.into()
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let gateway = testing::gateway().await;
+        let roles = [Role::Assistant, Role::Technician, Role::Pharmacist, Role::Manager];
+        let tokens = tokens(&gateway, &roles).await;
+        let enrolled = enrolled(&gateway).await;
+        let (client, device) = (trusting(&gateway).build().unwrap(), enrolled.https(&gateway));
+        Self { gateway, tokens, enrolled, client, device }
+    }
+
+    fn token(&self, role: Role) -> &str {
+        &self.tokens.iter().find(|(of, _)| *of == role).unwrap().1
+    }
+
+    async fn get(&self, role: Role, path: &str) -> (u16, Value) {
+        let request = self.client.get(url(&self.gateway, path)).bearer_auth(self.token(role));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    async fn patient(&self, role: Role, person: PersonId) -> (u16, Value) {
+        self.get(role, &format!("/api/v1/patients/{person}")).await
+    }
+
+    async fn erase(&self, role: Role, person: PersonId, body: &Value) -> (u16, Value) {
+        let path = url(&self.gateway, &format!("/api/v1/patients/{person}/erase"));
+        let answer = self.client.post(path).bearer_auth(self.token(role)).json(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// As the box.
+    async fn say(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.device.post(url(&self.gateway, path)).json(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    async fn deposit(&self, key: &PersonKey) -> Value {
+        let (status, said) = self.say(DEPOSIT_PATH, &json!({ "keys": [key] })).await;
+        assert_eq!((status, &said[0]["person"]), (200, &json!(key.person)), "{said}");
+        said[0].clone()
+    }
+
+    /// Every row of every table, as text; bytes as hexadecimal.
+    async fn everything(&self) -> String {
+        let mut root = PgConnection::connect_with(&self.gateway.database.root()).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+             WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1",
+        )
+        .fetch_all(&mut root)
+        .await
+        .unwrap();
+        assert!(tables.len() > 20, "{tables:?}");
+        let mut all = String::new();
+        for table in tables {
+            let query = format!("SELECT t::text FROM {table} t");
+            let rows: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut root).await.unwrap();
+            all.push_str(&rows.join("\n"));
+        }
+        all
+    }
+
+    async fn as_owner(&self, statement: &str) {
+        let mut root = PgConnection::connect_with(&self.gateway.database.root()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut root).await.unwrap();
+    }
+
+    async fn count(&self, table: &'static str) -> i64 {
+        let mut tx = self.gateway.running.app.db.tenant(&tenant()).begin().await.unwrap();
+        let query = AssertSqlSafe(format!("SELECT count(*) FROM patients.{table}"));
+        sqlx::query_scalar(query).fetch_one(&mut *tx).await.unwrap()
+    }
+}
+
+/// How bytes may stand in what was read: as they are, as hexadecimal (of the text, or of its JSON's base64).
+fn forms(bytes: &[u8]) -> Vec<String> {
+    let base64 = BASE64.encode(bytes);
+    let mut forms = vec![hex::encode(bytes), hex::encode(&base64), base64];
+    forms.extend(String::from_utf8(bytes.to_vec()));
+    forms
+}
+
+fn contains(all: &str, bytes: &[u8]) -> bool {
+    forms(bytes).iter().any(|form| all.contains(form.as_str()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_patient_is_read_by_those_who_work_with_patients_and_each_look_is_noted() {
+    let scene = Scene::new().await;
+    let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
+    let key = new_key();
+    let last = wired.branch.write(vec![registered(&key, NAME)]);
+    committed(&wired.send(1, last).await);
+
+    let (status, said) = scene.patient(Role::Pharmacist, key.person).await;
+    assert_eq!(status, 409, "the key has not come: {said}");
+    assert_eq!(scene.deposit(&key).await["state"], "leased");
+    let (status, said) = scene.patient(Role::Pharmacist, key.person).await;
+    assert_eq!((status, &said["data"]["name"], &said["data"]["phone"]), (200, &json!(NAME), &json!(PHONE)));
+    assert_eq!(said["data"]["branch"], branch().as_str());
+
+    let later = wired.branch.write(vec![amended(&key, "Zebedee Q. Quillfeather")]);
+    committed(&wired.send(last + 1, later).await);
+    let (_, said) = scene.patient(Role::Technician, key.person).await;
+    assert_eq!(said["data"]["name"], "Zebedee Q. Quillfeather");
+
+    for role in [Role::Assistant, Role::Manager] {
+        assert_eq!(scene.patient(role, key.person).await.0, 403, "{}", role.as_str());
+    }
+    assert_eq!(scene.patient(Role::Pharmacist, PersonId(Uuid::now_v7())).await.0, 404);
+    let path = format!("/api/v1/patients/{}/accesses", key.person);
+    assert_eq!(scene.get(Role::Pharmacist, &path).await.0, 403);
+    let (_, looks) = scene.get(Role::Manager, &path).await;
+    let looks: Vec<_> =
+        looks["data"].as_array().unwrap().iter().map(|one| (&one["role"], &one["what"])).collect();
+    // Refusals are none: nobody saw anything.
+    assert_eq!(looks, [(&json!("technician"), &json!("read")), (&json!("pharmacist"), &json!("read"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_readable_is_left_of_an_erased_patient_and_every_chain_still_holds() {
+    let scene = Scene::new().await;
+    let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
+    let key = new_key();
+    let last = wired.branch.write(vec![registered(&key, NAME)]);
+    committed(&wired.send(1, last).await);
+    scene.deposit(&key).await;
+    assert_eq!(scene.patient(Role::Pharmacist, key.person).await.0, 200);
+
+    let before = scene.everything().await;
+    assert!(contains(&before, b"North Street"), "the search finds what is there");
+    let FactBody::PatientRegistered(fact) = registered_in(&wired) else { panic!() };
+    assert!(contains(&before, BASE64.encode(fact.details.parts().1).as_bytes()), "the sealed text is there");
+    for secret in [NAME.as_bytes(), PHONE.as_bytes(), key.secret.as_bytes()] {
+        assert!(!contains(&before, secret), "readable before the erasure");
+    }
+    let wrapped = wrapped_keys(&before, &scene).await;
+    assert_eq!(wrapped.len(), 1);
+
+    for (role, body, expected) in [
+        (Role::Pharmacist, json!({ "why": "asked" }), 403),
+        (Role::Manager, json!({}), 422),
+        (Role::Manager, json!({ "why": "other" }), 422),
+        (Role::Manager, json!({ "why": "asked", "reference": "Zebedee Quillfeather" }), 422),
+        (Role::Manager, json!({ "why": "asked", "reference": "GDPR-2026/17" }), 200),
+        // The same again is no second erasure.
+        (Role::Manager, json!({ "why": "mistake" }), 200),
+    ] {
+        let (status, said) = scene.erase(role, key.person, &body).await;
+        assert_eq!(status, expected, "{body}: {said}");
+    }
+    assert_eq!(scene.erase(Role::Manager, PersonId(Uuid::now_v7()), &json!({ "why": "asked" })).await.0, 404);
+
+    let (status, said) = scene.patient(Role::Pharmacist, key.person).await;
+    assert_eq!((status, said["details"]["erased_at"].is_string()), (404, true), "{said}");
+    let after = scene.everything().await;
+    for secret in [NAME.as_bytes(), PHONE.as_bytes(), key.secret.as_bytes(), &wrapped[0]] {
+        assert!(!contains(&after, secret), "left after the erasure");
+    }
+    assert_eq!(
+        (scene.count("person_key").await, scene.count("lease").await, scene.count("erasure").await),
+        (0, 0, 1)
+    );
+
+    // Nobody brings the key back.
+    assert_eq!(scene.deposit(&key).await["state"], "erased");
+    let held = json!({ "held": [{ "person": key.person, "used": true }] });
+    assert_eq!(scene.say(LEASES_PATH, &held).await.1[0]["state"], "erased");
+    assert_eq!(scene.say(&lease_path(key.person), &json!({})).await.0, 404);
+    assert_eq!(scene.count("person_key").await, 0);
+
+    // What a branch that has not heard of it yet records is taken and booked.
+    let late = wired.branch.write(vec![amended(&key, NAME)]);
+    wired.branch.sell("p-1", 1);
+    let sold = wired.branch.last();
+    committed(&wired.send(last + 1, sold).await);
+    let mut tx = scene.gateway.running.app.db.tenant(&tenant()).begin().await.unwrap();
+    let (unfolded, seq): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM ingest.fact WHERE NOT folded), (SELECT seq FROM patients.patient)",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    assert_eq!((unfolded, u64::try_from(seq).unwrap()), (0, late));
+    assert_eq!(scene.patient(Role::Pharmacist, key.person).await.0, 404);
+    let report = audit::verify(&scene.gateway.running.app.db, &tenant(), &branch()).await.unwrap();
+    assert_eq!((report.holds.len(), report.differs.len()), (1, 0), "{report:?}");
+    assert!(report.holds[0].contains(&format!("facts 1 to {sold} are whole")), "{report:?}");
+}
+
+fn registered_in(wired: &Wired) -> FactBody {
+    let line = &wired.branch.lines[0];
+    pestle_domain::fact::Fact::from_line(line).unwrap().unwrap().body
+}
+
+/// The wrapped keys as the database has them; each is found by the search.
+async fn wrapped_keys(all: &str, scene: &Scene) -> Vec<Vec<u8>> {
+    let mut tx = scene.gateway.running.app.db.tenant(&tenant()).begin().await.unwrap();
+    let keys: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT wrapped FROM patients.person_key").fetch_all(&mut *tx).await.unwrap();
+    assert!(keys.iter().all(|key| contains(all, key)));
+    keys
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_survives_a_restore_of_an_old_copy_of_the_database() {
+    let scene = Scene::new().await;
+    let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
+    let key = new_key();
+    let last = wired.branch.write(vec![registered(&key, NAME)]);
+    committed(&wired.send(1, last).await);
+    scene.deposit(&key).await;
+    // The old copy.
+    scene.as_owner("CREATE SCHEMA copy; CREATE TABLE copy.keys AS TABLE patients.person_key; CREATE TABLE copy.leases AS TABLE patients.lease").await;
+    assert_eq!(scene.erase(Role::Manager, key.person, &json!({ "why": "asked" })).await.0, 200);
+    let restore = "DELETE FROM patients.erasure; INSERT INTO patients.person_key SELECT * FROM copy.keys;
+                   INSERT INTO patients.lease SELECT * FROM copy.leases; SELECT ingest.raise_incarnation()";
+
+    // While the gateway runs: its task sees the new incarnation and does this.
+    scene.as_owner(restore).await;
+    assert_eq!(scene.patient(Role::Pharmacist, key.person).await.0, 200, "the copy really has them again");
+    let app = &scene.gateway.running.app;
+    app.erasures.reconcile(&app.db).await.unwrap();
+    assert_eq!(scene.patient(Role::Pharmacist, key.person).await.0, 404);
+    assert_eq!((scene.count("person_key").await, scene.count("erasure").await), (0, 1));
+
+    // While it is stopped: before the first request is answered.
+    scene.as_owner(restore).await;
+    assert_eq!(scene.count("person_key").await, 1);
+    let Scene { gateway, client, tokens, .. } = scene;
+    let TestGateway { running, mut database, folder } = gateway;
+    running.stop().await;
+    let config = testing::config(&database, folder.path());
+    database.db = again(&config);
+    let gateway = TestGateway { running: run::start(config).await.unwrap(), database, folder };
+    let token = &tokens.iter().find(|(role, _)| *role == Role::Pharmacist).unwrap().1;
+    let path = url(&gateway, &format!("/api/v1/patients/{}", key.person));
+    let answer = client.get(path).bearer_auth(token).send().await.unwrap();
+    let (status, said): (_, Value) = (answer.status().as_u16(), answer.json().await.unwrap());
+    assert_eq!((status, said["details"]["erased_at"].is_string()), (404, true), "{said}");
+    let metrics = client.get(url(&gateway, "/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("patients_erased_again_total 1"), "{metrics}");
+}
+
+/// A pool of its own: the stopped gateway closed the one that it shared with the test.
+fn again(config: &pestle_gateway::config::Config) -> pestle_gateway::db::Db {
+    let pestle_gateway::config::DatabaseChoice::Dsn { serve, .. } = &config.database else { panic!() };
+    pestle_gateway::db::Db::new(pestle_gateway::db::parse_dsn(serve).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposit_that_meets_an_erasure_leaves_no_key_behind() {
+    let scene = Scene::new().await;
+    let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
+    let keys: Vec<PersonKey> = (0..12).map(|_| new_key()).collect();
+    let mut last = 0;
+    for key in &keys {
+        last = wired.branch.write(vec![registered(key, NAME)]);
+    }
+    committed(&wired.send(1, last).await);
+    for key in &keys {
+        let body = json!({ "why": "asked" });
+        let (erased, said) = tokio::join!(scene.erase(Role::Manager, key.person, &body), scene.deposit(key));
+        assert_eq!(erased.0, 200, "{erased:?} {said}");
+    }
+    assert_eq!((scene.count("person_key").await, scene.count("erasure").await), (0, 12));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_has_an_end_is_renewed_while_it_is_used_and_is_for_the_branch_that_has_it() {
+    let scene = Scene::new().await;
+    let (ours, theirs) = (new_key(), new_key());
+    let leased = scene.deposit(&ours).await;
+    let until = |said: &Value| said["until"].as_i64().unwrap();
+    let expected = (OffsetDateTime::now_utc() + LEASE).unix_timestamp() * 1_000;
+    assert!((expected - until(&leased)).abs() < 60_000, "{leased}");
+    // The same again is no second deposit, and another key under this name is none at all.
+    assert_eq!(scene.deposit(&ours).await["state"], "leased");
+    let other = PersonKey { secret: SecretKey::from_bytes(&[7; 32]), ..ours.clone() };
+    assert_eq!(scene.deposit(&other).await["state"], "contradicts");
+    assert_eq!(scene.count("person_key").await, 1);
+
+    scene.as_owner("UPDATE patients.lease SET until = now() + interval '1 day'").await;
+    let ask = async |used: bool| {
+        let held = json!({ "held": [{ "person": ours.person, "used": used }, { "person": theirs.person, "used": true }] });
+        scene.say(LEASES_PATH, &held).await.1
+    };
+    let unused = ask(false).await;
+    assert!(until(&unused[0]) < expected - 86_400_000, "{unused}");
+    assert_eq!(unused[1]["state"], "unknown");
+    assert!(until(&ask(true).await[0]) >= until(&leased));
+
+    // What was dropped is lent again; what was never lent to this branch is not.
+    let (status, lent) = scene.say(&lease_path(ours.person), &json!({})).await;
+    assert_eq!((status, &lent["key"]), (200, &json!(ours)));
+    scene.as_owner("UPDATE patients.lease SET branch_id = 'south'").await;
+    assert_eq!(scene.say(&lease_path(ours.person), &json!({})).await.0, 404);
+    assert_eq!(ask(true).await[0]["state"], "unknown");
+    let second = PersonKey { generation: 2, ..ours.clone() };
+    assert_eq!(scene.deposit(&second).await["state"], "contradicts", "a known person of another branch");
+
+    let many: Vec<Value> = (0..201).map(|_| json!({ "person": Uuid::now_v7(), "used": false })).collect();
+    assert_eq!(scene.say(LEASES_PATH, &json!({ "held": many })).await.0, 422);
+    let stranger =
+        scene.client.post(url(&scene.gateway, LEASES_PATH)).json(&json!({ "held": [] })).send().await;
+    assert_eq!(stranger.unwrap().status(), 401);
+}
