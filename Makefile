@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check demo-clean test bench screenshots data fmt lint build setup-demo setup-test
+.PHONY: help demo demo-check demo-clean test simulate bench screenshots data fmt lint build setup-demo setup-test
 
 CARGO ?= cargo
 LOCKED ?= --locked
@@ -31,6 +31,11 @@ test: setup-test ## set up what is missing, then every check and every test
 	else \
 	  $(CARGO) test $(LOCKED) --workspace --lib --bins --tests; \
 	fi
+
+SEEDS ?= 100000
+simulate: ## live SEEDS simulated lives (100000) and check each step; FROM=… is the first seed, BUG=… plants a bug
+	$(CARGO) build --release $(LOCKED) --workspace --bins
+	exec $(TARGET)/release/pestle-simulate --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(BUG),--bug $(BUG))
 
 bench: setup-demo ## measure against the baselines; writes target/bench.json
 	$(CARGO) build --release $(LOCKED) --workspace --bins
