@@ -109,7 +109,7 @@ impl World {
     }
 
     fn lose_connection(&mut self, site: usize, why: &str) {
-        let random = self.roll(11).next();
+        let random = self.roll(11).number();
         let Some(agent) = &mut self.sites[site].agent else { return };
         if agent.connection.take().is_some() {
             self.tell(|| format!("box {site} is offline: {why}"));

@@ -263,7 +263,7 @@ impl World {
     /// What does not hold, in words.
     pub fn run(&mut self) -> Result<(), String> {
         while !self.done {
-            let Some(happening) = self.events.next() else {
+            let Some(happening) = self.events.advance() else {
                 return Err("nothing happens any more".to_owned());
             };
             self.happen(happening)?;
