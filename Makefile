@@ -49,6 +49,11 @@ power-cuts: setup-test build ## cut the power N times (10000) and compare what i
 	$(TARGET)/debug/pestle-power-cuts journal --cuts $(N) $(if $(SEED),--seed $(SEED))
 	$(TARGET)/debug/pestle-power-cuts agent --cuts $$(( ($(N) * 3 + 99) / 100 )) $(if $(SEED),--seed $(SEED))
 
+SEEDS ?= 100000
+simulate: ## live SEEDS simulated lives (100000) and check each step; FROM=… is the first seed, BUG=… plants a bug
+	$(CARGO) build --release $(LOCKED) --workspace --bins
+	exec $(TARGET)/release/pestle-simulate --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(BUG),--bug $(BUG))
+
 bench: setup-demo ## measure against the baselines; writes target/bench.json
 	$(CARGO) build --release $(LOCKED) --workspace --bins
 	exec $(TARGET)/release/pestle-bench

@@ -20,6 +20,7 @@ use crate::{
     personal::{Persons, PersonsParts, centre::KeyCentre, task::PersonsTask},
     relay::{RelayParts, connection::ConnectionSettings},
     snapshot::{SnapshotParts, SnapshotTask, Snapshots, fetch::Centre},
+    space::task::make_room_to_start,
 };
 
 /// See the module's text.
@@ -44,6 +45,8 @@ impl Foundation {
     /// In words: who else uses the folder, that the box is not enrolled, what the disk refuses.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let identity = Arc::new(DeviceIdentity::load(&config.data_dir)?);
+        // Before the lock, which is a file too.
+        make_room_to_start(&config.data_dir, config.space);
         let lock = DataLock::take(&config.data_dir)?;
         let clock = Arc::new(Clock::open(&config.data_dir)?);
         let open = |lane: Lane| {

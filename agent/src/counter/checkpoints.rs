@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     books::Books,
-    checkpoint::{self, BadCheckpoint, Where},
+    checkpoint::{self, BadCheckpoint, Sealed, Where},
 };
 use crate::{
     durable_file::{self, FileError},
@@ -54,34 +54,32 @@ impl Checkpoints {
     /// journal. What does not fit counts as not there. Blocks on the disk.
     pub fn newest(&self, fits: impl Fn(&Where) -> bool) -> Option<(Books, Where)> {
         *self.slots() = [None; 2];
-        let mut found: Vec<(u64, usize, Where)> = Vec::new();
-        for (index, path) in self.paths.iter().enumerate() {
-            let sealed = read(path, |sealed| Ok((sealed.turn, index, sealed.at)));
-            found.extend(sealed.filter(|(.., at)| {
-                let fits = fits(at);
+        // Both stay until the books are read: the C library gives back what large blocks took only as long as none was freed.
+        let files = self.paths.each_ref().map(|path| read(path));
+        let mut found: Vec<(usize, Sealed<'_>)> = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let sealed = file.as_ref().and_then(|bytes| told(&self.paths[index], checkpoint::open(bytes)));
+            found.extend(sealed.filter(|sealed| {
+                let fits = fits(&sealed.at);
                 if !fits {
                     tracing::warn!(
-                        path = %path.display(), ?at,
+                        path = %self.paths[index].display(), at = ?sealed.at,
                         "a checkpoint of the books is of another store or ahead of this journal, and is not used"
                     );
                 }
                 fits
-            }));
+            }).map(|sealed| (index, sealed)));
         }
-        found.sort_by_key(|(turn, ..)| std::cmp::Reverse(*turn));
+        found.sort_by_key(|(_, sealed)| std::cmp::Reverse(sealed.turn));
         let mut newest = None;
-        for (turn, index, at) in found {
-            // The second is not read again: its checksum was right.
-            let books = match &newest {
-                None => read(&self.paths[index], |sealed| sealed.books()),
-                Some(_) => {
-                    self.slots()[index] = Some(Slot { turn, place: at.place });
-                    continue;
-                }
-            };
-            if let Some(books) = books {
-                self.slots()[index] = Some(Slot { turn, place: at.place });
-                newest = Some((books, at));
+        for (index, sealed) in found {
+            let slot = Some(Slot { turn: sealed.turn, place: sealed.at.place });
+            if newest.is_some() {
+                // Its checksum was right, which is enough for the one before.
+                self.slots()[index] = slot;
+            } else if let Some(books) = told(&self.paths[index], sealed.books()) {
+                self.slots()[index] = slot;
+                newest = Some((books, sealed.at));
             }
         }
         self.publish();
@@ -129,22 +127,24 @@ impl Checkpoints {
     }
 }
 
-/// What `of` takes out of a whole checkpoint; `None` for none, and for one that is not whole, which is told.
-fn read<T>(path: &Path, of: impl FnOnce(&checkpoint::Sealed<'_>) -> Result<T, BadCheckpoint>) -> Option<T> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+/// The bytes of a file; `None` for none, and for one that cannot be read, which is told.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    match fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "a checkpoint of the books cannot be read");
-            return None;
+            None
         }
-    };
-    let taken = checkpoint::open(&bytes).and_then(|sealed| of(&sealed));
-    taken
-        .map_err(|error| {
-            tracing::warn!(path = %path.display(), %error, "a checkpoint of the books is damaged, and is not used");
-        })
-        .ok()
+    }
+}
+
+/// What was read; one that is not whole is told.
+fn told<T>(path: &Path, read: Result<T, BadCheckpoint>) -> Option<T> {
+    read.inspect_err(|error| {
+        tracing::warn!(path = %path.display(), %error, "a checkpoint of the books is damaged, and is not used");
+    })
+    .ok()
 }
 
 #[cfg(test)]

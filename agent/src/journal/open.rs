@@ -20,7 +20,7 @@ use super::{
     generation::Generation,
     load::{Loaded, Undescribed, load, numbered},
     manifest::{Book, Epoch, EpochManifest, epoch_folder, file, parse_epoch_folder},
-    mark::MarkFile,
+    mark::{Mark, MarkFile},
     raw::RawStore,
     told::Findings,
     writer::{begin_generation, seal},
@@ -66,6 +66,9 @@ pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, Journ
     }
     let mut book = Book { epochs };
     let current = book.current_mut();
+    if current.generations.is_empty() {
+        make_mark(&current.folder)?;
+    }
     if current.generations.last().is_none_or(|entry| entry.sealed.is_some()) {
         current.generations.push(begin_generation(&current.folder, current.head)?);
     }
@@ -186,8 +189,17 @@ fn begin_epoch(settings: &Settings, number: u32, parent: Option<&Epoch>) -> Resu
         }),
     };
     durable_file::write_json(&folder.join(file::EPOCH), &manifest)?;
-    MarkFile::open(&folder.join(file::MARK))?;
     Ok(empty_epoch(folder, manifest))
+}
+
+/// Sees to it that an epoch has its mark before it has a generation: the power may have gone between its description and its
+/// mark, and where there are facts, a mark that is missing is damage.
+fn make_mark(epoch: &Path) -> Result<(), FileError> {
+    let (mut mark, found) = MarkFile::open(&epoch.join(file::MARK))?;
+    if found.is_none() {
+        mark.write(&Mark::EMPTY)?;
+    }
+    Ok(())
 }
 
 fn empty_epoch(folder: PathBuf, manifest: EpochManifest) -> Epoch {

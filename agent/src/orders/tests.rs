@@ -307,7 +307,7 @@ fn a_new_box_takes_up_the_log_where_the_centre_says_and_one_that_is_not_new_does
 }
 
 fn reason_of(bodies: &[FactBody]) -> &str {
-    match &bodies[..] {
+    match bodies {
         [FactBody::OrderRefused(refused)] => &refused.reason,
         other => panic!("not refused: {other:?}"),
     }
@@ -380,20 +380,21 @@ fn a_recall_holds_until_a_snapshot_surely_has_it_and_one_that_the_centre_lost_ho
     centre.write(line.clone());
     branch.hear(&centre.run(0, 9), 9);
     let (before, with) = (centre.entries[0].0, centre.entries[1].0);
+    let only = std::slice::from_ref(&one);
     let recalls = |branch: &Branch, position| branch.book.recalls_with(vec![], position);
     for older in [None, Some(OrderHead::START), Some(before)] {
-        assert_eq!(recalls(&branch, older), [one.clone()], "{older:?}");
+        assert_eq!(recalls(&branch, older), only, "{older:?}");
     }
     assert_eq!(recalls(&branch, Some(with)), [], "the snapshot says it, or says that it is over");
-    assert_eq!(branch.book.recalls_with(vec![one.clone()], Some(before)), [one.clone()], "once");
+    assert_eq!(branch.book.recalls_with(vec![one.clone()], Some(before)), only, "once");
 
     // The centre is restored to before it, and goes on: its snapshots know nothing of it.
     centre.restore(1);
     centre.issue();
     let other = centre.head();
-    assert_eq!(recalls(&branch, Some(other)), [one.clone()], "nobody knows yet");
+    assert_eq!(recalls(&branch, Some(other)), only, "nobody knows yet");
     branch.hear(&centre.answer(branch.book.head(), 9).unwrap(), 9);
-    assert_eq!(recalls(&branch, Some(other)), [one.clone()], "it was lost");
+    assert_eq!(recalls(&branch, Some(other)), only, "it was lost");
     // A person adopts it.
     centre.write(line);
     branch.hear(&centre.answer(branch.book.head(), 9).unwrap(), 9);

@@ -1,7 +1,11 @@
 //! Measures the room on the disk, carries out what follows from it, and lets go of what may go: by the hour, when the room gets
 //! less, and when an acknowledgement or a checkpoint of the books allows more.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -100,12 +104,7 @@ impl Task {
     async fn look(&mut self) {
         let (reserve, folder) = (self.reserve.clone(), self.parts.data_dir.clone());
         let no_room = self.parts.ledger.is_out_of_room();
-        let read = blocking(move || {
-            let disk = rustix::fs::statvfs(&folder)?;
-            let (free, total) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
-            Ok::<_, rustix::io::Errno>(Reading { free, total, reserve: reserve.bytes(), no_room })
-        });
-        match read.await {
+        match blocking(move || read(&folder, &reserve, no_room)).await {
             Some(Ok(reading)) => {
                 let now_ms = self.parts.clock.mono_ms();
                 for effect in self.machine.handle(now_ms, reading) {
@@ -180,6 +179,24 @@ impl Task {
             self.parts.counter.keep_books().await;
         }
     }
+}
+
+/// Gives up the reserve where the disk is so full that the journals could not even be opened. Blocks on the disk.
+pub fn make_room_to_start(data_dir: &Path, budget: Budget) {
+    let reserve = Reserve::new(data_dir);
+    let Ok(reading) = read(data_dir, &reserve, false) else { return };
+    if Machine::new(budget).handle(0, reading).contains(&Effect::ReleaseReserve) {
+        match reserve.release() {
+            Ok(()) => tracing::warn!("the disk is full: the reserve was given up, to start at all"),
+            Err(error) => tracing::error!(%error, "the reserve cannot be given up"),
+        }
+    }
+}
+
+fn read(folder: &Path, reserve: &Reserve, no_room: bool) -> Result<Reading, rustix::io::Errno> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let (free, total) = (disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize);
+    Ok(Reading { free, total, reserve: reserve.bytes(), no_room })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {

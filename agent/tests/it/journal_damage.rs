@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pestle_agent::journal::{Finding, Journal, JournalError, Place};
+use pestle_agent::journal::{Finding, Journal, JournalError, Place, mark};
 
 use crate::journal::{act, all, generations, numbers, open, open_well, small};
 
@@ -229,6 +229,27 @@ fn a_lost_mark_is_told_and_stops_nobody() {
     assert_eq!(report.findings, [Finding::MarkLost { epoch: 1 }]);
     assert_eq!(numbers(&all(&journal)), [1, 2, 3, 4, 5]);
     journal.close_blocking();
+}
+
+#[test]
+fn a_power_cut_before_an_epoch_had_its_mark_is_no_damage_and_neither_is_the_next_one() {
+    for left in [None, Some(&b""[..])] {
+        let folder = tempfile::tempdir().unwrap();
+        let epoch = folder.path().join("epoch-00001");
+        open_well(folder.path(), small()).close_blocking();
+        for generation in generations(folder.path()) {
+            fs::remove_dir_all(generation).unwrap();
+        }
+        // Its name, its bytes or both had not reached the disk.
+        fs::remove_file(epoch.join("mark")).unwrap();
+        if let Some(bytes) = left {
+            fs::write(epoch.join("mark"), bytes).unwrap();
+        }
+        let journal = open_well(folder.path(), small());
+        assert!(mark::read(&epoch.join("mark")).is_some(), "it has one before it has facts");
+        journal.close_blocking();
+        assert_eq!(journal.stream().epoch, 1);
+    }
 }
 
 #[test]

@@ -119,7 +119,7 @@ const MOUNT_AND_RUN: &str =
     r#"mount -t tmpfs -o size="$1" none "$2" && cp -a "$3/." "$2" && exec "$4" --config "$2/agent.toml" run"#;
 
 impl OnSmallDisk {
-    fn start(size: &str) -> Self {
+    fn start(size: &str, script: &str) -> Self {
         let (enrolled, folder) = (enrolled_box(), tempfile::tempdir().unwrap());
         let config = format!(
             "data_dir = {:?}\n[web]\nlisten = \"127.0.0.1:0\"\n[[till]]\nid = \"till-1\"\n",
@@ -130,7 +130,7 @@ impl OnSmallDisk {
         if !rustix::process::geteuid().is_root() {
             command.args(["--user", "--map-root-user"]);
         }
-        command.args(["--mount", "sh", "-c", MOUNT_AND_RUN, "sh", size]);
+        command.args(["--mount", "sh", "-c", script, "sh", size]);
         command.arg(folder.path()).arg(enrolled.path()).arg(env!("CARGO_BIN_EXE_pestle-agent"));
         let mut small =
             Self { program: command.stderr(Stdio::null()).spawn().unwrap(), folder, web: String::new() };
@@ -175,7 +175,7 @@ fn soon<T>(what: &str, mut f: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn a_disk_that_is_filled_to_the_brim_is_survived_reported_and_left_without_a_restart() {
-    let small = OnSmallDisk::start("64m");
+    let small = OnSmallDisk::start("64m", MOUNT_AND_RUN);
     small.becomes("plenty", true);
     let head = || small.health()["journal"][0]["head"].as_u64().unwrap();
     let before = head();

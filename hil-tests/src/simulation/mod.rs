@@ -3,7 +3,8 @@
 //! nothing is lost, nothing counts twice, and nothing is silent.
 //!
 //! In reading order: [`schedule`] is what people do and what goes wrong, drawn from a seed; [`world`] lets it happen on the
-//! [`scheduler`]; [`faults`] and [`person`] are its parts that break and mend. A box is a [`site`] with its [`journal`] on a
+//! [`scheduler`]; `counter`, `network`, [`faults`] and [`person`] are its parts: what boxes and people do, the lines, what
+//! breaks, and who mends. A box is a [`site`] with its [`journal`] on a
 //! simulated [`disk`]; what people do there is in [`deeds`]. [`broker`] and [`gateway`] lie between it and the [`centre`],
 //! whose event store is [`memory`]. [`oracle`] holds what must hold. [`bug`] lists what is planted to see that it would be found,
 //! [`shrink`] makes a failing life short and [`report`] tells it. [`conformance`] asks another event store what this one was asked.
@@ -17,12 +18,14 @@ pub mod broker;
 pub mod bug;
 pub mod centre;
 pub mod conformance;
+mod counter;
 pub mod deeds;
 pub mod disk;
 pub mod faults;
 pub mod gateway;
 pub mod journal;
 pub mod memory;
+mod network;
 pub mod oracle;
 pub mod person;
 pub mod random;

@@ -15,13 +15,13 @@ impl Random {
         let mut random = Self(0x9E37_79B9_7F4A_7C15);
         for part in parts {
             random.0 ^= part;
-            random.0 = random.next();
+            random.0 = random.number();
         }
         random
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut value = self.0;
         value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -31,7 +31,7 @@ impl Random {
 
     /// Below `bound`; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next().checked_rem(bound).unwrap_or(0)
+        self.number().checked_rem(bound).unwrap_or(0)
     }
 
     /// From `from` to `to`, both among them.

@@ -171,8 +171,10 @@ pub enum Step {
     },
 }
 
-/// A fault and how often it is drawn, against the others of its life.
-const FAULTS: [(u64, fn(&mut Random) -> Step); 18] = [
+/// How often a fault is drawn, against the others of its life, and how.
+type Fault = (u64, fn(&mut Random) -> Step);
+
+const FAULTS: [Fault; 18] = [
     (10, |r| {
         let longest = if r.chance(200) { 150_000 } else { 40_000 };
         Step::CutLine { branch: r.index(BRANCHES), ms: r.between(500, longest) }

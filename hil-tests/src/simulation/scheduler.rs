@@ -58,7 +58,7 @@ impl<E> Scheduler<E> {
     }
 
     /// The next event; the time is then its time.
-    pub fn next(&mut self) -> Option<E> {
+    pub fn advance(&mut self) -> Option<E> {
         let Reverse(due) = self.heap.pop()?;
         self.now = due.at;
         Some(due.event)

@@ -6,36 +6,24 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
-use pestle_agent::relay::{
-    lane::StreamKey,
-    link::{Effect, Event},
-};
-use pestle_domain::{
-    fact::FactBody,
-    ids::{ActId, BatchId, StoreId},
-    journal::Lane,
-    signature::SigningKey,
-    wire::message::Answer,
-};
+use pestle_agent::relay::lane::StreamKey;
+use pestle_domain::{journal::Lane, signature::SigningKey, wire::message::Answer};
 use pestle_gateway::ingest::rules::Sender;
 
 use super::{
-    broker::{Broker, Message, Said, Weather},
+    broker::{Broker, Message, Weather},
     bug::Bug,
     centre::{Centre, Counted},
     conformance::Asked,
-    deeds::{Draft, Effect as Worth, draft, first_stock},
     gateway::{Gateway, NextCommit},
     memory::Memory,
     oracle::{Oracle, Set},
     random::Random,
-    schedule::{BRANCHES, Deed, GATEWAYS, LIFE_MS, Planned, Step},
+    schedule::{BRANCHES, GATEWAYS, LIFE_MS, Planned, Step},
     scheduler::Scheduler,
-    site::{Site, named},
+    site::Site,
 };
 
-/// How often a box looks at the time, writes its marks, and sometimes prunes.
-const TICK_MS: u64 = 1_000;
 /// How long everything may take to arrive once all is mended: longer than the longest that a stream is held.
 const MEND_MS: u64 = 1_200_000;
 /// By then each box has asked the centre where it stands, once nothing is lost any more.
@@ -120,9 +108,9 @@ pub struct World {
     /// Boxes that were ever enrolled.
     pub(super) enrolled: u64,
     schedule: Vec<Planned>,
-    seed: u64,
+    pub(super) seed: u64,
     rolls: (u64, u64),
-    numbers: u64,
+    pub(super) numbers: u64,
     /// What is asked of the event store, for who wants to ask another one.
     pub history: Option<Vec<Asked>>,
     /// What happened, for who wants to read it.
@@ -275,7 +263,7 @@ impl World {
     /// What does not hold, in words.
     pub fn run(&mut self) -> Result<(), String> {
         while !self.done {
-            let Some(happening) = self.events.next() else {
+            let Some(happening) = self.events.advance() else {
                 return Err("nothing happens any more".to_owned());
             };
             self.happen(happening)?;
@@ -327,328 +315,6 @@ impl World {
 
     pub(super) fn runs(&self, site: usize, life: u32) -> bool {
         self.sites[site].agent.is_some() && self.sites[site].life == life
-    }
-
-    /// Switches a box on.
-    pub(super) fn start(&mut self, site: usize) {
-        if self.sites[site].agent.is_some() || !self.sites[site].in_use {
-            return;
-        }
-        let (now, bug, branch) = (self.events.now(), self.bug, self.sites[site].branch);
-        let (first, second) = (self.number(), self.number());
-        let mut numbers = [first, second].into_iter();
-        let oracle = &mut self.oracle;
-        self.sites[site].start(now, bug, || {
-            let number = numbers.next().unwrap_or(0);
-            let act = ActId(named(2, number));
-            (StoreId(named(1, number)), act, oracle.begin(branch, act, 1, Worth::default()))
-        });
-        self.oracle.disks[site] = Set::of(&self.sites[site].disk);
-        let life = self.sites[site].life;
-        self.tell(|| format!("box {site} starts"));
-        let known = self.sites[site].known();
-        self.take(site, Event::Heads(known));
-        self.events.after(1 + self.seed % 97, Happening::Tick { site, life });
-        if !self.sites[site].disk.stocked {
-            self.sites[site].disk.stocked = true;
-            if let Some(draft) = first_stock() {
-                self.ask(site, 0, draft);
-            }
-        }
-        let repeated: Vec<usize> = self.sites[site].asked.keys().copied().collect();
-        for till in repeated {
-            self.repeat(site, till);
-        }
-    }
-
-    fn tick(&mut self, site: usize, life: u32) -> Result<(), String> {
-        if !self.runs(site, life) {
-            return Ok(());
-        }
-        let now = self.events.now();
-        self.mark(site, life);
-        if (now / TICK_MS).is_multiple_of(10) {
-            self.prune(site);
-        }
-        self.take(site, Event::Tick);
-        self.events.after(TICK_MS, Happening::Tick { site, life });
-        Ok(())
-    }
-
-    fn mark(&mut self, site: usize, life: u32) {
-        if self.runs(site, life) {
-            let Site { agent: Some(agent), disk, .. } = &mut self.sites[site] else { return };
-            for (journal, folder) in agent.lanes.iter().zip(&mut disk.lanes) {
-                journal.mark(folder);
-            }
-        }
-    }
-
-    /// What is acknowledged and old goes; what it adds up to is kept in the books' checkpoint first.
-    fn prune(&mut self, site: usize) {
-        let now = self.events.now();
-        let bug = self.bug;
-        let wall = self.sites[site].wall(now);
-        let Site { agent: Some(agent), disk, .. } = &mut self.sites[site] else { return };
-        // An act whose sync is under way is not in the books yet.
-        if !agent.syncing[0].is_empty() {
-            return;
-        }
-        let books = &agent.books;
-        disk.keep(books);
-        let mut any = false;
-        for (journal, folder) in agent.lanes.iter().zip(&mut disk.lanes) {
-            any |= journal.prune(folder, (now, wall), bug);
-        }
-        if any {
-            self.oracle.disks[site] = Set::of(&self.sites[site].disk);
-            self.tell(|| format!("box {site} lets go of what is acknowledged and old"));
-        }
-    }
-
-    /// A person does something at a till of a branch.
-    pub(super) fn deed(&mut self, branch: usize, till: usize, deed: Deed) {
-        let open: Vec<usize> = (0..self.sites.len())
-            .filter(|at| self.sites[*at].branch == branch && self.sites[*at].agent.is_some())
-            .collect();
-        let Some(site) = open.get(self.roll(7).index(open.len())).copied() else { return };
-        if self.sites[site].asked.contains_key(&till) {
-            return;
-        }
-        let act = ActId(named(3, self.number()));
-        self.perform(site, till, act, deed);
-    }
-
-    fn perform(&mut self, site: usize, till: usize, act: ActId, deed: Deed) {
-        let session = named(4, self.number());
-        let Site { agent: Some(agent), branch, .. } = &self.sites[site] else { return };
-        let branch = *branch;
-        let epoch = agent.lanes[0].stream.epoch;
-        let Some(draft) = draft(deed, till, &agent.books, epoch, session) else { return };
-        if matches!(deed, Deed::Sell { .. } | Deed::Cash { .. } | Deed::CloseTill) {
-            self.sites[site].asked.insert(till, (act, deed));
-        }
-        self.begin(site, (branch, till, act), draft);
-    }
-
-    /// Records an act that nobody repeats.
-    pub(super) fn ask(&mut self, site: usize, till: usize, draft: Draft) {
-        let act = ActId(named(3, self.number()));
-        let branch = self.sites[site].branch;
-        self.begin(site, (branch, till, act), draft);
-    }
-
-    fn begin(&mut self, site: usize, (branch, till, act): (usize, usize, ActId), draft: Draft) {
-        let now = self.events.now();
-        let reading = |body: &FactBody| matches!(body, FactBody::ReadingSampled(_));
-        let lane = if draft.bodies.iter().any(reading) { Lane::Telemetry } else { Lane::Ledger };
-        let attempt = self.oracle.begin(branch, act, draft.bodies.len(), draft.effect.clone());
-        self.tell(|| {
-            let kinds: Vec<&str> = draft.bodies.iter().map(FactBody::kind).collect();
-            format!("box {site}, till {till}: act {attempt} ({})", kinds.join(", "))
-        });
-        self.sites[site].ask(now, (act, attempt, till), draft, lane);
-        if self.bug == Some(Bug::ToldBeforeSync) {
-            // What cannot hold is found at the next check.
-            let _ = self.oracle.recorded(attempt);
-        }
-        self.write(site, lane);
-    }
-
-    fn write(&mut self, site: usize, lane: Lane) {
-        if self.sites[site].write_group(lane) {
-            let life = self.sites[site].life;
-            let mut roll = self.roll(8);
-            let slow = if roll.chance(30) { 3_000 } else { 25 };
-            self.events.after(roll.between(1, slow), Happening::Synced { site, life, lane });
-        }
-    }
-
-    fn synced(&mut self, site: usize, life: u32, lane: Lane) -> Result<(), String> {
-        if !self.runs(site, life) {
-            return Ok(());
-        }
-        let now = self.events.now();
-        let (group, good) = self.sites[site].group_synced(now, lane);
-        for one in &group {
-            if good {
-                self.oracle.disks[site].insert(one.attempt);
-                self.oracle.recorded(one.attempt)?;
-            } else {
-                self.oracle.not_recorded(one.attempt);
-            }
-            let own = one.facts.first().map(|fact| fact.act);
-            self.sites[site].asked.retain(|till, (act, _)| *till != one.till || Some(*act) != own);
-            self.tell(|| {
-                format!(
-                    "box {site}: act {} {}",
-                    one.attempt,
-                    if good { "is told" } else { "is told as not recorded" }
-                )
-            });
-        }
-        if good {
-            let known = self.sites[site].known();
-            self.take(site, Event::Heads(known));
-        }
-        self.write(site, lane);
-        Ok(())
-    }
-
-    /// After a restart a person repeats what was not answered: the books say whether it was done.
-    fn repeat(&mut self, site: usize, till: usize) {
-        let Some((act, deed)) = self.sites[site].asked.get(&till).copied() else { return };
-        let done = self.sites[site].agent.as_ref().is_some_and(|agent| agent.books.done(act).is_some());
-        self.sites[site].asked.remove(&till);
-        if done {
-            self.tell(|| format!("box {site}, till {till}: was done before"));
-        } else {
-            self.perform(site, till, act, deed);
-        }
-    }
-
-    /// Gives a box's link an event, and does what it asks for.
-    pub(super) fn take(&mut self, site: usize, event: Event) {
-        let now = self.events.now();
-        let mut number = self.numbers;
-        let effects = self.sites[site].take(now, event, &mut || {
-            number += 1;
-            BatchId(named(5, number))
-        });
-        self.numbers = number;
-        for effect in effects {
-            if let Err(why) = self.effect(site, effect) {
-                self.lose_connection(site, &why);
-            }
-        }
-    }
-
-    fn effect(&mut self, site: usize, effect: Effect) -> Result<(), String> {
-        let life = self.sites[site].life;
-        match effect {
-            Effect::Connect => {
-                let connection = self.number();
-                if let Some(agent) = &mut self.sites[site].agent {
-                    agent.connection = Some((connection, false));
-                }
-                let mut roll = self.roll(9);
-                let after = roll.between(10, 400);
-                if self.broker.away || self.sites[site].line_cut {
-                    // Nothing answers at all, or a refusal.
-                    if roll.chance(700) {
-                        self.events.after(after, Happening::LinkDown { site, connection });
-                    }
-                } else {
-                    self.events.after(after, Happening::ConnectDone { site, connection });
-                }
-                Ok(())
-            }
-            Effect::GiveUp(why) => Err(why),
-            Effect::Read(stream, from) => {
-                let after = self.roll(10).below(60);
-                self.events.after(after, Happening::ReadDone { site, life, stream, from });
-                Ok(())
-            }
-            Effect::Send(stream, run) => {
-                if !self.is_up(site) {
-                    return Err("there is no connection".to_owned());
-                }
-                let message = self.sites[site].batch(stream, run)?;
-                self.tell(|| {
-                    let (lane, epoch) = (stream.lane.as_str(), stream.epoch);
-                    format!("box {site} sends {lane} {epoch}: {} to {}", run.first, run.last)
-                });
-                let device = self.sites[site].sender.device.clone();
-                self.publish(site, Message { device, said: Said::Facts(stream.lane, message.into()) });
-                Ok(())
-            }
-            Effect::StateHeads => {
-                let said = Said::Heads(self.sites[site].stated());
-                let device = self.sites[site].sender.device.clone();
-                self.publish(site, Message { device, said });
-                Ok(())
-            }
-            Effect::Alarm(why) => {
-                if let Some(agent) = &mut self.sites[site].agent {
-                    agent.alarms += 1;
-                }
-                self.tell(|| format!("box {site} alarms: {why}"));
-                Ok(())
-            }
-            Effect::Finished => Ok(()),
-        }
-    }
-
-    fn is_up(&self, site: usize) -> bool {
-        self.sites[site].agent.as_ref().is_some_and(|agent| agent.connection.is_some_and(|(_, up)| up))
-    }
-
-    fn connect_done(&mut self, site: usize, connection: u64) {
-        let refused = self.broker.away || self.sites[site].line_cut;
-        let Some(agent) = &mut self.sites[site].agent else { return };
-        if agent.connection != Some((connection, false)) {
-            return;
-        }
-        if refused {
-            self.link_down(site, connection, "the broker does not answer");
-            return;
-        }
-        agent.connection = Some((connection, true));
-        self.connected(site, connection);
-        self.take(site, Event::Connected);
-    }
-
-    fn link_down(&mut self, site: usize, connection: u64, why: &str) {
-        let Some(agent) = &mut self.sites[site].agent else { return };
-        if agent.connection.is_some_and(|(own, _)| own == connection) {
-            self.lose_connection(site, why);
-        }
-    }
-
-    fn lose_connection(&mut self, site: usize, why: &str) {
-        let random = self.roll(11).next();
-        let Some(agent) = &mut self.sites[site].agent else { return };
-        if agent.connection.take().is_some() {
-            self.tell(|| format!("box {site} is offline: {why}"));
-            self.take(site, Event::Disconnected { why: why.to_owned(), random });
-        }
-    }
-
-    fn at_box(&mut self, site: usize, connection: u64, answer: Answer) -> Result<(), String> {
-        let bug = self.bug;
-        let Some(agent) = &self.sites[site].agent else { return Ok(()) };
-        if agent.connection != Some((connection, true)) || self.sites[site].line_cut {
-            return Ok(());
-        }
-        if let Some(event) = self.sites[site].heard(answer, centre_key().public(), (self.events.now(), bug)) {
-            let (life, after) = (self.sites[site].life, self.roll(12).between(1, 300));
-            self.events.after(after, Happening::Marked { site, life });
-            self.take(site, event);
-        }
-        self.acknowledged_is_there(site)
-    }
-
-    /// What a box believes to be acknowledged in this life of the database is in it.
-    fn acknowledged_is_there(&self, site: usize) -> Result<(), String> {
-        let Some(agent) = &self.sites[site].agent else { return Ok(()) };
-        for (journal, folder) in agent.lanes.iter().zip(&self.sites[site].disk.lanes) {
-            for epoch in &folder.epochs {
-                let stream = &epoch.manifest.stream;
-                let Some((head, incarnation)) = journal.standings.get(&stream.epoch) else { continue };
-                if *incarnation != self.centre.store.incarnation || head.seq == 0 {
-                    continue;
-                }
-                let row = self.centre.store.row(stream).and_then(|row| row.at(head.seq));
-                if row.is_none_or(|slot| slot.hash != head.hash) {
-                    let name = pestle_gateway::ingest::rules::describe(stream);
-                    return Err(format!(
-                        "{name}: box {site} takes fact {} for acknowledged, and the centre lacks it",
-                        head.seq
-                    ));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Whether everything has arrived; a person looks after what stands still.

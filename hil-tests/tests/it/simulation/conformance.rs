@@ -8,6 +8,7 @@ use pestle_domain::{
     ids::TenantId,
     journal::{Acknowledgement, Head, Stream},
     signature::{SignatureError, SigningKey},
+    wire::orders::{Header, Span},
 };
 use pestle_gateway::{
     ingest::{Incoming, Ingest, live::Live, metrics::IngestMetrics, rules::Sender, seal::Seal},
@@ -35,6 +36,10 @@ impl Seal for Key {
         head: Head,
     ) -> Result<Acknowledgement, SignatureError> {
         Acknowledgement::sign(incarnation, stream, head, &self.0, &SystemRandom::new())
+    }
+
+    fn orders(&self, span: Span) -> Result<Header, SignatureError> {
+        span.sign(&self.0, &SystemRandom::new())
     }
 }
 
