@@ -137,7 +137,8 @@ impl Centre {
     /// When the gateway does not answer.
     pub async fn erase_patient(&self, person: &str) -> anyhow::Result<u16> {
         let url = format!("{}/api/v1/patients/{person}/erase", self.base);
-        let answer = self.client.post(url).bearer_auth(&self.token).json(&json!({ "why": "asked" })).send().await?;
+        let answer =
+            self.client.post(url).bearer_auth(&self.token).json(&json!({ "why": "asked" })).send().await?;
         Ok(answer.status().as_u16())
     }
 

@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_patient_who_is_registered_offline_is_read_at_the_centre_and_nothing_of_them_is_left_once_they_are_erased()
-{
+ {
     let _alone = whole_product().await;
     let folder = tempfile::tempdir().unwrap();
     let place = Place::at(&folder.path().canonicalize().unwrap().join("patients")).unwrap();
@@ -44,7 +44,7 @@ async fn a_patient_who_is_registered_offline_is_read_at_the_centre_and_nothing_o
 
 async fn story(world: &World) {
     let north = world.branch("north").unwrap();
-    let counter = Counter::of(north).unwrap();
+    let counter = Counter::open(north).unwrap();
     counter.shows("the sign-in", |till| till.phase == "sign_in").await.unwrap();
     north.set_line(Weather::Reset);
     // A technician, with the centre away.
@@ -78,7 +78,7 @@ async fn story(world: &World) {
     gone.await.unwrap();
 
     // A sale of after it, and both ends prove the whole history.
-    let counter = Counter::of(north).unwrap();
+    let counter = Counter::open(north).unwrap();
     counter.shows("the sign-in", |till| till.phase == "sign_in").await.unwrap();
     counter.sign_in(&PEOPLE[1]).await.unwrap();
     counter.open_till(ActId(uuid::Uuid::now_v7()), "100.00").await.unwrap();
@@ -88,7 +88,10 @@ async fn story(world: &World) {
     assert!(verified.contains(&format!("1 to {head}")) || verified.contains(&head.to_string()), "{verified}");
     let export = north.export().await.unwrap();
     let exported = fs::read_to_string(&export).unwrap();
-    assert!(exported.contains("patient.registered") && exported.contains(&person), "the fact is in the export");
+    assert!(
+        exported.contains("patient.registered") && exported.contains(&person),
+        "the fact is in the export"
+    );
     assert!(READABLE.iter().all(|word| !exported.contains(word)));
     let compared = world.gateway.lock().await.audit("north", &export).await.unwrap();
     assert!(compared.contains("byte for byte"), "{compared}");
@@ -141,7 +144,9 @@ fn holds(bytes: &[u8], needle: &[u8]) -> bool {
 fn the_search_finds_a_word_in_whatever_form_it_lies_there() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("below")).unwrap();
-    for (name, text) in [("plain", "xxZebedeexx".to_owned()), ("below/hex", hex("Zebedee")), ("none", "Zebede".to_owned())] {
+    for (name, text) in
+        [("plain", "xxZebedeexx".to_owned()), ("below/hex", hex("Zebedee")), ("none", "Zebede".to_owned())]
+    {
         fs::write(folder.path().join(name), text).unwrap();
     }
     let mut found = files_with(folder.path(), &["Zebedee"]);
