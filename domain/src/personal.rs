@@ -519,7 +519,8 @@ mod tests {
 
     #[test]
     fn nothing_of_a_key_or_a_person_is_shown_and_a_length_tells_no_name() {
-        let (key, made) = (key(0x61), details());
+        let (mut key, made) = (key(0x61), details());
+        key.person = PersonId(Uuid::from_bytes([9; 16]));
         let sealed = made.seal(&key, &tenant("acme"), [1; NONCE_BYTES]).unwrap();
         let shown = format!("{key:?} {made:?} {sealed:?}");
         for secret in ["Zebedee", "1961", "aaaa", "YWFh", "6161"] {

@@ -32,6 +32,7 @@ use tokio::sync::{Notify, watch};
 use crate::durable_file::FileError;
 use centre::{AskError, KeyCentre};
 use kept::{Folder, Kept, State};
+use task::RoundError;
 
 /// Why personal fields could not be sealed. What a person sees.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +192,30 @@ impl Persons {
         };
         let nonce = personal::draw_nonce(&self.0.random)?;
         Ok(details.seal(&key, &self.0.tenant, nonce)?)
+    }
+
+    /// Forgets somebody who was erased, whoever says so: the centre when it is asked about leases, or an order of it.
+    /// That nothing of them is here is no error.
+    ///
+    /// # Errors
+    /// [`RoundError::Kept`] when the disk refuses; the key may still be there then.
+    pub async fn forget(&self, person: PersonId) -> Result<(), RoundError> {
+        if !self.table().kept.contains_key(&person) {
+            return Ok(());
+        }
+        self.on_disk(move |persons| persons.drop_key(person)).await?;
+        self.change(|state| state.erased += 1);
+        tracing::info!(%person, "a patient was erased: the key is gone from this box");
+        Ok(())
+    }
+
+    async fn on_disk(
+        &self,
+        work: impl FnOnce(&Self) -> Result<(), FileError> + Send + 'static,
+    ) -> Result<(), RoundError> {
+        let persons = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&persons)).await;
+        Ok(done.map_err(|panic| RoundError::Failed(panic.to_string()))??)
     }
 
     /// Makes somebody's first key, and puts it onto the disk.

@@ -93,7 +93,7 @@ impl PersonsTask {
     pub async fn round(&self, ask: bool) -> Result<(), RoundError> {
         let Due { over, .. } = self.persons.due(self.clock.wall());
         for person in over {
-            self.on_disk(move |persons| persons.drop_key(person)).await?;
+            self.persons.on_disk(move |persons| persons.drop_key(person)).await?;
             self.persons.change(|state| state.ended += 1);
         }
         // One after the other: what a deposit is answered is what is asked about next.
@@ -126,30 +126,17 @@ impl PersonsTask {
         for Custody { person, state } in said {
             let Some(kept) = self.persons.table().kept.get(&person).cloned() else { continue };
             match settle(state) {
-                Next::Drop => {
-                    self.on_disk(move |persons| persons.drop_key(person)).await?;
-                    self.persons.change(|state| state.erased += 1);
-                    tracing::info!(%person, "a patient was erased: the key is gone from this box");
-                }
+                Next::Drop => self.persons.forget(person).await?,
                 Next::Keep(next) if next == kept.state => {}
                 Next::Keep(next) => {
                     taken += u64::from(kept.state == State::Waiting && matches!(next, State::Leased { .. }));
                     if next == State::Refused {
                         tracing::error!(%person, "the centre has another key of this patient and does not take the branch's");
                     }
-                    self.on_disk(move |persons| persons.keep(Kept { state: next, ..kept })).await?;
+                    self.persons.on_disk(move |persons| persons.keep(Kept { state: next, ..kept })).await?;
                 }
             }
         }
         Ok(taken)
-    }
-
-    async fn on_disk(
-        &self,
-        work: impl FnOnce(&Persons) -> Result<(), FileError> + Send + 'static,
-    ) -> Result<(), RoundError> {
-        let persons = self.persons.clone();
-        let done = tokio::task::spawn_blocking(move || work(&persons)).await;
-        Ok(done.map_err(|panic| RoundError::Failed(panic.to_string()))??)
     }
 }

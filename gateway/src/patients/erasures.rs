@@ -204,9 +204,13 @@ pub async fn run(app: Arc<App>) {
 }
 
 /// What tells that something has to be done: the database's incarnation, and how many it has erased.
-type Sign = (u64, i64);
+pub type Sign = (u64, i64);
 
-async fn look(app: &App, seen: Option<Sign>) -> Result<Sign, ErasuresError> {
+/// Reconciles unless everything is as it was when it was `seen`.
+///
+/// # Errors
+/// [`ErasuresError`].
+pub async fn look(app: &App, seen: Option<Sign>) -> Result<Sign, ErasuresError> {
     let mut tx = app.db.system().begin().await?;
     let tenants = tenancy::store::tenants(&mut tx).await?;
     tx.commit().await.map_err(DbError::from)?;
@@ -222,9 +226,10 @@ async fn look(app: &App, seen: Option<Sign>) -> Result<Sign, ErasuresError> {
         tx.commit().await.map_err(DbError::from)?;
     }
     let now = (incarnation, erased);
-    if seen != Some(now) {
-        app.erasures.reconcile(&app.db).await?;
+    if seen == Some(now) {
+        return Ok(now);
     }
+    app.erasures.reconcile(&app.db).await?;
     Ok(now)
 }
 

@@ -44,7 +44,7 @@ async fn a_patient_who_is_registered_offline_is_read_at_the_centre_and_nothing_o
 
 async fn story(world: &World) {
     let north = world.branch("north").unwrap();
-    let counter = Counter::of(north).unwrap();
+    let counter = Counter::open(north).unwrap();
     counter.shows("the sign-in", |till| till.phase == "sign_in").await.unwrap();
     north.set_line(Weather::Reset);
     // A technician, with the centre away.
@@ -78,7 +78,7 @@ async fn story(world: &World) {
     gone.await.unwrap();
 
     // A sale of after it, and both ends prove the whole history.
-    let counter = Counter::of(north).unwrap();
+    let counter = Counter::open(north).unwrap();
     counter.shows("the sign-in", |till| till.phase == "sign_in").await.unwrap();
     counter.sign_in(&PEOPLE[1]).await.unwrap();
     counter.open_till(ActId(uuid::Uuid::now_v7()), "100.00").await.unwrap();
