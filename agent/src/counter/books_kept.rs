@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     books::Books,
-    records::{Denials, Done, Printable, TillBook},
+    records::{Denials, Printable, TillBook},
 };
 use crate::orders::book::OrderBook;
 
@@ -19,19 +19,10 @@ use crate::orders::book::OrderBook;
 pub struct KeptBooks {
     lots: Vec<(ProductId, Vec<LotBalance>)>,
     tills: Vec<(TillId, TillBook)>,
-    /// As agents before the checkpoint kept them; still read.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    acts: Vec<(ActId, Done)>,
-    /// As agents before the checkpoint kept them; still read.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    serials: Vec<(ProductId, Box<str>, ReceiptNumber)>,
     prints: Vec<Printable>,
     denials: Vec<(StaffId, Denials)>,
-    #[serde(default)]
     stock_opened: Vec<ActId>,
-    #[serde(default)]
     missing: Vec<BoxBooksIncomplete>,
-    #[serde(default)]
     orders: OrderBook,
 }
 
@@ -40,8 +31,6 @@ impl From<&Books> for KeptBooks {
         Self {
             lots: books.ledger.iter().map(|(product, lots)| (product.clone(), lots.to_vec())).collect(),
             tills: books.tills.iter().map(|(till, book)| (till.clone(), book.clone())).collect(),
-            acts: Vec::new(),
-            serials: Vec::new(),
             prints: books.prints.values().cloned().collect(),
             denials: books.denials.iter().map(|(staff, denials)| (staff.clone(), denials.clone())).collect(),
             stock_opened: books.stock_opened.iter().copied().collect(),
@@ -71,12 +60,6 @@ impl From<KeptBooks> for Books {
         });
         // A balance below zero was reported when it came about.
         let _known = books.ledger.apply(&StockOpened { lines: lines.collect() }.into());
-        for (act, done) in kept.acts {
-            books.remembered.remember(act, done);
-        }
-        for (product, serial, receipt) in kept.serials {
-            books.remembered.remember_serial(&product, &serial, &receipt);
-        }
         books.prints = kept.prints.into_iter().map(|print| (print.act(), print)).collect();
         books
     }

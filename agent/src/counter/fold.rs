@@ -4,31 +4,21 @@
 use std::path::{Path, PathBuf};
 
 use pestle_domain::{
-    fact::{BoxBooksIncomplete, Fact, FactBody},
+    fact::{BoxBooksIncomplete, Fact},
     ids::StoreId,
     journal::Head,
 };
-use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{books::Books, books_kept::KeptBooks, checkpoint::Where, checkpoints::Checkpoints};
+use super::{books::Books, checkpoint::Where, checkpoints::Checkpoints};
 use crate::{
-    durable_file::{self, FileError},
+    durable_file::FileError,
     journal::{EpochState, Journal, JournalError, Place},
 };
 
-/// The books' file before there were checkpoints.
+/// The books' file before there were checkpoints. It is not read: it knows neither orders nor which acts opened the stock,
+/// and the agents that wrote it let no fact of the ledger go, so that the journal has all of them.
 const OLD_FILE: &str = "books.json";
-/// Its form.
-const OLD_FORM: u16 = 2;
-
-#[derive(Debug, Deserialize)]
-struct OldFile {
-    form: u16,
-    store: StoreId,
-    place: Place,
-    books: KeptBooks,
-}
 
 /// Why the books cannot be folded.
 #[derive(Debug, thiserror::Error)]
@@ -76,15 +66,11 @@ pub struct Folded {
 /// # Errors
 /// [`FoldError::Journal`] when the disk refuses. Facts that are damaged are left out, and stand in the journal's findings.
 pub(super) fn fold(
-    folder: &Path,
     checkpoints: &Checkpoints,
     journal: &Journal,
     earlier: &dyn EarlierFacts,
 ) -> Result<Folded, FoldError> {
-    let kept = match checkpoints.newest(|at| belongs_to(journal, at)) {
-        Some(found) => Some(found),
-        None => old_books(folder, journal)?,
-    };
+    let kept = checkpoints.newest(|at| belongs_to(journal, at));
     let (mut books, mut at) = kept.unwrap_or_else(|| {
         let start = Where { store: StoreId(Uuid::nil()), place: Place::START, head: Head::EMPTY };
         (Books::default(), start)
@@ -151,42 +137,6 @@ fn missing_behind(epochs: &[EpochState], place: Place) -> Vec<BoxBooksIncomplete
     }
     missing
 }
-
-/// The books as an agent before the checkpoints kept them.
-fn old_books(folder: &Path, journal: &Journal) -> Result<Option<(Books, Where)>, FoldError> {
-    let file: OldFile = match durable_file::read_json(&old_path(folder)) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Ok(None),
-        Err(error) => {
-            tracing::warn!(%error, "the folded books cannot be read and are rebuilt from the journal");
-            return Ok(None);
-        }
-    };
-    let fits = file.form == OLD_FORM
-        && journal.epochs().iter().any(|epoch| {
-            epoch.store == file.store
-                && epoch.stream.epoch == file.place.epoch
-                && (epoch.first_kept.saturating_sub(1)..=epoch.head.seq).contains(&file.place.seq)
-        });
-    if !fits {
-        tracing::warn!("the folded books are of another store or version and are rebuilt from the journal");
-        return Ok(None);
-    }
-    let mut books = Books::from(file.books);
-    // It did not say which acts opened the stock, and those agents let no fact go.
-    journal.for_each(Place::START, |_first, act| -> Result<(), JournalError> {
-        let opens = |line: &[u8]| line.windows(STOCK_OPENED.len()).any(|part| part == STOCK_OPENED);
-        if act.lines().any(opens)
-            && facts_of(act.lines()).iter().any(|fact| matches!(fact.body, FactBody::StockOpened(_)))
-        {
-            books.stock_opened.insert(act.act);
-        }
-        Ok(())
-    })?;
-    Ok(Some((books, Where { store: file.store, place: file.place, head: Head::EMPTY })))
-}
-
-const STOCK_OPENED: &[u8] = b"stock.opened";
 
 /// Where an agent before the checkpoints kept the books.
 pub(super) fn old_path(folder: &Path) -> PathBuf {

@@ -47,7 +47,7 @@ impl Keep {
     /// # Errors
     /// [`FoldError::Journal`]: the disk refuses.
     pub fn fold(&self, journal: &Journal, earlier: &dyn EarlierFacts) -> Result<Folded, FoldError> {
-        fold::fold(&self.folder, &self.checkpoints, journal, earlier)
+        fold::fold(&self.checkpoints, journal, earlier)
     }
 
     /// Up to here the ledger may go: the older of two checkpoints has its facts.
