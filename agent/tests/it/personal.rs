@@ -76,11 +76,11 @@ fn in_days(days: i64) -> i64 {
     i64::try_from(now).unwrap() + days * 86_400_000
 }
 
-fn begin(kept: &Shared) -> Result<std::sync::MutexGuard<'_, Kept>, Response> {
+fn begin(kept: &Shared) -> Result<std::sync::MutexGuard<'_, Kept>, StatusCode> {
     let mut kept = kept.lock().unwrap();
     kept.requests += 1;
     match kept.failures.pop_front() {
-        Some(status) => Err(status.into_response()),
+        Some(status) => Err(status),
         None => Ok(kept),
     }
 }
@@ -88,7 +88,7 @@ fn begin(kept: &Shared) -> Result<std::sync::MutexGuard<'_, Kept>, Response> {
 async fn deposit(State(kept): State<Shared>, Json(Deposit { keys }): Json<Deposit>) -> Response {
     let mut kept = match begin(&kept) {
         Ok(kept) => kept,
-        Err(failure) => return failure,
+        Err(failure) => return failure.into_response(),
     };
     let until = UnixMillis(kept.until);
     let answers: Vec<Custody> = keys
@@ -112,7 +112,7 @@ async fn deposit(State(kept): State<Shared>, Json(Deposit { keys }): Json<Deposi
 async fn leases(State(kept): State<Shared>, Json(Leases { held }): Json<Leases>) -> Response {
     let mut kept = match begin(&kept) {
         Ok(kept) => kept,
-        Err(failure) => return failure,
+        Err(failure) => return failure.into_response(),
     };
     let until = UnixMillis(kept.until);
     let state = |kept: &Kept, person: PersonId| match () {
