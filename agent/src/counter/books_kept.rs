@@ -2,7 +2,7 @@
 //! ([`super::remembered::bytes`]): lists, since JSON's keys are text.
 
 use pestle_domain::{
-    fact::{BoxBooksIncomplete, LotIn, ReceiptNumber, StockOpened},
+    fact::{BoxBooksIncomplete, LotIn, StockOpened},
     ids::{ActId, ProductId, StaffId, TillId},
     stock::LotBalance,
 };

@@ -48,7 +48,7 @@ impl Branch {
     ) -> Result<Option<Said>, Refused> {
         let asked = Asked::Patient(person);
         if let Some(done) = self.books.done(act) {
-            return repeated(done, till, &asked).map(Some);
+            return repeated(&done, till, &asked).map(Some);
         }
         if self.tills.get(till).is_some_and(|live| live.busy.is_some()) {
             return self.begin(till, act, asked, ticket);

@@ -94,7 +94,7 @@ impl Branch {
     /// The same for a till's own act: what ends something may go on.
     pub(super) fn has_room_for(&self, asked: &Asked) -> Result<(), Refused> {
         match asked {
-            Asked::Open { .. } | Asked::Move { way: CashWay::In, .. } => self.has_room(),
+            Asked::Open { .. } | Asked::Move { way: CashWay::In, .. } | Asked::Patient(_) => self.has_room(),
             Asked::Pay { .. }
             | Asked::Close { .. }
             | Asked::Drawer

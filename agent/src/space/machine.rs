@@ -207,7 +207,8 @@ mod tests {
     fn the_reserve_is_made_while_there_is_room_given_up_at_the_end_and_made_again() {
         let mut machine = Machine::new(Budget::default());
         let first = |effects: Vec<Effect>| effects.first().copied();
-        let make = Some(Effect::MakeReserve(32 * MIB));
+        let anew = Effect::MakeReserve(32 * MIB);
+        let make = Some(anew);
         assert_eq!(first(machine.handle(0, reading(4_000, 0))), make);
         assert_eq!(first(machine.handle(0, reading(3_968, 32))).filter(|one| make == Some(*one)), None);
         assert_ne!(
@@ -216,11 +217,7 @@ mod tests {
             "still some room"
         );
         assert_eq!(first(machine.handle(0, reading(15, 32))), Some(Effect::ReleaseReserve));
-        assert_eq!(
-            machine.handle(0, reading(47, 0)).contains(&make.unwrap()),
-            false,
-            "it would be full again"
-        );
+        assert!(!machine.handle(0, reading(47, 0)).contains(&anew), "it would be full again");
         assert_eq!(first(machine.handle(0, reading(96, 0))), make);
         // Half a reserve is none: the power went while it was made.
         assert_eq!(first(machine.handle(0, reading(96, 16))), make);

@@ -248,7 +248,7 @@ fn when_both_checkpoints_are_lost_what_left_the_box_is_named_and_can_be_had_from
     let one = one.restart();
     let lost = BoxBooksIncomplete { epoch: 1, from: 1, to: one.first_kept() - 1 };
     let folded = one.fold();
-    assert_eq!(folded.missing, [lost.clone()]);
+    assert_eq!(folded.missing, std::slice::from_ref(&lost));
     assert!(!folded.books.has_opened_stock(id(0)));
     assert!(folded.books.done(id(250)).is_some(), "what is left is booked");
 

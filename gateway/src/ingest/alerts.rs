@@ -39,6 +39,12 @@ pub fn words(body: &FactBody) -> Option<String> {
         FactBody::StaffDenied(denied) => {
             format!("{} is locked at {} after too many wrong PINs: ask who it is", denied.staff, denied.till)
         }
+        FactBody::BoxSpaceLow(said) => {
+            format!(
+                "its disk has {} MiB left ({}): free some space, or call support",
+                said.free_mib, said.level
+            )
+        }
         other => other.kind().replace(['.', '_'], " "),
     })
 }

@@ -242,13 +242,21 @@ pub struct Patient {
 /// # Errors
 /// [`DbError`].
 pub async fn patient(connection: &mut PgConnection, person: PersonId) -> Result<Option<Patient>, DbError> {
-    let row: Option<(Option<String>, i64, Vec<u8>, Vec<u8>, i64)> = sqlx::query_as(
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        branch_id: Option<String>,
+        generation: i64,
+        nonce: Vec<u8>,
+        text: Vec<u8>,
+        at_ms: i64,
+    }
+    let row: Option<Row> = sqlx::query_as(
         "SELECT branch_id, generation, nonce, text, at_ms FROM patients.patient WHERE person_id = $1",
     )
     .bind(person.0)
     .fetch_optional(connection)
     .await?;
-    row.map(|(branch, generation, nonce, text, at_ms)| {
+    row.map(|Row { branch_id: branch, generation, nonce, text, at_ms }| {
         let generation = u32::try_from(generation)
             .map_err(|_| DbError::bad_row("generation of a key", generation.to_string()))?;
         Ok(Patient { branch, details: Sealed::from_parts(person, generation, nonce, text), at_ms })

@@ -1,7 +1,7 @@
 //! A disk that can be cut off: a file system in memory, mounted with FUSE, that knows which bytes, lengths and names have
 //! been synced and which have not, remembers what was done to it, and fails as it is told.
 //!
-//! In reading order: [`seeded`] (all chance comes from a seed), [`plain`] (files and folders as they lie on a disk), [`op`]
+//! In reading order: [`plain`] (files and folders as they lie on a disk), [`op`]
 //! (what programs do to it), [`sectors`] and [`names`] (what is not synced yet, of a file and of folders), [`model`] (both
 //! together: what a power cut may leave), [`fault`] (what it is told to refuse), [`state`] (all of it behind one lock),
 //! [`serve`] (the kernel's questions) and [`mount`] (under a path).
@@ -24,6 +24,5 @@ pub mod names;
 pub mod op;
 pub mod plain;
 pub mod sectors;
-pub mod seeded;
 pub mod serve;
 pub mod state;

@@ -7,8 +7,8 @@ use super::{
     op::{Node, Op, Place, ROOT},
     plain::Plain,
     sectors::{FileBytes, Keep},
-    seeded::Seeded,
 };
+use crate::seeded::Seeded;
 
 /// What is given to a file at the least, as file systems do: a page.
 const BLOCK_BYTES: u64 = 4096;

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    op::{Node, Place},
-    seeded::Seeded,
-};
+use super::op::{Node, Place};
+use crate::seeded::Seeded;
 
 type Folders = BTreeMap<Node, BTreeMap<String, Node>>;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::seeded::Seeded;
+use crate::seeded::Seeded;
 
 /// What a disk writes whole or not at all.
 pub const SECTOR_BYTES: usize = 512;

@@ -12,8 +12,8 @@ use super::{
     model::{Model, blocks},
     op::{Node, Op},
     plain::Plain,
-    seeded::Seeded,
 };
+use crate::seeded::Seeded;
 
 /// A disk; cloned handles are the same one.
 #[derive(Debug, Clone)]

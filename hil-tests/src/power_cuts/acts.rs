@@ -18,7 +18,7 @@ use pestle_domain::{
 };
 use uuid::Uuid;
 
-use crate::disk::seeded::Seeded;
+use crate::seeded::Seeded;
 
 /// Our acts' numbers are below; the journal's own acts have random ids.
 const NUMBERS: u128 = 1 << 40;

@@ -20,8 +20,9 @@ use super::{
     campaign, provisioned,
     till::Till,
 };
+use crate::seeded::Seeded;
 use crate::{
-    disk::{fault::Faults, mount, plain::Plain, seeded::Seeded, state::Disk},
+    disk::{fault::Faults, mount, plain::Plain, state::Disk},
     processes::build_folder,
     waiting::until,
 };

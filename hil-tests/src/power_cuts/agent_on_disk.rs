@@ -11,9 +11,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
 use super::provisioned;
+use crate::seeded::Seeded;
 use crate::{
     counter::Counter,
-    disk::{mount::Mount, plain::Plain, seeded::Seeded, state::Disk},
+    disk::{mount::Mount, plain::Plain, state::Disk},
     processes::{Keeper, Process, Program, build_folder, log_tail, tool},
     waiting::until,
     world::branch::with_scheme,

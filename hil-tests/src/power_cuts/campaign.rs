@@ -22,7 +22,8 @@ use super::{
     record::{FOLDER, Recording},
     script::Script,
 };
-use crate::disk::{model::Model, mount, plain::Plain, seeded::Seeded};
+use crate::disk::{model::Model, mount, plain::Plain};
+use crate::seeded::Seeded;
 
 /// Cuts that are made from one recording and the recoveries after it: enough to spread what a recording costs, few
 /// enough that a run of 1,000 plays each script.

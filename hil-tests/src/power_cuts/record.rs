@@ -11,7 +11,8 @@ use super::{
     history::{Event, History, before_cut},
     script::{Player, Recorder, Script},
 };
-use crate::disk::{model::Model, mount::Mount, op::Op, plain::Plain, seeded::Seeded, state::Disk};
+use crate::disk::{model::Model, mount::Mount, op::Op, plain::Plain, state::Disk};
+use crate::seeded::Seeded;
 
 /// The journal's folder on the disk.
 pub const FOLDER: &str = "ledger";

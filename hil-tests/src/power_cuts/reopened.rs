@@ -17,7 +17,8 @@ use super::{
     record::{FOLDER, Recording},
     script::{Recorder, Script},
 };
-use crate::disk::{mount::Mount, plain::Plain, seeded::Seeded, state::Disk};
+use crate::disk::{mount::Mount, plain::Plain, state::Disk};
+use crate::seeded::Seeded;
 
 /// Acts that are recorded before the cuts.
 const ACTS: u32 = 40;

@@ -16,9 +16,9 @@ use super::{
 };
 use crate::disk::{
     fault::{Failing, Faults, Touch},
-    seeded::Seeded,
     state::Disk,
 };
+use crate::seeded::Seeded;
 
 /// One way of using a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]

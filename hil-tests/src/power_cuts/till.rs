@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     counter::{Basket, Counter, CounterError, Receipt},
-    disk::seeded::Seeded,
+    seeded::Seeded,
 };
 
 /// What is handed over: more than any basket comes to.

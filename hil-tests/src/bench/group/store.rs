@@ -105,7 +105,7 @@ impl Grouped {
                 for one in group.drain(..) {
                     // Whoever asked waits for it.
                     let _ =
-                        one.answer.send(outcome.as_ref().map(|()| ()).map_err(|error| anyhow!("{error:#}")));
+                        one.answer.send(outcome.as_ref().copied().map_err(|error| anyhow!("{error:#}")));
                 }
             }
         })?;

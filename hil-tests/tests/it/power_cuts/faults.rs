@@ -7,11 +7,11 @@ use pestle_domain::ids::ActId;
 use pestle_hil_tests::counter::{Counter, CounterError, Receipt};
 use pestle_hil_tests::disk::fault::{Failing, Faults, Touch};
 use pestle_hil_tests::disk::mount;
-use pestle_hil_tests::disk::seeded::Seeded;
 use pestle_hil_tests::power_cuts::account::{Account, Paid};
 use pestle_hil_tests::power_cuts::agent_on_disk::{AgentOnDisk, TILLS};
 use pestle_hil_tests::power_cuts::campaign;
 use pestle_hil_tests::power_cuts::provisioned::{self, SELLER};
+use pestle_hil_tests::seeded::Seeded;
 use uuid::Uuid;
 
 /// Sales after which a disk without room must have refused one: a sale takes about a kilobyte of a block of four.

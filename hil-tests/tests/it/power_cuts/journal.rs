@@ -1,11 +1,11 @@
 //! The journal alone.
 
 use pestle_hil_tests::disk::op::Op;
-use pestle_hil_tests::disk::seeded::Seeded;
 use pestle_hil_tests::power_cuts::campaign::{self, Plan, Report};
 use pestle_hil_tests::power_cuts::judge::Wrong;
 use pestle_hil_tests::power_cuts::record::Recording;
 use pestle_hil_tests::power_cuts::reopened;
+use pestle_hil_tests::seeded::Seeded;
 
 use super::drawn;
 
