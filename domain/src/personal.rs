@@ -412,7 +412,7 @@ pub fn wrapping(tenant: &TenantId, person: PersonId, generation: u32) -> Preimag
         .u32(generation)
 }
 
-/// Names a key in a comparison without showing it.
+/// Whether two keys are the same.
 pub fn same_key(one: &SecretKey, other: &SecretKey) -> bool {
     // Of hashes, so that how long it takes tells nothing of the keys.
     Hash::of(one.as_bytes()) == Hash::of(other.as_bytes())
