@@ -164,7 +164,7 @@ impl fmt::Debug for SecretKey {
 }
 impl From<SecretKey> for String {
     fn from(key: SecretKey) -> String {
-        BASE64.encode(&*key.0)
+        BASE64.encode(key.as_bytes())
     }
 }
 impl TryFrom<String> for SecretKey {

@@ -237,12 +237,15 @@ pub struct Patient {
     pub at_ms: i64,
 }
 
+/// Where registered, generation of the key, nonce, sealed text, when.
+type PatientRow = (Option<String>, i64, Vec<u8>, Vec<u8>, i64);
+
 /// A patient; `None` when no fact told of them yet.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn patient(connection: &mut PgConnection, person: PersonId) -> Result<Option<Patient>, DbError> {
-    let row: Option<(Option<String>, i64, Vec<u8>, Vec<u8>, i64)> = sqlx::query_as(
+    let row: Option<PatientRow> = sqlx::query_as(
         "SELECT branch_id, generation, nonce, text, at_ms FROM patients.patient WHERE person_id = $1",
     )
     .bind(person.0)
