@@ -104,8 +104,7 @@ impl Grouped {
                 next += group.len() as u64;
                 for one in group.drain(..) {
                     // Whoever asked waits for it.
-                    let _ =
-                        one.answer.send(outcome.as_ref().copied().map_err(|error| anyhow!("{error:#}")));
+                    let _ = one.answer.send(outcome.as_ref().copied().map_err(|error| anyhow!("{error:#}")));
                 }
             }
         })?;
