@@ -12,11 +12,13 @@ use pestle_domain::{
     fact::{Envelope, Fact},
     gs1::{self, Elements, Scan, digital_link::DigitalLink, ppn::Ppn},
     journal::{Head, Lane, Stream},
+    order::Order,
     snapshot::Snapshot,
     wire::{
         batch::{self, Batch},
         export::Preface,
         message::{Answer, Heads, Nudge, Status},
+        orders::{self, Orders},
         topic::Topic,
     },
 };
@@ -33,10 +35,11 @@ use pestle_drivers::{
 pub(crate) type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub(crate) const TARGETS: [(&str, Target); 10] = [
+pub(crate) const TARGETS: [(&str, Target); 11] = [
     ("batch", batch),
     ("fact", fact),
     ("messages", messages),
+    ("orders", orders),
     ("gs1", gs1),
     ("scan_framing", scan_framing),
     ("printer_status", printer_status),
@@ -89,6 +92,20 @@ pub(crate) fn messages(bytes: &[u8]) {
         && let Ok(topic) = text.parse::<Topic>()
     {
         assert_eq!(topic.to_string(), text);
+    }
+}
+
+/// Orders of the centre, as a box takes them, and one of them.
+pub(crate) fn orders(bytes: &[u8]) {
+    if let Ok(read) = Orders::parse(bytes) {
+        let lines = read.lines.iter().map(|line| line.as_bytes());
+        let again = orders::build(&read.header, lines).expect("a header that was read can be written");
+        let again = Orders::parse(&again).expect("what was written can be read");
+        assert_eq!((&again.header, &again.lines), (&read.header, &read.lines));
+    }
+    if let Ok(Some(order)) = Order::from_line(bytes) {
+        let line = order.to_line().expect("an order that was read can be written");
+        assert_eq!(Order::from_line(&line).expect("what was written can be read"), Some(order));
     }
 }
 
