@@ -20,6 +20,9 @@ const SALES_MAX: usize = 40;
 /// The room is looked at when the disk refuses, and every few seconds.
 const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
+/// How often a person tries again.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// A box with an open till.
 struct Shop {
     on: AgentOnDisk,
@@ -48,6 +51,15 @@ impl Shop {
         let basket = self.counter.look().await.unwrap().basket.unwrap();
         let packs = basket.lines.iter().map(|line| line.quantity).sum();
         Paid { act: basket.act, total: basket.total, packs }
+    }
+
+    /// The same where the box may begin nothing new.
+    async fn begin(&self) -> Option<Paid> {
+        // What it says stands on the page.
+        let _ = self.counter.scan(&self.code).await;
+        let basket = self.counter.look().await.unwrap().basket?;
+        let packs = basket.lines.iter().map(|line| line.quantity).sum();
+        Some(Paid { act: basket.act, total: basket.total, packs })
     }
 
     async fn pay(&mut self, paid: &Paid) -> Result<(), CounterError> {
@@ -94,22 +106,34 @@ fn is_clear(message: &str, wrong: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_full_disk_a_sale_is_refused_clearly_and_finished_from_the_reserve() {
+async fn on_a_full_disk_what_was_begun_is_finished_from_the_reserve_and_nothing_new_begins() {
     let _alone = crate::whole_product().await;
     let mut shop = Shop::open().await;
     shop.sell().await.unwrap();
     shop.on.disk.set_faults(Faults { quota: Some(shop.on.disk.used_bytes()), ..Faults::default() });
-    let (paid, message) = shop.sell_until_refused().await;
-    assert!(is_clear(&message, "is full"), "{message}");
-    let basket = shop.counter.look().await.unwrap().basket.unwrap();
-    assert_eq!(basket.act, paid.act, "the basket stays");
-    // The box gives its reserve up, so that what was begun can be finished.
     let began = Instant::now();
-    while let Err(error) = shop.pay(&paid).await {
-        assert!(began.elapsed() < SEEN_WITHIN, "{error}");
+    while let Some(paid) = shop.begin().await {
+        // The box gives its reserve up, so that the same payment is taken after all.
+        while let Err(error) = shop.pay(&paid).await {
+            let CounterError::Refused { message, .. } = error else { panic!("{error}") };
+            assert!(is_clear(&message, "is full"), "{message}");
+            assert!(began.elapsed() < SEEN_WITHIN, "{message}");
+        }
+        assert!(began.elapsed() < SEEN_WITHIN, "it goes on beginning sales");
     }
+    let said = shop.counter.look().await.unwrap().refusals.pop().unwrap().text;
+    assert!(said.starts_with("Not begun; ") && said.contains("all support"), "{said}");
+
+    // The same page, without a restart.
     shop.on.disk.set_faults(Faults::default());
-    shop.sell().await.unwrap();
+    let paid = loop {
+        if let Some(paid) = shop.begin().await {
+            break paid;
+        }
+        assert!(began.elapsed() < 2 * SEEN_WITHIN, "it does not sell again");
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    shop.pay(&paid).await.unwrap();
     shop.told_is_there(1).await;
 }
 
