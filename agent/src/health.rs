@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::{
     clock::Clock,
     counter::{
-        task::Counter,
+        handle::Counter,
         view::{DeviceView, ReadingView},
     },
     journal::{Finding, Journal},

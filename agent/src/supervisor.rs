@@ -24,9 +24,9 @@ use crate::{
     clock::Clock,
     config::Config,
     counter::{
+        handle::{Counter, CounterParts},
         keep::Keep,
         machine::{CounterSettings, Event},
-        task::{Counter, CounterParts},
         view::{DeviceState, DeviceView, LinkView},
     },
     devices, durable_file,

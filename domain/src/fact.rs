@@ -4,21 +4,26 @@
 //! fields are append-only; golden files hold the bytes. A kind that this version does not know is *unfolded*, not
 //! malformed: the envelope is read, the data kept, and a later version folds it.
 
+mod line;
+mod words;
+
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::{
-    gs1::Gtin,
     ids::{ActId, FactId, OrderId, ProductId, SessionId, StaffId, StoreId, TillId},
     journal::{Lane, Parent},
-    money::{BasisPoints, Money},
+    kinds::kinds,
+    money::Money,
     order::{OrderHead, OrderHow},
     personal::Sealed,
-    units::{Day, MilliCelsius, Quantity, UnixMillis},
+    units::{Day, Quantity, UnixMillis},
 };
 
-/// The version of the envelope that this code writes.
-pub const ENVELOPE_VERSION: u16 = 1;
+pub use line::{Act, ENVELOPE_VERSION, Envelope, FactError};
+pub use words::{
+    AdjustReason, DrawerCause, Lot, LotIn, LotMove, Provenance, ReceiptNumber, SaleLine, Sample, TaxShare,
+    Tender,
+};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,183 +104,10 @@ pub enum ClockQuality {
     Confirmed,
 }
 
-/// Where a line's lot comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Provenance {
-    /// Read from the pack by a scanner that is proved.
-    Scanned,
-    /// Picked by a person from the lots on hand.
-    Chosen,
-    /// Nobody said: the lot that expires first is booked.
-    AssumedFefo,
-    /// Nobody said, and the book has none.
-    Unknown,
-}
+kinds! {
+    /// What happened, by kind.
+    enum FactBody;
 
-/// A lot as the maker wrote it: 1 to 20 characters (GS1 AI 10).
-pub type Lot = Box<str>;
-
-/// The receipt's number: no gap without its reason, no duplicate. `epoch` is that of the store that gave it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ReceiptNumber {
-    /// Whose block.
-    pub till: TillId,
-    /// Of which life of the store.
-    pub epoch: u32,
-    /// Rises by one with each sale of this till in this epoch.
-    pub number: u64,
-}
-
-impl std::fmt::Display for ReceiptNumber {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}/{}/{}", self.till, self.epoch, self.number)
-    }
-}
-
-/// How something was paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tender {
-    /// Notes and coins.
-    Cash,
-}
-
-/// One line of a sale.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SaleLine {
-    /// The article.
-    pub product: ProductId,
-    /// The pack's number as it was scanned or chosen.
-    pub gtin: Gtin,
-    /// As it was printed.
-    pub name: Box<str>,
-    /// Packs; above zero.
-    pub quantity: Quantity,
-    /// Of one pack, tax included.
-    pub unit_price: Money,
-    /// `quantity × unit_price`.
-    pub amount: Money,
-    /// The rate inside the amount.
-    pub tax: BasisPoints,
-}
-
-/// The tax of all lines at one rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaxShare {
-    /// The rate.
-    pub rate: BasisPoints,
-    /// Sum of the lines at this rate, tax included.
-    pub gross: Money,
-    /// The tax inside, by [`BasisPoints::tax_inside`].
-    pub tax: Money,
-}
-
-/// Packs of one lot that left with a sale.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LotMove {
-    /// The article.
-    pub product: ProductId,
-    /// The lot; `None` when nobody knows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lot: Option<Lot>,
-    /// Where the lot comes from.
-    pub provenance: Provenance,
-    /// Packs; above zero.
-    pub quantity: Quantity,
-    /// Serial numbers that were scanned (GS1 AI 21).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub serials: Vec<Box<str>>,
-}
-
-/// Packs of one lot that came in or were counted in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LotIn {
-    /// The article.
-    pub product: ProductId,
-    /// The lot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lot: Option<Lot>,
-    /// Last day of use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expiry: Option<Day>,
-    /// Packs; above zero.
-    pub quantity: Quantity,
-}
-
-/// Why the book was set right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AdjustReason {
-    /// A pack in the hand that the book did not have: it was sold (invariant I5).
-    FoundAtSale,
-    /// By a person, with a note.
-    Correction,
-}
-
-/// Why a drawer was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DrawerCause {
-    /// To put money in for a sale.
-    Sale,
-    /// The till was opened or closed.
-    Till,
-    /// Without a sale.
-    NoSale,
-}
-
-/// What a sensor said: a temperature, or why there is none (invariant I9).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sample {
-    /// A temperature.
-    Temperature(MilliCelsius),
-    /// No number, and why: `timeout`, `crc`, `no_probe`, `gone` …
-    Missing(Box<str>),
-}
-
-macro_rules! facts {
-    ($($(#[$doc:meta])* $variant:ident = $kind:literal { $($(#[$fdoc:meta])* $field:ident : $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-            pub struct $variant { $($(#[$fdoc])* pub $field: $type,)* }
-
-            impl From<$variant> for FactBody {
-                fn from(data: $variant) -> Self { Self::$variant(data) }
-            }
-        )*
-
-        /// What happened, by kind.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum FactBody { $($(#[$doc])* $variant($variant),)* }
-
-        impl FactBody {
-            /// Every kind that this version knows.
-            pub const KINDS: &[&str] = &[$($kind),*];
-
-            /// The kind as it stands in the line.
-            pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $kind,)* }
-            }
-
-            fn data_json(&self) -> Result<String, serde_json::Error> {
-                match self { $(Self::$variant(data) => serde_json::to_string(data),)* }
-            }
-
-            /// Reads the data of a known kind; `None` for a kind that this version does not know.
-            fn parse(kind: &str, data: &str) -> Option<Result<Self, serde_json::Error>> {
-                match kind {
-                    $($kind => Some(serde_json::from_str(data).map(Self::$variant)),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-facts! {
     /// The first fact of a store: which store it is, and what it descends from.
     EpochOpened = "epoch.opened" {
         /// The new store.
@@ -599,139 +431,5 @@ impl FactBody {
     /// a person goes there, not even sealed (invariant I11).
     pub fn may_stand_in(&self, lane: Lane) -> bool {
         lane == Lane::Ledger || self.personal().is_none()
-    }
-}
-
-/// What is wrong with a line.
-#[derive(Debug, thiserror::Error)]
-pub enum FactError {
-    /// Not the JSON of an envelope.
-    #[error("the line is no fact")]
-    Envelope(#[source] serde_json::Error),
-    /// A known kind, with data that it cannot have.
-    #[error("the data does not fit its kind {kind}")]
-    Data {
-        /// The kind.
-        kind: String,
-        /// What the parser says.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// Lines of a batch are separated by line ends.
-    #[error("the line contains a line end")]
-    LineEnd,
-}
-
-/// A line whose envelope was read and whose data was not yet.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Envelope<'a> {
-    /// Version of the envelope.
-    pub v: u16,
-    /// See [`Fact::id`].
-    pub id: FactId,
-    /// See [`Fact::act`].
-    pub act: ActId,
-    /// See [`Fact::part`].
-    pub of: Part,
-    /// See [`Fact::actor`].
-    pub actor: Actor,
-    /// See [`Fact::at`].
-    pub at: Stamp,
-    /// Names the form of the data.
-    #[serde(borrow)]
-    pub kind: std::borrow::Cow<'a, str>,
-    /// By kind.
-    #[serde(borrow)]
-    pub data: &'a RawValue,
-}
-
-impl<'a> Envelope<'a> {
-    /// Reads the envelope of a line.
-    ///
-    /// # Errors
-    /// [`FactError::Envelope`], or [`FactError::LineEnd`].
-    pub fn parse(line: &'a [u8]) -> Result<Self, FactError> {
-        if line.contains(&b'\n') {
-            return Err(FactError::LineEnd);
-        }
-        serde_json::from_slice(line).map_err(FactError::Envelope)
-    }
-
-    /// Reads the data: `None` where the envelope or the kind is newer than this version (*unfolded*).
-    ///
-    /// # Errors
-    /// [`FactError::Data`] when the kind is known and its data is not what it must be.
-    pub fn body(&self) -> Result<Option<FactBody>, FactError> {
-        if self.v > ENVELOPE_VERSION {
-            return Ok(None);
-        }
-        FactBody::parse(&self.kind, self.data.get())
-            .transpose()
-            .map_err(|source| FactError::Data { kind: self.kind.clone().into_owned(), source })
-    }
-}
-
-impl Fact {
-    /// The line that is kept, hashed and sent; without a line end.
-    ///
-    /// # Errors
-    /// Only where JSON cannot say it, which no field of ours allows.
-    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let data = RawValue::from_string(self.body.data_json()?)?;
-        serde_json::to_vec(&Envelope {
-            v: ENVELOPE_VERSION,
-            id: self.id,
-            act: self.act,
-            of: self.part,
-            actor: self.actor.clone(),
-            at: self.at.clone(),
-            kind: self.body.kind().into(),
-            data: &data,
-        })
-    }
-
-    /// Reads a line back.
-    ///
-    /// # Errors
-    /// [`FactError`]; a kind that this version does not know is `Ok(None)`.
-    pub fn from_line(line: &[u8]) -> Result<Option<Self>, FactError> {
-        let envelope = Envelope::parse(line)?;
-        let Some(body) = envelope.body()? else { return Ok(None) };
-        let Envelope { id, act, of, actor, at, .. } = envelope;
-        Ok(Some(Self { id, act, part: of, actor, at, body }))
-    }
-}
-
-/// What a person did in one go, before it has a place in the journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Act {
-    /// The page makes it, so that a repeat is recognised.
-    pub id: ActId,
-    /// One to a few facts, in order, each with this act's id and its part.
-    pub facts: Vec<Fact>,
-}
-
-impl Act {
-    /// Puts `bodies` into one act; `ids` gives each fact its id.
-    pub fn new(
-        id: ActId,
-        actor: &Actor,
-        at: &Stamp,
-        bodies: Vec<FactBody>,
-        mut ids: impl FnMut() -> FactId,
-    ) -> Self {
-        let count = u16::try_from(bodies.len()).unwrap_or(u16::MAX);
-        let facts = (1..=count)
-            .zip(bodies)
-            .map(|(index, body)| Fact {
-                id: ids(),
-                act: id,
-                part: Part(index, count),
-                actor: actor.clone(),
-                at: at.clone(),
-                body,
-            })
-            .collect();
-        Self { id, facts }
     }
 }

@@ -21,6 +21,7 @@ pub mod snapshot;
 pub mod staff;
 
 pub mod fact;
+mod kinds;
 pub mod order;
 pub mod receipt;
 pub mod sale;

@@ -12,6 +12,7 @@ use crate::{
     catalogue::Recall,
     fact::Lot,
     ids::{BranchId, OrderId, ProductId, TenantId},
+    kinds::kinds,
     signature::{Hash, Preimage},
     units::{Day, Quantity, UnixMillis},
 };
@@ -36,47 +37,10 @@ pub struct Order {
     pub body: OrderBody,
 }
 
-macro_rules! orders {
-    ($($(#[$doc:meta])* $variant:ident = $kind:literal { $($(#[$fdoc:meta])* $field:ident : $type:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-            pub struct $variant { $($(#[$fdoc])* pub $field: $type,)* }
+kinds! {
+    /// What is to be done, by kind.
+    enum OrderBody;
 
-            impl From<$variant> for OrderBody {
-                fn from(data: $variant) -> Self { Self::$variant(data) }
-            }
-        )*
-
-        /// What is to be done, by kind.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum OrderBody { $($(#[$doc])* $variant($variant),)* }
-
-        impl OrderBody {
-            /// Every kind that this version knows.
-            pub const KINDS: &[&str] = &[$($kind),*];
-
-            /// The kind as it stands in the line.
-            pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $kind,)* }
-            }
-
-            fn data_json(&self) -> Result<String, serde_json::Error> {
-                match self { $(Self::$variant(data) => serde_json::to_string(data),)* }
-            }
-
-            /// Reads the data of a known kind; `None` for a kind that this version does not know.
-            fn parse(kind: &str, data: &str) -> Option<Result<Self, serde_json::Error>> {
-                match kind {
-                    $($kind => Some(serde_json::from_str(data).map(Self::$variant)),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-orders! {
     /// Packs must not be sold or dispensed any more, from this moment.
     RecallIssued = "recall.issued" {
         /// The authority's or the maker's number.

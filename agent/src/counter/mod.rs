@@ -4,7 +4,7 @@
 //! ([`records`] of single acts, [`remembered`] for the many acts and packs; [`checkpoint`] as bytes with [`books_kept`],
 //! [`checkpoints`] on the disk, [`fold`] at a start);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`patient`], [`printing`], [`drawer`], [`room`], [`today`], [`device_log`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop that owns all of it,
+//! [`session`], [`patient`], [`printing`], [`drawer`], [`room`], [`today`], [`device_log`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop ([`handle`] is what others hold of it) that owns all of it,
 //! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and checkpoints of the
 //! books, and [`keeping`] says when.
 
@@ -18,6 +18,7 @@ mod device_log;
 mod drawer;
 pub mod event;
 pub mod fold;
+pub mod handle;
 pub mod keep;
 mod keeping;
 pub mod live;

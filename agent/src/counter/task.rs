@@ -1,5 +1,5 @@
-//! The counter's loop and its handle. The loop owns the machine and runs its effects; it never waits for the disk, a
-//! printer or a PIN: each reports back as an event.
+//! The counter's loop; its handle is in [`super::handle`]. The loop owns the machine and runs its effects; it never waits for
+//! the disk, a printer or a PIN: each reports back as an event.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,37 +11,31 @@ use std::{
 use argon2::{Argon2, PasswordVerifier as _};
 use futures::stream::{FuturesOrdered, StreamExt as _};
 use pestle_domain::{
-    fact::{Act, Actor},
-    ids::{ActId, FactId, ProductId, StoreId, TillId},
+    ids::{StoreId, TillId},
     journal::Lane,
-    money::Money,
     personal::PatientDetails,
 };
-use serde::Serialize;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
-    task::{AbortHandle, JoinHandle},
+    task::JoinHandle,
     time::{self, MissedTickBehavior},
 };
 use uuid::Uuid;
 
 use super::{
     checkpoint::Where,
-    command::{Answer, Pin, Refused, Request, Ticket, Why},
+    command::{Answer, Pin, Ticket},
     counters::{Count, CounterCounters},
-    fold::{FoldError, Folded, Nowhere},
-    keep::Keep,
+    handle::{CounterParts, Message},
     keeping::{BasketWrite, Kept},
-    machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
+    machine::{Branch, CommitId, Effect, Event, Now},
     patient::Sealing,
-    shop::Shop,
     view::TillView,
 };
 use crate::{
     clock::Clock,
-    journal::{Committed, Journal, JournalError, NewAct, Place},
+    journal::{Committed, JournalError, NewAct, Place},
     orders::OrdersState,
-    personal::Persons,
     spool::{
         machine::{DrawerEnd, Ended},
         task::PrintOrder,
@@ -49,244 +43,9 @@ use crate::{
 };
 
 /// Events that may wait for the loop, which takes microseconds for each. Full means that the loop hangs.
-const EVENTS_WAITING_MAX: usize = 256;
-/// Urgent acts that the relay may not have looked at yet.
-const URGENT_MAX: usize = 64;
+pub(super) const EVENTS_WAITING_MAX: usize = 256;
 /// How often idle people are signed out and the date is looked at.
 const TICK: Duration = Duration::from_secs(1);
-/// Longest list of a search by name: what fits on a screen.
-const HITS_MAX: usize = 12;
-
-/// All that the counter needs.
-#[derive(Debug)]
-pub struct CounterParts {
-    /// As configured.
-    pub settings: CounterSettings,
-    /// Where sales go.
-    pub ledger: Journal,
-    /// Where readings go.
-    pub telemetry: Journal,
-    /// Its own files.
-    pub keep: Keep,
-    /// Time.
-    pub clock: Arc<Clock>,
-    /// The snapshot, when there is one, and each later one.
-    pub shop: watch::Receiver<Option<Arc<Shop>>>,
-    /// Patients' keys.
-    pub persons: Persons,
-    /// By the names of the tills' printers.
-    pub printers: HashMap<String, mpsc::Sender<PrintOrder>>,
-}
-
-/// The counter's handle.
-#[derive(Debug, Clone)]
-pub struct Counter {
-    messages: mpsc::Sender<Message>,
-    views: Arc<BTreeMap<TillId, watch::Receiver<Arc<TillView>>>>,
-    tills: Arc<[TillSettings]>,
-    shop: watch::Receiver<Option<Arc<Shop>>>,
-    counters: CounterCounters,
-    safe: watch::Receiver<Place>,
-    orders: watch::Receiver<OrdersState>,
-    urgent: broadcast::Sender<Committed>,
-    task: Option<AbortHandle>,
-}
-
-#[derive(Debug)]
-enum Message {
-    Asked(Request, oneshot::Sender<Answer>),
-    Event(Event),
-    KeepBooks,
-    Stop(oneshot::Sender<()>),
-}
-
-/// An article that a search found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Hit {
-    /// Which.
-    pub product: ProductId,
-    /// As printed.
-    pub name: Box<str>,
-    /// Of one pack.
-    pub price: Money,
-    /// Whether the counter may sell it.
-    pub sold_here: bool,
-}
-
-impl Counter {
-    /// Folds the books and starts the loop.
-    ///
-    /// # Errors
-    /// The journal cannot be read.
-    pub async fn start(parts: CounterParts) -> Result<Self, FoldError> {
-        let (keep, ledger) = (parts.keep.clone(), parts.ledger.clone());
-        let tills: Vec<TillId> = parts.settings.tills.iter().map(|till| till.id.clone()).collect();
-        let folded = tokio::task::spawn_blocking(move || {
-            let baskets =
-                tills.into_iter().filter_map(|till| Some((till.clone(), keep.basket(&till)?))).collect();
-            keep.fold(&ledger, &Nowhere).map(|folded| (folded, baskets))
-        });
-        let (mut folded, baskets) = match folded.await {
-            Ok(folded) => folded?,
-            Err(panicked) => return Err(JournalError::Panicked(panicked.to_string()).into()),
-        };
-        record_missing(&parts, &mut folded).await;
-        let Folded { books, at, kept, .. } = folded;
-        let (messages, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
-        let shop = parts.shop.borrow().clone();
-        let branch = Branch::new(parts.settings.clone(), shop, books, baskets);
-        let mut draw = Uuid::now_v7;
-        let now = now(&parts.clock, &mut draw);
-        let mut views = BTreeMap::new();
-        let mut receivers = BTreeMap::new();
-        for till in &parts.settings.tills {
-            if let Some(view) = branch.view(&now, &till.id) {
-                let (sender, receiver) = watch::channel(Arc::new(view));
-                views.insert(till.id.clone(), sender);
-                receivers.insert(till.id.clone(), receiver);
-            }
-        }
-        let counters = CounterCounters::default();
-        let (urgent, _) = broadcast::channel(URGENT_MAX);
-        let (orders, orders_watched) = watch::channel(branch.orders_state().clone());
-        let mut counter = Self {
-            messages: messages.clone(),
-            views: Arc::new(receivers),
-            tills: parts.settings.tills.clone().into(),
-            shop: parts.shop.clone(),
-            counters: counters.clone(),
-            safe: parts.keep.watch_safe(),
-            orders: orders_watched,
-            urgent: urgent.clone(),
-            task: None,
-        };
-        let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
-        let task = Task {
-            branch,
-            views,
-            store,
-            at,
-            kept: Kept::new(Where { place: kept, ..at }),
-            tickets: HashMap::new(),
-            next_ticket: 1,
-            ledger: FuturesOrdered::new(),
-            telemetry: FuturesOrdered::new(),
-            baskets: BTreeMap::new(),
-            writing: None,
-            messages: messages.downgrade(),
-            counters,
-            orders,
-            urgent,
-            urgent_commits: BTreeSet::new(),
-            parts,
-        };
-        counter.task = Some(tokio::spawn(task.run(inbox)).abort_handle());
-        Ok(counter)
-    }
-
-    /// Asks for something, and waits until it is done or refused. What a person is told here is on the disk.
-    ///
-    /// # Errors
-    /// The counter's refusal, or that the box is shutting down.
-    pub async fn ask(&self, request: Request) -> Answer {
-        let ended =
-            || Refused::new(Why::Unavailable, "The box is shutting down. Wait until the page is back.");
-        let (answer, answered) = oneshot::channel();
-        self.messages.send(Message::Asked(request, answer)).await.map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())?
-    }
-
-    /// Tells the counter that something happened.
-    pub async fn tell(&self, event: Event) {
-        // After the end nobody is interested any more.
-        let _ended = self.messages.send(Message::Event(event)).await;
-    }
-
-    /// What a till's page shows, now and after each change.
-    pub fn watch(&self, till: &TillId) -> Option<watch::Receiver<Arc<TillView>>> {
-        self.views.get(till).cloned()
-    }
-
-    /// Each urgent act that is on the disk, from now on.
-    pub fn urgent(&self) -> broadcast::Receiver<Committed> {
-        self.urgent.subscribe()
-    }
-
-    /// Where the centre's orders stand, and each change.
-    pub fn orders(&self) -> watch::Receiver<OrdersState> {
-        self.orders.clone()
-    }
-
-    /// The tills, as configured.
-    pub fn tills(&self) -> &[TillSettings] {
-        &self.tills
-    }
-
-    /// Articles whose name has every word of `text`.
-    pub fn search(&self, text: &str) -> Vec<Hit> {
-        let shop = self.shop.borrow();
-        let Some(shop) = shop.as_deref() else { return Vec::new() };
-        let found = shop.catalogue.search(text, HITS_MAX);
-        found
-            .into_iter()
-            .map(|product| Hit {
-                product: product.id.clone(),
-                name: product.name.clone(),
-                price: product.price,
-                sold_here: product.supply.sold_at_counter(),
-            })
-            .collect()
-    }
-
-    /// The snapshot in use.
-    pub fn shop(&self) -> Option<Arc<Shop>> {
-        self.shop.borrow().clone()
-    }
-
-    /// Up to here the ledger may go: two checkpoints have its facts.
-    pub fn watch_safe(&self) -> watch::Receiver<Place> {
-        self.safe.clone()
-    }
-
-    /// A checkpoint of the books would let a part of the ledger go: one is to be written as soon as it is worth it.
-    pub async fn keep_books(&self) {
-        // After the end the last one was written.
-        let _ended = self.messages.send(Message::KeepBooks).await;
-    }
-
-    /// What the counter has counted, for `/metrics`.
-    pub fn counters(&self) -> &CounterCounters {
-        &self.counters
-    }
-
-    /// Ends the loop as a power cut does: nothing more is kept, appended or answered. For tests of what a restart finds.
-    #[doc(hidden)]
-    pub fn pull_the_plug(&self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-
-    /// Resolves when the loop has ended, in order or by a fault.
-    pub async fn ended(&self) {
-        self.messages.closed().await;
-    }
-
-    /// Whether the loop takes messages: it has not ended, and does not hang.
-    pub fn is_alive(&self) -> bool {
-        !self.messages.is_closed() && self.messages.capacity() > 0
-    }
-
-    /// Waits for what is on its way to the disk, keeps books and baskets, and ends the loop.
-    pub async fn stop(&self) {
-        let (done, stopped) = oneshot::channel();
-        if self.messages.send(Message::Stop(done)).await.is_ok() {
-            // An error means that it has ended already.
-            let _ = stopped.await;
-        }
-    }
-}
-
 type Append = Pinned<Box<dyn Future<Output = (CommitId, Result<Committed, JournalError>)> + Send>>;
 
 pub(super) struct Task {
@@ -314,8 +73,43 @@ pub(super) struct Task {
     messages: mpsc::WeakSender<Message>,
 }
 
+/// What the loop tells its handles by.
+pub(super) struct Ends {
+    pub(super) views: BTreeMap<TillId, watch::Sender<Arc<TillView>>>,
+    pub(super) orders: watch::Sender<OrdersState>,
+    pub(super) urgent: broadcast::Sender<Committed>,
+    pub(super) counters: CounterCounters,
+    /// Weak: the loop ends when all handles have gone.
+    pub(super) messages: mpsc::WeakSender<Message>,
+}
+
 impl Task {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+    /// The loop over a branch whose books are folded up to `at`, of which a checkpoint has those up to `kept`.
+    pub(super) fn new(parts: CounterParts, branch: Branch, (at, kept): (Where, Place), ends: Ends) -> Self {
+        let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
+        let Ends { views, orders, urgent, counters, messages } = ends;
+        Self {
+            branch,
+            views,
+            store,
+            at,
+            kept: Kept::new(Where { place: kept, ..at }),
+            tickets: HashMap::new(),
+            next_ticket: 1,
+            ledger: FuturesOrdered::new(),
+            telemetry: FuturesOrdered::new(),
+            baskets: BTreeMap::new(),
+            writing: None,
+            messages,
+            counters,
+            orders,
+            urgent,
+            urgent_commits: BTreeSet::new(),
+            parts,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut shop = self.parts.shop.clone();
@@ -541,26 +335,7 @@ impl Task {
     }
 }
 
-/// Records which facts the books lack, so that the centre hears of it.
-async fn record_missing(parts: &CounterParts, folded: &mut Folded) {
-    for range in std::mem::take(&mut folded.missing) {
-        tracing::error!(?range, "facts that left the box are in no checkpoint: the books lack them");
-        let (stamp, id) = (parts.clock.stamp(), ActId(Uuid::now_v7()));
-        let act = Act::new(id, &Actor::Machine, &stamp, vec![range.into()], || FactId(Uuid::now_v7()));
-        let facts = act.facts.clone();
-        match parts.ledger.append(act.into()).await {
-            Ok(committed) => {
-                folded.books.apply(&facts, b"");
-                folded.at.place = committed.last;
-                folded.at.head = committed.head;
-            }
-            // The next start finds and says it again.
-            Err(error) => tracing::error!(%error, "what the books lack could not be recorded"),
-        }
-    }
-}
-
-fn now<'a>(clock: &Clock, draw: &'a mut dyn FnMut() -> Uuid) -> Now<'a> {
+pub(super) fn now<'a>(clock: &Clock, draw: &'a mut dyn FnMut() -> Uuid) -> Now<'a> {
     Now { mono_ms: clock.mono_ms(), stamp: clock.stamp(), floor: clock.floor(), draw }
 }
 

@@ -24,9 +24,9 @@ use crate::{
     clock::Clock,
     config::{Config, Scanner, SensorBus},
     counter::{
+        handle::Counter,
         live::Scanned,
         machine::Event,
-        task::Counter,
         view::{DeviceState, DeviceView, ReadingView},
     },
     spool::task::{self as spool, Orders},

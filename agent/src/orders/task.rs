@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::OrdersState;
 use crate::{
     counter::{
+        handle::Counter,
         machine::Event,
-        task::Counter,
         view::{DeviceState, DeviceView},
     },
     identity::DeviceIdentity,

@@ -21,8 +21,8 @@ use super::{
 use crate::{
     clock::Clock,
     counter::{
+        handle::Counter,
         machine::Event,
-        task::Counter,
         view::{DeviceState, DeviceView},
     },
     journal::{Journal, Place},

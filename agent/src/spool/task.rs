@@ -9,7 +9,7 @@ use pestle_drivers::printer::{
 use tokio::sync::mpsc;
 
 use super::machine::{DrawerEnd, Ended, JobId};
-use crate::counter::{machine::Event, task::Counter};
+use crate::counter::{handle::Counter, machine::Event};
 
 /// Orders that may wait for one printer: the spool sends one job at a time, and drawers are opened by hand.
 const ORDERS_WAITING_MAX: usize = 16;

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::{
     counter::{
         command::{Answer, CashWay, Command, DateWord, Pin, Refused, Request, StationId, Why},
-        task::Counter,
+        handle::Counter,
         view::shown,
     },
     spool::machine::{JobId, Word},

@@ -16,9 +16,9 @@ use serde_json::json;
 use super::assets;
 use crate::counter::{
     command::StationId,
+    handle::Counter,
     live::{Notice, Tone},
     machine::TillSettings,
-    task::Counter,
     view::{DeviceState, Phase, TillView, shown},
 };
 

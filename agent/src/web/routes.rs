@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{actions, assets, guard, pages, stream};
-use crate::counter::task::Counter;
+use crate::counter::handle::Counter;
 
 /// Largest body that a page sends: a scan of the longest symbol (7,089 bytes), with room for JSON's escapes.
 const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::{actions::refusal, assets, pages};
 use crate::counter::{
     command::{Refused, StationId, Why},
-    task::Counter,
+    handle::Counter,
     view::TillView,
 };
 

@@ -20,10 +20,10 @@ use pestle_agent::{
     clock::Clock,
     config::Config,
     counter::{
+        handle::{Counter, CounterParts},
         keep::Keep,
         machine::CounterSettings,
         shop::Shop,
-        task::{Counter, CounterParts},
     },
     journal::{Journal, Limits, Settings},
     personal::{Persons, PersonsParts, centre::KeyCentre},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use pestle_agent::{
-    counter::{machine::Event, task::Counter},
+    counter::{handle::Counter, machine::Event},
     identity::DeviceIdentity,
     orders::task::{Unusable, read},
 };

@@ -177,13 +177,7 @@ pub fn build<'a>(
     header: &Header,
     lines: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut message = serde_json::to_vec(header)?;
-    message.push(b'\n');
-    for line in lines {
-        message.extend_from_slice(line);
-        message.push(b'\n');
-    }
-    Ok(message)
+    super::with_lines(header, lines)
 }
 
 impl<'a> Orders<'a> {
