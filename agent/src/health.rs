@@ -388,6 +388,7 @@ impl Metrics {
             ("bad_messages", &relay.bad_messages),
             ("alarms", &relay.alarms),
             ("alerts", &relay.alerts),
+            ("alerts_dropped", &relay.alerts_dropped),
         ] {
             self.relay.get_or_create(&WhatLabel { what }).set(gauge_value(count.load(Relaxed)));
         }

@@ -72,7 +72,7 @@ enum JournalCommand {
     /// Print every fact.
     Show(OfLane),
     /// Prove that every fact is what it was when the centre acknowledged it, and that none is missing since; else name
-    /// the first that differs.
+    /// the first that differs. What nothing here can prove is said too.
     Verify(OfLane),
     /// Write the whole history to a file, signed, for the centre's "pestle-gateway audit verify".
     Export {
@@ -191,7 +191,7 @@ fn look_at_journal(config: &Config, command: JournalCommand) -> anyhow::Result<(
 
 fn verify_journal(look: &Look) -> anyhow::Result<()> {
     let verified = verify::verify(&look.journal, &look.report, |key| look.identity.centre_key(key))?;
-    for sentence in &verified.holds {
+    for sentence in verified.holds.iter().chain(&verified.unproved) {
         say(sentence)?;
     }
     let Some((last, others)) = verified.differs.split_last() else { return Ok(()) };

@@ -18,6 +18,8 @@ const STEP_BYTES: usize = 1024 * 1024;
 pub struct Verified {
     /// What holds, a sentence for each life of the store.
     pub holds: Vec<String>,
+    /// What nothing here can prove: lives of the store that are not here any more.
+    pub unproved: Vec<String>,
     /// What does not: the first record that differs, of each life of the store.
     pub differs: Vec<String>,
 }
@@ -36,6 +38,7 @@ pub fn verify<'a>(
     let epochs = journal.epochs();
     for (index, epoch) in epochs.iter().enumerate() {
         let before = index.checked_sub(1).map(|before| &epochs[before]);
+        verified.unproved.extend(not_here(epoch, before));
         match check(journal, epoch, before, &centre_key)? {
             Ok(sentence) => verified.holds.push(sentence),
             Err(sentence) => verified.differs.push(sentence),
@@ -83,6 +86,19 @@ fn check<'a>(
         }
     }
     Ok(walk.end())
+}
+
+/// The life that it descends from, where that is not here. It goes when all of it was acknowledged long ago; whoever takes it
+/// away leaves no other trace.
+fn not_here(epoch: &EpochState, before: Option<&EpochState>) -> Option<String> {
+    let parent = epoch.parent.as_ref()?;
+    let is_here = before.is_some_and(|before| before.stream.epoch == parent.epoch);
+    (!is_here && parent.head.seq > 0).then(|| {
+        format!(
+            "epoch {} began behind fact {} of epoch {}, which is not here: whether the centre has it all, \"pestle-gateway audit verify\" says",
+            epoch.stream.epoch, parent.head.seq, parent.epoch
+        )
+    })
 }
 
 /// Whether it descends from the life before it, where that is still here.
@@ -180,6 +196,9 @@ impl Walk<'_> {
             format!("epoch {number}: facts {first_kept} to {} are whole", head.seq)
         };
         match witness {
+            None if *first_kept > 1 => Err(format!(
+                "epoch {number}, fact 1: it was removed, and no acknowledgement was kept that says that the centre has it"
+            )),
             None => Ok(format!("{whole}; no signed acknowledgement was kept yet")),
             // Only where the tail is gone, and with it every other trace.
             Some(ack) if ack.head.seq > head.seq => Err(format!(

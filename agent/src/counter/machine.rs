@@ -95,6 +95,8 @@ pub(super) enum Purpose {
     Till(TillId),
     /// The fact of how much room the disk has.
     Level(Level),
+    /// The report of readings that were shed.
+    Shed,
     /// An order of the centre.
     Order,
 }
@@ -452,6 +454,7 @@ impl Branch {
         match purpose {
             Purpose::Plain => {}
             Purpose::Level(level) => self.level_appended(level, result.is_ok()),
+            Purpose::Shed => self.shed_appended(now, &facts, &result),
             Purpose::SignIn { ticket, till, staff, station } => {
                 self.signed_in(now, ticket, &till, &staff, station, result, out);
             }

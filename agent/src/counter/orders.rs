@@ -18,10 +18,13 @@ use super::{
     records::PrintIntent,
     shop::Shop,
 };
-use crate::orders::{
-    OrdersState,
-    decide::{decide, retry},
-    inbox::{Verdict, judge},
+use crate::{
+    journal::NOT_RECORDED,
+    orders::{
+        OrdersState,
+        decide::{decide, retry},
+        inbox::{Verdict, judge},
+    },
 };
 
 /// Answers in a row that join nothing before a person is told: the first may have been overtaken by others.
@@ -113,7 +116,7 @@ impl Branch {
             self.desk.state = OrdersState {
                 head: book.head(),
                 snapshot_wanted: book.snapshot_wanted(),
-                trouble: self.desk.trouble.clone(),
+                trouble: self.desk.trouble.clone().or_else(|| given_up(book.given_up())),
             };
         }
     }
@@ -125,7 +128,8 @@ impl Branch {
         self.append(now, act, Lane::Ledger, &Actor::Machine, bodies, intent, Purpose::Order, out);
     }
 
-    /// An order's act is on the disk, or is known not to be: then all that waits comes again by itself.
+    /// An order's act is on the disk, or is known not to be: then all that waits comes again by itself, what the centre sends
+    /// with the next heads, what was refused with the next tick.
     pub(super) fn order_recorded(
         &mut self,
         now: &mut Now<'_>,
@@ -134,19 +138,22 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) {
         match result {
-            Ok(()) => facts.iter().for_each(|fact| self.order_booked(&fact.body, out)),
+            Ok(()) => {
+                facts.iter().for_each(|fact| self.order_booked(&fact.body, out));
+                self.desk.under_way = false;
+                self.next_order(now, out);
+            }
             Err(why) => {
                 self.desk.waiting.clear();
                 self.desk.retried.clear();
-                if !why.starts_with(crate::journal::NOT_RECORDED) {
+                if why.starts_with(NOT_RECORDED) {
+                    (self.desk.under_way, self.desk.looked) = (false, false);
+                } else {
                     // Nobody knows whether it was done: until the next start shows it, nothing is done after it.
                     self.desk.state.trouble = Some(format!("An order of the centre is {why}."));
-                    return;
                 }
             }
         }
-        self.desk.under_way = false;
-        self.next_order(now, out);
     }
 
     fn order_booked(&mut self, body: &FactBody, out: &mut Vec<Effect>) {
@@ -215,4 +222,10 @@ impl Branch {
             }
         });
     }
+}
+
+fn given_up(orders: u64) -> Option<String> {
+    (orders > 0).then(|| {
+        format!("{orders} refused orders are not tried again by a newer agent, because too many wait: order them anew at the centre.")
+    })
 }

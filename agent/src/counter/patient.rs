@@ -54,6 +54,7 @@ impl Branch {
             return self.begin(till, act, asked, ticket);
         }
         let actor = self.permitted(till, Permission::KeepPatients)?.actor();
+        self.has_room_for(&asked)?;
         self.begin(till, act, asked, ticket)?;
         let whose = person.map_or_else(|| Whose::New(PersonId((now.draw)())), Whose::Known);
         out.push(Effect::Seal(Sealing { till: till.clone(), act, actor, whose }, details));

@@ -4,7 +4,7 @@
 //! was begun can be paid, what waits is printed, tills are closed and people sign out.
 
 use pestle_domain::{
-    fact::{Actor, BoxShed, BoxSpaceLow},
+    fact::{Actor, BoxShed, BoxSpaceLow, Fact, FactBody},
     ids::TillId,
     journal::Lane,
     units::UnixMillis,
@@ -17,7 +17,10 @@ use super::{
     machine::{Branch, Effect, Now, Purpose},
     records::PrintIntent,
 };
-use crate::space::{Level, Space, task::FULL};
+use crate::{
+    journal::NOT_RECORDED,
+    space::{Level, Space, task::FULL},
+};
 
 /// What was shed is reported this often, so that a power cut takes no more than this from the count.
 const SHED_REPORT_MS: u64 = 15 * 60 * 1_000;
@@ -105,19 +108,30 @@ impl Branch {
     /// Reports what was shed so far.
     pub(super) fn report_shed(&mut self, now: &mut Now<'_>, out: &mut Vec<Effect>) {
         if let Some(Shed { facts, from, to, .. }) = self.room.shed.take() {
-            self.append_plain(
-                now,
-                Lane::Ledger,
-                &Actor::Machine,
-                vec![BoxShed { facts, from, to }.into()],
-                out,
-            );
+            let act = pestle_domain::ids::ActId((now.draw)());
+            let (body, intent) = (BoxShed { facts, from, to }.into(), PrintIntent { print: false });
+            self.append(now, act, Lane::Ledger, &Actor::Machine, vec![body], intent, Purpose::Shed, out);
+        }
+    }
+
+    /// The report of what was shed is on the disk, or is known not to be: then it is a part of the next.
+    pub(super) fn shed_appended(&mut self, now: &Now<'_>, facts: &[Fact], result: &Result<(), String>) {
+        let is_lost = result.as_ref().is_err_and(|why| why.starts_with(NOT_RECORDED));
+        let reports = facts.iter().filter_map(|fact| match &fact.body {
+            FactBody::BoxShed(report) if is_lost => Some(report),
+            _ => None,
+        });
+        for BoxShed { facts, from, to } in reports {
+            let later = self.room.shed.take();
+            let (more, to) = later.map_or((0, *to), |later| (later.facts, later.to));
+            self.room.shed = Some(Shed { facts: facts + more, from: *from, to, since_ms: now.mono_ms });
         }
     }
 
     fn record_level(&mut self, now: &mut Now<'_>, out: &mut Vec<Effect>) {
         let Space { level, free_mib, days_left, .. } = self.room.space;
-        if level == self.room.recorded {
+        // What takes nothing is full until it takes something: what it says already is recorded again to find out.
+        if level == self.room.recorded && !self.room.space.takes_nothing {
             return;
         }
         self.room.tried_ms = Some(now.mono_ms);
@@ -131,7 +145,9 @@ impl Branch {
     pub(super) fn level_appended(&mut self, level: Level, recorded: bool) {
         if recorded {
             self.room.recorded = level;
-            self.room.tried_ms = None;
+            if !self.room.space.takes_nothing {
+                self.room.tried_ms = None;
+            }
         }
     }
 

@@ -194,3 +194,30 @@ fn a_refused_order_of_an_earlier_version_is_tried_again_at_the_next_start() {
     rig.commit();
     assert_eq!(on_hand(&rig), 7, "once");
 }
+
+#[test]
+fn a_refused_order_whose_second_try_the_disk_did_not_take_is_tried_again_with_the_next_tick() {
+    let mut rig = Rig::open();
+    let line = {
+        let newer = orders(OrderHead::START, vec![(1, adjust(5).into())]);
+        newer.orders[0].1.replace("\"v\":1", "\"v\":2")
+    };
+    let at = OrderHead::START.after(&log(), 1, line.as_bytes());
+    let before = OrderHead { incarnation: 1, ..OrderHead::START };
+    rig.hear(Event::Orders(VerifiedOrders { before, orders: vec![(at, line.into())] }));
+    rig.commit();
+    for fact in rig.journal.iter_mut().flat_map(|(facts, _)| facts) {
+        if let FactBody::OrderRefused(refused) = &mut fact.body {
+            (refused.agent, refused.line) =
+                ("0.9.0".into(), refused.line.replace("\"v\":2", "\"v\":1").into());
+        }
+    }
+    let mut rig = rig.restart();
+    rig.hear(Event::Tick);
+    let (commit, ..) = rig.pending.remove(0);
+    rig.hear(Event::Appended(commit, Err("not recorded; the disk is full".into())));
+    assert!(rig.pending.is_empty(), "not at once: the disk has just refused");
+    rig.hear(Event::Tick);
+    rig.commit();
+    assert_eq!(on_hand(&rig), 7);
+}

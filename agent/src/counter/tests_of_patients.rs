@@ -12,7 +12,10 @@ use super::{
     records::Done,
     testing::Rig,
 };
-use crate::personal::Whose;
+use crate::{
+    personal::Whose,
+    space::{Level, Space},
+};
 
 const NAME: &str = "Zebedee Quillfeather";
 
@@ -106,4 +109,16 @@ fn who_only_sells_registers_nobody_and_nothing_is_sealed_for_them() {
     assert_eq!(refused.why, Why::Authorization);
     assert!(refused.message.contains("Ben may not register patients"), "{}", refused.message);
     assert!(rig.seals.is_empty());
+}
+
+#[test]
+fn on_a_full_disk_no_patient_is_registered() {
+    let mut rig = Rig::open();
+    let full = Space { level: Level::Full, free_mib: 50, ..Space::default() };
+    rig.hear(Event::Space(full));
+    rig.commit();
+    let act = rig.draw_act();
+    let refused = rig.ask(1, Command::RegisterPatient { act, details: details() }).unwrap_err();
+    assert!(refused.message.contains("full"), "{refused}");
+    assert!(rig.seals.is_empty(), "no key is made either");
 }

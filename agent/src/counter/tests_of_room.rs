@@ -15,7 +15,7 @@ use super::{
 use crate::space::{Level, Space};
 
 fn space(level: Level) -> Event {
-    Event::Space(Space { level, free_mib: 50, days_left: Some(3), reserve: true })
+    Event::Space(Space { level, free_mib: 50, days_left: Some(3), reserve: true, takes_nothing: false })
 }
 
 fn becomes(rig: &mut Rig, level: Level) {
@@ -168,4 +168,43 @@ fn on_a_slow_disk_the_person_is_told_to_wait_and_nothing_is_told_as_recorded_bef
     rig.commit();
     assert!(rig.answer(ticket).unwrap().is_ok());
     assert!(said(&rig).contains("recorded"), "{}", said(&rig));
+}
+
+#[test]
+fn a_report_of_what_was_shed_that_the_disk_did_not_take_is_a_part_of_the_next() {
+    let mut rig = Rig::open();
+    becomes(&mut rig, Level::Shedding);
+    (0..3).for_each(|_| read(&mut rig));
+    rig.now_ms += 15 * 60 * 1_000;
+    rig.hear(Event::Tick);
+    let (commit, ..) = rig.pending.remove(0);
+    rig.hear(Event::Appended(commit, Err("not recorded; the disk is full".into())));
+    read(&mut rig);
+    rig.now_ms += 15 * 60 * 1_000;
+    rig.hear(Event::Tick);
+    rig.commit();
+    assert_eq!((count(&rig, "box.shed"), last_shed(&rig).facts), (1, 4));
+}
+
+#[test]
+fn a_disk_that_took_nothing_is_tried_until_it_does_although_nothing_else_is_recorded() {
+    let mut rig = Rig::open();
+    let full =
+        Space { level: Level::Full, free_mib: 4_000, days_left: None, reserve: false, takes_nothing: true };
+    rig.hear(Event::Space(full));
+    rig.commit();
+    for probes in 2..5 {
+        rig.now_ms += 9_000;
+        rig.hear(Event::Tick);
+        assert!(rig.pending.is_empty());
+        rig.now_ms += 1_000;
+        rig.hear(Event::Tick);
+        rig.commit();
+        assert_eq!(count(&rig, "box.space_low"), probes);
+    }
+    becomes(&mut rig, Level::Plenty);
+    let recorded = count(&rig, "box.space_low");
+    rig.now_ms += 60_000;
+    rig.hear(Event::Tick);
+    assert_eq!((rig.pending.len(), count(&rig, "box.space_low")), (0, recorded));
 }

@@ -207,18 +207,19 @@ impl Journal {
 
 /// How many of an epoch's oldest generations may go.
 fn prunable(epoch: &Epoch, sealed_before: UnixMillis, folded: Place) -> usize {
-    let (number, acknowledged) = (epoch.number(), epoch.acknowledged.seq);
-    let goes = |sealed: Sealed| may_go(&sealed, number, acknowledged, sealed_before, folded);
+    let known = Standing { acknowledged: epoch.acknowledged.seq, incarnation: epoch.incarnation };
+    let goes = |sealed: Sealed| may_go(&sealed, epoch.number(), known, sealed_before, folded);
     epoch.generations.iter().take_while(|entry| entry.sealed.is_some_and(goes)).count()
 }
 
 /// Whether a generation of `epoch` may go: the centre has it, has had it for long enough, and it is folded. Retention
 /// counts from the acknowledgement and not from the seal: what a box brings after a long time offline is old at once, and a
-/// centre that is put back a moment later needs it again.
-pub fn may_go(sealed: &Sealed, epoch: u32, acknowledged: u64, before: UnixMillis, folded: Place) -> bool {
-    sealed.last.seq <= acknowledged
+/// centre that is put back a moment later needs it again. So it counts anew in each life of the centre's database.
+pub fn may_go(sealed: &Sealed, epoch: u32, known: Standing, before: UnixMillis, folded: Place) -> bool {
+    let since = sealed.acknowledged.filter(|since| since.incarnation == known.incarnation);
+    sealed.last.seq <= known.acknowledged
         && sealed.at < before
-        && sealed.acknowledged.is_some_and(|since| since.at < before)
+        && since.is_some_and(|since| since.at < before)
         && Place { epoch, seq: sealed.last.seq } <= folded
 }
 

@@ -34,6 +34,9 @@ pub struct OrderBook {
     refused: BTreeMap<OrderId, Refused>,
     recalls: Vec<RecallChange>,
     snapshot_wanted: u64,
+    /// Refused orders that are not waited with any more, because too many wait.
+    #[serde(default)]
+    given_up: u64,
 }
 
 /// An order that was refused.
@@ -79,6 +82,7 @@ impl Default for OrderBook {
             refused: BTreeMap::new(),
             recalls: Vec::new(),
             snapshot_wanted: 0,
+            given_up: 0,
         }
     }
 }
@@ -112,6 +116,11 @@ impl OrderBook {
     /// Orders that were refused and not carried out since.
     pub fn refused(&self) -> impl Iterator<Item = (OrderId, &Refused)> {
         self.refused.iter().map(|(id, refused)| (*id, refused))
+    }
+
+    /// Refused orders that no later version tries again: the centre has to order them anew.
+    pub fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     /// Orders point to this version of the snapshot, or a later one; 0 for none.
@@ -165,7 +174,10 @@ impl OrderBook {
             self.refused.insert(order, Refused { at, reason, agent, line });
         }
         while self.refused.len() > REFUSED_MAX {
-            self.refused.pop_first();
+            let oldest =
+                self.refused.iter().min_by_key(|(_, refused)| refused.at.seq).map(|(order, _)| *order);
+            oldest.and_then(|order| self.refused.remove(&order));
+            self.given_up += 1;
         }
     }
 

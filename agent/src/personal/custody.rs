@@ -20,20 +20,31 @@ pub struct Due {
     pub deposit: Vec<PersonKey>,
     /// To be asked about.
     pub ask: Vec<Held>,
-    /// To be dropped: their lease is over.
+    /// To be dropped, once the centre was asked or cannot be: their lease is over.
     pub over: Vec<PersonId>,
 }
 
-/// Sorts the keys by what is to be done about them. A key that the centre does not have is never dropped.
-pub fn due<'k>(kept: impl Iterator<Item = &'k Kept>, used: &BTreeSet<PersonId>, now: UnixMillis) -> Due {
+/// Sorts the keys by what is to be done about them. One whose lease is over is asked about like the others before it goes: a
+/// centre that was restored to before its deposit wants it again. Of `damaged` ones the centre is asked for the key.
+pub fn due<'k>(
+    kept: impl Iterator<Item = &'k Kept>,
+    damaged: &BTreeSet<PersonId>,
+    used: &BTreeSet<PersonId>,
+    now: UnixMillis,
+) -> Due {
     let mut due = Due::default();
+    due.ask.extend(damaged.iter().map(|&person| Held { person, used: false }));
     for one in kept {
         let person = one.key.person;
         match one.state {
             State::Waiting => due.deposit.push(one.key.clone()),
             State::Refused => {}
-            State::Leased { until } if until <= now => due.over.push(person),
-            State::Leased { .. } => due.ask.push(Held { person, used: used.contains(&person) }),
+            State::Leased { until } => {
+                due.ask.push(Held { person, used: used.contains(&person) });
+                if until <= now {
+                    due.over.push(person);
+                }
+            }
         }
     }
     due
@@ -84,9 +95,11 @@ mod tests {
             kept(5, lent(900)),
         ];
         let id = |byte: usize| keys[byte - 1].key.person;
-        let due = due(keys.iter(), &BTreeSet::from([id(5)]), UnixMillis(100));
+        let damaged = PersonId(Uuid::from_bytes([6; 16]));
+        let due = due(keys.iter(), &BTreeSet::from([damaged]), &BTreeSet::from([id(5)]), UnixMillis(100));
         assert_eq!(due.deposit, [keys[0].key.clone()]);
-        assert_eq!(due.ask, [Held { person: id(2), used: false }, Held { person: id(5), used: true }]);
+        let asked: Vec<_> = due.ask.iter().map(|held| (held.person, held.used)).collect();
+        assert_eq!(asked, [(damaged, false), (id(2), false), (id(3), false), (id(5), true)]);
         assert_eq!(due.over, [id(3)]);
     }
 

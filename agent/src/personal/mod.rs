@@ -31,7 +31,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::durable_file::FileError;
 use centre::{AskError, KeyCentre};
-use kept::{Folder, Kept, State};
+use kept::{Folder, Found, Kept, State};
 use task::RoundError;
 
 /// Why personal fields could not be sealed. What a person sees.
@@ -145,6 +145,10 @@ struct Table {
     kept: BTreeMap<PersonId, Kept>,
     /// Since the centre was last asked.
     used: BTreeSet<PersonId>,
+    /// Their files cannot be read: the centre is asked for the keys, or says that they are to go.
+    damaged: BTreeSet<PersonId>,
+    /// Files that cannot be read and name nobody.
+    nameless: usize,
 }
 
 impl Persons {
@@ -154,14 +158,14 @@ impl Persons {
     /// [`FileError::Disk`] when the folder cannot be read; a damaged file is counted and left as it is.
     pub fn open(parts: PersonsParts) -> Result<Self, FileError> {
         let folder = Folder::open(parts.folder)?;
-        let (kept, damaged) = folder.load()?;
+        let Found { kept, damaged, nameless } = folder.load()?;
         let kept = kept.into_iter().map(|kept| (kept.key.person, kept)).collect();
         let persons = Self(Arc::new(Inner {
             folder,
             tenant: parts.tenant,
             centre: parts.centre,
-            table: Mutex::new(Table { kept, used: BTreeSet::new() }),
-            state: watch::Sender::new(PersonalState { damaged, ..PersonalState::default() }),
+            table: Mutex::new(Table { kept, used: BTreeSet::new(), damaged, nameless }),
+            state: watch::Sender::new(PersonalState::default()),
             waits: Notify::new(),
             random: SystemRandom::new(),
         }));
@@ -200,19 +204,18 @@ impl Persons {
     /// # Errors
     /// [`RoundError::Kept`] when the disk refuses; the key may still be there then.
     pub async fn forget(&self, person: PersonId) -> Result<(), RoundError> {
-        if !self.table().kept.contains_key(&person) {
-            return Ok(());
+        // Whatever the table says: a file may be there that could not be read, or not yet be in it.
+        if self.on_disk(move |persons| persons.drop_key(person)).await? {
+            self.change(|state| state.erased += 1);
+            tracing::info!(%person, "a patient was erased: the key is gone from this box");
         }
-        self.on_disk(move |persons| persons.drop_key(person)).await?;
-        self.change(|state| state.erased += 1);
-        tracing::info!(%person, "a patient was erased: the key is gone from this box");
         Ok(())
     }
 
-    async fn on_disk(
+    async fn on_disk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self) -> Result<(), FileError> + Send + 'static,
-    ) -> Result<(), RoundError> {
+        work: impl FnOnce(&Self) -> Result<T, FileError> + Send + 'static,
+    ) -> Result<T, RoundError> {
         let persons = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&persons)).await;
         Ok(done.map_err(|panic| RoundError::Failed(panic.to_string()))??)
@@ -249,20 +252,24 @@ impl Persons {
     /// Puts a key, or its new state, onto the disk and then into use. Blocks.
     fn keep(&self, kept: Kept) -> Result<(), FileError> {
         self.0.folder.put(&kept)?;
-        self.table().kept.insert(kept.key.person, kept);
+        let mut table = self.table();
+        table.damaged.remove(&kept.key.person);
+        table.kept.insert(kept.key.person, kept);
+        drop(table);
         self.recount();
         Ok(())
     }
 
-    /// Forgets a key. Blocks.
-    fn drop_key(&self, person: PersonId) -> Result<(), FileError> {
-        self.0.folder.remove(person)?;
+    /// Forgets a key, and says whether there was anything of it. Blocks.
+    fn drop_key(&self, person: PersonId) -> Result<bool, FileError> {
+        let removed = self.0.folder.remove(person)?;
         let mut table = self.table();
         table.kept.remove(&person);
         table.used.remove(&person);
+        table.damaged.remove(&person);
         drop(table);
         self.recount();
-        Ok(())
+        Ok(removed)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -275,8 +282,11 @@ impl Persons {
         let waiting = count(|state| matches!(state, State::Waiting));
         let leased = count(|state| matches!(state, State::Leased { .. }));
         let refused = count(|state| matches!(state, State::Refused));
+        let damaged = table.damaged.len() + table.nameless;
         drop(table);
-        self.change(|state| (state.waiting, state.leased, state.refused) = (waiting, leased, refused));
+        self.change(|state| {
+            (state.waiting, state.leased, state.refused, state.damaged) = (waiting, leased, refused, damaged);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut PersonalState)) {
@@ -290,6 +300,6 @@ impl Persons {
     /// Those of which the centre's word is needed or over at `now`, as [`custody`] decides.
     fn due(&self, now: UnixMillis) -> custody::Due {
         let table = self.table();
-        custody::due(table.kept.values(), &table.used, now)
+        custody::due(table.kept.values(), &table.damaged, &table.used, now)
     }
 }

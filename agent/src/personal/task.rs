@@ -3,13 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pestle_domain::personal::custody::{Custody, PERSONS_MAX};
+use pestle_domain::{
+    ids::PersonId,
+    personal::custody::{Custody, PERSONS_MAX},
+};
 use pestle_drivers::backoff::Backoff;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Persons,
+    Persons, SealError,
     centre::AskError,
     custody::{Due, Next, settle},
     kept::{Kept, State},
@@ -91,31 +94,45 @@ impl PersonsTask {
     /// # Errors
     /// [`RoundError`]; what was not done stays due.
     pub async fn round(&self, ask: bool) -> Result<(), RoundError> {
-        let Due { over, .. } = self.persons.due(self.clock.wall());
-        for person in over {
-            self.persons.on_disk(move |persons| persons.drop_key(person)).await?;
-            self.persons.change(|state| state.ended += 1);
+        // One after the other, since what a deposit is answered is what is asked about next; and each whatever became of the
+        // one before: an erasure is heard of although a key cannot be deposited.
+        let deposited = self.deposit().await;
+        let asked = if ask { self.ask().await } else { Ok(()) };
+        // Not before the centre was asked, if it can be; but not kept because it cannot.
+        let ended = if ask { self.end_leases().await } else { Ok(()) };
+        if ask && deposited.is_ok() && asked.is_ok() && self.persons.state().borrow().waiting > 0 {
+            // The centre has lost some: they are deposited at once.
+            self.persons.0.waits.notify_one();
         }
-        // One after the other: what a deposit is answered is what is asked about next.
+        deposited.and(asked).and(ended)
+    }
+
+    async fn deposit(&self) -> Result<(), RoundError> {
         let Due { deposit, .. } = self.persons.due(self.clock.wall());
         for keys in deposit.chunks(PERSONS_MAX) {
             let said = self.persons.0.centre.deposit(keys).await?;
             let taken = self.follow(said).await?;
             self.persons.change(|state| state.deposited += taken);
         }
-        if !ask {
-            return Ok(());
+        Ok(())
+    }
+
+    async fn end_leases(&self) -> Result<(), RoundError> {
+        let Due { over, .. } = self.persons.due(self.clock.wall());
+        for person in over {
+            self.persons.on_disk(move |persons| persons.drop_key(person)).await?;
+            self.persons.change(|state| state.ended += 1);
         }
+        Ok(())
+    }
+
+    async fn ask(&self) -> Result<(), RoundError> {
         let Due { ask, .. } = self.persons.due(self.clock.wall());
         for held in ask.chunks(PERSONS_MAX) {
             let said = self.persons.0.centre.ask(held).await?;
             let renewed: Vec<_> = held.iter().filter(|one| one.used).map(|one| one.person).collect();
             self.persons.table().used.retain(|person| !renewed.contains(person));
             self.follow(said).await?;
-        }
-        if self.persons.state().borrow().waiting > 0 {
-            // The centre has lost some: they are deposited at once.
-            self.persons.0.waits.notify_one();
         }
         Ok(())
     }
@@ -124,7 +141,16 @@ impl PersonsTask {
     async fn follow(&self, said: Vec<Custody>) -> Result<u64, RoundError> {
         let mut taken = 0;
         for Custody { person, state } in said {
-            let Some(kept) = self.persons.table().kept.get(&person).cloned() else { continue };
+            let kept = self.persons.table().kept.get(&person).cloned();
+            let damaged = self.persons.table().damaged.contains(&person);
+            let Some(kept) = kept else {
+                match settle(state) {
+                    Next::Drop => self.persons.forget(person).await?,
+                    Next::Keep(State::Leased { .. }) if damaged => self.fetch_again(person).await?,
+                    Next::Keep(_) => {}
+                }
+                continue;
+            };
             match settle(state) {
                 Next::Drop => self.persons.forget(person).await?,
                 Next::Keep(next) if next == kept.state => {}
@@ -138,5 +164,18 @@ impl PersonsTask {
             }
         }
         Ok(taken)
+    }
+
+    /// The centre has a key whose file is damaged here: it takes the file's place.
+    async fn fetch_again(&self, person: PersonId) -> Result<(), RoundError> {
+        match self.persons.borrow_key(person).await {
+            Ok(_) => {
+                tracing::info!(%person, "a patient's key that was damaged came back from the centre");
+                Ok(())
+            }
+            Err(SealError::Disk(error)) => Err(error.into()),
+            Err(SealError::Away(error)) => Err(error.into()),
+            Err(other) => Err(RoundError::Failed(other.to_string())),
+        }
     }
 }

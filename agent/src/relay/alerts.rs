@@ -35,16 +35,21 @@ impl Alerts {
     /// An urgent act is on the disk.
     pub fn note(&mut self, alert: Alert) {
         self.waiting.push_back(alert);
-        if self.waiting.len() > WAITING_MAX {
-            self.waiting.pop_front();
-            self.dropped += 1;
-        }
+        self.give_up_the_oldest();
     }
 
     /// The connection ended: what was sent on it may not have arrived.
     pub fn disconnected(&mut self) {
         for alert in self.sent.drain(..).rev() {
             self.waiting.push_front(alert);
+        }
+        self.give_up_the_oldest();
+    }
+
+    fn give_up_the_oldest(&mut self) {
+        while self.waiting.len() > WAITING_MAX {
+            self.waiting.pop_front();
+            self.dropped += 1;
         }
     }
 
@@ -57,6 +62,10 @@ impl Alerts {
         let behind = |alert: &Alert| alert.first > on_its_way(alert.epoch).saturating_add(1);
         let at = self.waiting.iter().position(behind)?;
         let alert = self.waiting.remove(at)?;
+        if self.sent.len() == WAITING_MAX {
+            // It went out once; a second time there is no room for it.
+            self.sent.remove(0);
+        }
         self.sent.push(alert);
         Some(alert)
     }
@@ -110,5 +119,19 @@ mod tests {
         (0..40).for_each(|index| alerts.note(alert(500 + 2 * index)));
         assert_eq!(alerts.dropped(), 8);
         assert_eq!(alerts.next(|_| 1), Some(alert(516)), "the oldest are given up");
+    }
+
+    #[test]
+    fn alerts_of_a_ledger_that_stands_still_stay_bounded_over_reconnections() {
+        let mut alerts = Alerts::default();
+        for round in 0..10 {
+            for index in 0..20 {
+                alerts.note(alert(500 + 40 * round + 2 * index));
+                while alerts.next(|_| 1).is_some() {}
+            }
+            alerts.disconnected();
+            assert!(alerts.waiting.len() <= WAITING_MAX && alerts.sent.is_empty());
+        }
+        assert_eq!(alerts.next(|_| 1), Some(alert(500 + 40 * 9 + 2 * 19 - 2 * 31)), "the latest stay");
     }
 }

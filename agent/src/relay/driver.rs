@@ -89,6 +89,8 @@ pub struct RelayCounters {
     pub alarms: AtomicU64,
     /// Urgent acts that were sent early.
     pub alerts: AtomicU64,
+    /// Urgent acts that were not sent early, because too many waited: they come in their turn.
+    pub alerts_dropped: AtomicU64,
 }
 
 /// The relay's handle.
@@ -231,6 +233,7 @@ impl RelayTask {
                 _ = heads.changed() => Some(Event::Heads(self.known())),
                 alert = urgent(&mut told) => {
                     self.alerts.note(alert);
+                    self.counters.alerts_dropped.store(self.alerts.dropped(), Relaxed);
                     None
                 }
                 Some(read) = alerts_read.recv() => {

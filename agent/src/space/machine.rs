@@ -123,7 +123,8 @@ impl Machine {
             Some(Effect::MakeReserve(_)) => true,
             _ => reading.reserve > 0,
         };
-        let space = Space { level, free_mib: reading.free / MIB, days_left, reserve };
+        let takes_nothing = reading.no_room;
+        let space = Space { level, free_mib: reading.free / MIB, days_left, reserve, takes_nothing };
         if self.told.is_none_or(|told| is_news(&told, &space)) {
             self.told = Some(space);
             effects.push(Effect::Tell(space));
@@ -148,9 +149,10 @@ impl Machine {
 /// Each step is news; and while there is little, each tenth and each day.
 fn is_news(told: &Space, space: &Space) -> bool {
     let (level, reserve) = (told.level != space.level, told.reserve != space.reserve);
+    let takes = told.takes_nothing != space.takes_nothing;
     let moved =
         told.free_mib.abs_diff(space.free_mib) > told.free_mib / 10 || told.days_left != space.days_left;
-    level || reserve || moved
+    level || reserve || takes || moved
 }
 
 #[cfg(test)]

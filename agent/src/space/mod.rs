@@ -24,7 +24,7 @@ pub enum Level {
     /// All goes its way.
     #[default]
     Plenty,
-    /// Enough for now; a person should see to it.
+    /// It still takes everything; a person should make room.
     Low,
     /// Readings are not recorded any more.
     Shedding,
@@ -55,4 +55,6 @@ pub struct Space {
     pub days_left: Option<u32>,
     /// Whether the reserve is there.
     pub reserve: bool,
+    /// The last thing that was to be recorded failed for want of room, however much is free.
+    pub takes_nothing: bool,
 }

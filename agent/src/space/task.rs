@@ -252,7 +252,8 @@ mod tests {
     #[test]
     fn each_state_of_the_disk_has_its_word_with_what_to_do() {
         let check = |level, trouble: Option<&str>, slow, state, word: &str| {
-            let space = Space { level, free_mib: 300, days_left: Some(12), reserve: true };
+            let space =
+                Space { level, free_mib: 300, days_left: Some(12), reserve: true, takes_nothing: false };
             let view = disk_view(&space, trouble.map(Into::into), slow);
             assert_eq!(view.state, state, "{view:?}");
             assert!(view.detail.unwrap_or_default().contains(word), "{word}");

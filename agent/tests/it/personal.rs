@@ -347,7 +347,7 @@ async fn a_key_whose_lease_is_over_is_dropped_and_fetched_again_when_it_is_neede
     task.round(false).await.unwrap();
     assert_eq!((stands(&persons), files(folder.path())), ((0, 1, 0), 1));
     let key = centre.kept().keys[&person].clone();
-    task.round(false).await.unwrap();
+    task.round(true).await.unwrap();
     assert_eq!((stands(&persons), persons.state().borrow().ended, files(folder.path())), ((0, 0, 0), 1, 0));
 
     centre.kept().until = in_days(35);
@@ -373,6 +373,70 @@ async fn a_centre_that_was_restored_from_before_a_deposit_gets_the_key_again() {
     assert_eq!(stands(&persons), (1, 0, 0));
     task.round(false).await.unwrap();
     assert_eq!((stands(&persons), centre.kept().keys.get(&person)), ((0, 1, 0), Some(&lost)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_centre_gets_a_key_again_even_if_its_lease_is_over_meanwhile() {
+    let (centre, folder) = (Centre::start().await, tempfile::tempdir().unwrap());
+    centre.kept().until = in_days(-1);
+    let (persons, task) = centre.open(folder.path());
+    let person = register(&persons).await;
+    task.round(false).await.unwrap();
+    let lost = centre.kept().keys.remove(&person).unwrap();
+    task.round(true).await.unwrap();
+    centre.kept().until = in_days(35);
+    task.round(false).await.unwrap();
+    assert_eq!((stands(&persons), centre.kept().keys.get(&person)), ((0, 1, 0), Some(&lost)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_centre_away_a_lease_that_is_over_ends_all_the_same() {
+    let (centre, folder) = (Centre::start().await, tempfile::tempdir().unwrap());
+    centre.kept().until = in_days(-1);
+    let (persons, task) = centre.open(folder.path());
+    register(&persons).await;
+    task.round(false).await.unwrap();
+    centre.kept().failures = [StatusCode::SERVICE_UNAVAILABLE].into();
+    task.round(true).await.unwrap_err();
+    assert_eq!((stands(&persons), files(folder.path())), ((0, 0, 0), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_heard_of_although_another_key_cannot_be_deposited() {
+    let (centre, folder) = (Centre::start().await, tempfile::tempdir().unwrap());
+    let (persons, task) = centre.open(folder.path());
+    let lent = register(&persons).await;
+    task.round(true).await.unwrap();
+    register(&persons).await;
+    centre.kept().erased = [lent].into();
+    centre.kept().failures = [StatusCode::INTERNAL_SERVER_ERROR].into();
+    assert!(matches!(task.round(true).await, Err(RoundError::Ask(_))));
+    assert_eq!((stands(&persons), files(folder.path())), ((1, 0, 0), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_key_comes_back_from_the_centre_and_goes_when_its_person_was_erased() {
+    for is_erased in [false, true] {
+        let (centre, folder) = (Centre::start().await, tempfile::tempdir().unwrap());
+        let (persons, task) = centre.open(folder.path());
+        let person = register(&persons).await;
+        task.round(true).await.unwrap();
+        drop((persons, task));
+        let path = folder.path().join(format!("personal/{person}.json"));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[30] ^= 1;
+        fs::write(&path, bytes).unwrap();
+
+        let (persons, task) = centre.open(folder.path());
+        assert_eq!((stands(&persons), persons.state().borrow().damaged), ((0, 0, 0), 1));
+        if is_erased {
+            centre.kept().erased = [person].into();
+        }
+        task.round(true).await.unwrap();
+        let (leased, left) = if is_erased { (0, 0) } else { (1, 1) };
+        assert_eq!((stands(&persons), files(folder.path())), ((0, leased, 0), left));
+        assert_eq!(persons.state().borrow().damaged, 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

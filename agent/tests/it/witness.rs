@@ -23,7 +23,7 @@ use pestle_domain::{
     wire::{batch::Batch, export::Preface},
 };
 
-use crate::journal::{act, generations, open_well, settings, signing_key, small};
+use crate::journal::{act, generations, open_well, settings, signing_key, small, stamp};
 
 /// A branch of `acts` acts of which the centre acknowledged those up to `acknowledged`; act `changed` says something else.
 struct Box {
@@ -125,6 +125,27 @@ fn facts_that_were_cut_off_and_covered_up_are_missed_since_the_centre_signed_the
         verified.differs[0].contains("the centre acknowledged 101 facts, and only 61 are here"),
         "{:?}",
         verified.differs
+    );
+}
+
+#[test]
+fn a_life_of_the_store_that_was_taken_away_is_named_as_what_nothing_here_can_prove() {
+    let centre = signing_key();
+    let one = a_box(20, 10, None, &centre);
+    for term in [2, 3] {
+        let mut later = settings(one.folder.path(), small());
+        later.stream.term = term;
+        let (journal, _) = Journal::open(later, &stamp()).unwrap();
+        journal.append_blocking(act(100 + u128::from(term), 1, 50)).unwrap();
+        journal.close_blocking();
+    }
+    assert_eq!(look(one.folder.path(), &centre).unproved, Vec::<String>::new());
+    fs::remove_dir_all(one.folder.path().join("epoch-00002")).unwrap();
+    let verified = look(one.folder.path(), &centre);
+    assert_eq!(verified.differs, Vec::<String>::new());
+    assert!(
+        verified.unproved[0].contains("epoch 3 began behind fact 2 of epoch 2, which is not here"),
+        "{verified:?}"
     );
 }
 

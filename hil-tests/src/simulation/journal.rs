@@ -262,9 +262,7 @@ impl Journal {
                 continue;
             }
             let goes = |generation: &GenerationFolder| {
-                generation
-                    .sealed
-                    .is_some_and(|sealed| may_go(&sealed, number, acknowledged, before, everything))
+                generation.sealed.is_some_and(|sealed| may_go(&sealed, number, known, before, everything))
             };
             let count = epoch.generations.iter().take_while(|generation| goes(generation)).count();
             epoch.generations.drain(..count);
