@@ -67,36 +67,41 @@ impl Field {
         Ok(Self { world, second: Mutex::new(second) })
     }
 
-    /// Kills, waits, and starts again: all blows of a round, each at its moment.
+    /// Kills, waits, and starts again: all blows of a round, each at its moment. Says who was hit: whoever is down already is
+    /// not.
     ///
     /// # Errors
     /// When one does not come back.
-    pub async fn strike(&self, blows: &[Blow]) -> Result<()> {
+    pub async fn strike(&self, blows: &[Blow]) -> Result<Vec<Victim>> {
         let began = tokio::time::Instant::now();
-        try_join_all(blows.iter().map(|blow| async move {
+        let hit = try_join_all(blows.iter().map(|blow| async move {
             tokio::time::sleep_until(began + blow.after).await;
-            self.kill(blow.victim).await;
+            let hit = self.kill(blow.victim).await;
             tokio::time::sleep(blow.down).await;
-            self.start_again(blow.victim).await.with_context(|| format!("starting {:?} again", blow.victim))
+            self.start_again(blow.victim)
+                .await
+                .with_context(|| format!("starting {:?} again", blow.victim))?;
+            anyhow::Ok(hit.then_some(blow.victim))
         }))
         .await?;
         // A private PostgreSQL ends its gateway's work when it is killed; whoever ended for that reason starts again.
         self.start_again(Victim::FirstGateway).await?;
-        self.start_again(Victim::SecondGateway).await
+        self.start_again(Victim::SecondGateway).await?;
+        Ok(hit.into_iter().flatten().collect())
     }
 
-    async fn kill(&self, victim: Victim) {
+    /// Whether there was anything to kill.
+    async fn kill(&self, victim: Victim) -> bool {
         match victim {
             Victim::Agent(number) => self.branch(number).pull_the_plug().await,
             Victim::FirstGateway => self.world.gateway.lock().await.kill(),
             Victim::SecondGateway => self.second.lock().await.kill(),
             // It may be down already, with the gateway that runs it.
-            Victim::Database => drop(self.world.gateway.lock().await.kill_database()),
-            Victim::Broker => {
-                if let Some(mosquitto) = &self.world.mosquitto {
-                    mosquitto.lock().await.kill();
-                }
-            }
+            Victim::Database => self.world.gateway.lock().await.kill_database().is_ok(),
+            Victim::Broker => match &self.world.mosquitto {
+                Some(mosquitto) => mosquitto.lock().await.kill(),
+                None => false,
+            },
         }
     }
 

@@ -57,6 +57,7 @@ pub async fn run(folder: &Path, plan: Plan, tell: &(dyn Fn(&str) + Sync)) -> any
         sum.add(half.with_context(|| format!("seed {}; the logs are in {}", plan.seed, logs.display()))?);
         place.remove()?;
     }
+    anyhow::ensure!(plan.rounds < ROUNDS_THAT_HIT_ALL || sum.hit_all(), "not everything was hit: {sum}");
     tell(&format!("all {} rounds held: {sum}", plan.rounds));
     Ok(())
 }
@@ -78,9 +79,9 @@ async fn half(
             let blows = blows::of(&mut Seeded::of(seed, u64::from(round)), brokered);
             let what = blows::in_words(&blows);
             let context = || format!("round {round}: {what}");
-            field.strike(&blows).await.with_context(context)?;
+            let hit = field.strike(&blows).await.with_context(context)?;
             let sold = sellers.all_sell().await.with_context(context)?;
-            sum.note(&blows);
+            sum.note(&hit);
             let took = began.elapsed().as_millis();
             tell(&format!("ok  round {round}: {what} ({sold} sales so far, {took} ms)"));
             if round % COMPARE_EVERY == 0 || round == last {
@@ -93,14 +94,22 @@ async fn half(
         anyhow::Ok(())
     };
     let played = Box::pin(played).await;
-    let accounts = sellers.end().await;
-    let proved = match (played, accounts) {
-        (Ok(()), Ok(accounts)) => totals::prove(&field, &accounts).await.map(|end| sum.end(end)),
-        (Err(error), _) | (_, Err(error)) => Err(error),
+    let ended = match played {
+        Ok(()) => sellers.end().await,
+        Err(error) => {
+            sellers.abandon();
+            Err(error)
+        }
+    };
+    let proved = match ended {
+        Ok(accounts) => totals::prove(&field, &accounts).await.map(|end| sum.end(end)),
+        Err(error) => Err(error),
     };
     field.stop().await;
     proved.map(|()| sum)
 }
 
+/// So many rounds hit each kind of program, whatever the seed.
+const ROUNDS_THAT_HIT_ALL: u32 = 100;
 /// From a restart to the next sale, with everything starting at once on a busy machine.
 const SELLS_WITHIN: Duration = Duration::from_secs(120);

@@ -59,7 +59,14 @@ struct Word {
 #[derive(Debug)]
 pub struct Sellers {
     wish: watch::Sender<Wish>,
-    people: Vec<(watch::Receiver<Word>, JoinHandle<Result<()>>)>,
+    people: Vec<Person>,
+}
+
+#[derive(Debug)]
+struct Person {
+    word: watch::Receiver<Word>,
+    /// `None` once it was asked what came of it.
+    task: Option<JoinHandle<Result<()>>>,
 }
 
 impl Sellers {
@@ -80,7 +87,7 @@ impl Sellers {
                 let mut seller = Seller::new(branch, account, seeded)?;
                 seller.work(wish, &said).await
             });
-            (heard, task)
+            Person { word: heard, task: Some(task) }
         });
         let people = people.collect();
         Self { wish, people }
@@ -93,9 +100,9 @@ impl Sellers {
     pub async fn all_sell(&mut self) -> Result<usize> {
         let mut sales = 0;
         for index in 0..self.people.len() {
-            let before = self.people[index].0.borrow().account.expected.sales.len();
+            let before = self.people[index].word.borrow().account.expected.sales.len();
             self.wait_for(index, |word| word.account.expected.sales.len() > before).await?;
-            sales += self.people[index].0.borrow().account.expected.sales.len();
+            sales += self.people[index].word.borrow().account.expected.sales.len();
         }
         Ok(sales)
     }
@@ -109,7 +116,7 @@ impl Sellers {
         for index in 0..self.people.len() {
             self.wait_for(index, |word| word.paused).await?;
         }
-        Ok(self.people.iter().map(|(word, _)| word.borrow().account.clone()).collect())
+        Ok(self.people.iter().map(|person| person.word.borrow().account.clone()).collect())
     }
 
     /// After a pause.
@@ -124,23 +131,41 @@ impl Sellers {
     pub async fn end(self) -> Result<Vec<Arc<Account>>> {
         self.wish.send_replace(Wish::End);
         let mut accounts = Vec::new();
-        for (word, task) in self.people {
-            task.await.context("the person at the till fell over")??;
-            accounts.push(word.borrow().account.clone());
+        for mut person in self.people {
+            match tokio::time::timeout(SELLS_WITHIN, person.outcome()).await {
+                Ok(outcome) => outcome?,
+                Err(_) => bail!("{} did not finish in {SELLS_WITHIN:?}", person.word.borrow().account.branch),
+            }
+            accounts.push(person.word.borrow().account.clone());
         }
         Ok(accounts)
     }
 
+    /// Sends everybody home in the middle of whatever they do: what they were told does not matter any more.
+    pub fn abandon(&self) {
+        self.people.iter().filter_map(|person| person.task.as_ref()).for_each(JoinHandle::abort);
+    }
+
     async fn wait_for(&mut self, index: usize, is: impl Fn(&Word) -> bool) -> Result<()> {
-        let (word, task) = &mut self.people[index];
-        let waited = tokio::time::timeout(SELLS_WITHIN, word.wait_for(is)).await;
+        let person = &mut self.people[index];
+        let waited = tokio::time::timeout(SELLS_WITHIN, person.word.wait_for(is)).await;
         match waited.map(|said| said.map(drop)) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => match task.await.context("the person at the till fell over")? {
+            Ok(Err(_)) => match person.outcome().await {
                 Ok(()) => bail!("the person at the till went home"),
                 Err(error) => Err(error),
             },
-            Err(_) => bail!("{} did not sell in {SELLS_WITHIN:?}", word.borrow().account.branch),
+            Err(_) => bail!("{} did not sell in {SELLS_WITHIN:?}", person.word.borrow().account.branch),
+        }
+    }
+}
+
+impl Person {
+    /// Waits for the end, and says what came of it, once.
+    async fn outcome(&mut self) -> Result<()> {
+        match self.task.take() {
+            None => Ok(()),
+            Some(task) => task.await.context("the person at the till fell over")?,
         }
     }
 }
@@ -215,6 +240,7 @@ impl Seller {
     /// Pays, and asks again until it is certain whether that counted.
     async fn pay(&mut self, mut basket: Basket) -> Result<()> {
         let act = basket.act;
+        let began = Instant::now();
         loop {
             let paid = self.counter.pay(act, &cents(basket.total.minor)).await;
             if let Ok(_told) = paid {
@@ -223,6 +249,10 @@ impl Seller {
                 return Ok(());
             }
             self.account.doubted += 1;
+            if let Err(last) = &paid {
+                let branch = &self.branch.slug;
+                ensure!(began.elapsed() < SELLS_WITHIN, "{branch}: {} cannot be paid for: {last}", act.0);
+            }
             let till = self.at_the_till().await?;
             if let Some(sale) = till.last_sale.filter(|sale| sale.act == act) {
                 self.note(&basket, &sale);

@@ -4,11 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{
-    blows::{Blow, Victim},
-    field::Field,
-    seller::Account,
-};
+use super::{blows::Victim, field::Field, seller::Account};
 use crate::{
     centre::Centre,
     check::{
@@ -37,15 +33,20 @@ pub struct Sum {
 
 impl Sum {
     /// The kills of a round.
-    pub fn note(&mut self, blows: &[Blow]) {
-        for blow in blows {
-            *match blow.victim {
+    pub fn note(&mut self, hit: &[Victim]) {
+        for victim in hit {
+            *match victim {
                 Victim::Agent(_) => &mut self.agents,
                 Victim::FirstGateway | Victim::SecondGateway => &mut self.gateways,
                 Victim::Database => &mut self.databases,
                 Victim::Broker => &mut self.brokers,
             } += 1;
         }
+    }
+
+    /// Whether each kind of program was hit.
+    pub fn hit_all(&self) -> bool {
+        [self.agents, self.gateways, self.databases, self.brokers].iter().all(|hit| *hit > 0)
     }
 
     /// The sales of a half.

@@ -36,6 +36,8 @@ pub struct FileBytes {
     unsynced: BTreeMap<usize, Unsynced>,
     /// The lengths that it had since the last sync, the synced one first; empty when it has not changed.
     lengths: Vec<usize>,
+    /// A sync of the length failed: no later one makes it good, unless it changes again.
+    length_given_up: bool,
 }
 
 impl FileBytes {
@@ -72,12 +74,15 @@ impl FileBytes {
     /// Everything that it holds is on the disk now, but for what an earlier sync gave up.
     pub fn sync(&mut self) {
         self.unsynced.retain(|_, sector| sector.given_up);
-        self.lengths.clear();
+        if !self.length_given_up {
+            self.lengths.clear();
+        }
     }
 
     /// A sync failed: what it should have written is on the disk or not, and is not tried again.
     pub fn fail_sync(&mut self) {
         self.unsynced.values_mut().for_each(|sector| sector.given_up = true);
+        self.length_given_up = !self.lengths.is_empty();
     }
 
     /// Whether everything is on the disk.
@@ -132,6 +137,7 @@ impl FileBytes {
                 self.lengths.push(length);
             }
             self.lengths.push(self.bytes.len());
+            self.length_given_up = false;
         }
     }
 }
@@ -212,5 +218,17 @@ mod tests {
         file.write(0, &[3; 512]);
         file.sync();
         assert_eq!(cuts(&file), BTreeSet::from([vec![3; 512]]), "written again, synced again");
+    }
+
+    #[test]
+    fn nor_is_a_length_unless_it_changes_again() {
+        let mut file = FileBytes::synced(vec![1; 512]);
+        file.write(512, &[2; 512]);
+        file.fail_sync();
+        file.sync();
+        assert!(cuts(&file).contains(&vec![1; 512]));
+        file.write(1_024, &[3; 512]);
+        file.sync();
+        assert!(cuts(&file).iter().all(|left| left.len() == 1_536));
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    panic::catch_unwind,
     path::Path,
     sync::{
         Mutex, PoisonError,
@@ -23,7 +24,7 @@ use super::{
     script::Script,
 };
 use crate::disk::{model::Model, mount, plain::Plain};
-use crate::seeded::Seeded;
+use crate::{seeded::Seeded, simulation::words};
 
 /// Cuts that are made from one recording and the recoveries after it: enough to spread what a recording costs, few
 /// enough that a run of 1,000 plays each script.
@@ -146,21 +147,32 @@ impl Job<'_> {
         self.cut(&recording, cuts - share * RECOVERIES)?;
         for _ in 0..RECOVERIES {
             let cut = self.seeded.index(recording.trace.len() + 1);
-            let left = recording.model_at(cut).cut(&mut self.seeded);
+            let seed = self.seeded.next_u64();
+            let left = recording.model_at(cut).cut(&mut Seeded::new(seed));
             let told = recording.told_at(cut);
             let next = Recording::make(Script::Recovery, &mut self.seeded, &mount, left, told);
-            // A journal that the harness spoiled may refuse to recover: its cuts have told so.
-            let Ok(next) = next else { return self.must_be_wrong(next.map(drop)) };
-            recording = change(next);
+            match next {
+                Ok(next) => recording = change(next),
+                Err(error) => return self.must_be_wrong(&recording, cut, seed, error),
+            }
             self.cut(&recording, share)?;
         }
         Ok(())
     }
 
-    /// A recovery that fails is a fault, unless the cuts before it found one.
-    fn must_be_wrong(&self, recovered: Result<()>) -> Result<()> {
-        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        if report.wrong.is_empty() { recovered } else { Ok(()) }
+    /// The journal did not recover from a cut: that very cut is judged and kept, so that it can be made again. One that is
+    /// judged to be well is a fault of whatever recorded it.
+    fn must_be_wrong(
+        &self,
+        recording: &Recording,
+        cut: usize,
+        seed: u64,
+        error: anyhow::Error,
+    ) -> Result<()> {
+        let judged = make_cut(recording, &recording.model_at(cut), cut, seed, &self.folder.join("state"))?;
+        let is_well = judged.is_ok();
+        self.note(recording, cut, seed, judged)?;
+        if is_well { Err(error) } else { Ok(()) }
     }
 
     /// Cuts `recording` at `count` moments.
@@ -212,7 +224,9 @@ pub fn make_cut(
 ) -> Result<Result<u64, Wrong>> {
     let history = History::of(&recording.told_at(cut));
     model.cut(&mut Seeded::new(seed)).write(folder)?;
-    let judged = judge(&folder.join(FOLDER), recording.script.limits(), &history);
+    let folder_of_journal = folder.join(FOLDER);
+    let judged = catch_unwind(|| judge(&folder_of_journal, recording.script.limits(), &history))
+        .unwrap_or_else(|panic| Err(Wrong::Panicked(words(&*panic).to_owned())));
     fs::remove_dir_all(folder)?;
     Ok(judged.map(|()| history.told.len() as u64))
 }

@@ -54,8 +54,6 @@ pub struct History {
     pub acknowledged: u64,
     /// As far as facts may be gone.
     pub may_be_gone: u64,
-    /// The last moment of all: with it the acknowledgement must have been kept.
-    pub pruning_began: bool,
 }
 
 impl History {
@@ -76,7 +74,6 @@ impl History {
                 Event::Acknowledged { head } => history.acknowledged = history.acknowledged.max(head.seq),
                 Event::MayPrune { folded } => {
                     history.may_be_gone = history.may_be_gone.max(folded.min(history.acknowledged));
-                    history.pruning_began = true;
                 }
             }
         }

@@ -37,6 +37,9 @@ pub enum Wrong {
     /// The journal says that it was damaged, and it was not.
     #[error("a power cut is told as damage: {0}")]
     CalledDamage(String),
+    /// The journal panicked.
+    #[error("the journal panicked: {0}")]
+    Panicked(String),
     /// It does not go on.
     #[error("it does not go on: {0}")]
     DoesNotGoOn(String),
@@ -137,6 +140,13 @@ fn compare(journal: &Journal, found: &[StoredAct], history: &History) -> Result<
     }
     if epoch.acknowledged.seq > history.acknowledged {
         return differs("more counts as acknowledged than was".to_owned());
+    }
+    // Nothing goes before the mark says durably that the centre has it.
+    if epoch.acknowledged.seq + 1 < epoch.first_kept {
+        return differs(format!(
+            "facts before {} are gone, and only {} count as acknowledged",
+            epoch.first_kept, epoch.acknowledged.seq
+        ));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A script is played on a disk that remembers what was done to it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Result;
 use pestle_agent::journal::Settings;
@@ -11,7 +11,13 @@ use super::{
     history::{Event, History, before_cut},
     script::{Player, Recorder, Script},
 };
-use crate::disk::{model::Model, mount::Mount, op::Op, plain::Plain, state::Disk};
+use crate::disk::{
+    model::Model,
+    mount::Mount,
+    op::{Node, Op, Place},
+    plain::Plain,
+    state::Disk,
+};
 use crate::seeded::Seeded;
 
 /// The journal's folder on the disk.
@@ -77,19 +83,34 @@ impl Recording {
     /// not do them. For proofs that the harness sees it.
     #[must_use]
     pub fn forgetting(&self, forgotten: impl Fn(&Op, &str) -> bool) -> Self {
-        let mut names = std::collections::BTreeMap::new();
+        let mut nodes: BTreeMap<Place, Node> = BTreeMap::new();
+        for (folder, entries) in Model::new(self.initial.clone()).names().now() {
+            let places =
+                entries.iter().map(|(name, node)| (Place { folder: *folder, name: name.clone() }, *node));
+            nodes.extend(places);
+        }
+        let mut names: BTreeMap<Node, String> =
+            nodes.iter().map(|(place, node)| (*node, place.name.clone())).collect();
         let mut trace = Vec::new();
         for op in &self.trace {
             let node = match op {
                 Op::Create { place, node, .. } => {
+                    nodes.insert(place.clone(), *node);
                     names.insert(*node, place.name.clone());
                     Some(node)
+                }
+                Op::Rename { from, to } => {
+                    if let Some(node) = nodes.remove(from) {
+                        nodes.insert(to.clone(), node);
+                        names.insert(node, to.name.clone());
+                    }
+                    None
                 }
                 Op::Write { node, .. }
                 | Op::SetLength { node, .. }
                 | Op::Sync { node, .. }
                 | Op::SyncFolder { node } => Some(node),
-                Op::Rename { .. } | Op::Remove { .. } | Op::Note(_) => None,
+                Op::Remove { .. } | Op::Note(_) => None,
             };
             let name = node.and_then(|node| names.get(node)).map_or("", String::as_str);
             if !forgotten(op, name) {

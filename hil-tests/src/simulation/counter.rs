@@ -167,7 +167,7 @@ impl World {
                 self.oracle.disks[site].insert(one.attempt);
                 self.oracle.recorded(one.attempt)?;
             } else {
-                self.oracle.not_recorded(one.attempt);
+                self.oracle.not_recorded(one.attempt)?;
             }
             let own = one.facts.first().map(|fact| fact.act);
             self.sites[site].asked.retain(|till, (act, _)| *till != one.till || Some(*act) != own);

@@ -120,7 +120,7 @@ impl World {
         change(&mut self.sites[site]);
         self.oracle.disks[site] = Set::of(&self.sites[site].disk);
         self.oracle.parted[self.sites[site].branch] = true;
-        self.oracle.disaster(&before);
+        self.oracle.disaster(site, &before);
     }
 
     fn restore_box(&mut self, site: usize) {

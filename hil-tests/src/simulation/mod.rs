@@ -36,6 +36,8 @@ pub mod shrink;
 pub mod site;
 pub mod world;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bug::Bug;
 use schedule::{Planned, draw};
 use world::World;
@@ -86,7 +88,9 @@ pub fn live(seed: u64, bug: Option<Bug>) -> Result<Lived, Failure> {
 /// [`Failure`].
 pub fn replay(seed: u64, schedule: Vec<Planned>, bug: Option<Bug>, tell: bool) -> Result<Lived, Failure> {
     let mut world = World::new(seed, schedule, bug, tell);
-    match world.run() {
+    // A world that fell over is looked at once more, for its clock and its story, and then dropped.
+    let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
+    match ran.unwrap_or_else(|panic| Err(format!("the program panicked: {}", words(&*panic)))) {
         Ok(()) => Ok(Lived {
             events: world.events.made(),
             arrived: world.oracle.arrived(),
@@ -96,6 +100,12 @@ pub fn replay(seed: u64, schedule: Vec<Planned>, bug: Option<Bug>, tell: bool) -
             Err(Failure { at: world.events.now(), what, story: world.story.take().unwrap_or_default() })
         }
     }
+}
+
+/// What a panic says.
+pub fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }
 
 /// What the gateways asked of the event store in the life of `seed`, without its restores of the database: of another store

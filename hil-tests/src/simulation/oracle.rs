@@ -89,6 +89,8 @@ pub struct Oracle {
     centre: Seen,
     /// The life and the changes of the database that were looked at last.
     looked_at: (u64, u64),
+    /// What was found where it could not be said.
+    broken: Option<String>,
     receipts: HashMap<(usize, ReceiptNumber), ActId>,
     /// Branches of which an old copy was put back or a second box ran: a receipt number may have been given twice there.
     pub forked: [bool; super::schedule::BRANCHES],
@@ -151,16 +153,28 @@ impl Oracle {
     }
 
     /// A person was told that it is not recorded.
-    pub fn not_recorded(&mut self, number: usize) {
-        if let Some(attempt) = self.attempts.get_mut(number) {
-            attempt.state = Told::NotRecorded;
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn not_recorded(&mut self, number: usize) -> Result<(), String> {
+        let Some(attempt) = self.attempts.get_mut(number) else { return Ok(()) };
+        if attempt.state == Told::Recorded {
+            return Err(format!("act {number} was told as recorded, and then as not recorded"));
         }
+        attempt.state = Told::NotRecorded;
+        if self.is_somewhere(number) {
+            return Err(format!(
+                "act {number} is told as not recorded, and is there: {}",
+                self.describe(number)
+            ));
+        }
+        Ok(())
     }
 
-    /// A disk lost acts by what no software withstands: `before` is what it had.
-    pub fn disaster(&mut self, before: &Set) {
+    /// A disk lost acts by what no software withstands: `before` is what it had, what it has now is known already.
+    pub fn disaster(&mut self, site: usize, before: &Set) {
         for number in 0..self.attempts.len() {
-            if before.has(number) {
+            if before.has(number) && !self.disks[site].has(number) {
                 self.attempts[number].frail = true;
             }
         }
@@ -169,8 +183,8 @@ impl Oracle {
 
     /// The centre's database was put back: what it lost, and no disk has any more for a reason that counts, is excused.
     pub fn centre_restored(&mut self, centre: &Centre) {
-        // What does not hold is found again by the check that follows.
-        let _ = self.look_at(&centre.store);
+        // The check that follows says what did not hold.
+        self.broken = self.look_at(&centre.store).err();
         self.excuse();
     }
 
@@ -193,6 +207,9 @@ impl Oracle {
     /// # Errors
     /// What does not hold, in words.
     pub fn check(&mut self, centre: &Centre) -> Result<(), String> {
+        if let Some(what) = self.broken.take() {
+            return Err(what);
+        }
         let store = (centre.store.incarnation, centre.store.changes);
         if self.looked_at != store {
             self.look_at(&centre.store)?;

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{Place, WorldError};
 use crate::network::{Cable, Weather};
-use crate::processes::{Keeper, Process, Program, build_folder, log_tail, tool};
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail, tool, was_killed};
 
 /// From the start to the first answer: opening the journal and folding it.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -224,11 +224,10 @@ impl Branch {
     }
 
     /// Pulls the plug: SIGKILL, in the middle of whatever it does.
-    pub async fn pull_the_plug(&self) {
-        if let Some(mut process) = self.process.lock().await.take() {
-            process.kill();
-        }
+    pub async fn pull_the_plug(&self) -> bool {
+        let killed = self.process.lock().await.take().is_some_and(|mut process| was_killed(process.kill()));
         self.power.send_replace(Power::Unplugged);
+        killed
     }
 
     /// Asks the agent to end, and waits.

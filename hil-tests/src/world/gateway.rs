@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::{Place, Remembered, WorldError};
-use crate::processes::{Keeper, Process, Program, build_folder, log_tail, tool};
+use crate::processes::{Keeper, Process, Program, build_folder, log_tail, tool, was_killed};
 
 /// From the start to the first answer: a new cluster, its migrations and the broker, on two busy cores.
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -207,11 +207,9 @@ impl Gateway {
         self.process.as_mut().is_some_and(|process| process.ended().is_none())
     }
 
-    /// Pulls its plug. PostgreSQL stays as the kill leaves it.
-    pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill();
-        }
+    /// Pulls its plug, and says whether it ran. PostgreSQL stays as the kill leaves it.
+    pub fn kill(&mut self) -> bool {
+        self.process.take().is_some_and(|mut process| was_killed(process.kill()))
     }
 
     /// Kills its PostgreSQL alone, as a machine that runs out of memory does.

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::gateway::{Broker, Database, Setup};
 use super::{Gateway, Place, Remembered, WorldError};
-use crate::processes::{Keeper, Process, Program};
+use crate::processes::{Keeper, Process, Program, was_killed};
 use crate::waiting::until;
 
 /// Longer than its start takes on a busy machine.
@@ -72,10 +72,8 @@ impl Mosquitto {
     }
 
     /// Pulls its plug: what it holds in memory is gone.
-    pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill();
-        }
+    pub fn kill(&mut self) -> bool {
+        self.process.take().is_some_and(|mut process| was_killed(process.kill()))
     }
 
     /// Asks it to end, and waits.

@@ -1,5 +1,7 @@
 //! The journal alone.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use pestle_hil_tests::disk::op::Op;
 use pestle_hil_tests::power_cuts::campaign::{self, Plan, Report};
 use pestle_hil_tests::power_cuts::judge::Wrong;
@@ -14,7 +16,15 @@ const CUTS: usize = 1_000;
 
 fn spoiled(seed: u64, forgotten: impl Fn(&Op, &str) -> bool + Sync) -> Report {
     let plan = Plan { keep: false, ..Plan::new(140, seed) };
-    campaign::run(&plan, &|recording: Recording| recording.forgetting(&forgotten)).unwrap()
+    let dropped = AtomicUsize::new(0);
+    let forgotten = |op: &Op, name: &str| {
+        let drop = forgotten(op, name);
+        dropped.fetch_add(usize::from(drop), Relaxed);
+        drop
+    };
+    let report = campaign::run(&plan, &|recording: Recording| recording.forgetting(&forgotten)).unwrap();
+    assert!(dropped.into_inner() > 0, "there was nothing to be forgotten");
+    report
 }
 
 fn lost(report: &Report) -> usize {
