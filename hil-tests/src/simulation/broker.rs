@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pestle_domain::{
     ids::DeviceId,
     journal::Lane,
+    order::OrderHead,
     wire::message::{Answer, StreamHead},
 };
 
@@ -32,8 +33,8 @@ pub struct Message {
 pub enum Said {
     /// A batch of facts.
     Facts(Lane, Bytes),
-    /// Where the box stands.
-    Heads(Vec<StreamHead>),
+    /// Where the box stands, with its facts and with its orders.
+    Heads(Vec<StreamHead>, OrderHead),
 }
 
 /// The weather on all lines.
@@ -120,6 +121,17 @@ impl World {
         let Some((site, connection)) = self.broker.sessions.get(device).copied() else { return };
         for after in self.fates() {
             self.events.after(after, Happening::AtBox { site, connection, answer: Box::new(answer.clone()) });
+        }
+    }
+
+    /// A gateway sends orders to a box.
+    pub(super) fn send_orders(&mut self, device: &DeviceId, message: &Bytes) {
+        if self.broker.away {
+            return;
+        }
+        let Some((site, connection)) = self.broker.sessions.get(device).copied() else { return };
+        for after in self.fates() {
+            self.events.after(after, Happening::OrdersAtBox { site, connection, message: message.clone() });
         }
     }
 

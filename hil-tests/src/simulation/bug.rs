@@ -32,11 +32,15 @@ pub enum Bug {
     RestoreIgnored,
     /// A box lets go of what the centre has not acknowledged.
     PrunedUnacknowledged,
+    /// A box that is sent orders once more does not know that it has carried them out.
+    OrderRepeated,
+    /// What a box has of a run of orders is skipped, and one order more.
+    OrderSkipped,
 }
 
 impl Bug {
     /// All.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::AckBeforeCommit,
         Self::AckNotCompared,
         Self::EarlyLifeAck,
@@ -50,6 +54,8 @@ impl Bug {
         Self::StockTwice,
         Self::RestoreIgnored,
         Self::PrunedUnacknowledged,
+        Self::OrderRepeated,
+        Self::OrderSkipped,
     ];
 }
 

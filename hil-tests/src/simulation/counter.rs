@@ -1,7 +1,7 @@
 //! What boxes do by themselves and for people: they start, look at the time, record what is asked for, and tell it once it is on
 //! the disk. People ask, and repeat after a restart what was not answered.
 
-use pestle_agent::relay::link::Event;
+use pestle_agent::{journal::Place, relay::link::Event};
 use pestle_domain::{
     fact::FactBody,
     ids::{ActId, StoreId},
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// What is acknowledged and old goes; what it adds up to is kept in the books' checkpoint first.
+    /// What is acknowledged and old goes; what it adds up to is kept in both checkpoints of the books first.
     fn prune(&mut self, site: usize) {
         let now = self.events.now();
         let bug = self.bug;
@@ -89,8 +89,10 @@ impl World {
         let books = &agent.books;
         disk.keep(books);
         let mut any = false;
-        for (journal, folder) in agent.lanes.iter().zip(&mut disk.lanes) {
-            any |= journal.prune(folder, (now, wall), bug);
+        // No book is made of readings.
+        let folded = [disk.safe(), Place { epoch: u32::MAX, seq: u64::MAX }];
+        for ((journal, folder), folded) in agent.lanes.iter().zip(&mut disk.lanes).zip(folded) {
+            any |= journal.prune(folder, (now, wall), folded, bug);
         }
         if any {
             self.oracle.disks[site] = Set::of(&self.sites[site].disk);
@@ -130,7 +132,7 @@ impl World {
         self.begin(site, (branch, till, act), draft);
     }
 
-    fn begin(&mut self, site: usize, (branch, till, act): (usize, usize, ActId), draft: Draft) {
+    pub(super) fn begin(&mut self, site: usize, (branch, till, act): (usize, usize, ActId), draft: Draft) {
         let now = self.events.now();
         let reading = |body: &FactBody| matches!(body, FactBody::ReadingSampled(_));
         let lane = if draft.bodies.iter().any(reading) { Lane::Telemetry } else { Lane::Ledger };
@@ -178,6 +180,9 @@ impl World {
                     if good { "is told" } else { "is told as not recorded" }
                 )
             });
+            if let Some(act) = own {
+                self.order_synced(site, act, good);
+            }
         }
         if good {
             let known = self.sites[site].known();

@@ -22,8 +22,8 @@ pub struct Disk {
     pub lanes: [LaneFolder; 2],
     /// Whether the branch's first stock was recorded here, or in another box before.
     pub stocked: bool,
-    /// The books' checkpoint: what they were once everything up to a place was in them.
-    pub checkpoint: (Books, Place),
+    /// The books' checkpoints, the older first: what they were once everything up to a place was in them.
+    pub checkpoints: [(Books, Place); 2],
 }
 
 /// A lane's folder.
@@ -139,14 +139,21 @@ impl EpochFolder {
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { lanes: Default::default(), stocked: false, checkpoint: (Books::default(), Place::START) }
+        let nothing = (Books::default(), Place::START);
+        Self { lanes: Default::default(), stocked: false, checkpoints: [nothing.clone(), nothing] }
     }
 }
 
 impl Disk {
-    /// The books as a start makes them: the checkpoint, and every act behind it; or all but the last, as a bug has it.
+    /// The books as a start makes them: the newest checkpoint whose facts are in the ledger or have left it, and every act
+    /// behind it; or all but the last, as a bug has it.
     pub fn books(&self, without_last: bool) -> Books {
-        let (mut books, place) = self.checkpoint.clone();
+        let belongs = |place: Place| {
+            let epoch = self.lanes[0].epochs.iter().find(|epoch| epoch.manifest.stream.epoch == place.epoch);
+            epoch.is_none_or(|epoch| epoch.readable().seq >= place.seq)
+        };
+        let newest = self.checkpoints.iter().rev().find(|(_, place)| belongs(*place));
+        let (mut books, place) = newest.cloned().unwrap_or((Books::default(), Place::START));
         let behind = |epoch: &EpochFolder, act: &OnDisk| {
             Place { epoch: epoch.manifest.stream.epoch, seq: act.stored.after.seq } > place
         };
@@ -170,7 +177,21 @@ impl Disk {
             epoch: epoch.manifest.stream.epoch,
             seq: epoch.readable().seq,
         });
-        self.checkpoint = (books.clone(), place);
+        let [older, newer] = &mut self.checkpoints;
+        if newer.1 != place {
+            *older = std::mem::replace(newer, (books.clone(), place));
+        }
+    }
+
+    /// The same where the ledger was recorded anew: no earlier checkpoint is of this ledger.
+    pub fn keep_anew(&mut self, books: &Books) {
+        self.keep(books);
+        self.checkpoints[0] = self.checkpoints[1].clone();
+    }
+
+    /// Up to here the ledger may go: both checkpoints have it.
+    pub fn safe(&self) -> Place {
+        self.checkpoints[0].1
     }
 
     /// Every folder with acts in it.

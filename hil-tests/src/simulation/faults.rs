@@ -83,6 +83,7 @@ impl World {
                     self.replace(site, disk);
                 }
             }
+            Step::Order { branch, product, packs } => self.issue_order(branch, product, packs),
             Step::LookAfter { branch } => {
                 if let Some(site) = self.box_of(branch) {
                     self.look_after(site);

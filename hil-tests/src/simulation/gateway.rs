@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use pestle_domain::{
     ids::{BatchId, DeviceId},
-    wire::message::Answer,
+    order::OrderHead,
+    wire::message::{Answer, StreamHead},
 };
 use pestle_gateway::ingest::{BUSY_RETRY_MS, Entry, Incoming, STUCK_RETRY_MS, Settled, rules::Verified};
 use uuid::Uuid;
@@ -53,7 +54,7 @@ pub struct Gateway {
 #[derive(Debug)]
 enum Work {
     Batch(Box<Entry>),
-    Heads(Vec<pestle_domain::wire::message::StreamHead>),
+    Heads(Vec<StreamHead>, OrderHead),
 }
 
 impl Gateway {
@@ -104,7 +105,7 @@ impl World {
             .collect();
         for (number, Message { device, said }) in inbox {
             let work = match said {
-                Said::Heads(stated) => Work::Heads(stated),
+                Said::Heads(stated, orders) => Work::Heads(stated, orders),
                 Said::Facts(lane, message) => {
                     let incoming = Incoming { device: device.clone(), lane: Some(lane), message };
                     Work::Batch(Box::new(self.centre.read(incoming)))
@@ -128,16 +129,20 @@ impl World {
         let (mut places, mut entries, mut stated) = (Vec::new(), Vec::new(), Vec::new());
         for (number, device, until, work) in group {
             match work {
-                Work::Heads(heads) => stated.push((number, device, heads)),
+                Work::Heads(heads, orders) => stated.push((number, device, heads, orders)),
                 Work::Batch(entry) => {
                     places.push((number, device, until));
                     entries.push(*entry);
                 }
             }
         }
-        for (number, device, heads) in stated {
+        for (number, device, heads, orders) in stated {
             for word in self.centre.heads(&device, &heads).unwrap_or_default() {
                 self.say(&device, &word)?;
+            }
+            if let Some(message) = self.centre.orders_behind(&device, orders) {
+                self.tell(|| format!("the centre sends {device} orders"));
+                self.send_orders(&device, &message);
             }
             self.broker.unacknowledged[gateway].remove(&number);
         }

@@ -244,9 +244,14 @@ impl Journal {
         word
     }
 
-    /// Removes the generations that may go, by the box's clock. Says whether any went.
-    pub fn prune(&self, folder: &mut LaneFolder, (now, wall): (u64, UnixMillis), bug: Option<Bug>) -> bool {
-        let everything = Place { epoch: u32::MAX, seq: u64::MAX };
+    /// Removes the generations that may go, by the box's clock; none behind `folded`. Says whether any went.
+    pub fn prune(
+        &self,
+        folder: &mut LaneFolder,
+        (now, wall): (u64, UnixMillis),
+        folded: Place,
+        bug: Option<Bug>,
+    ) -> bool {
         let before = UnixMillis(wall.0 - RETENTION_MS);
         let mut any = false;
         for epoch in &mut folder.epochs {
@@ -262,7 +267,7 @@ impl Journal {
                 continue;
             }
             let goes = |generation: &GenerationFolder| {
-                generation.sealed.is_some_and(|sealed| may_go(&sealed, number, known, before, everything))
+                generation.sealed.is_some_and(|sealed| may_go(&sealed, number, known, before, folded))
             };
             let count = epoch.generations.iter().take_while(|generation| goes(generation)).count();
             epoch.generations.drain(..count);

@@ -20,7 +20,7 @@ use pestle_gateway::{
 };
 use uuid::Uuid;
 
-use super::bug::Bug;
+use super::{bug::Bug, orders::OrderLogs};
 
 /// A fact's or a duplicate's row.
 #[derive(Debug, Clone)]
@@ -85,6 +85,8 @@ pub struct Memory {
     pub sessions: BTreeMap<(String, Uuid), Session>,
     /// Sales and pence by branch and day.
     pub days: BTreeMap<(String, String), (i64, i64)>,
+    /// What was ordered, and what became of it.
+    pub orders: OrderLogs,
     /// Rises with every change.
     pub changes: u64,
     /// Rows in the order in which they were written: stream and place in it.
@@ -107,6 +109,7 @@ impl Default for Memory {
             balances: BTreeMap::new(),
             sessions: BTreeMap::new(),
             days: BTreeMap::new(),
+            orders: OrderLogs::default(),
             written: Vec::new(),
             numbers: HashMap::new(),
             facts: HashMap::new(),
@@ -236,6 +239,7 @@ impl Memory {
             .filter_map(|(effect, body)| Some((effect.origin.branch.to_string(), session_moved(body)?)))
             .filter(|key| self.sessions.get(key).is_some_and(|session| session.counted.is_some()))
             .collect();
+        self.orders.fold(bodies.iter().map(|(effect, body)| (effect.origin.branch.as_str(), *body)));
         let (mut booked, mut takings) = (Booked::default(), Takings::new(closed));
         for (effect, body) in &bodies {
             let place = Place {

@@ -27,6 +27,7 @@ pub mod journal;
 pub mod memory;
 mod network;
 pub mod oracle;
+pub mod orders;
 pub mod person;
 pub mod random;
 pub mod report;

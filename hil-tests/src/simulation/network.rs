@@ -66,7 +66,7 @@ impl World {
                 Ok(())
             }
             Effect::StateHeads => {
-                let said = Said::Heads(self.sites[site].stated());
+                let said = Said::Heads(self.sites[site].stated(), self.sites[site].orders_stated());
                 let device = self.sites[site].sender.device.clone();
                 self.publish(site, Message { device, said });
                 Ok(())

@@ -62,7 +62,7 @@ impl World {
                 journal.mark(folder);
             }
         }
-        self.sites[site].disk.keep(books);
+        self.sites[site].disk.keep_anew(books);
         self.cut_power(site, 0);
         self.oracle.disks[site] = Set::of(&self.sites[site].disk);
         self.events.after(1_000, Happening::Start { site });

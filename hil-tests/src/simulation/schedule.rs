@@ -164,6 +164,15 @@ pub enum Step {
         /// With the old one's disk; else that is lost.
         disk: bool,
     },
+    /// A person at the centre corrects a branch's book.
+    Order {
+        /// Whose.
+        branch: usize,
+        /// Of which article.
+        product: usize,
+        /// Added.
+        packs: i64,
+    },
     /// A person looks after a box that stands still.
     LookAfter {
         /// Whose.
@@ -236,6 +245,13 @@ pub fn draw(seed: u64) -> Vec<Planned> {
         if let Some((_, draw)) = fault {
             steps.push(Planned { at: random.below(LIFE_MS), step: draw(&mut random) });
         }
+    }
+    // Drawn by themselves: whatever else happens in a life does not depend on them.
+    let mut random = Random::of(&[seed, 3]);
+    for _ in 0..random.below(6) {
+        let (branch, product) = (random.index(BRANCHES), random.index(super::deeds::PRODUCTS.len()));
+        let packs = i64::try_from(1 + random.below(4)).unwrap_or(1);
+        steps.push(Planned { at: random.below(LIFE_MS), step: Step::Order { branch, product, packs } });
     }
     steps.sort_by_key(|planned| planned.at);
     steps

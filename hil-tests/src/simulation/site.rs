@@ -23,6 +23,7 @@ use pestle_domain::{
     fact::{Act, Actor, ClockQuality, EpochOpened, Fact, FactBody, Stamp},
     ids::{ActId, BatchId, StoreId},
     journal::{AckVerdict, Acknowledgement, Lane, Stream},
+    order::OrderHead,
     signature::{SigningKey, VerifyingKey},
     units::{Day, UnixMillis},
     wire::{
@@ -39,11 +40,12 @@ use super::{
     disk::{Disk, OnDisk},
     journal::Journal,
     oracle::fact_id,
+    orders::Desk,
     schedule::Deed,
 };
 
 /// The wall clock at the beginning: 21 November 2026.
-const WALL_MS: i64 = 1_795_250_000_000;
+pub(super) const WALL_MS: i64 = 1_795_250_000_000;
 
 /// A box.
 pub struct Site {
@@ -96,6 +98,8 @@ pub struct Agent {
     pub syncing: [Vec<Waiting>; 2],
     /// The centre has said something that this store cannot have: a person has to look.
     pub contradicted: bool,
+    /// The centre's orders.
+    pub desk: Desk,
     /// What a person should have seen.
     pub alarms: u64,
     /// Answers that could not be believed.
@@ -210,6 +214,7 @@ impl Site {
             queue: Default::default(),
             syncing: Default::default(),
             contradicted: false,
+            desk: Desk::default(),
             alarms: 0,
             bad_messages: 0,
             believed: BTreeMap::new(),
@@ -308,6 +313,11 @@ impl Site {
             .flat_map(|(journal, folder)| journal.heads(folder))
             .map(|(stream, head)| StreamHead { stream: stream.clone(), head })
             .collect()
+    }
+
+    /// Where the box says that it stands in the log of orders.
+    pub fn orders_stated(&self) -> OrderHead {
+        self.agent.as_ref().map_or(OrderHead::START, |agent| agent.desk.stated(agent.books.orders()))
     }
 
     /// Gives the link an event.

@@ -6,8 +6,9 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
+use bytes::Bytes;
 use pestle_agent::relay::lane::StreamKey;
-use pestle_domain::{journal::Lane, signature::SigningKey, wire::message::Answer};
+use pestle_domain::{journal::Lane, signature::SigningKey, units::UnixMillis, wire::message::Answer};
 use pestle_gateway::ingest::rules::Sender;
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
     random::Random,
     schedule::{BRANCHES, GATEWAYS, LIFE_MS, Planned, Step},
     scheduler::Scheduler,
-    site::Site,
+    site::{Site, WALL_MS},
 };
 
 /// How long everything may take to arrive once all is mended: longer than the longest that a stream is held.
@@ -58,6 +59,8 @@ pub enum Happening {
     AtGateway { gateway: usize, life: u32, number: u64, message: Message },
     /// An answer has reached a box.
     AtBox { site: usize, connection: u64, answer: Box<Answer> },
+    /// Orders have reached a box.
+    OrdersAtBox { site: usize, connection: u64, message: Bytes },
     /// A gateway makes a group.
     Gather { gateway: usize, life: u32 },
     /// A gateway commits its group.
@@ -236,6 +239,20 @@ impl World {
         Some((sender, self.centre.store.next_epoch(name), key))
     }
 
+    /// Once everything has arrived, every order of the centre's logs was carried out, and once where no old copy of a store and no
+    /// second box was there.
+    fn orders_are_done(&self) -> Result<(), String> {
+        (0..BRANCHES).try_for_each(|branch| {
+            let may_be_twice = self.oracle.forked[branch] || self.oracle.parted[branch];
+            self.centre.store.orders.all_done(branch_name(branch), may_be_twice)
+        })
+    }
+
+    /// The centre's clock.
+    pub(super) fn centre_clock(&self) -> UnixMillis {
+        UnixMillis(WALL_MS + i64::try_from(self.events.now()).unwrap_or(0))
+    }
+
     /// Notes a line of the story.
     pub fn tell(&mut self, line: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
@@ -298,6 +315,9 @@ impl World {
                 self.at_gateway(gateway, life, number, message);
             }
             Happening::AtBox { site, connection, answer } => self.at_box(site, connection, *answer)?,
+            Happening::OrdersAtBox { site, connection, message } => {
+                self.orders_at_box(site, connection, &message)?;
+            }
             Happening::Gather { gateway, life } => self.gather(gateway, life),
             Happening::Commit { gateway, life } => self.commit(gateway, life)?,
             Happening::GatewayBack { gateway } => {
@@ -321,11 +341,13 @@ impl World {
     fn look(&mut self) -> Result<(), String> {
         let now = self.events.now();
         let restless: Vec<usize> = (0..self.sites.len())
-            .filter(|at| self.sites[*at].in_use && !self.sites[*at].is_at_rest())
+            .filter(|at| self.sites[*at].in_use)
+            .filter(|at| !self.sites[*at].is_at_rest() || !self.has_its_orders(*at))
             .collect();
         if restless.is_empty() {
             self.oracle.all_arrived()?;
             self.books_agree()?;
+            self.orders_are_done()?;
             self.done = true;
             return Ok(());
         }
