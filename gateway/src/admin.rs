@@ -213,8 +213,7 @@ impl Admin {
             let centre = Authority::signing_keys_under(&config.data_dir)?;
             let file = BufReader::new(File::open(path).map_err(FileError::at("read", path))?);
             let compared = audit::compare(&self.db, tenant, branch, &centre, file).await?;
-            report.holds.extend(compared.holds);
-            report.differs.extend(compared.differs);
+            report.extend(compared);
         }
         Ok(report)
     }
