@@ -90,7 +90,7 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         breaks: ingest::store::breaks(&mut tx).await?,
         series: sales::store::read::shared_series(&mut tx).await?,
         unfolded: ingest::store::unfolded(&mut tx).await?,
-        boxes: ingest::store::box_says(&mut tx).await?,
+        boxes: ingest::box_words::says(&mut tx).await?,
         alerts: ingest::alerts::latest(&mut tx, ROWS).await?,
     };
     let (rows, waiting, troubled) = orders::read::open(&mut tx, ROWS).await?;

@@ -499,26 +499,3 @@ pub struct Break {
 pub async fn breaks(connection: &mut PgConnection) -> Result<Vec<Break>, DbError> {
     Ok(sqlx::query_as("SELECT * FROM ingest.breaks()").fetch_all(connection).await?)
 }
-
-/// What a box says of itself that a person should act on; see `ingest.box_says()`.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct BoxSays {
-    /// `space`, `shed` or `books`.
-    pub says: String,
-    /// The branch.
-    pub branch_id: String,
-    /// The box.
-    pub device_id: String,
-    /// As the fact has it.
-    pub data: serde_json::Value,
-    /// When, by the box's clock.
-    pub at: time::OffsetDateTime,
-}
-
-/// All of it.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn box_says(connection: &mut PgConnection) -> Result<Vec<BoxSays>, DbError> {
-    Ok(sqlx::query_as("SELECT * FROM ingest.box_says()").fetch_all(connection).await?)
-}
