@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{store::Branches, view};
 use crate::{
-    ingest::{self, alerts::AlertRow, box_words::BoxSays, store::Break},
+    ingest::{self, alerts::AlertRow, box_words::BoxSays, read::Break},
     inventory,
     sales::store::read::SharedSeries,
 };

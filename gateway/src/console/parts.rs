@@ -87,9 +87,9 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
     let doubts = inventory::store::discrepancies(&mut tx, ROWS).await?;
     let below_zero = inventory::store::below_zero(&mut tx).await?;
     let concerns = Concerns {
-        breaks: ingest::store::breaks(&mut tx).await?,
+        breaks: ingest::read::breaks(&mut tx).await?,
         series: sales::store::read::shared_series(&mut tx).await?,
-        unfolded: ingest::store::unfolded(&mut tx).await?,
+        unfolded: ingest::read::unfolded(&mut tx).await?,
         boxes: ingest::box_words::says(&mut tx).await?,
         alerts: ingest::alerts::latest(&mut tx, ROWS).await?,
     };

@@ -257,6 +257,6 @@ async fn facts_that_mean_nothing_or_that_the_database_cannot_read_take_nothing_f
     let mut tx = centre.db.tenant(&branch.stream.tenant).begin().await.unwrap();
     let said = pestle_gateway::ingest::box_words::says(&mut tx).await.unwrap();
     assert_eq!((said.len(), said[0].data["free_mib"].as_i64()), (1, Some(i64::MAX)), "{said:?}");
-    let unfolded = pestle_gateway::ingest::store::unfolded(&mut tx).await.unwrap();
+    let unfolded = pestle_gateway::ingest::read::unfolded(&mut tx).await.unwrap();
     assert_eq!(unfolded, 2, "the first and the second are kept as they are");
 }
