@@ -118,12 +118,7 @@ async fn list(
     Params(query): Params<OrderQuery>,
 ) -> Result<Page<OrderView>, ApiError> {
     who.require(MAY_RECALL)?;
-    let default = PageRequest::default();
-    let page = PageRequest {
-        page: query.page.unwrap_or(default.page),
-        page_size: query.page_size.unwrap_or(default.page_size),
-    }
-    .check()?;
+    let page = PageRequest::of(query.page, query.page_size)?;
     let known = ["waiting", "applied", "refused", "contained"];
     if let Some(state) = query.state.as_deref().filter(|state| !known.contains(state)) {
         return Err(ApiError::validation(format!("state: \"{state}\" is none of {}", known.join(", "))));
