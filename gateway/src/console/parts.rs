@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     alarms::{Concerns, alarms},
-    orders::Open,
+    orders::{Orders, orders as orders_part},
     store::{self, BoxRow, Branches},
     view,
 };
@@ -93,8 +93,8 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         boxes: ingest::box_words::says(&mut tx).await?,
         alerts: ingest::alerts::latest(&mut tx, ROWS).await?,
     };
-    let (rows, waiting, troubled) = orders::read::open(&mut tx, ROWS).await?;
-    let open = Open { rows, waiting, troubled, forks: orders::read::forks(&mut tx).await? };
+    let open = orders::read::open(&mut tx, ROWS).await?;
+    let ordered = Orders { open, forks: orders::read::forks(&mut tx).await? };
     tx.commit().await.map_err(DbError::from)?;
 
     let branches = Branches::of(&boxes);
@@ -104,13 +104,14 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
     let all = vec![
         (
             "summary",
-            summary(&boxes, &days, refused_count + concerns.count() + open.alarms(), below_zero).render()?,
+            summary(&boxes, &days, refused_count + concerns.count() + ordered.alarms(), below_zero)
+                .render()?,
         ),
         ("devices", devices(&boxes, &days, now).render()?),
         ("sales", last_sales(last, &branches).render()?),
         ("tills", tills(sessions, &branches, viewer.may_know_expected()).render()?),
         ("stock", stock(lots, lot_count, asked, now).render()?),
-        ("orders", super::orders::orders(&open, &branches, now).render()?),
+        ("orders", orders_part(&ordered, &branches, now).render()?),
         ("alarms", alarms(refused, doubts, &concerns, &branches, now).render()?),
     ];
     Ok(Parts { all, branches: listed })
