@@ -424,7 +424,7 @@ impl From<NotIssued> for AdminError {
 
 /// What came of a list of recalls.
 fn imported(new: usize, known: usize, lifted: &[Recall]) -> String {
-    let mut said = format!("{new} recalls are new, {known} were known");
+    let mut said = format!("recalls: {new} new, {known} known");
     if lifted.is_empty() {
         return said;
     }
@@ -434,7 +434,7 @@ fn imported(new: usize, known: usize, lifted: &[Recall]) -> String {
     };
     let names: Vec<String> = lifted.iter().map(name).collect();
     said.push_str(&format!(
-        "; {} were lifted and stay so: {}. Issue anew over the interface what is to hold again",
+        ", {} lifted and left so: {}. Issue anew over the interface what is to hold again",
         lifted.len(),
         names.join(", ")
     ));

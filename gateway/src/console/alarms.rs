@@ -278,6 +278,24 @@ mod tests {
     }
 
     #[test]
+    fn every_line_that_is_shown_as_a_concern_is_counted() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
+        let alert = AlertRow { branch_id, device_id, message: "anna is locked".into(), early: false, at };
+        let (data, says) = (serde_json::json!({"facts": 90}), "shed".to_owned());
+        let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
+        let concerns = Concerns {
+            breaks: vec![],
+            series: vec![],
+            unfolded: 3,
+            boxes: vec![BoxSays { says, branch_id, device_id, data, at }],
+            alerts: vec![alert],
+        };
+        let lines = concerns.lines(&Branches::default(), at).count();
+        assert_eq!((lines, concerns.count()), (3, 3));
+    }
+
+    #[test]
     fn each_break_says_which_facts_and_what_to_do() {
         let row = |kind: &str| Break {
             kind: kind.into(),

@@ -87,18 +87,18 @@ async fn a_list_that_is_imported_again_issues_what_is_new_and_undoes_no_lifting(
             .unwrap()
     };
     let before = orders().await;
-    assert_eq!(import(&[1, 2, 2]).await, "2 recalls are new, 0 were known");
+    assert_eq!(import(&[1, 2, 2]).await, "recalls: 2 new, 0 known");
     assert_eq!(orders().await, before + 2);
     lift(1, Whom::All).await;
     lift(2, only(&["north"])).await;
     let said = import(&[1, 2, 3]).await;
     assert_eq!(
         said,
-        "1 recalls are new, 0 were known; 2 were lifted and stay so: R-1 (p-1, every lot), R-2 (p-1, every lot). Issue anew over \
+        "recalls: 1 new, 0 known, 2 lifted and left so: R-1 (p-1, every lot), R-2 (p-1, every lot). Issue anew over \
          the interface what is to hold again"
     );
     assert_eq!(orders().await, before + 5);
-    assert_eq!(import(&[3]).await, "0 recalls are new, 1 were known");
+    assert_eq!(import(&[3]).await, "recalls: 0 new, 1 known");
     let nothing = "reference,product,lot,reason,issued\nR-9,p-9,,glass,2026-11-01\n";
     let said = admin.recall_import(&tenant(), nothing.as_bytes()).await.unwrap_err().to_string();
     assert_eq!(said, "there is no article \"p-9\"");
