@@ -94,8 +94,8 @@ impl Scene {
 
     /// With a patient whom the box has registered, and whose key it has not deposited: the last fact is the registration.
     async fn with_patient() -> (Self, Wired, PersonKey, u64) {
-        let (scene, key) = (Self::new().await, new_key());
-        let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
+        let (scene, key) = (Box::pin(Self::new()).await, new_key());
+        let mut wired = Box::pin(Wired::new(&scene.gateway, &scene.enrolled)).await;
         let last = wired.branch.write(vec![registered(&key, NAME)]);
         committed(&wired.send(1, last).await);
         (scene, wired, key, last)
