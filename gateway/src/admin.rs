@@ -2,23 +2,23 @@
 //!
 //! Each function answers with a sentence for the person at the terminal.
 
-use std::{fs::File, io::BufReader, net::SocketAddr, path::Path};
+use std::{collections::BTreeSet, fs::File, io::BufReader, net::SocketAddr, path::Path};
 
 use pestle_domain::{
-    ids::{BranchId, DeviceId, OrderId, TenantId},
+    catalogue::Recall,
+    ids::{BranchId, DeviceId, TenantId},
     order::{CatalogueChanged, StaffChanged},
     signature::Hash,
     staff::Role,
     units::UnixMillis,
 };
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::{
     audit::{self, AuditError, Report},
     authority::{Authority, AuthorityError},
     broker::{mosquitto, rights},
-    catalogue,
+    catalogue::{self, recalls::Standing},
     config::{Config, DatabaseChoice},
     db::{self, Db, DbError},
     enrolment::enrol::{self, IssueError},
@@ -27,7 +27,7 @@ use crate::{
     identity::{self, password},
     orders::{
         self,
-        issue::{NotIssued, Whom, Writer},
+        issue::{NotIssued, Writer},
     },
     postgres::{Layout, cluster},
     staff,
@@ -213,8 +213,7 @@ impl Admin {
             let centre = Authority::signing_keys_under(&config.data_dir)?;
             let file = BufReader::new(File::open(path).map_err(FileError::at("read", path))?);
             let compared = audit::compare(&self.db, tenant, branch, &centre, file).await?;
-            report.holds.extend(compared.holds);
-            report.differs.extend(compared.differs);
+            report.extend(compared);
         }
         Ok(report)
     }
@@ -341,29 +340,37 @@ impl Admin {
         Ok(format!("{} articles were imported", products.len()))
     }
 
-    /// Imports recalls; nothing unless every line is good.
+    /// Imports recalls; nothing unless every line is good. A list that grows may be imported again: what it has said before
+    /// is no new recall, and one that was lifted since stays so.
     ///
     /// # Errors
     /// [`AdminError::Import`] with every line that is not.
     pub async fn recall_import(&self, tenant: &TenantId, csv: &[u8]) -> Result<String, AdminError> {
-        let recalls = catalogue::import::recalls(csv)
+        let mut recalls = catalogue::import::recalls(csv)
             .map_err(|errors| AdminError::Import(catalogue::import::tell(&errors)))?;
+        let mut names = BTreeSet::new();
+        recalls.retain(|recall| {
+            names.insert((recall.reference.clone(), recall.product.clone(), recall.lot.clone()))
+        });
         let mut tx = self.db.tenant(tenant).begin().await?;
-        for recall in &recalls {
-            if catalogue::store::get(&mut tx, &recall.product).await?.is_none() {
-                return Err(AdminError::Missing { what: "article", name: recall.product.to_string() });
+        let products: Vec<_> = recalls.iter().map(|recall| &recall.product).collect();
+        if let Some(name) = catalogue::store::unknown(&mut tx, &products).await? {
+            return Err(AdminError::Missing { what: "article", name });
+        }
+        let standings = catalogue::recalls::standings(&mut tx, &recalls).await?;
+        let (mut new, mut lifted, mut known) = (Vec::new(), Vec::new(), 0);
+        for (recall, standing) in recalls.into_iter().zip(standings) {
+            match standing {
+                Standing::New => new.push(recall),
+                Standing::Holds => known += 1,
+                Standing::Lifted => lifted.push(recall),
             }
         }
-        for recall in &recalls {
-            if catalogue::store::is_recalled(&mut tx, recall).await? {
-                continue;
-            }
-            let id = OrderId(Uuid::now_v7());
-            let order = (id, orders::rules::of_import(recall));
-            orders::issue::issue(&mut tx, tenant, order, &Whom::All, &command_line()).await?;
+        if !new.is_empty() {
+            orders::issue::issue_recalls(&mut tx, tenant, &new, &command_line()).await?;
         }
         tx.commit().await?;
-        Ok(format!("{} recalls were imported", recalls.len()))
+        Ok(imported(new.len(), known, &lifted))
     }
 
     /// Issues a claim code for a new box; it is told once.
@@ -413,6 +420,25 @@ impl From<NotIssued> for AdminError {
             other => Self::Import(other.to_string()),
         }
     }
+}
+
+/// What came of a list of recalls.
+fn imported(new: usize, known: usize, lifted: &[Recall]) -> String {
+    let mut said = format!("recalls: {new} new, {known} known");
+    if lifted.is_empty() {
+        return said;
+    }
+    let name = |recall: &Recall| {
+        let lot = recall.lot.as_deref().map_or_else(|| "every lot".to_owned(), |lot| format!("lot {lot}"));
+        format!("{} ({}, {lot})", recall.reference, recall.product)
+    };
+    let names: Vec<String> = lifted.iter().map(name).collect();
+    said.push_str(&format!(
+        ", {} lifted and left so: {}. Issue anew over the interface what is to hold again",
+        lifted.len(),
+        names.join(", ")
+    ));
+    said
 }
 
 /// Who issues orders by these commands.

@@ -238,6 +238,7 @@ async fn start_rest(
     });
     app.metrics.register(|registry| app.broker.metrics().register(registry));
     app.metrics.register(|registry| app.erasures.register(registry));
+    app.metrics.register(|registry| app.authority.keyring().register(registry));
     let mut tasks = Supervisor::new(stop);
     spawn_tasks(&mut tasks, &app);
     let gate = Gate::default();

@@ -1,8 +1,10 @@
 //! Audit: is a branch's history at the centre what the branch recorded? Checked offline, from the bytes alone.
 //!
-//! Every fact's chain value is computed anew from the bytes that are stored, up to the head, and the head must be the one
-//! that the box signed: nobody who can write the database, or who has taken over a broker, can sign that. Beside a file that
-//! the box exported ([`file`]), record is compared with record, and the first that differs is named.
+//! Every fact's chain value is computed anew from the bytes that are stored, up to the head, and the head must be one that a
+//! key of the box signed. Who has taken over a broker cannot sign that. Who can write the database cannot either, but can
+//! put another key in the place of the box's: so each sentence names the key, to be compared with the one that the box
+//! says it has; and can turn a history back to an earlier head that the box signed: that shows beside a file that the box
+//! exported ([`file`]), where record is compared with record, and the first that differs is named.
 //!
 //! [`rules`] judges, [`store`] is the SQL.
 
@@ -24,7 +26,7 @@ use crate::{
     ingest::{directory::Directory, rules::describe},
 };
 use file::{BadExport, Export};
-use rules::{Boxes, Walk};
+use rules::{Boxes, Judged, Walk};
 use store::Audited;
 
 /// Facts that are read at a time.
@@ -54,6 +56,8 @@ pub enum AuditError {
 pub struct Report {
     /// What holds.
     pub holds: Vec<String>,
+    /// What nobody vouches for: it may hold, and nothing here shows it.
+    pub unproved: Vec<String>,
     /// What does not; of each stream the first record that differs.
     pub differs: Vec<String>,
 }
@@ -66,10 +70,22 @@ impl From<sqlx::Error> for AuditError {
 
 impl Report {
     fn take(&mut self, judged: Result<String, String>) {
+        self.note(judged.map_or_else(Judged::Differs, Judged::Holds));
+    }
+
+    fn note(&mut self, judged: Judged) {
         match judged {
-            Ok(sentence) => self.holds.push(sentence),
-            Err(sentence) => self.differs.push(sentence),
+            Judged::Holds(sentence) => self.holds.push(sentence),
+            Judged::Unproved(sentence) => self.unproved.push(sentence),
+            Judged::Differs(sentence) => self.differs.push(sentence),
         }
+    }
+
+    /// With what another one found.
+    pub fn extend(&mut self, other: Self) {
+        self.holds.extend(other.holds);
+        self.unproved.extend(other.unproved);
+        self.differs.extend(other.differs);
     }
 }
 
@@ -83,10 +99,13 @@ pub async fn verify(db: &Db, tenant: &TenantId, branch: &BranchId) -> Result<Rep
     let boxes = boxes(db, &mut tx, &streams).await?;
     let mut report = Report::default();
     for audited in &streams {
-        let judged = walk(&mut tx, audited).await?.and_then(|()| rules::vouched(audited, &boxes));
-        report.take(judged);
+        let walked = walk(&mut tx, audited).await?;
+        report.note(walked.map_or_else(Judged::Differs, |()| rules::vouched(audited, &boxes)));
     }
     tx.commit().await?;
+    if streams.is_empty() {
+        report.unproved.push(format!("{tenant}/{branch}: the centre has no facts of this branch"));
+    }
     Ok(report)
 }
 
@@ -128,6 +147,8 @@ pub async fn compare(
         if compared.has_parted(&batch.header.stream) {
             continue;
         }
+        let gap = compared.reach(&batch.header.stream, batch.header.first, batch.header.after().seq);
+        report.unproved.extend(gap);
         let audited = streams.iter().find(|audited| audited.stream == batch.header.stream);
         match audited {
             Some(audited) => {
@@ -138,6 +159,9 @@ pub async fn compare(
         }
     }
     tx.commit().await?;
+    if compared.is_empty() && report.differs.is_empty() {
+        report.unproved.push(format!("{tenant}/{branch}: the export holds no facts"));
+    }
     report.holds.extend(compared.sentences());
     Ok(report)
 }
@@ -199,7 +223,7 @@ async fn compare_batch(
     }
     let before = store::chain_value(tx, audited, first - 1).await?;
     let records = store::records(tx, audited, first - 1, header.count).await?;
-    let judged = rules::same(batch, before, &records);
+    let judged = rules::same(batch, before, &records, audited.head);
     match &judged {
         Ok(same) => {
             compared.same(&header.stream, *same);

@@ -23,16 +23,29 @@ impl Boxes {
     }
 
     /// The keys with which `stream` may be signed: those of its own box, and of one that succeeded it.
-    fn keys<'a>(&'a self, stream: &'a Stream) -> impl Iterator<Item = &'a VerifyingKey> {
+    fn keys<'a>(&'a self, stream: &Stream) -> impl Iterator<Item = &'a VerifyingKey> {
         self.0
             .iter()
             .filter(move |sender| sender.device == stream.device || sender.writes(stream))
             .flat_map(|sender| &sender.keys)
     }
 
-    fn signed(&self, stream: &Stream, head: &Head, signature: &Signature) -> bool {
-        self.keys(stream).any(|key| key.verify(&head.statement(stream), signature).is_ok())
+    /// The key that signed `head`.
+    fn signer(&self, stream: &Stream, head: &Head, signature: &Signature) -> Option<&VerifyingKey> {
+        let statement = head.statement(stream);
+        self.keys(stream).find(|key| key.verify(&statement, signature).is_ok())
     }
+}
+
+/// What was found of one thing, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It is as it was.
+    Holds(String),
+    /// Nothing shows that it is not, and nobody vouches for it.
+    Unproved(String),
+    /// It is not.
+    Differs(String),
 }
 
 /// Goes along a stream's records.
@@ -103,26 +116,31 @@ impl<'a> Walk<'a> {
 }
 
 /// Whether a box vouches for a stream's head: its chain was right before.
-///
-/// # Errors
-/// In words, when what is stored as its signature is none.
-pub fn vouched(audited: &Audited, boxes: &Boxes) -> Result<String, String> {
-    let Audited { stream, head, signature, .. } = audited;
+pub fn vouched(audited: &Audited, boxes: &Boxes) -> Judged {
+    let Audited { stream, head, signature, key, .. } = audited;
     let name = describe(stream);
+    // A stream is there from its first fact on.
     if head.seq == 0 {
-        return Ok(format!("{name}: no facts yet"));
+        return Judged::Unproved(format!("{name}: the stream is there, and none of its facts"));
     }
-    match signature {
-        None => {
-            Ok(format!("{name}: facts 1 to {} are whole; no signature of the box was kept yet", head.seq))
-        }
-        Some(signature) if boxes.signed(stream, head, signature) => {
-            Ok(format!("{name}: facts 1 to {} are whole, and those that the box signed", head.seq))
-        }
-        Some(_) => Err(format!(
-            "{name}: a fact from 1 to {} is not what the box signed: to learn which, give the box's \"pestle-agent journal \
-             export\" to \"pestle-gateway audit verify --export\"",
+    let Some(signature) = signature else {
+        return Judged::Unproved(format!(
+            "{name}: facts 1 to {} are a whole chain, and no signature of the box was kept: compare them with the box's \
+             \"pestle-agent journal export\"",
             head.seq
+        ));
+    };
+    match boxes.signer(stream, head, signature) {
+        Some(signer) => Judged::Holds(format!(
+            "{name}: facts 1 to {} are whole, and those that the box signed with {}",
+            head.seq,
+            signer.id()
+        )),
+        None => Judged::Differs(format!(
+            "{name}: a fact from 1 to {} is not what the box signed with {}: to learn which, give the box's \"pestle-agent journal \
+             export\" to \"pestle-gateway audit verify --export\"",
+            head.seq,
+            key.as_deref().unwrap_or("an unknown key")
         )),
     }
 }
@@ -193,28 +211,35 @@ pub fn read<'a>(boxes: &Boxes, message: &'a [u8]) -> Result<Batch<'a>, String> {
     Ok(batch)
 }
 
-/// Compares a verified batch with the centre's records of the same numbers, as far as it has them; `before` is the centre's
-/// chain value before the first. Says how many are the same.
+/// Compares a verified batch with the centre's records of the same numbers, as far as it has them: up to `head`. `before` is
+/// the centre's chain value before the first. Says how many are the same.
 ///
 /// # Errors
 /// In words, with the first that differs.
-pub fn same(batch: &Batch<'_>, before: Option<Hash>, records: &[Record]) -> Result<u64, String> {
+pub fn same(batch: &Batch<'_>, before: Option<Hash>, records: &[Record], head: Head) -> Result<u64, String> {
     let header = &batch.header;
     let name = describe(&header.stream);
-    for ((seq, line), record) in (header.first..).zip(&batch.lines).zip(records) {
-        if record.seq != seq {
-            return Err(format!("{name}, fact {seq}: the centre lacks it, and has fact {}", record.seq));
-        }
+    let lacks = |seq: u64| {
+        format!(
+            "{name}, fact {seq}: the centre lacks it, though it says that it has facts up to {}",
+            head.seq
+        )
+    };
+    let mut records = records.iter();
+    let mut same = 0;
+    for (seq, line) in (header.first..=head.seq).zip(&batch.lines) {
+        let record = records.next().filter(|record| record.seq == seq).ok_or_else(|| lacks(seq))?;
         let here = record.bytes.as_deref();
         if here != Some(*line) {
             let here = here.map_or_else(|| "nothing".to_owned(), short);
             return Err(format!("{name}, fact {seq}: the branch has {}, and the centre {here}", short(line)));
         }
+        same += 1;
     }
-    if before.is_some_and(|before| before != header.previous) {
+    if before.ok_or_else(|| lacks(header.first.saturating_sub(1)))? != header.previous {
         return Err(format!("{name}, fact {}: what comes before it differs", header.first));
     }
-    Ok(records.len() as u64)
+    Ok(same)
 }
 
 /// A record in a few words: what, when, and which.
@@ -231,6 +256,8 @@ pub struct Compared(BTreeMap<Stream, Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
+    /// The first and the last number in the file.
+    reached: Option<(u64, u64)>,
     same: u64,
     waiting: Option<(u64, u64)>,
     parted: bool,
@@ -239,6 +266,23 @@ struct Seen {
 impl Compared {
     fn of(&mut self, stream: &Stream) -> &mut Seen {
         self.0.entry(stream.clone()).or_default()
+    }
+
+    /// Whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The file has facts `first` to `last`. Which it lacks before them, in words: a file may begin late, since a box removes
+    /// what the centre has, and then leaves out nothing.
+    pub fn reach(&mut self, stream: &Stream, first: u64, last: u64) -> Option<String> {
+        let name = describe(stream);
+        let reached = &mut self.of(stream).reached;
+        let (begin, end) = reached.unwrap_or((first, first.saturating_sub(1)));
+        *reached = Some((begin.min(first), end.max(last)));
+        (first > end + 1).then(|| {
+            format!("{name}: the export lacks facts {} to {}, so nothing is said of them", end + 1, first - 1)
+        })
     }
 
     /// So many more records are the same.
@@ -266,8 +310,11 @@ impl Compared {
     pub fn sentences(&self) -> Vec<String> {
         let sentence = |(stream, seen): (&Stream, &Seen)| {
             let name = describe(stream);
-            let mut text =
-                format!("{name}: {} facts of the export are the centre's, byte for byte", seen.same);
+            let begins = seen.reached.map_or(1, |(first, _)| first);
+            let mut text = format!(
+                "{name}: {} facts of the export, which begins with fact {begins}, are the centre's, byte for byte",
+                seen.same
+            );
             if let Some((first, last)) = seen.waiting {
                 text.push_str(&format!("; facts {first} to {last} have not reached the centre yet"));
             }

@@ -20,6 +20,8 @@ pub struct Audited {
     pub head: Head,
     /// The box's signature over the head, if it was kept.
     pub signature: Option<Signature>,
+    /// With which key, as the row says.
+    pub key: Option<String>,
 }
 
 /// A fact in its place.
@@ -43,6 +45,7 @@ struct Row {
     epoch: i64,
     head_seq: i64,
     head_hash: Vec<u8>,
+    head_key: Option<String>,
     head_signature: Option<Vec<u8>>,
 }
 
@@ -56,7 +59,7 @@ pub async fn streams(
     branch: &BranchId,
 ) -> Result<Vec<Audited>, DbError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT stream_id, branch_id, term, device_id, lane, epoch, head_seq, head_hash, head_signature
+        "SELECT stream_id, branch_id, term, device_id, lane, epoch, head_seq, head_hash, head_key, head_signature
          FROM ingest.stream WHERE branch_id = $1 ORDER BY stream_id",
     )
     .bind(branch.as_str())
@@ -81,6 +84,7 @@ fn audited(tenant: &TenantId, row: Row) -> Result<Audited, DbError> {
         stream,
         head: Head { seq: row.head_seq.unsigned_abs(), hash: hash(&row.head_hash)? },
         signature: signature.map(Signature::from_bytes),
+        key: row.head_key,
     })
 }
 

@@ -4,13 +4,19 @@
 //! `<data_dir>/authority/personal/<name>.key`, 32 bytes each, readable by their owner alone. One is made where there is
 //! none; none is ever replaced or removed: what it wrapped needs it. Several gateways of one centre have the same files.
 
-use std::{fs, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use aws_lc_rs::rand::SystemRandom;
 use pestle_domain::{
-    ids::TenantId,
+    ids::{PersonId, TenantId},
     personal::{self, KEY_BYTES, NONCE_BYTES, PersonKey, PersonalError, SecretKey},
 };
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use zeroize::Zeroizing;
 
 use super::AuthorityError;
@@ -52,6 +58,9 @@ pub struct KeyRing {
     /// By name; the first wraps.
     keys: Vec<(String, SecretKey)>,
     random: SystemRandom,
+    /// Names that were asked for and are not here.
+    missing: Mutex<BTreeSet<String>>,
+    closed: Counter,
 }
 
 impl KeyRing {
@@ -77,12 +86,31 @@ impl KeyRing {
             );
             keys.push((name, key));
         }
-        Ok(Self { keys, random })
+        Ok(Self { keys, random, missing: Mutex::default(), closed: Counter::default() })
     }
 
-    /// Whether it has that key.
-    pub fn has(&self, name: &str) -> bool {
-        self.keys.iter().any(|(known, _)| known == name)
+    /// Under its name in the metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Persons' keys that were asked for and could not be opened";
+        registry.register("patients_keys_closed", help, self.closed.clone());
+    }
+
+    /// Whether it has that key; the first time that it has not, that is said in the log.
+    pub fn look_for(&self, name: &str) -> bool {
+        if self.keys.iter().any(|(known, _)| known == name) {
+            return true;
+        }
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        if missing.insert(name.to_owned()) {
+            let error = UnwrapError::NoSuchKey(name.to_owned());
+            tracing::error!("patients' keys cannot be opened: {error}");
+        }
+        false
+    }
+
+    /// The names of keys that were needed and are not here.
+    pub fn missing(&self) -> Vec<String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Wraps a person's key.
@@ -104,7 +132,22 @@ impl KeyRing {
     pub fn unwrap(
         &self,
         tenant: &TenantId,
-        person: pestle_domain::ids::PersonId,
+        person: PersonId,
+        generation: u32,
+        wrapped: &Wrapped,
+    ) -> Result<PersonKey, UnwrapError> {
+        self.open_one(tenant, person, generation, wrapped).inspect_err(|error| {
+            self.closed.inc();
+            if let UnwrapError::NoSuchKey(name) = error {
+                self.look_for(name);
+            }
+        })
+    }
+
+    fn open_one(
+        &self,
+        tenant: &TenantId,
+        person: PersonId,
         generation: u32,
         wrapped: &Wrapped,
     ) -> Result<PersonKey, UnwrapError> {
@@ -154,7 +197,7 @@ mod tests {
     }
 
     fn person_key() -> PersonKey {
-        let person = pestle_domain::ids::PersonId(uuid::Uuid::from_bytes([4; 16]));
+        let person = PersonId(uuid::Uuid::from_bytes([4; 16]));
         PersonKey::first(person, &SystemRandom::new()).unwrap()
     }
 
@@ -175,6 +218,7 @@ mod tests {
         let other = KeyRing::open(elsewhere.path()).unwrap();
         let said = other.unwrap(&tenant("acme"), key.person, 1, &wrapped).unwrap_err();
         assert_eq!(said, UnwrapError::NoSuchKey(wrapped.kek.clone()));
+        assert_eq!((other.missing(), other.closed.get()), (vec![wrapped.kek.clone()], 1), "and it is told");
         // As the words say: the file is copied from the other gateway.
         let name = format!("{}.key", wrapped.kek);
         fs::copy(folder.path().join(&name), elsewhere.path().join(&name)).unwrap();

@@ -95,12 +95,7 @@ async fn list(
     who: Principal,
     Params(search): Params<Search>,
 ) -> Result<Page<ProductView>, ApiError> {
-    let default = PageRequest::default();
-    let page = PageRequest {
-        page: search.page.unwrap_or(default.page),
-        page_size: search.page_size.unwrap_or(default.page_size),
-    }
-    .check()?;
+    let page = PageRequest::of(search.page, search.page_size)?;
     let gtin = search
         .gtin
         .map(|digits| {

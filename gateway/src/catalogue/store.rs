@@ -1,17 +1,14 @@
-//! SQL of the schema `catalogue`.
+//! SQL of articles, in the schema `catalogue`.
 
 use std::collections::HashMap;
 
 use pestle_domain::{
-    catalogue::{Product, Recall},
+    catalogue::Product,
     gs1::Gtin,
-    ids::{BranchId, ProductId, TenantId},
+    ids::{ProductId, TenantId},
     money::{BasisPoints, Money},
-    order::RecallLifted,
-    units::Day,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use uuid::Uuid;
 
 use crate::{
     db::{DbError, Tx},
@@ -178,107 +175,19 @@ async fn put_chunk(tx: &mut Tx, tenant: &TenantId, products: &[Product]) -> Resu
     Ok(())
 }
 
-/// All recalls in force in a branch.
+/// The first of these articles that there is not.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn recalls(tx: &mut Tx, branch: &BranchId) -> Result<Vec<Recall>, DbError> {
-    let rows: Vec<(String, String, Option<String>, String, time::Date)> = sqlx::query_as(
-        "SELECT reference, product_id, lot, reason, issued FROM catalogue.recall
-         WHERE branches IS NULL OR $1 = ANY(branches) ORDER BY issued, reference, product_id, lot",
-    )
-    .bind(branch.as_str())
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter()
-        .map(|(reference, product, lot, reason, issued)| {
-            Ok(Recall {
-                reference: reference.into(),
-                product: product.parse().map_err(|_| DbError::bad_row("product", product))?,
-                lot: lot.map(String::into_boxed_str),
-                reason: reason.into(),
-                issued: Day(issued),
-            })
-        })
-        .collect()
-}
-
-/// Adds a recall, for some branches or for all, and raises the revision. One that is there holds for these branches too.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn add_recall(
-    tx: &mut Tx,
-    tenant: &TenantId,
-    recall: &Recall,
-    branches: Option<&[BranchId]>,
-) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO catalogue.recall AS r (tenant_id, recall_id, reference, product_id, lot, reason, issued, branches)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (tenant_id, reference, product_id, lot) DO UPDATE
-            SET branches = CASE WHEN r.branches IS NULL OR excluded.branches IS NULL THEN NULL
-                                ELSE (SELECT array_agg(DISTINCT one) FROM unnest(r.branches || excluded.branches) AS one) END",
-    )
-    .bind(tenant.as_str())
-    .bind(Uuid::now_v7())
-    .bind(&*recall.reference)
-    .bind(recall.product.as_str())
-    .bind(recall.lot.as_deref())
-    .bind(&*recall.reason)
-    .bind(recall.issued.0)
-    .bind(branches.map(names_of))
-    .execute(&mut **tx)
-    .await?;
-    raise_revision(tx).await
-}
-
-/// Whether that recall is in force, in whichever branch.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn is_recalled(tx: &mut Tx, recall: &Recall) -> Result<bool, DbError> {
+pub async fn unknown(tx: &mut Tx, ids: &[&ProductId]) -> Result<Option<String>, DbError> {
+    let names: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
     Ok(sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM catalogue.recall
-                        WHERE reference = $1 AND product_id = $2 AND lot IS NOT DISTINCT FROM $3 AND branches IS NULL)",
+        "SELECT asked.id FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, at)
+         WHERE NOT EXISTS (SELECT FROM catalogue.product p WHERE p.product_id = asked.id) ORDER BY asked.at LIMIT 1",
     )
-    .bind(&*recall.reference)
-    .bind(recall.product.as_str())
-    .bind(recall.lot.as_deref())
-    .fetch_one(&mut **tx)
+    .bind(names)
+    .fetch_optional(&mut **tx)
     .await?)
-}
-
-/// Ends a recall, for some branches or for all, and raises the revision. False when no such recall is in force.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn lift_recall(
-    tx: &mut Tx,
-    lifted: &RecallLifted,
-    branches: Option<&[BranchId]>,
-) -> Result<bool, DbError> {
-    const SAME: &str = "reference = $1 AND product_id = $2 AND lot IS NOT DISTINCT FROM $3";
-    let left = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "UPDATE catalogue.recall r SET branches =
-             (SELECT coalesce(array_agg(one), '{{}}')
-              FROM unnest(coalesce(r.branches, (SELECT array_agg(branch_id) FROM tenancy.branch))) AS one
-              WHERE $4::text[] IS NOT NULL AND one <> ALL($4))
-         WHERE {SAME}"
-    )))
-    .bind(&*lifted.reference)
-    .bind(lifted.product.as_str())
-    .bind(lifted.lot.as_deref())
-    .bind(branches.map(names_of))
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query("DELETE FROM catalogue.recall WHERE branches = '{}'").execute(&mut **tx).await?;
-    raise_revision(tx).await?;
-    Ok(left.rows_affected() > 0)
-}
-
-fn names_of(branches: &[BranchId]) -> Vec<String> {
-    branches.iter().map(ToString::to_string).collect()
 }
 
 /// Names of articles, for lists of other modules.

@@ -5,11 +5,7 @@ use time::OffsetDateTime;
 
 use super::{store::Branches, view};
 use crate::{
-    ingest::{
-        self,
-        alerts::AlertRow,
-        store::{BoxSays, Break},
-    },
+    ingest::{self, alerts::AlertRow, box_words::BoxSays, read::Break},
     inventory,
     sales::store::read::SharedSeries,
 };
@@ -32,7 +28,11 @@ pub struct Concerns {
 impl Concerns {
     /// How many there are.
     pub fn count(&self) -> i64 {
-        let rows = self.breaks.len() + self.series.len() + self.boxes.len() + usize::from(self.unfolded > 0);
+        let rows = self.breaks.len()
+            + self.series.len()
+            + self.boxes.len()
+            + self.alerts.len()
+            + usize::from(self.unfolded > 0);
         i64::try_from(rows).unwrap_or(i64::MAX)
     }
 
@@ -161,13 +161,23 @@ fn of_box(row: &BoxSays) -> (&'static str, &'static str, String) {
             view::BAD,
             "Box's own books",
             format!(
-                "the box's own books lack facts {} to {} of epoch {}, which are here: its stock and the receipts that it knows may be wrong. Call support",
-                shown("from"),
-                shown("to"),
-                shown("epoch")
+                "the box's own books lack {}, which are here: its stock and the receipts that it knows may be wrong. Call support",
+                lacks(&row.data)
             ),
         ),
     }
+}
+
+/// Which facts the books lack: "facts 1 to 300 of epoch 2, 7 to 9 of epoch 3".
+fn lacks(data: &serde_json::Value) -> String {
+    let gaps = data.get("lacks").and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
+    let number = |gap: &serde_json::Value, name: &str| {
+        let number = gap.get(name).and_then(serde_json::Value::as_i64);
+        number.map_or_else(|| "?".to_owned(), |number| number.to_string())
+    };
+    let gap =
+        |gap| format!("{} to {} of epoch {}", number(gap, "from"), number(gap, "to"), number(gap, "epoch"));
+    format!("facts {}", gaps.iter().map(gap).collect::<Vec<_>>().join(", "))
 }
 
 struct AlarmLine {
@@ -261,10 +271,28 @@ mod tests {
         check("shed", serde_json::json!({"facts": 90}), view::WAIT, "90 readings");
         check(
             "books",
-            serde_json::json!({"epoch": 2, "from": 1, "to": 300}),
+            serde_json::json!({"lacks": [{"epoch": 2, "from": 1, "to": 300}, {"epoch": 3, "from": 7, "to": 9}]}),
             view::BAD,
-            "facts 1 to 300 of epoch 2",
+            "facts 1 to 300 of epoch 2, 7 to 9 of epoch 3",
         );
+    }
+
+    #[test]
+    fn every_line_that_is_shown_as_a_concern_is_counted() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
+        let alert = AlertRow { branch_id, device_id, message: "anna is locked".into(), early: false, at };
+        let (data, says) = (serde_json::json!({"facts": 90}), "shed".to_owned());
+        let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
+        let concerns = Concerns {
+            breaks: vec![],
+            series: vec![],
+            unfolded: 3,
+            boxes: vec![BoxSays { says, branch_id, device_id, data, at }],
+            alerts: vec![alert],
+        };
+        let lines = concerns.lines(&Branches::default(), at).count();
+        assert_eq!((lines, concerns.count()), (3, 3));
     }
 
     #[test]

@@ -6,19 +6,15 @@ use time::OffsetDateTime;
 use super::{store::Branches, view};
 use crate::orders::{
     api::body_of,
-    read::{ForkRow, OpenRow},
+    read::{ForkRow, Open, OpenRow},
     rules,
 };
 
 /// What the page shows of orders.
 #[derive(Debug, Default)]
-pub struct Open {
-    /// Some of them.
-    pub rows: Vec<OpenRow>,
-    /// How many wait.
-    pub waiting: i64,
-    /// How many were refused, lost, or carried out twice.
-    pub troubled: i64,
+pub struct Orders {
+    /// Orders that wait, or that need a person.
+    pub open: Open,
     /// Boxes that have other orders than this centre.
     pub forks: Vec<ForkRow>,
 }
@@ -34,13 +30,13 @@ struct OrderLine {
 
 #[derive(Template)]
 #[template(path = "console/orders.html")]
-pub(super) struct Orders {
+pub(super) struct Part {
     caption: String,
     rows: Vec<OrderLine>,
 }
 
 /// The part of the page that shows them.
-pub(super) fn orders(open: &Open, branches: &Branches, now: OffsetDateTime) -> Orders {
+pub(super) fn orders(orders: &Orders, branches: &Branches, now: OffsetDateTime) -> Part {
     let line = |row: &OpenRow| {
         let (tone, state, todo) = state(row);
         let body = row.bytes.as_deref().and_then(body_of);
@@ -53,28 +49,39 @@ pub(super) fn orders(open: &Open, branches: &Branches, now: OffsetDateTime) -> O
             todo,
         }
     };
-    let forked = |row: &ForkRow| {
-        OrderLine {
+    let forked = |row: &ForkRow| OrderLine {
         tone: view::BAD,
         state: "Contradiction",
         at: view::ago(row.at, now),
         branch: branches.name(&row.branch_id),
         order: format!("{} has other orders than this centre, up to number {}", row.device_id, row.seq),
-        todo: "The database was restored, and its incarnation was not raised: raise it, see the operations manual".into(),
-    }
+        todo: parted(&row.why).into(),
     };
-    let caption = format!("{} wait, {} need a person", open.waiting, open.troubled + count(&open.forks));
-    Orders { caption, rows: open.forks.iter().map(forked).chain(open.rows.iter().map(line)).collect() }
+    let Orders { open, forks } = orders;
+    let caption = format!("{} wait, {} need a person", open.waiting, orders.alarms());
+    Part { caption, rows: forks.iter().map(forked).chain(open.rows.iter().map(line)).collect() }
 }
 
-fn count(forks: &[ForkRow]) -> i64 {
-    i64::try_from(forks.len()).unwrap_or(i64::MAX)
-}
-
-impl Open {
+impl Orders {
     /// How many need a person.
     pub fn alarms(&self) -> i64 {
-        self.troubled.saturating_add(count(&self.forks))
+        let forks = i64::try_from(self.forks.len()).unwrap_or(i64::MAX);
+        self.open.troubled.saturating_add(forks)
+    }
+}
+
+/// What to do about a box that has other orders.
+fn parted(why: &str) -> &'static str {
+    match why {
+        "another_branch" => {
+            "It was a box of another branch and still has the orders of there, so it is sent none of this one: set it up anew with an empty data folder, once all that waits in it has come"
+        }
+        "does_not_join" => {
+            "Its orders are from before a restore of this centre, and it does not go on with those of after it: read what stands at its tills, and call support"
+        }
+        _ => {
+            "The database was restored, and its incarnation was not raised: raise it, see the operations manual"
+        }
     }
 }
 
@@ -93,6 +100,14 @@ fn state(row: &OpenRow) -> (&'static str, &'static str, String) {
             view::BAD,
             "Done twice",
             "Two boxes of the branch, or an old copy of its store, have done it: set the stock right, and call support".into(),
+        ),
+        "left_behind" => (
+            view::BAD,
+            "Refused",
+            format!(
+                "{}. The box that refused it began anew or was replaced, and nobody tries again: order it anew if it is still wanted",
+                row.detail.trim_end_matches('.')
+            ),
         ),
         _ => (
             view::BAD,
@@ -117,13 +132,30 @@ mod tests {
             detail: "0 packs cannot be booked".into(),
             at: OffsetDateTime::UNIX_EPOCH,
         };
-        let rows = ["refused", "lost", "twice", "waiting"].map(row).to_vec();
-        let open = Open { rows, waiting: 1, troubled: 3, forks: vec![] };
-        let shown = orders(&open, &Branches::default(), OffsetDateTime::UNIX_EPOCH);
-        assert_eq!(shown.caption, "1 wait, 3 need a person");
-        for (line, words) in
-            shown.rows.iter().zip(["cannot be booked", "/adopt", "set the stock right", "Nothing"])
-        {
+        let rows = ["refused", "left_behind", "lost", "twice", "waiting"].map(row).to_vec();
+        let fork = |why: &str| ForkRow {
+            device_id: "north-1".into(),
+            branch_id: "north".into(),
+            seq: 7,
+            why: why.into(),
+            at: OffsetDateTime::UNIX_EPOCH,
+        };
+        let forks = ["another_branch", "same_life", "does_not_join"].map(fork).to_vec();
+        let all = Orders { open: Open { rows, waiting: 1, troubled: 4 }, forks };
+        let shown = orders(&all, &Branches::default(), OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(shown.caption, "1 wait, 7 need a person");
+        let expected = [
+            "empty data folder",
+            "raise it",
+            "call support",
+            "A newer agent tries again",
+            "order it anew if",
+            "/adopt",
+            "set the stock right",
+            "Nothing",
+        ];
+        assert_eq!(shown.rows.len(), expected.len());
+        for (line, words) in shown.rows.iter().zip(expected) {
             assert!(line.todo.contains(words), "{}", line.todo);
             assert_eq!(line.tone == view::BAD, line.state != "Waiting");
         }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::{
     alarms::{Concerns, alarms},
-    orders::Open,
+    orders::{Orders, orders as orders_part},
     store::{self, BoxRow, Branches},
     view,
 };
@@ -87,14 +87,14 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
     let doubts = inventory::store::discrepancies(&mut tx, ROWS).await?;
     let below_zero = inventory::store::below_zero(&mut tx).await?;
     let concerns = Concerns {
-        breaks: ingest::store::breaks(&mut tx).await?,
+        breaks: ingest::read::breaks(&mut tx).await?,
         series: sales::store::read::shared_series(&mut tx).await?,
-        unfolded: ingest::store::unfolded(&mut tx).await?,
-        boxes: ingest::store::box_says(&mut tx).await?,
+        unfolded: ingest::read::unfolded(&mut tx).await?,
+        boxes: ingest::box_words::says(&mut tx).await?,
         alerts: ingest::alerts::latest(&mut tx, ROWS).await?,
     };
-    let (rows, waiting, troubled) = orders::read::open(&mut tx, ROWS).await?;
-    let open = Open { rows, waiting, troubled, forks: orders::read::forks(&mut tx).await? };
+    let open = orders::read::open(&mut tx, ROWS).await?;
+    let ordered = Orders { open, forks: orders::read::forks(&mut tx).await? };
     tx.commit().await.map_err(DbError::from)?;
 
     let branches = Branches::of(&boxes);
@@ -104,13 +104,14 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
     let all = vec![
         (
             "summary",
-            summary(&boxes, &days, refused_count + concerns.count() + open.alarms(), below_zero).render()?,
+            summary(&boxes, &days, refused_count + concerns.count() + ordered.alarms(), below_zero)
+                .render()?,
         ),
         ("devices", devices(&boxes, &days, now).render()?),
         ("sales", last_sales(last, &branches).render()?),
         ("tills", tills(sessions, &branches, viewer.may_know_expected()).render()?),
         ("stock", stock(lots, lot_count, asked, now).render()?),
-        ("orders", super::orders::orders(&open, &branches, now).render()?),
+        ("orders", orders_part(&ordered, &branches, now).render()?),
         ("alarms", alarms(refused, doubts, &concerns, &branches, now).render()?),
     ];
     Ok(Parts { all, branches: listed })

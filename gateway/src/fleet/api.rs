@@ -112,12 +112,7 @@ async fn list(
     Params(filter): Params<Filter>,
 ) -> Result<Page<DeviceView>, ApiError> {
     who.require(AT_BOXES)?;
-    let default = PageRequest::default();
-    let page = PageRequest {
-        page: filter.page.unwrap_or(default.page),
-        page_size: filter.page_size.unwrap_or(default.page_size),
-    }
-    .check()?;
+    let page = PageRequest::of(filter.page, filter.page_size)?;
     let branch: Option<BranchId> = filter
         .branch
         .map(|branch| branch.parse().map_err(|error| ApiError::validation(format!("branch: {error}"))))
@@ -125,13 +120,7 @@ async fn list(
     let mut tx = app.db.tenant(&who.tenant).begin().await?;
     let all = store::devices(&mut tx, branch.as_ref()).await?;
     tx.commit().await?;
-    let total = all.len() as u64;
-    let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-    Ok(Page::new(
-        all.into_iter().skip(skip).take(page.page_size as usize).map(DeviceView::from).collect(),
-        page,
-        total,
-    ))
+    Ok(Page::of_all(all, page, DeviceView::from))
 }
 
 /// Reads one box (manager, field_tech, central_it, admin).

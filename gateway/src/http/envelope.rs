@@ -91,6 +91,16 @@ impl<T> Page<T> {
     }
 }
 
+impl<T> Page<T> {
+    /// The page that `request` asked for, cut out of all there are: for lists that are short.
+    pub fn of_all<U>(all: Vec<U>, request: PageRequest, view: impl FnMut(U) -> T) -> Self {
+        let total = all.len() as u64;
+        let skip = usize::try_from(request.offset()).unwrap_or(usize::MAX);
+        let shown = all.into_iter().skip(skip).take(request.page_size as usize).map(view).collect();
+        Self::new(shown, request, total)
+    }
+}
+
 impl<T: Serialize> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
         Json(self).into_response()
@@ -117,6 +127,15 @@ impl Default for PageRequest {
 impl PageRequest {
     /// The most items on a page.
     pub const SIZE_MAX: u32 = 200;
+
+    /// From a query in which both may be left out, checked.
+    ///
+    /// # Errors
+    /// VALIDATION, saying which.
+    pub fn of(page: Option<u32>, page_size: Option<u32>) -> Result<Self, ApiError> {
+        let default = Self::default();
+        Self { page: page.unwrap_or(default.page), page_size: page_size.unwrap_or(default.page_size) }.check()
+    }
 
     /// Refuses page 0 and sizes outside 1 to 200.
     ///

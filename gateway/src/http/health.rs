@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::chain;
-use crate::app::App;
+use crate::{app::App, authority::keyring::UnwrapError};
 
 /// What `GET /health` says.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,11 +18,13 @@ pub struct Health {
     pub ready: bool,
     /// Why not; empty when ready.
     pub causes: Vec<Cause>,
+    /// What somebody has to mend though work goes on.
+    pub warnings: Vec<Cause>,
     /// The gateway's version.
     pub version: &'static str,
 }
 
-/// One reason for not being ready.
+/// One thing that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Cause {
     /// Which part.
@@ -48,7 +50,12 @@ pub async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
     if app.stop.is_cancelled() {
         causes.push(Cause { part: "gateway", message: "it is stopping".into() });
     }
+    let missing = |key: String| Cause {
+        part: "patients",
+        message: format!("patients' keys cannot be opened: {}", UnwrapError::NoSuchKey(key)),
+    };
+    let warnings = app.authority.keyring().missing().into_iter().map(missing).collect();
     let ready = causes.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Health { live: true, ready, causes, version: env!("CARGO_PKG_VERSION") }))
+    (status, Json(Health { live: true, ready, causes, warnings, version: env!("CARGO_PKG_VERSION") }))
 }

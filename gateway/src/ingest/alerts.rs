@@ -1,5 +1,7 @@
 //! Urgent facts: noted for people as soon as anything tells of them, each once. What they do is done in the ledger's turn.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use pestle_domain::{
     fact::FactBody,
@@ -9,8 +11,12 @@ use pestle_domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ingest, live::Changed, rules};
-use crate::db::DbError;
+use super::{Entry, Incoming, Ingest, live::Changed, rules::Verified};
+use crate::{db::DbError, http::error::chain};
+
+/// How long urgent facts are kept; they are shown for a day. As long as a box keeps its facts (35 days): a copy and the fact's
+/// own turn, which may come that much later, are one.
+const KEPT_DAYS: i32 = 35;
 
 /// An urgent fact, to be noted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +81,14 @@ pub async fn note(
     .bind(text(|alert| alert.kind.to_owned()))
     .bind(text(|alert| alert.message.replace('\0', "\u{FFFD}")))
     .bind(early)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if noted.rows_affected() > 0 {
+        sqlx::query("DELETE FROM ingest.alert WHERE at < now() - make_interval(days => $1)")
+            .bind(KEPT_DAYS)
+            .execute(connection)
+            .await?;
+    }
     Ok(noted.rows_affected())
 }
 
@@ -110,27 +122,46 @@ pub async fn latest(connection: &mut PgConnection, limit: i64) -> Result<Vec<Ale
 }
 
 impl Ingest {
-    /// Takes an early copy: verified like any batch of the ledger, noted for people, and nothing else. How many facts were
-    /// news.
-    ///
-    /// # Errors
-    /// [`DbError`]. The facts themselves come in their turn, whatever becomes of the copy.
-    pub async fn alert(&self, device: &DeviceId, message: Bytes) -> Result<u64, DbError> {
-        self.metrics.alerts.inc();
-        let Some(sender) = self.directory.look_up(device).await? else { return Ok(0) };
-        let batch = match rules::read(&sender, Some(Lane::Ledger), message) {
-            Ok(batch) => batch,
-            Err(refusal) => {
-                self.metrics.strays.inc();
-                tracing::warn!(%device, reason = ?refusal.reason, "an early copy was left aside: {}", refusal.message);
-                return Ok(0);
+    /// Takes early copies: verified like any batch of the ledger, noted for people in one transaction for each tenant, and
+    /// nothing else. How many facts were news. A copy that cannot be noted is counted and told in the log: its facts come
+    /// in their turn, whatever becomes of it.
+    pub async fn early(&self, copies: Vec<(DeviceId, Bytes)>) -> u64 {
+        self.metrics.alerts.inc_by(copies.len() as u64);
+        let incoming = |(device, message)| Incoming { device, lane: Some(Lane::Ledger), message };
+        let mut by_tenant: BTreeMap<TenantId, Vec<Box<Verified>>> = BTreeMap::new();
+        for entry in self.read(copies.into_iter().map(incoming).collect()).await {
+            match entry {
+                Entry::Batch(sender, batch) => {
+                    by_tenant.entry(sender.tenant.clone()).or_default().push(batch);
+                }
+                Entry::Refused(Incoming { device, .. }, _, refusal) => {
+                    self.metrics.strays.inc();
+                    tracing::warn!(%device, reason = ?refusal.reason, "an early copy was left aside: {}", refusal.message);
+                }
+                Entry::Away(Incoming { device, .. }) => {
+                    self.metrics.alerts_lost.inc();
+                    tracing::warn!(%device, "an early copy could not be noted, the database is away: the fact comes in its turn");
+                }
             }
-        };
-        let stream = &batch.header.stream;
-        let urgent: Vec<Alert<'_>> = batch
-            .facts
-            .iter()
-            .filter_map(|fact| {
+        }
+        let mut news = 0;
+        for (tenant, batches) in by_tenant {
+            match self.note_early(&tenant, &batches).await {
+                Ok(noted) => news += noted,
+                Err(error) => {
+                    self.metrics.alerts_lost.inc_by(batches.len() as u64);
+                    tracing::warn!(%tenant, copies = batches.len(), error = %chain(&error), "early copies could not be noted: their facts come in their turn");
+                }
+            }
+        }
+        news
+    }
+
+    async fn note_early(&self, tenant: &TenantId, batches: &[Box<Verified>]) -> Result<u64, DbError> {
+        let facts =
+            batches.iter().flat_map(|batch| batch.facts.iter().map(|fact| (&batch.header.stream, fact)));
+        let urgent: Vec<Alert<'_>> = facts
+            .filter_map(|(stream, fact)| {
                 let body = fact.body()?;
                 Some(Alert {
                     fact: fact.id.0,
@@ -141,11 +172,14 @@ impl Ingest {
                 })
             })
             .collect();
-        let mut tx = self.db.tenant(&sender.tenant).begin().await?;
-        let noted = note(&mut tx, &sender.tenant, &urgent, true).await?;
+        if urgent.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        let noted = note(&mut tx, tenant, &urgent, true).await?;
         tx.commit().await?;
         if noted > 0 {
-            self.live.tell(Changed { alarms: true, ..Changed::nothing(sender.tenant.clone()) });
+            self.live.tell(Changed { alarms: true, ..Changed::nothing(tenant.clone()) });
         }
         Ok(noted)
     }

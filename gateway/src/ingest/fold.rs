@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     alerts::{self, Alert},
+    box_words::{self, BoxWords},
     live::Changed,
     rules::VerifiedFact,
     store,
@@ -51,6 +52,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     let (mut booked, mut takings, mut patients) =
         (Booked::default(), Takings::new(closed), Patients::default());
     let (mut outcomes, mut urgent) = (Outcomes::default(), Vec::new());
+    let mut words = BoxWords::default();
     for (effect, body) in bodies {
         let place = Place {
             branch: effect.origin.branch.as_str(),
@@ -68,6 +70,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
                 message,
             });
         }
+        words.add(effect.origin, effect.seq, effect.fact, body);
         patients.add(place, effect.fact.wall.0, body);
         let circumstance = Circumstance {
             place,
@@ -87,6 +90,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     sales::store::book(tx, tenant, &takings).await?;
     orders::store::book(tx, tenant, &outcomes).await?;
     alerts::note(tx, tenant, &urgent, false).await?;
+    box_words::book(tx, tenant, &words).await?;
     patients::store::book(tx, tenant, &patients).await?;
     let stock: BTreeSet<(String, String)> =
         booked.changes.keys().map(|line| (line.branch.to_owned(), line.product.to_owned())).collect();
@@ -94,7 +98,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         stock,
         sales: takings.sales.len(),
         tills: !takings.sessions.is_empty(),
-        alarms: !outcomes.is_empty() || !urgent.is_empty(),
+        alarms: !outcomes.is_empty() || !urgent.is_empty() || !words.is_empty(),
         ..Changed::nothing(tenant.clone())
     })
 }

@@ -21,6 +21,8 @@ pub struct IngestMetrics {
     pub strays: Counter,
     /// Early copies of urgent facts.
     pub alerts: Counter,
+    /// Of them, those that could not be noted: their facts came in their turn alone.
+    pub alerts_lost: Counter,
     /// Transactions that had to be repeated batch by batch.
     pub retried_alone: Counter,
     /// 1 while the database is away.
@@ -44,6 +46,7 @@ impl Default for IngestMetrics {
             batches: Family::default(),
             strays: Counter::default(),
             alerts: Counter::default(),
+            alerts_lost: Counter::default(),
             retried_alone: Counter::default(),
             database_away: Gauge::default(),
             // 1 ms to 16 s.
@@ -62,6 +65,7 @@ impl IngestMetrics {
         sub.register("batches", "Batches by what became of them", metrics.batches.clone());
         sub.register("strays", "Messages from nobody or on no topic of ours", metrics.strays.clone());
         sub.register("alerts", "Early copies of urgent facts", metrics.alerts.clone());
+        sub.register("alerts_lost", "Early copies that could not be noted", metrics.alerts_lost.clone());
         sub.register("retried_alone", "Transactions repeated batch by batch", metrics.retried_alone.clone());
         sub.register("database_away", "1 while the database is away", metrics.database_away.clone());
         sub.register("transaction_seconds", "Lock to commit", metrics.transaction_seconds.clone());

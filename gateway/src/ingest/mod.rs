@@ -1,15 +1,16 @@
 //! Ingest: what boxes publish becomes facts in the event store, each once, and is acknowledged with a signature.
 //!
 //! In reading order: [`rules`] verifies a message and judges how it joins the head; [`plan`] decides what one transaction
-//! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`refold`] does so for what an earlier version left; [`store`] is the SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
+//! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`refold`] does so for what an earlier version left; [`store`] is the SQL, [`read`] that of pages; [`Ingest`] takes messages to answers: [`settle`] says what is tried
 //! again and how, [`refusal`] keeps what is not taken, [`seal`] signs; [`directory`] tells whose device it is;
-//! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent; [`link`] is the connection to the
+//! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent, [`box_words`] what a box says of itself; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
 //!
 //! What a restart, a second delivery or a lost answer does: nothing. The head row, locked for each transaction,
 //! decides what is new, and the answer to what is not is the same acknowledgement again.
 
 pub mod alerts;
+pub mod box_words;
 pub mod directory;
 mod fold;
 pub mod link;
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod plan;
 pub mod presence;
 pub mod quarantine;
+pub mod read;
 pub mod refold;
 mod refusal;
 pub mod rules;

@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use pestle_domain::{
     ids::DeviceId,
@@ -30,6 +31,9 @@ const PARK: Duration = Duration::from_millis(250);
 /// Longest that boxes are told to wait while the database is away, in milliseconds.
 const BUSY_RETRY_MS_MAX: u64 = 30_000;
 
+/// Early copies that wait to be noted: a box sends few, and at a time when hundreds send more the ledger itself is at hand.
+const COPIES_MAX: usize = 256;
+
 /// Messages that go into one transaction together, verified.
 #[derive(Default)]
 struct Group {
@@ -54,19 +58,49 @@ struct Parked {
 pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>) {
     // One group is committed, one waits verified, one is gathered.
     let (ready, groups) = mpsc::channel(1);
-    tokio::join!(gather(ingest.clone(), inbox, ready).boxed(), settle(ingest, groups).boxed());
+    let (copies, urgent) = mpsc::channel(COPIES_MAX);
+    tokio::join!(
+        gather(ingest.clone(), inbox, ready, copies).boxed(),
+        note_copies(ingest.clone(), urgent).boxed(),
+        settle(ingest, groups).boxed()
+    );
 }
 
-async fn gather(ingest: Ingest, mut inbox: mpsc::Receiver<Delivery>, ready: mpsc::Sender<Group>) {
+/// Notes early copies beside the ledger, which waits for none of them.
+async fn note_copies(ingest: Ingest, mut copies: mpsc::Receiver<Copied>) {
+    let mut some = Vec::with_capacity(COPIES_MAX);
+    while copies.recv_many(&mut some, COPIES_MAX).await > 0 {
+        let (deliveries, told): (Vec<_>, Vec<_>) =
+            some.drain(..).map(|Copied { delivery, device, message }| (delivery, (device, message))).unzip();
+        ingest.early(told).boxed().await;
+        for delivery in deliveries {
+            delivery.acknowledge().await;
+        }
+    }
+}
+
+/// An early copy of urgent facts.
+struct Copied {
+    delivery: Delivery,
+    device: DeviceId,
+    message: Bytes,
+}
+
+async fn gather(
+    ingest: Ingest,
+    mut inbox: mpsc::Receiver<Delivery>,
+    ready: mpsc::Sender<Group>,
+    copies: mpsc::Sender<Copied>,
+) {
     while let Some(first) = inbox.recv().await {
         let (mut group, mut facts) = (Group::default(), Vec::new());
         let mut bytes = first.publish.payload.len();
-        sort_in(&ingest, first, &mut group, &mut facts).await;
+        sort_in(&ingest, first, &mut group, &mut facts, &copies).await;
         while bytes < GROUP_BYTES_MAX
             && let Ok(next) = inbox.try_recv()
         {
             bytes += next.publish.payload.len();
-            sort_in(&ingest, next, &mut group, &mut facts).await;
+            sort_in(&ingest, next, &mut group, &mut facts, &copies).await;
         }
         let (deliveries, incoming): (Vec<_>, Vec<_>) = facts.into_iter().unzip();
         let entries = ingest.read(incoming).boxed().await;
@@ -83,6 +117,7 @@ async fn sort_in(
     delivery: Delivery,
     group: &mut Group,
     facts: &mut Vec<(Delivery, Incoming)>,
+    copies: &mpsc::Sender<Copied>,
 ) {
     let topic =
         std::str::from_utf8(&delivery.publish.topic).ok().and_then(|topic| topic.parse::<Topic>().ok());
@@ -101,10 +136,13 @@ async fn sort_in(
         },
         // The same signed fact comes by its lane, and has its effect there.
         Some(Topic { device, channel: Channel::Alert }) => {
-            if let Err(error) = ingest.alert(&device, payload).await {
-                tracing::warn!(%device, error = %chain(&error), "an early copy could not be noted: the fact comes in its turn");
+            if let Err(full) = copies.try_send(Copied { delivery, device, message: payload }) {
+                ingest.metrics().alerts.inc();
+                ingest.metrics().alerts_lost.inc();
+                let Copied { delivery, device, .. } = full.into_inner();
+                tracing::warn!(%device, "an early copy was left aside, too many wait: the fact comes in its turn");
+                delivery.acknowledge().await;
             }
-            delivery.acknowledge().await;
         }
         _ => stray(ingest, &delivery).await,
     }

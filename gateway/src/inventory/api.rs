@@ -113,12 +113,7 @@ pub async fn list(
     Params(query): Params<StockQuery>,
 ) -> Result<Page<StockLine>, ApiError> {
     user.require(AT_COUNTERS)?;
-    let default = PageRequest::default();
-    let page = PageRequest {
-        page: query.page.unwrap_or(default.page),
-        page_size: query.page_size.unwrap_or(default.page_size),
-    }
-    .check()?;
+    let page = PageRequest::of(query.page, query.page_size)?;
     let gtin = query
         .gtin
         .map(|text| text.parse::<Gtin>())

@@ -95,16 +95,15 @@ async fn first_of_a_later_life(
 }
 
 /// A box without any orders begins behind all that its snapshot has, or that another box of its branch has judged. What no
-/// snapshot carries and nobody has judged it is sent.
+/// snapshot carries and nobody has judged it is sent. What another box refused it is not: it would be sent what follows as
+/// well, and do again what that box did; so the console says that it is to be ordered anew.
 async fn for_a_new_box(
     connection: &mut PgConnection,
     sender: &Sender,
     snapshot: u64,
 ) -> Result<Option<Behind>, DbError> {
     let open: Option<i64> = sqlx::query_scalar(
-        "SELECT min(l.seq) FROM orders.log l
-         LEFT JOIN orders.outcome o USING (tenant_id, branch_id, order_id)
-         WHERE l.branch_id = $1 AND NOT l.in_snapshots AND o.order_id IS NULL",
+        "SELECT min(seq) FROM orders.log WHERE branch_id = $1 AND NOT in_snapshots AND NOT settled",
     )
     .bind(sender.branch.as_str())
     .fetch_one(&mut *connection)

@@ -118,12 +118,7 @@ async fn list(
     Params(query): Params<OrderQuery>,
 ) -> Result<Page<OrderView>, ApiError> {
     who.require(MAY_RECALL)?;
-    let default = PageRequest::default();
-    let page = PageRequest {
-        page: query.page.unwrap_or(default.page),
-        page_size: query.page_size.unwrap_or(default.page_size),
-    }
-    .check()?;
+    let page = PageRequest::of(query.page, query.page_size)?;
     let known = ["waiting", "applied", "refused", "contained"];
     if let Some(state) = query.state.as_deref().filter(|state| !known.contains(state)) {
         return Err(ApiError::validation(format!("state: \"{state}\" is none of {}", known.join(", "))));
@@ -364,9 +359,15 @@ async fn adopt(
     let read = read.ok_or_else(|| {
         ApiError::conflict("this gateway does not understand the order: adopt it after the gateway's upgrade")
     })?;
-    issue::adopt(&mut tx, &who.tenant, &branch, (&read, &line), &who.name).await.map_err(refused)?;
-    tx.commit().await?;
-    tracing::warn!(order = %order, %branch, by = %who.user, "an order that was lost was adopted");
-    told(&app, &who);
+    match issue::adopt(&mut tx, &who.tenant, &branch, (read, line), &who.name).await {
+        Ok(()) => {
+            tx.commit().await?;
+            tracing::warn!(order = %order, %branch, by = %who.user, "an order that was lost was adopted");
+            told(&app, &who);
+        }
+        // Somebody else did at the same moment, and has committed it.
+        Err(NotIssued::Overtaken) => drop(tx),
+        Err(error) => return Err(refused(error)),
+    }
     Ok(Envelope::saying(view(&app, &who, order).await?, "the order is in the log again").created())
 }

@@ -1,23 +1,31 @@
 //! Writes orders into the logs of branches, each in one transaction with what it changes at the centre.
 
 use pestle_domain::{
+    catalogue::Recall,
     ids::{BranchId, OrderId, ProductId, TenantId},
-    order::{ORDER_BYTES_MAX, Order, OrderBody, OrderLog},
+    order::{ORDER_BYTES_MAX, Order, OrderBody, OrderHead, OrderLog},
     units::UnixMillis,
 };
+use uuid::Uuid;
 
-use super::store;
+use super::{
+    read, rules,
+    store::{self, Issued, Placed, Written},
+};
 use crate::{
     catalogue,
     db::{DbError, Tx},
     ingest,
 };
 
+/// Places in logs that one statement writes: its arrays are some 2 MB then.
+const PLACES_MAX: usize = 20_000;
+
 /// Why an order was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIssued {
     /// Its id belongs to another order.
-    #[error("another order has the id {0}: draw a new one")]
+    #[error("another order, or the same for other branches, has the id {0}: draw a new one")]
     Taken(OrderId),
     /// Somebody is writing it at this moment: look again.
     #[error("the order is just being written")]
@@ -75,8 +83,19 @@ pub enum Whom {
     Some(Vec<BranchId>),
 }
 
-/// Issues an order: what it changes at the centre, and a place in each branch's log. The same order under the same id again
-/// changes nothing; the answer says whether it was new.
+impl Whom {
+    /// As it is kept beside an order: sorted names, none for all.
+    fn names(&self) -> Vec<String> {
+        let Self::Some(branches) = self else { return Vec::new() };
+        let mut names: Vec<String> = branches.iter().map(ToString::to_string).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Issues an order: what it changes at the centre, and a place in each branch's log. The same order under the same id, for
+/// the same branches, changes nothing; the answer says whether it was new.
 ///
 /// # Errors
 /// [`NotIssued`]; then nothing of the transaction may be kept.
@@ -87,51 +106,73 @@ pub async fn issue(
     whom: &Whom,
     writer: &Writer,
 ) -> Result<bool, NotIssued> {
-    if let Some(bytes) = store::bytes(tx, id).await? {
-        let same =
-            Order::from_line(&bytes).ok().flatten().is_some_and(|order| says_the_same(&order.body, &body));
+    if let Some(before) = store::issued(tx, id).await? {
+        let same = says_the_same(&before, &body) && is_for_the_same(tx, id, &before, whom).await?;
         return if same { Ok(false) } else { Err(NotIssued::Taken(id)) };
     }
     let branches = branches(tx, whom).await?;
     change_centre(tx, tenant, &body, whom, &branches).await?;
-    let order = Order { id, issued_at: writer.at, by: writer.by.clone(), body };
-    let line = order.to_line()?;
-    if line.len() > ORDER_BYTES_MAX {
-        return Err(NotIssued::TooLong);
-    }
-    write(tx, tenant, (&order, &line), &branches, (&writer.name, false)).await?;
+    let order = written(id, body, writer)?;
+    write(tx, tenant, &[order], &branches, (Some(whom), &writer.name, false)).await?;
     Ok(true)
+}
+
+/// Issues recalls for all branches, each under an id of its own.
+///
+/// # Errors
+/// [`NotIssued`]; then nothing of the transaction may be kept.
+pub async fn issue_recalls(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    recalls: &[Recall],
+    writer: &Writer,
+) -> Result<(), NotIssued> {
+    let branches = branches(tx, &Whom::All).await?;
+    catalogue::recalls::add(tx, tenant, recalls, None).await?;
+    let order = |recall| written(OrderId(Uuid::now_v7()), rules::of_import(recall), writer);
+    let orders = recalls.iter().map(order).collect::<Result<Vec<_>, _>>()?;
+    write(tx, tenant, &orders, &branches, (Some(&Whom::All), &writer.name, false)).await
 }
 
 /// Writes an order that a restore lost into the log of a branch that carried it out, with the bytes that the branch kept.
 ///
+/// A recall or its lifting that the branch did not have last of all changes nothing at the centre: what came behind it,
+/// lost or not, says how things are.
+///
 /// # Errors
-/// [`NotIssued`]; then nothing of the transaction may be kept.
+/// [`NotIssued`]; then nothing of the transaction may be kept. [`NotIssued::Overtaken`] when somebody has just adopted it.
 pub async fn adopt(
     tx: &mut Tx,
     tenant: &TenantId,
     branch: &BranchId,
-    (order, line): (&Order, &[u8]),
+    (order, line): (Order, Vec<u8>),
     by_name: &str,
 ) -> Result<(), NotIssued> {
     let branches = [branch.clone()];
-    let written = store::bytes(tx, order.id).await?;
-    match &written {
+    let before = store::issued(tx, order.id).await?;
+    match &before {
         // Adopted from another branch before: it is written for this one too.
-        Some(bytes) if bytes == line => {}
+        Some(before) if before.bytes == line => {}
         Some(_) => return Err(NotIssued::Taken(order.id)),
         None => {}
     }
-    change_centre(tx, tenant, &order.body, &Whom::Some(branches.to_vec()), &branches).await.or_else(
-        |error| {
+    if !read::is_overtaken(tx, branch, &order).await? {
+        match change_centre(tx, tenant, &order.body, &Whom::Some(branches.to_vec()), &branches).await {
             // The restore took the recall as well as its end.
-            if matches!(error, NotIssued::NoRecall) { Ok(()) } else { Err(error) }
-        },
-    )?;
-    if written.is_none() {
-        return write(tx, tenant, (order, line), &branches, (by_name, true)).await;
+            Ok(()) | Err(NotIssued::NoRecall) => {}
+            Err(error) => return Err(error),
+        }
     }
-    place(tx, tenant, (order, line), &branches).await
+    let orders = [Written { order, line }];
+    let placed = if before.is_none() {
+        write(tx, tenant, &orders, &branches, (None, by_name, true)).await
+    } else {
+        place(tx, tenant, &orders, &branches).await
+    };
+    placed.map_err(|error| match error {
+        NotIssued::Db(error) if error.is_duplicate() => NotIssued::Overtaken,
+        other => other,
+    })
 }
 
 /// Points every branch to a snapshot that has something new: `body` is given the version.
@@ -145,26 +186,45 @@ pub async fn point_to_snapshot(
     writer: &Writer,
 ) -> Result<(), NotIssued> {
     let version = crate::tenancy::store::revision(tx).await?.version;
-    let id = OrderId(uuid::Uuid::now_v7());
+    let id = OrderId(Uuid::now_v7());
     issue(tx, tenant, (id, body(version)), &Whom::All, writer).await.map(|_new| ())
 }
 
-/// Whether two ask for the same. The day of a recall is the day on which it was first asked for.
-fn says_the_same(one: &OrderBody, other: &OrderBody) -> bool {
-    match (one, other) {
+fn written(id: OrderId, body: OrderBody, writer: &Writer) -> Result<Written, NotIssued> {
+    let order = Order { id, issued_at: writer.at, by: writer.by.clone(), body };
+    let line = order.to_line()?;
+    if line.len() > ORDER_BYTES_MAX {
+        return Err(NotIssued::TooLong);
+    }
+    Ok(Written { order, line })
+}
+
+/// Whether an order that was issued is what is asked for. The day of a recall is the day on which it was first asked for.
+fn says_the_same(before: &Issued, body: &OrderBody) -> bool {
+    let Some(before) = Order::from_line(&before.bytes).ok().flatten() else { return false };
+    match (&before.body, body) {
         (OrderBody::RecallIssued(one), OrderBody::RecallIssued(other)) => {
             let mut other = other.clone();
             other.issued = one.issued;
             *one == other
         }
-        _ => one == other,
+        (one, other) => one == other,
     }
+}
+
+/// Whether it was issued for the same branches. Where that was not kept, it is for those in whose logs it stands: a branch
+/// that was added since makes it another, which is told, and never an order that somebody believes to be written.
+async fn is_for_the_same(tx: &mut Tx, id: OrderId, before: &Issued, whom: &Whom) -> Result<bool, NotIssued> {
+    if let Some(names) = &before.whom {
+        return Ok(*names == whom.names());
+    }
+    let asked = Whom::Some(branches(tx, whom).await?).names();
+    Ok(store::branches_of(tx, id).await? == asked)
 }
 
 async fn branches(tx: &mut Tx, whom: &Whom) -> Result<Vec<BranchId>, NotIssued> {
     let mut all: Vec<BranchId> =
         crate::tenancy::store::branches(tx).await?.into_iter().map(|branch| branch.id).collect();
-    // In one order, so that two who write at once do not wait for each other in turn.
     all.sort();
     let Whom::Some(wanted) = whom else { return Ok(all) };
     if let Some(unknown) = wanted.iter().find(|branch| !all.contains(branch)) {
@@ -188,9 +248,9 @@ async fn change_centre(
     };
     match body {
         OrderBody::RecallIssued(issued) => {
-            Ok(catalogue::store::add_recall(tx, tenant, &issued.clone().into(), some).await?)
+            Ok(catalogue::recalls::add(tx, tenant, &[issued.clone().into()], some).await?)
         }
-        OrderBody::RecallLifted(lifted) => match catalogue::store::lift_recall(tx, lifted, some).await? {
+        OrderBody::RecallLifted(lifted) => match catalogue::recalls::lift(tx, lifted, some).await? {
             true => Ok(()),
             false => Err(NotIssued::NoRecall),
         },
@@ -201,28 +261,39 @@ async fn change_centre(
 async fn write(
     tx: &mut Tx,
     tenant: &TenantId,
-    (order, line): (&Order, &[u8]),
+    orders: &[Written],
     branches: &[BranchId],
-    by: (&str, bool),
+    (whom, by_name, adopted): (Option<&Whom>, &str, bool),
 ) -> Result<(), NotIssued> {
-    if !store::keep(tx, tenant, order.id, (order.body.kind(), line), by).await? {
+    let whom = whom.map(Whom::names);
+    if !store::keep(tx, tenant, orders, whom.as_deref(), (by_name, adopted)).await? {
         return Err(NotIssued::Overtaken);
     }
-    place(tx, tenant, (order, line), branches).await
+    place(tx, tenant, orders, branches).await
 }
 
-/// Gives the order its place in each log. The head's row is locked, so that of two gateways one waits for the other.
+/// Gives orders their places in each log. The heads' rows are locked, so that of two gateways one waits for the other.
 async fn place(
     tx: &mut Tx,
     tenant: &TenantId,
-    (order, line): (&Order, &[u8]),
+    orders: &[Written],
     branches: &[BranchId],
 ) -> Result<(), NotIssued> {
     let incarnation = ingest::store::incarnation(tx).await?;
-    for branch in branches {
-        let log = OrderLog { tenant: tenant.clone(), branch: branch.clone() };
-        let after = store::lock_head(tx, tenant, branch).await?.after(&log, incarnation, line);
-        store::append(tx, tenant, branch, (order.id, order.body.is_in_snapshots()), &after).await?;
+    let heads = store::lock_heads(tx, tenant, branches).await?;
+    let log = |branch: &BranchId| OrderLog { tenant: tenant.clone(), branch: branch.clone() };
+    let mut logs: Vec<(&BranchId, OrderLog, OrderHead)> =
+        branches.iter().zip(heads).map(|(branch, head)| (branch, log(branch), head)).collect();
+    for some in orders.chunks((PLACES_MAX / branches.len().max(1)).max(1)) {
+        let mut placed = Vec::with_capacity(some.len() * branches.len());
+        for (branch, log, head) in &mut logs {
+            for Written { order, line } in some {
+                *head = head.after(log, incarnation, line);
+                let in_snapshots = order.body.is_in_snapshots();
+                placed.push(Placed { branch, order: order.id, in_snapshots, at: *head });
+            }
+        }
+        store::append(tx, tenant, &placed).await?;
     }
     Ok(())
 }

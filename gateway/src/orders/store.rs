@@ -1,8 +1,10 @@
 //! SQL that writes the schema `orders`. Everything here runs inside one transaction of one tenant.
 
+use std::collections::HashMap;
+
 use pestle_domain::{
     ids::{BranchId, DeviceId, OrderId, TenantId},
-    order::OrderHead,
+    order::{Order, OrderHead},
     signature::Hash,
 };
 use sqlx::PgConnection;
@@ -23,88 +25,163 @@ pub(super) fn head((incarnation, seq, hash): (i64, i64, Vec<u8>)) -> Result<Orde
     Ok(OrderHead { incarnation: number(incarnation)?, seq: number(seq)?, hash: Hash(bytes) })
 }
 
-/// Keeps an order's bytes; false when its id is taken, by whichever order.
+/// An order with the line that says it.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// What it says.
+    pub order: Order,
+    /// As it is kept and sent.
+    pub line: Vec<u8>,
+}
+
+/// An order as it was issued.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Issued {
+    /// Its line.
+    pub bytes: Vec<u8>,
+    /// The branches that were named, sorted; none for all; `None` where that was not kept.
+    pub whom: Option<Vec<String>>,
+}
+
+/// Keeps orders; false when an id is taken, by whichever order. Then nothing of the transaction may be kept.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn keep(
     connection: &mut PgConnection,
     tenant: &TenantId,
-    order: OrderId,
-    (kind, bytes): (&str, &[u8]),
+    orders: &[Written],
+    whom: Option<&[String]>,
     (by_name, adopted): (&str, bool),
 ) -> Result<bool, DbError> {
     let kept = sqlx::query(
-        "INSERT INTO orders.issued (tenant_id, order_id, kind, bytes, by_name, adopted)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, order_id) DO NOTHING",
+        "INSERT INTO orders.issued (tenant_id, order_id, kind, bytes, by_name, adopted, whom)
+         SELECT $1, new.order_id, new.kind, new.bytes, $5, $6, $7
+         FROM unnest($2::uuid[], $3::text[], $4::bytea[]) AS new (order_id, kind, bytes)
+         ON CONFLICT (tenant_id, order_id) DO NOTHING",
     )
     .bind(tenant.as_str())
-    .bind(order.0)
-    .bind(kind)
-    .bind(bytes)
+    .bind(orders.iter().map(|one| one.order.id.0).collect::<Vec<_>>())
+    .bind(orders.iter().map(|one| one.order.body.kind()).collect::<Vec<_>>())
+    .bind(orders.iter().map(|one| &one.line[..]).collect::<Vec<_>>())
     .bind(by_name)
     .bind(adopted)
+    .bind(whom)
     .execute(connection)
     .await?;
-    Ok(kept.rows_affected() > 0)
+    Ok(kept.rows_affected() == orders.len() as u64)
 }
 
-/// The bytes of an order that was issued.
+/// An order that was issued.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn bytes(connection: &mut PgConnection, order: OrderId) -> Result<Option<Vec<u8>>, DbError> {
-    Ok(sqlx::query_scalar("SELECT bytes FROM orders.issued WHERE order_id = $1")
+pub async fn issued(connection: &mut PgConnection, order: OrderId) -> Result<Option<Issued>, DbError> {
+    Ok(sqlx::query_as("SELECT bytes, whom FROM orders.issued WHERE order_id = $1")
         .bind(order.0)
         .fetch_optional(connection)
         .await?)
 }
 
-/// The head of a branch's log, its row locked until the transaction ends.
+/// The branches in whose logs an order stands, sorted.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn lock_head(
-    connection: &mut PgConnection,
-    tenant: &TenantId,
-    branch: &BranchId,
-) -> Result<OrderHead, DbError> {
-    sqlx::query("INSERT INTO orders.head (tenant_id, branch_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(tenant.as_str())
-        .bind(branch.as_str())
-        .execute(&mut *connection)
+pub async fn branches_of(connection: &mut PgConnection, order: OrderId) -> Result<Vec<String>, DbError> {
+    let mut names: Vec<String> = sqlx::query_scalar("SELECT branch_id FROM orders.log WHERE order_id = $1")
+        .bind(order.0)
+        .fetch_all(connection)
         .await?;
-    let row =
-        sqlx::query_as("SELECT incarnation, seq, hash FROM orders.head WHERE branch_id = $1 FOR UPDATE")
-            .bind(branch.as_str())
-            .fetch_one(connection)
-            .await?;
-    head(row)
+    names.sort();
+    Ok(names)
 }
 
-/// Writes an order into a branch's log, whose head row is locked.
+/// The heads of the logs of `branches`, in their order, the rows locked until the transaction ends.
 ///
 /// # Errors
 /// [`DbError`].
+pub async fn lock_heads(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    branches: &[BranchId],
+) -> Result<Vec<OrderHead>, DbError> {
+    let names: Vec<&str> = branches.iter().map(BranchId::as_str).collect();
+    sqlx::query(
+        "INSERT INTO orders.head (tenant_id, branch_id)
+         SELECT $1, name FROM unnest($2::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(&names)
+    .execute(&mut *connection)
+    .await?;
+    // All in one order, so that two who write at once do not wait for each other in turn.
+    let rows: Vec<(String, i64, i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT branch_id, incarnation, seq, hash FROM orders.head WHERE branch_id = ANY($1)
+         ORDER BY branch_id FOR UPDATE",
+    )
+    .bind(&names)
+    .fetch_all(connection)
+    .await?;
+    let mut heads: HashMap<String, OrderHead> = HashMap::with_capacity(rows.len());
+    for (branch, incarnation, seq, hash) in rows {
+        heads.insert(branch, head((incarnation, seq, hash))?);
+    }
+    let find =
+        |name: &&str| heads.get(*name).copied().ok_or_else(|| DbError::bad_row("head of the log of", *name));
+    names.iter().map(find).collect()
+}
+
+/// An order in its place in a branch's log.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed<'a> {
+    /// The branch.
+    pub branch: &'a BranchId,
+    /// The order.
+    pub order: OrderId,
+    /// Whether a snapshot carries what it says.
+    pub in_snapshots: bool,
+    /// The log's head with it.
+    pub at: OrderHead,
+}
+
+/// Writes orders into the logs of branches, whose head rows are locked; of each branch the last is its head then.
+///
+/// # Errors
+/// [`DbError`]; [`DbError::is_duplicate`] when an order stands in a log already.
 pub async fn append(
     connection: &mut PgConnection,
     tenant: &TenantId,
-    branch: &BranchId,
-    (order, in_snapshots): (OrderId, bool),
-    after: &OrderHead,
+    placed: &[Placed<'_>],
 ) -> Result<(), DbError> {
+    fn column<'p, T>(placed: &'p [Placed<'_>], value: impl Fn(&'p Placed<'_>) -> T) -> Vec<T> {
+        placed.iter().map(value).collect()
+    }
+    // One that was lost with a restore has been judged long ago, and is lost no more.
     sqlx::query(
-        "WITH moved AS (UPDATE orders.head SET incarnation = $4, seq = $3, hash = $5 WHERE branch_id = $2)
-         INSERT INTO orders.log (tenant_id, branch_id, seq, incarnation, hash, order_id, in_snapshots)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "WITH new AS (
+             SELECT * FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::uuid[], $7::boolean[])
+                      AS new (branch_id, seq, incarnation, hash, order_id, in_snapshots)
+         ), moved AS (
+             UPDATE orders.head h SET incarnation = last.incarnation, seq = last.seq, hash = last.hash
+             FROM (SELECT DISTINCT ON (branch_id) * FROM new ORDER BY branch_id, seq DESC) AS last
+             WHERE h.branch_id = last.branch_id
+         ), found AS (
+             UPDATE orders.outcome o SET lost = false
+             FROM new WHERE (o.branch_id, o.order_id) = (new.branch_id, new.order_id)
+             RETURNING o.branch_id, o.order_id
+         )
+         INSERT INTO orders.log (tenant_id, branch_id, seq, incarnation, hash, order_id, in_snapshots, settled)
+         SELECT $1, new.branch_id, new.seq, new.incarnation, new.hash, new.order_id, new.in_snapshots,
+                EXISTS (SELECT FROM found WHERE (found.branch_id, found.order_id) = (new.branch_id, new.order_id))
+         FROM new",
     )
     .bind(tenant.as_str())
-    .bind(branch.as_str())
-    .bind(signed(after.seq))
-    .bind(signed(after.incarnation))
-    .bind(&after.hash.0[..])
-    .bind(order.0)
-    .bind(in_snapshots)
+    .bind(column(placed, |one| one.branch.as_str()))
+    .bind(column(placed, |one| signed(one.at.seq)))
+    .bind(column(placed, |one| signed(one.at.incarnation)))
+    .bind(column(placed, |one| &one.at.hash.0[..]))
+    .bind(column(placed, |one| one.order.0))
+    .bind(column(placed, |one| one.in_snapshots))
     .execute(connection)
     .await?;
     Ok(())
@@ -161,7 +238,8 @@ pub async fn book(
     Ok(())
 }
 
-/// A box that is new in its branch took up the log behind `at`: what snapshots carry of what is before it has come by one.
+/// A box that is new in its branch took up the log behind `at`: what snapshots carry of what is before it has come by one,
+/// also what another box refused. What else was refused before, nobody tries again.
 async fn contain(
     connection: &mut PgConnection,
     tenant: &TenantId,
@@ -169,13 +247,28 @@ async fn contain(
     at: &OrderHead,
 ) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT INTO orders.outcome (tenant_id, branch_id, order_id, kind, state, incarnation, seq)
-         SELECT l.tenant_id, l.branch_id, l.order_id, i.kind, 'contained', l.incarnation, l.seq
-         FROM orders.log l JOIN orders.issued i USING (tenant_id, order_id)
-         WHERE l.tenant_id = $1 AND l.branch_id = $2 AND l.seq <= $3 AND l.in_snapshots
-           AND EXISTS (SELECT FROM orders.log there WHERE there.branch_id = $2 AND there.seq = $3 AND there.hash = $4)
-         ORDER BY l.seq
-         ON CONFLICT (tenant_id, branch_id, order_id) DO NOTHING",
+        "INSERT INTO orders.joined (tenant_id, branch_id, incarnation, seq) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(branch)
+    .bind(signed(at.incarnation))
+    .bind(signed(at.seq))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "WITH contained AS (
+             INSERT INTO orders.outcome AS o (tenant_id, branch_id, order_id, kind, state, incarnation, seq)
+             SELECT l.tenant_id, l.branch_id, l.order_id, i.kind, 'contained', l.incarnation, l.seq
+             FROM orders.log l JOIN orders.issued i USING (tenant_id, order_id)
+             WHERE l.tenant_id = $1 AND l.branch_id = $2 AND l.seq <= $3 AND l.in_snapshots
+               AND EXISTS (SELECT FROM orders.log there WHERE there.branch_id = $2 AND there.seq = $3 AND there.hash = $4)
+             ORDER BY l.seq
+             ON CONFLICT (tenant_id, branch_id, order_id) DO UPDATE
+                SET state = excluded.state, reason = '', detail = '', at = now() WHERE o.state = 'refused'
+             RETURNING o.order_id
+         )
+         UPDATE orders.log l SET settled = true FROM contained c
+         WHERE l.branch_id = $2 AND l.order_id = c.order_id AND NOT l.settled",
     )
     .bind(tenant.as_str())
     .bind(branch)
@@ -197,14 +290,21 @@ async fn put(
         None => nameless(connection, branch, &outcome.at).await?,
     };
     sqlx::query(
-        "INSERT INTO orders.outcome AS o
-             (tenant_id, branch_id, order_id, kind, state, reason, detail, bytes, incarnation, seq, done)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        "WITH settled AS (
+             UPDATE orders.log SET settled = true WHERE branch_id = $2 AND order_id = $3 AND NOT settled
+         )
+         INSERT INTO orders.outcome AS o
+             (tenant_id, branch_id, order_id, kind, state, reason, detail, bytes, incarnation, seq, done, lost)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+                 NOT EXISTS (SELECT FROM orders.log WHERE branch_id = $2 AND order_id = $3))
          ON CONFLICT (tenant_id, branch_id, order_id) DO UPDATE
-            SET done = o.done + excluded.done, bytes = coalesce(o.bytes, excluded.bytes),
-                state = CASE WHEN o.state = 'applied' THEN o.state ELSE excluded.state END,
-                reason = CASE WHEN o.state = 'applied' THEN '' ELSE excluded.reason END,
-                detail = CASE WHEN o.state = 'applied' THEN '' ELSE excluded.detail END,
+            SET done = o.done + excluded.done, bytes = coalesce(o.bytes, excluded.bytes), lost = excluded.lost,
+                -- What was done is done, and what a snapshot brought is there, whatever an earlier box refused.
+                (state, reason, detail) = (
+                    SELECT CASE WHEN keeps THEN o.state ELSE excluded.state END,
+                           CASE WHEN keeps THEN '' ELSE excluded.reason END,
+                           CASE WHEN keeps THEN '' ELSE excluded.detail END
+                    FROM (VALUES (o.state = 'applied' OR (o.state = 'contained' AND excluded.state = 'refused'))) AS k (keeps)),
                 incarnation = excluded.incarnation, seq = excluded.seq, at = now()",
     )
     .bind(tenant.as_str())

@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     device,
-    erasures::Erasure,
+    erasures::{self, Erasure},
     rules::{self, Why},
     store,
 };
@@ -94,7 +94,7 @@ pub async fn read(
     standing(&app, &user).await?;
     let mut tx = app.db.tenant(&user.tenant).begin().await?;
     store::lock_person(&mut tx, &user.tenant, person).await?;
-    refuse_erased(&mut tx, person).await?;
+    refuse_erased(&app, &mut tx, &user, person).await?;
     let patient = store::patient(&mut tx, person).await?.ok_or_else(unknown)?;
     let stored = store::keys(&mut tx, person).await?;
     let stored = stored.iter().find(|stored| stored.generation == patient.details.generation);
@@ -257,8 +257,8 @@ fn unknown() -> ApiError {
     ApiError::not_found("no such patient has reached the centre: their branch may still have to send them")
 }
 
-async fn refuse_erased(tx: &mut Tx, person: PersonId) -> Result<(), ApiError> {
-    let Some(at) = store::erased_at(tx, person).await? else { return Ok(()) };
+async fn refuse_erased(app: &App, tx: &mut Tx, user: &Principal, person: PersonId) -> Result<(), ApiError> {
+    let Some(at) = erasures::erased_at(app, tx, &user.tenant, person).await? else { return Ok(()) };
     let said = "this patient was erased: nobody can read what was known of them";
     Err(ApiError::not_found(said).with_details(serde_json::json!({ "erased_at": at.format(&Rfc3339).ok() })))
 }

@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    erasures,
     rules::{self, LEASE, Taken},
     store::{self, Stored},
 };
@@ -43,7 +44,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 /// Takes keys that a box made: `{"keys":[{"person","generation","secret"}]}`, at most 200, answered by
 /// `[{"person","state":"leased"|"erased"|"contradicts"}]`.
 ///
-/// For boxes, by their certificate. The same again is no second deposit. A key of somebody who was erased is not taken.
+/// For boxes, by their certificate. The same again is no second deposit. A key of somebody who was erased is not taken. One
+/// that the centre cannot compare with the one that it has is left out of the answer: the box keeps it, and asks again.
 #[utoipa::path(post, path = "/api/v1/device/persons/keys", tag = "device", responses(
     (status = 200, description = "How each key stands", content_type = "application/json"),
     (status = 401, body = ErrorBody, description = "No device certificate"),
@@ -56,39 +58,63 @@ async fn deposit(
     device: DevicePeer,
     Body(Deposit { keys }): Body<Deposit>,
 ) -> Result<Response, ApiError> {
-    at_most(keys.len())?;
-    admitted(&app, &device).await?;
-    let mut answers = Vec::with_capacity(keys.len());
-    for key in &keys {
+    answer_each(&app, &device, keys.into_iter().map(Asked::Take).collect()).await
+}
+
+/// What a box wants done with one person's key.
+enum Asked {
+    /// It deposits it.
+    Take(PersonKey),
+    /// It asks how the lease stands.
+    Stands(Held),
+}
+
+/// Answers one after the other, each in a transaction of its own, so that one that fails keeps no other waiting.
+async fn answer_each(app: &App, device: &DevicePeer, asked: Vec<Asked>) -> Result<Response, ApiError> {
+    at_most(asked.len())?;
+    admitted(app, device).await?;
+    let mut answers = Vec::with_capacity(asked.len());
+    for one in asked {
         let mut tx = app.db.tenant(&device.tenant).begin().await?;
-        let state = take(&app, &mut tx, &device, key).await?;
+        let (person, state) = match one {
+            Asked::Take(key) => (key.person, take(app, &mut tx, device, &key).await?),
+            Asked::Stands(held) => (held.person, Some(stands(app, &mut tx, device, held).await?)),
+        };
         tx.commit().await?;
-        if state == CustodyState::Contradicts {
-            tracing::error!(device = %device.device, person = %key.person, "a box deposited another key than the centre has, or one of a person that was never lent to its branch");
+        if state == Some(CustodyState::Contradicts) {
+            tracing::error!(device = %device.device, %person, "a box deposited another key than the centre has, or one of a person that was never lent to its branch");
         }
-        answers.push(Custody { person: key.person, state });
+        answers.extend(state.map(|state| Custody { person, state }));
     }
     answer(&answers)
 }
 
+/// `None` where the centre has a key of that name and cannot open it: nothing can be said of the box's then.
 async fn take(
     app: &App,
     tx: &mut Tx,
     device: &DevicePeer,
     key: &PersonKey,
-) -> Result<CustodyState, ApiError> {
+) -> Result<Option<CustodyState>, ApiError> {
     let (tenant, person, now) = (&device.tenant, key.person, app.now());
     store::lock_person(tx, tenant, person).await?;
-    let erased = store::erased_at(tx, person).await?.is_some();
+    let erased = erasures::erased_at(app, tx, tenant, person).await?.is_some();
     let stored = store::keys(tx, person).await?;
     let ring = app.authority.keyring();
     let kept = stored.iter().find(|stored| stored.generation == key.generation);
-    let kept = kept.map(|kept| ring.unwrap(tenant, person, kept.generation, &kept.wrapped)).transpose();
-    let kept = kept.map_err(|error| ApiError::internal("a person's key", &error))?;
+    let kept = match kept.map(|kept| ring.unwrap(tenant, person, kept.generation, &kept.wrapped)) {
+        Some(Err(_)) if erased => None,
+        Some(Err(error)) => {
+            tracing::error!(%person, device = %device.device, "a deposit has to wait: {error}");
+            return Ok(None);
+        }
+        Some(Ok(kept)) => Some(kept),
+        None => None,
+    };
     let lent = store::lease(tx, person, &device.branch).await?.is_some();
     match rules::judge(key, erased, kept.as_ref(), !stored.is_empty(), lent) {
-        Taken::Erased => return Ok(CustodyState::Erased),
-        Taken::Contradicts => return Ok(CustodyState::Contradicts),
+        Taken::Erased => return Ok(Some(CustodyState::Erased)),
+        Taken::Contradicts => return Ok(Some(CustodyState::Contradicts)),
         Taken::Known => {}
         Taken::New => {
             let wrapped =
@@ -99,7 +125,7 @@ async fn take(
     }
     let until = now + LEASE;
     store::lend(tx, tenant, person, &device.branch, until).await?;
-    Ok(CustodyState::Leased { until: millis(until) })
+    Ok(Some(CustodyState::Leased { until: millis(until) }))
 }
 
 /// Says how the leases stand that a box holds: `{"held":[{"person","used"}]}`, at most 200, answered by
@@ -118,27 +144,13 @@ async fn leases(
     device: DevicePeer,
     Body(Leases { held }): Body<Leases>,
 ) -> Result<Response, ApiError> {
-    at_most(held.len())?;
-    admitted(&app, &device).await?;
-    let mut answers = Vec::with_capacity(held.len());
-    for one in held {
-        let mut tx = app.db.tenant(&device.tenant).begin().await?;
-        let state = stands(&mut tx, &device, one, app.now()).await?;
-        tx.commit().await?;
-        answers.push(Custody { person: one.person, state });
-    }
-    answer(&answers)
+    answer_each(&app, &device, held.into_iter().map(Asked::Stands).collect()).await
 }
 
-async fn stands(
-    tx: &mut Tx,
-    device: &DevicePeer,
-    held: Held,
-    now: OffsetDateTime,
-) -> Result<CustodyState, ApiError> {
+async fn stands(app: &App, tx: &mut Tx, device: &DevicePeer, held: Held) -> Result<CustodyState, ApiError> {
     let person = held.person;
     store::lock_person(tx, &device.tenant, person).await?;
-    if store::erased_at(tx, person).await?.is_some() {
+    if erasures::erased_at(app, tx, &device.tenant, person).await?.is_some() {
         return Ok(CustodyState::Erased);
     }
     let lease = store::lease(tx, person, &device.branch).await?;
@@ -148,7 +160,7 @@ async fn stands(
         return Ok(CustodyState::Unknown);
     }
     if held.used {
-        until = until.max(now + LEASE);
+        until = until.max(app.now() + LEASE);
         store::lend(tx, &device.tenant, person, &device.branch, until).await?;
     }
     Ok(CustodyState::Leased { until: millis(until) })
@@ -178,7 +190,8 @@ async fn fetch(
             "no patient of that id was lent to this branch, or they were erased: look them up at the centre",
         )
     };
-    if store::lease(&mut tx, person, &device.branch).await?.is_none() {
+    let erased = erasures::erased_at(&app, &mut tx, &device.tenant, person).await?.is_some();
+    if erased || store::lease(&mut tx, person, &device.branch).await?.is_none() {
         return Err(unknown());
     }
     let stored = store::keys(&mut tx, person).await?.into_iter().next().ok_or_else(unknown)?;

@@ -10,7 +10,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -28,7 +28,7 @@ use super::{rules::Why, store};
 use crate::{
     app::App,
     authority::keyring::KeyRing,
-    db::{Db, DbError},
+    db::{Db, DbError, Tx},
     files::{self, FileError},
     http::error::chain,
     ingest, tenancy,
@@ -99,8 +99,10 @@ pub enum ErasuresError {
 #[derive(Debug)]
 pub struct Erasures {
     path: PathBuf,
-    /// Who stands in it. Held while it is written: one writer.
-    known: Mutex<BTreeSet<(TenantId, PersonId)>>,
+    /// Held while the file is written: one writer.
+    writing: Mutex<()>,
+    /// Who stands in it, since when. Never held over the disk: whoever reads a patient asks it.
+    known: RwLock<BTreeMap<(TenantId, PersonId), OffsetDateTime>>,
     applied_again: Counter,
 }
 
@@ -111,8 +113,9 @@ impl Erasures {
     /// [`ErasuresError::File`], [`ErasuresError::Damaged`].
     pub fn open(data_dir: &Path) -> Result<Self, ErasuresError> {
         let path = data_dir.join(FILE);
-        let known = read(&path)?.into_iter().map(|erasure| (erasure.tenant, erasure.person)).collect();
-        Ok(Self { path, known: Mutex::new(known), applied_again: Counter::default() })
+        let entry = |erasure: Erasure| ((erasure.tenant, erasure.person), erasure.at);
+        let known = RwLock::new(read(&path)?.into_iter().map(entry).collect());
+        Ok(Self { path, writing: Mutex::new(()), known, applied_again: Counter::default() })
     }
 
     /// Under its name in the metrics.
@@ -127,14 +130,21 @@ impl Erasures {
     /// # Errors
     /// [`ErasuresError::File`].
     pub fn note(&self, erasure: &Erasure) -> Result<(), ErasuresError> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let who = (erasure.tenant.clone(), erasure.person);
-        if known.contains(&who) {
+        let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.erased_at(&erasure.tenant, erasure.person).is_some() {
             return Ok(());
         }
         append(&self.path, &line(erasure))?;
-        known.insert(who);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert((erasure.tenant.clone(), erasure.person), erasure.at);
         Ok(())
+    }
+
+    /// Since when somebody stands in the file. A database that was restored under a running gateway may have their key
+    /// until the task has looked: so this is asked beside it.
+    pub fn erased_at(&self, tenant: &TenantId, person: PersonId) -> Option<OffsetDateTime> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(tenant.clone(), person)).copied()
     }
 
     /// Does again in the database what the file has, and adds to the file what it lacks.
@@ -174,6 +184,23 @@ impl Erasures {
             tracing::warn!(%tenant, person = %erasure.person, "somebody who was erased had come back with an old database: erased again");
         }
         Ok(done)
+    }
+}
+
+/// Since when a person is erased, by this database or by the file: the one may have been restored from before, and the other
+/// may not have heard yet of what another gateway did.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn erased_at(
+    app: &App,
+    tx: &mut Tx,
+    tenant: &TenantId,
+    person: PersonId,
+) -> Result<Option<OffsetDateTime>, DbError> {
+    match app.erasures.erased_at(tenant, person) {
+        Some(at) => Ok(Some(at)),
+        None => store::erased_at(tx, person).await,
     }
 }
 
@@ -245,8 +272,8 @@ pub async fn start(erasures: &Arc<Erasures>, db: &Db, ring: &KeyRing) -> Result<
     tx.commit().await.map_err(DbError::from)?;
     for tenant in tenants {
         let mut tx = db.tenant(&tenant).begin().await?;
-        for kek in store::keks(&mut tx).await?.into_iter().filter(|kek| !ring.has(kek)) {
-            tracing::error!(%tenant, kek, "patients' keys cannot be opened: copy this key to authority/personal from the other gateway or the backup");
+        for kek in store::keks(&mut tx).await? {
+            ring.look_for(&kek);
         }
         tx.commit().await.map_err(DbError::from)?;
     }

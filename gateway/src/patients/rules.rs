@@ -114,7 +114,7 @@ pub fn judge(
     }
 }
 
-/// What a transaction's facts tell of one patient.
+/// What a transaction's facts of one stream tell of one patient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told<'a> {
     /// Where they were registered, if that is among it.
@@ -123,17 +123,16 @@ pub struct Told<'a> {
     pub details: &'a Sealed,
     /// By the branch's clock.
     pub wall_ms: i64,
-    /// The event store's number of the stream.
-    pub stream: i64,
     /// Its number in the stream.
     pub seq: i64,
 }
 
-/// What the facts of one transaction tell of patients; of each the last.
+/// What the facts of one transaction tell of patients; of each stream and patient the last by its number, whatever the
+/// clock said.
 #[derive(Debug, Default)]
 pub struct Patients<'a> {
-    /// By person, which is the order of the locks.
-    pub told: BTreeMap<PersonId, Told<'a>>,
+    /// By person, which is the order of the locks, and the event store's number of the stream.
+    pub told: BTreeMap<(PersonId, i64), Told<'a>>,
 }
 
 impl<'a> Patients<'a> {
@@ -141,12 +140,12 @@ impl<'a> Patients<'a> {
     pub fn add(&mut self, place: Place<'a>, wall_ms: i64, body: &'a FactBody) {
         let Some(details) = body.personal() else { return };
         let registered_in = matches!(body, FactBody::PatientRegistered(_)).then_some(place.branch);
-        let new = Told { registered_in, details, wall_ms, stream: place.stream, seq: place.seq };
+        let new = Told { registered_in, details, wall_ms, seq: place.seq };
         self.told
-            .entry(details.person)
+            .entry((details.person, place.stream))
             .and_modify(|told| {
                 let registered_in = told.registered_in.or(new.registered_in);
-                if (new.wall_ms, new.stream, new.seq) > (told.wall_ms, told.stream, told.seq) {
+                if new.seq > told.seq {
                     *told = new;
                 }
                 told.registered_in = registered_in;
@@ -199,18 +198,21 @@ mod tests {
     }
 
     #[test]
-    fn of_several_facts_about_one_patient_the_last_counts_in_whatever_order_they_come() {
+    fn of_several_facts_of_a_stream_about_one_patient_the_last_counts_in_whatever_order_they_come() {
         let sealed = |byte: u8| Sealed::from_parts(PersonId(Uuid::nil()), 1, vec![byte; 12], vec![byte]);
         let registered: FactBody = PatientRegistered { details: sealed(1) }.into();
         let amended: FactBody = PatientAmended { details: sealed(2) }.into();
-        let place = |seq| Place { branch: "north", stream: 1, seq };
-        for order in [[(1, 10, &registered), (2, 20, &amended)], [(2, 20, &amended), (1, 10, &registered)]] {
+        let place = |stream, seq| Place { branch: "north", stream, seq };
+        // The clock was a day ahead, and was set right between the two.
+        for order in [[(1, 90, &registered), (2, 20, &amended)], [(2, 20, &amended), (1, 90, &registered)]] {
             let mut patients = Patients::default();
             for (seq, wall, body) in order {
-                patients.add(place(seq), wall, body);
+                patients.add(place(1, seq), wall, body);
             }
-            let told = patients.told[&PersonId(Uuid::nil())];
+            patients.add(place(2, 1), 50, &amended);
+            let told = patients.told[&(PersonId(Uuid::nil()), 1)];
             assert_eq!((told.details, told.registered_in), (&sealed(2), Some("north")));
+            assert_eq!(patients.told.len(), 2, "another stream is told apart");
         }
     }
 }

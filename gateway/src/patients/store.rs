@@ -250,8 +250,11 @@ pub async fn patient(connection: &mut PgConnection, person: PersonId) -> Result<
         text: Vec<u8>,
         at_ms: i64,
     }
+    // Of each stream there is the last fact; between streams clocks decide.
     let row: Option<Row> = sqlx::query_as(
-        "SELECT branch_id, generation, nonce, text, at_ms FROM patients.patient WHERE person_id = $1",
+        "SELECT (SELECT min(p.branch_id) FROM patients.patient p WHERE p.person_id = $1) AS branch_id,
+                generation, nonce, text, at_ms
+         FROM patients.patient WHERE person_id = $1 ORDER BY at_ms DESC, stream_id DESC LIMIT 1",
     )
     .bind(person.0)
     .fetch_optional(connection)
@@ -273,29 +276,29 @@ pub async fn book(
     tenant: &TenantId,
     patients: &Patients<'_>,
 ) -> Result<(), DbError> {
-    for (person, told) in &patients.told {
+    for ((person, stream), told) in &patients.told {
         let (nonce, text) = told.details.parts();
         sqlx::query(
             "INSERT INTO patients.patient AS p
-                 (tenant_id, person_id, branch_id, generation, nonce, text, at_ms, stream_id, seq)
-             VALUES ($1, $2, $3, $4, $5, $6, least($7, (extract(epoch FROM now()) * 1000)::bigint), $8, $9)
-             ON CONFLICT (tenant_id, person_id) DO UPDATE SET
+                 (tenant_id, person_id, stream_id, branch_id, generation, nonce, text, at_ms, seq)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, least($8, (extract(epoch FROM now()) * 1000)::bigint), $9)
+             ON CONFLICT (tenant_id, person_id, stream_id) DO UPDATE SET
                  branch_id = coalesce(p.branch_id, excluded.branch_id),
-                 (generation, nonce, text, at_ms, stream_id, seq) = (
+                 (generation, nonce, text, at_ms, seq) = (
                      SELECT w.* FROM (VALUES
-                         (p.generation, p.nonce, p.text, p.at_ms, p.stream_id, p.seq),
-                         (excluded.generation, excluded.nonce, excluded.text, excluded.at_ms, excluded.stream_id, excluded.seq)
-                     ) AS w (generation, nonce, text, at_ms, stream_id, seq)
-                     ORDER BY w.at_ms DESC, w.stream_id DESC, w.seq DESC LIMIT 1)",
+                         (p.generation, p.nonce, p.text, p.at_ms, p.seq),
+                         (excluded.generation, excluded.nonce, excluded.text, excluded.at_ms, excluded.seq)
+                     ) AS w (generation, nonce, text, at_ms, seq)
+                     ORDER BY w.seq DESC LIMIT 1)",
         )
         .bind(tenant.as_str())
         .bind(person.0)
+        .bind(stream)
         .bind(told.registered_in)
         .bind(i64::from(told.details.generation))
         .bind(nonce)
         .bind(text)
         .bind(told.wall_ms)
-        .bind(told.stream)
         .bind(told.seq)
         .execute(&mut *connection)
         .await?;

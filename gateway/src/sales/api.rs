@@ -161,12 +161,6 @@ fn day(text: Option<String>) -> Result<Option<time::Date>, ApiError> {
     text.map(parse).transpose()
 }
 
-fn page_of(page: Option<u32>, page_size: Option<u32>) -> Result<PageRequest, ApiError> {
-    let default = PageRequest::default();
-    PageRequest { page: page.unwrap_or(default.page), page_size: page_size.unwrap_or(default.page_size) }
-        .check()
-}
-
 /// Sales, the latest first (those who work at counters, admin).
 ///
 /// # Errors
@@ -180,7 +174,7 @@ pub async fn list(
     Params(query): Params<SaleQuery>,
 ) -> Result<Page<SaleSummary>, ApiError> {
     user.require(AT_COUNTERS)?;
-    let page = page_of(query.page, query.page_size)?;
+    let page = PageRequest::of(query.page, query.page_size)?;
     let filter = SaleFilter {
         branch: query.branch.map(String::from),
         till: query.till.map(String::from),

@@ -27,7 +27,7 @@ pub async fn gather(tx: &mut Tx, tenant: &TenantId, branch: &BranchId) -> Result
         made_at: revision.at,
         profile: found.profile,
         products: catalogue::store::all(tx).await?,
-        recalls: catalogue::store::recalls(tx, branch).await?,
+        recalls: catalogue::recalls::in_force(tx, branch).await?,
         staff: staff::store::of_branch(tx, branch).await?,
         orders: Some(orders::read::in_snapshot(tx, branch).await?),
     }))

@@ -95,10 +95,7 @@ async fn list(
     let mut tx = app.db.tenant(&who.tenant).begin().await?;
     let all = store::branches(&mut tx).await?;
     tx.commit().await?;
-    let total = all.len() as u64;
-    let skip = usize::try_from(page.offset()).unwrap_or(usize::MAX);
-    let shown = all.into_iter().skip(skip).take(page.page_size as usize).map(BranchView::from).collect();
-    Ok(Page::new(shown, page, total))
+    Ok(Page::of_all(all, page, BranchView::from))
 }
 
 /// Reads one branch.

@@ -3,18 +3,19 @@
 use aws_lc_rs::rand::SystemRandom;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use pestle_domain::{
-    fact::{FactBody, PatientAmended, PatientRegistered},
-    ids::PersonId,
+    fact::{Act, Actor, FactBody, PatientAmended, PatientRegistered, Stamp},
+    ids::{ActId, FactId, PersonId},
     personal::{
-        PatientDetails, PersonKey, SecretKey,
+        PatientDetails, PersonKey, Sealed, SecretKey,
         custody::{DEPOSIT_PATH, LEASES_PATH, lease_path},
         draw_nonce,
     },
     staff::Role,
+    units::UnixMillis,
 };
 use pestle_gateway::{
     audit,
-    patients::{erasures, rules::LEASE},
+    patients::{erasures, rules::LEASE, store},
     run,
     testing::{self, TestGateway},
 };
@@ -24,7 +25,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    ingest::{centre::committed, whole::Wired},
+    ingest::{
+        branch::{Branch, stamp},
+        centre::{Centre, committed},
+        whole::Wired,
+    },
     platform::{
         client::{Enrolled, branch, enrolled, tenant, trusting, url},
         roles::tokens,
@@ -56,14 +61,25 @@ fn new_key() -> PersonKey {
     PersonKey::first(PersonId(Uuid::now_v7()), &SystemRandom::new()).unwrap()
 }
 
-fn registered(key: &PersonKey, name: &str) -> FactBody {
+fn sealed(key: &PersonKey, name: &str, chain: &str) -> Sealed {
     let nonce = draw_nonce(&SystemRandom::new()).unwrap();
-    PatientRegistered { details: details(name).seal(key, &tenant(), nonce).unwrap() }.into()
+    details(name).seal(key, &chain.parse().unwrap(), nonce).unwrap()
+}
+
+fn registered_for(key: &PersonKey, name: &str, chain: &str) -> FactBody {
+    PatientRegistered { details: sealed(key, name, chain) }.into()
+}
+
+fn amended_for(key: &PersonKey, name: &str, chain: &str) -> FactBody {
+    PatientAmended { details: sealed(key, name, chain) }.into()
+}
+
+fn registered(key: &PersonKey, name: &str) -> FactBody {
+    registered_for(key, name, tenant().as_str())
 }
 
 fn amended(key: &PersonKey, name: &str) -> FactBody {
-    let nonce = draw_nonce(&SystemRandom::new()).unwrap();
-    PatientAmended { details: details(name).seal(key, &tenant(), nonce).unwrap() }.into()
+    amended_for(key, name, tenant().as_str())
 }
 
 impl Scene {
@@ -74,6 +90,15 @@ impl Scene {
         let enrolled = enrolled(&gateway).await;
         let (client, device) = (trusting(&gateway).build().unwrap(), enrolled.https(&gateway));
         Self { gateway, tokens, enrolled, client, device }
+    }
+
+    /// With a patient whom the box has registered, and whose key it has not deposited: the last fact is the registration.
+    async fn with_patient() -> (Self, Wired, PersonKey, u64) {
+        let (scene, key) = (Box::pin(Self::new()).await, new_key());
+        let mut wired = Box::pin(Wired::new(&scene.gateway, &scene.enrolled)).await;
+        let last = wired.branch.write(vec![registered(&key, NAME)]);
+        committed(&wired.send(1, last).await);
+        (scene, wired, key, last)
     }
 
     fn token(&self, role: Role) -> &str {
@@ -155,11 +180,7 @@ fn contains(all: &str, bytes: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_patient_is_read_by_those_who_work_with_patients_and_each_look_is_noted() {
-    let scene = Scene::new().await;
-    let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
-    let key = new_key();
-    let last = wired.branch.write(vec![registered(&key, NAME)]);
-    committed(&wired.send(1, last).await);
+    let (scene, mut wired, key, last) = Scene::with_patient().await;
 
     let (status, said) = scene.patient(Role::Pharmacist, key.person).await;
     assert_eq!(status, 409, "the key has not come: {said}");
@@ -188,11 +209,7 @@ async fn a_patient_is_read_by_those_who_work_with_patients_and_each_look_is_note
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_readable_is_left_of_an_erased_patient_and_every_chain_still_holds() {
-    let scene = Scene::new().await;
-    let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
-    let key = new_key();
-    let last = wired.branch.write(vec![registered(&key, NAME)]);
-    committed(&wired.send(1, last).await);
+    let (scene, mut wired, key, last) = Scene::with_patient().await;
     scene.deposit(&key).await;
     assert_eq!(scene.patient(Role::Pharmacist, key.person).await.0, 200);
 
@@ -273,11 +290,7 @@ async fn wrapped_keys(all: &str, scene: &Scene) -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_survives_a_restore_of_an_old_copy_of_the_database() {
-    let scene = Scene::new().await;
-    let mut wired = Wired::new(&scene.gateway, &scene.enrolled).await;
-    let key = new_key();
-    let last = wired.branch.write(vec![registered(&key, NAME)]);
-    committed(&wired.send(1, last).await);
+    let (scene, _wired, key, _) = Scene::with_patient().await;
     scene.deposit(&key).await;
     // The old copy.
     scene.as_owner("CREATE SCHEMA copy; CREATE TABLE copy.keys AS TABLE patients.person_key; CREATE TABLE copy.leases AS TABLE patients.lease").await;
@@ -289,7 +302,18 @@ async fn an_erasure_survives_a_restore_of_an_old_copy_of_the_database() {
     let app = &scene.gateway.running.app;
     let seen = erasures::look(app, None).await.unwrap();
     scene.as_owner(restore).await;
-    assert_eq!(scene.patient(Role::Pharmacist, key.person).await.0, 200, "the copy really has them again");
+    assert_eq!(
+        (scene.count("person_key").await, scene.count("erasure").await),
+        (1, 0),
+        "the copy has them again"
+    );
+    // And yet nobody reads them, or is lent their key, before the task has looked.
+    let (status, said) = scene.patient(Role::Pharmacist, key.person).await;
+    assert_eq!((status, said["details"]["erased_at"].is_string()), (404, true), "{said}");
+    assert_eq!(scene.say(&lease_path(key.person), &json!({})).await.0, 404);
+    assert_eq!(scene.deposit(&key).await["state"], "erased");
+    let held = json!({ "held": [{ "person": key.person, "used": true }] });
+    assert_eq!(scene.say(LEASES_PATH, &held).await.1[0]["state"], "erased");
     erasures::look(app, Some(seen)).await.unwrap();
     assert_eq!(scene.patient(Role::Pharmacist, key.person).await.0, 404);
     assert_eq!((scene.count("person_key").await, scene.count("erasure").await), (0, 1));
@@ -375,4 +399,91 @@ async fn a_lease_has_an_end_is_renewed_while_it_is_used_and_is_for_the_branch_th
     let stranger =
         scene.client.post(url(&scene.gateway, LEASES_PATH)).json(&json!({ "held": [] })).send().await;
     assert_eq!(stranger.unwrap().status(), 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_be_opened_keeps_no_other_waiting_and_is_told_to_whoever_runs_the_centre() {
+    let scene = Scene::new().await;
+    let keys: Vec<PersonKey> = (0..3).map(|_| new_key()).collect();
+    for key in &keys[..2] {
+        scene.deposit(key).await;
+    }
+    let health = async || -> Value {
+        scene.client.get(url(&scene.gateway, "/health")).send().await.unwrap().json().await.unwrap()
+    };
+    assert_eq!(health().await["warnings"], json!([]));
+    // Another gateway wrapped it, under a key that was not copied to this one.
+    let other = "UPDATE patients.person_key SET kek = 'k-elsewhere' WHERE person_id = ";
+    scene.as_owner(&format!("{other}'{}'", keys[0].person)).await;
+    let (status, said) = scene.say(DEPOSIT_PATH, &json!({ "keys": keys })).await;
+    let answered: Vec<_> =
+        said.as_array().unwrap().iter().map(|one| (&one["person"], &one["state"])).collect();
+    let leased = json!("leased");
+    assert_eq!(
+        (status, answered),
+        (200, vec![(&json!(keys[1].person), &leased), (&json!(keys[2].person), &leased)])
+    );
+    let seen = health().await;
+    assert_eq!(seen["ready"], true, "sales are taken");
+    let warning = seen["warnings"][0]["message"].as_str().unwrap();
+    assert!(warning.contains("k-elsewhere") && warning.contains("authority/personal"), "{seen}");
+    let metrics =
+        scene.client.get(url(&scene.gateway, "/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("patients_keys_closed_total 1"), "{metrics}");
+    // A damaged row is no other case.
+    scene
+        .as_owner(&format!(
+            "UPDATE patients.person_key SET wrapped = '\\x00' WHERE person_id = '{}'",
+            keys[1].person
+        ))
+        .await;
+    let (_, said) = scene.say(DEPOSIT_PATH, &json!({ "keys": keys })).await;
+    assert_eq!((said.as_array().unwrap().len(), &said[0]["person"]), (1, &json!(keys[2].person)));
+}
+
+/// A fact of a clock that is that many hours wrong.
+fn at_hours(branch: &mut Branch, hours: i64, body: FactBody) {
+    let now = OffsetDateTime::now_utc().unix_timestamp() * 1_000;
+    let at = Stamp { wall_ms: UnixMillis(now + hours * 3_600_000), ..stamp() };
+    let act = Act::new(ActId(Uuid::now_v7()), &Actor::Machine, &at, vec![body], || FactId(Uuid::now_v7()));
+    branch.lines.push(act.facts[0].to_line().unwrap());
+}
+
+#[tokio::test]
+async fn within_a_stream_the_last_fact_of_a_patient_counts_whatever_the_clock_said_and_clocks_decide_between_streams()
+ {
+    let key = new_key();
+    // The clock of north was a day ahead for its first word and was set right; south spoke an hour ago.
+    for south_ago in [1, 3] {
+        let mut found = Vec::new();
+        // Drained together, apart, and with the other branch between.
+        for steps in
+            [["n1", "n2", "s1"], ["n12", "s1", ""], ["s1", "n12", ""], ["n1", "s1", "n2"], ["s1", "n1", "n2"]]
+        {
+            let centre = Centre::new().await;
+            let (mut north, mut south) = (Branch::new("north", "north-1"), Branch::new("south", "south-1"));
+            centre.enrol(&north).await;
+            centre.enrol(&south).await;
+            at_hours(&mut north, 24, registered_for(&key, "One", "acme"));
+            at_hours(&mut north, -2, amended_for(&key, "Two", "acme"));
+            at_hours(&mut south, -south_ago, amended_for(&key, "Three", "acme"));
+            for step in steps.into_iter().filter(|step| !step.is_empty()) {
+                let batch = match step {
+                    "n1" => north.batch(1, 1),
+                    "n2" => north.batch(2, 2),
+                    "n12" => north.batch(1, 2),
+                    _ => south.batch(1, 1),
+                };
+                committed(&centre.one(batch).await);
+            }
+            let acme = "acme".parse().unwrap();
+            let mut tx = centre.db.tenant(&acme).begin().await.unwrap();
+            let patient = store::patient(&mut tx, key.person).await.unwrap().unwrap();
+            let name = PatientDetails::open(&patient.details, &key, &acme).unwrap().name;
+            found.push((name, patient.branch));
+        }
+        let expected = if south_ago == 1 { "Three" } else { "Two" };
+        let expected = (expected.into(), Some("north".to_owned()));
+        assert!(found.iter().all(|one| *one == expected), "{south_ago}: {found:?}");
+    }
 }

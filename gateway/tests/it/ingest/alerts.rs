@@ -1,13 +1,25 @@
 //! Early copies of urgent facts: seen once, and nothing is counted from them.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use pestle_domain::fact::{FactBody, StaffDenied};
-use pestle_gateway::ingest::alerts::{self, AlertRow};
+use pestle_domain::{
+    fact::{FactBody, StaffDenied},
+    journal::Lane,
+    staff::Role,
+};
+use pestle_gateway::{
+    ingest::alerts::{self, AlertRow},
+    testing,
+};
+use sqlx::{Connection as _, PgConnection};
 
 use super::{
     branch::{Branch, signing_key},
     centre::{Centre, committed, tenant},
+    whole::Wired,
 };
+use crate::platform::client::{enrolled, seed};
 
 fn locked() -> FactBody {
     let (staff, till) = ("anna".parse().unwrap(), "till-1".parse().unwrap());
@@ -29,8 +41,9 @@ async fn an_urgent_fact_is_seen_before_its_turn_once_and_has_its_effect_in_its_t
     let last = north.write(vec![locked()]);
     let (device, copy) = north.batch(last, last);
     let copy = Bytes::from(copy);
-    assert_eq!(centre.ingest.alert(&device, copy.clone()).await.unwrap(), 1);
-    assert_eq!(centre.ingest.alert(&device, copy).await.unwrap(), 0, "it was seen");
+    let twice = vec![(device.clone(), copy.clone()), (device, copy)];
+    assert_eq!(centre.ingest.early(twice.clone()).await, 1);
+    assert_eq!(centre.ingest.early(twice).await, 0, "it was seen");
     let early = seen(&centre).await;
     assert_eq!((early.len(), early[0].early), (1, true));
     assert!(early[0].message.contains("anna is locked at till-1"), "{}", early[0].message);
@@ -56,12 +69,107 @@ async fn a_copy_that_the_box_did_not_sign_or_that_is_not_urgent_wakes_nobody() {
     centre.enrol(&north).await;
     let opened = north.open(10);
     let (device, copy) = north.batch(1, opened);
-    assert_eq!(centre.ingest.alert(&device, copy.into()).await.unwrap(), 0);
+    assert_eq!(centre.ingest.early(vec![(device, copy.into())]).await, 0);
     let last = north.write(vec![locked()]);
     north.key = signing_key();
     let (device, forged) = north.batch(last, last);
-    assert_eq!(centre.ingest.alert(&device, forged.into()).await.unwrap(), 0);
     let nobody = "south-9".parse().unwrap();
-    assert_eq!(centre.ingest.alert(&nobody, Bytes::from_static(b"{}")).await.unwrap(), 0);
+    let copies = vec![(device, forged.into()), (nobody, Bytes::from_static(b"{}"))];
+    assert_eq!(centre.ingest.early(copies).await, 0);
+    assert_eq!(centre.ingest.metrics().strays.get(), 2);
     assert_eq!(seen(&centre).await, []);
+}
+
+#[tokio::test]
+async fn copies_that_come_while_the_database_is_away_wait_for_it_once_and_are_counted() {
+    let centre = Centre::new().await;
+    let mut north = Branch::new("north", "north-1");
+    centre.enrol(&north).await;
+    let mut copies = Vec::new();
+    for _ in 0..5 {
+        let last = north.write(vec![locked()]);
+        let (device, copy) = north.batch(last, last);
+        copies.push((device, Bytes::from(copy)));
+    }
+    // Whose box that is is known then, and whose this is is not.
+    assert_eq!(centre.ingest.early(copies[..1].to_vec()).await, 1);
+    let mut south = Branch::new("south", "south-1");
+    centre.enrol(&south).await;
+    let last = south.write(vec![locked()]);
+    let (device, copy) = south.batch(last, last);
+    copies.push((device, Bytes::from(copy)));
+    centre.lock_out().await;
+    let began = Instant::now();
+    assert_eq!(centre.ingest.early(copies.clone()).await, 0);
+    // The pool gives up after three seconds, for whose it is and for what it says; one wait for each copy would be eighteen.
+    assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
+    assert_eq!(centre.ingest.metrics().alerts_lost.get(), 6);
+    centre.let_in().await;
+    assert_eq!(centre.ingest.early(copies).await, 5);
+}
+
+/// How many transactions wait for the table of alerts.
+async fn waiting(watcher: &mut PgConnection) -> i64 {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'ingest.alert'::regclass AND NOT granted",
+    )
+    .fetch_one(watcher)
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledger_waits_for_no_early_copy() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::Manager).await;
+    let enrolled = enrolled(&gateway).await;
+    let mut wired = Wired::new(&gateway, &enrolled).await;
+    let opened = wired.branch.open(10);
+    committed(&wired.send(1, opened).await);
+    let last = wired.branch.write(vec![locked()]);
+    // Nothing can be noted, for as long as this holds the table.
+    let mut root = PgConnection::connect_with(&gateway.database.root()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE ingest.alert IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut root)
+        .await
+        .unwrap();
+    let mut watcher = PgConnection::connect_with(&gateway.database.root()).await.unwrap();
+    wired.say("up/alert", wired.branch.batch(last, last).1).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while waiting(&mut watcher).await == 0 {
+        assert!(Instant::now() < deadline, "the copy reaches the database");
+        wired.poll_for(Duration::from_millis(20)).await;
+    }
+    let sold = wired.branch.sell("p-1", 1);
+    // The other lane, since the urgent fact's own turn in the ledger writes into that table too.
+    let mut other = pestle_domain::journal::Stream { lane: Lane::Telemetry, ..wired.branch.stream.clone() };
+    std::mem::swap(&mut wired.branch.stream, &mut other);
+    let lines = std::mem::take(&mut wired.branch.lines);
+    let opened = wired.branch.open(1);
+    let (_, telemetry) = wired.branch.batch(1, opened);
+    wired.say("up/telemetry", telemetry).await;
+    assert_eq!(committed(&wired.answer().await).seq, opened);
+    assert_eq!(waiting(&mut watcher).await, 1, "and the copy waits on");
+    sqlx::raw_sql("COMMIT").execute(&mut root).await.unwrap();
+    (wired.branch.stream, wired.branch.lines) = (other, lines);
+    committed(&wired.send(last, sold).await);
+}
+
+#[tokio::test]
+async fn urgent_facts_that_nobody_is_shown_any_more_go_at_last() {
+    let centre = Centre::new().await;
+    let mut north = Branch::new("north", "north-1");
+    centre.enrol(&north).await;
+    let count = async || -> i64 { centre.rows::<(i64,)>("SELECT count(*) FROM ingest.alert").await[0].0 };
+    for (age, left) in [("0 days", 1), ("2 days", 2), ("36 days", 1)] {
+        let last = north.write(vec![locked()]);
+        committed(&centre.one(north.batch(last, last)).await);
+        assert_eq!(count().await, left, "{age}");
+        centre
+            .as_owner(match age {
+                "0 days" => "UPDATE ingest.alert SET at = at - interval '2 days'",
+                _ => "UPDATE ingest.alert SET at = at - interval '36 days'",
+            })
+            .await;
+    }
 }

@@ -59,9 +59,79 @@ async fn records_that_nobody_touched_are_whole_and_the_boxs_own() {
     let centre = Centre::new().await;
     let branch = known(&centre).await;
     let report = verify(&centre, &branch).await;
-    let expected =
-        "north/box-1 term 1 ledger epoch 1: facts 1 to 12 are whole, and those that the box signed";
-    assert_eq!(report, Report { holds: vec![expected.into()], differs: Vec::new() });
+    let expected = format!(
+        "north/box-1 term 1 ledger epoch 1: facts 1 to 12 are whole, and those that the box signed with {}",
+        branch.key.id()
+    );
+    assert_eq!(report, Report { holds: vec![expected], ..Report::default() });
+}
+
+#[tokio::test]
+async fn what_nobody_signed_is_not_proved() {
+    let centre = Centre::new().await;
+    let mut branch = known(&centre).await;
+    // What somebody does who rewrites the records with their chain, and cannot sign.
+    centre.as_owner("UPDATE ingest.stream SET head_key = NULL, head_signature = NULL").await;
+    let report = verify(&centre, &branch).await;
+    assert_eq!((report.holds.len(), report.unproved.len(), report.differs.len()), (0, 1, 0), "{report:?}");
+    assert!(report.unproved[0].contains("no signature of the box was kept"), "{report:?}");
+
+    // And who puts a key of their own into the box's place is seen by its name.
+    let (theirs, ours) = (signing_key(), branch.key.id().clone());
+    branch.key = theirs;
+    let signed = branch.header(1, branch.last());
+    let rewrite = format!(
+        "UPDATE ingest.stream SET head_key = '{0}', head_signature = '\\x{1}';
+         UPDATE fleet.device_key SET key_id = '{0}', public_key = '\\x{2}'",
+        branch.key.id(),
+        hex::encode(signed.signature.as_bytes()),
+        hex::encode(branch.key.public().point())
+    );
+    centre.as_owner_says(&rewrite).await;
+    let report = verify(&centre, &branch).await;
+    let by = |key: &pestle_domain::signature::KeyId| report.holds[0].contains(&key.to_string());
+    assert_eq!((by(branch.key.id()), by(&ours)), (true, false), "{report:?}");
+
+    centre.as_owner("DELETE FROM ingest.fact; DELETE FROM ingest.stream").await;
+    let report = verify(&centre, &branch).await;
+    assert_eq!((report.holds.len(), report.unproved.len()), (0, 1), "{report:?}");
+}
+
+#[tokio::test]
+async fn an_export_that_leaves_facts_out_proves_nothing_of_them() {
+    let centre = Centre::new().await;
+    let branch = known(&centre).await;
+    let mut file = export(&branch, Vec::new(), 10);
+    let preface = file.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let empty = compare(&centre, &branch, &file[..preface]).await;
+    assert!(empty.unproved[0].contains("holds no facts") && empty.holds.is_empty(), "{empty:?}");
+    // Facts 3 to 6, and 10 to 12: it begins late, which a box's does, and has a gap, which no box's has.
+    let last = file.split_off(preface);
+    file.extend(branch.batch(3, 6).1);
+    file.extend(last);
+    let report = compare(&centre, &branch, &file).await;
+    assert_eq!(report.differs, Vec::<String>::new());
+    let gap = "north/box-1 term 1 ledger epoch 1: the export lacks facts 7 to 9, so nothing is said of them";
+    assert_eq!(report.unproved, [gap]);
+    let held = "north/box-1 term 1 ledger epoch 1: 7 facts of the export, which begins with fact 3, are the centre's, byte for byte";
+    assert_eq!(report.holds, [held]);
+}
+
+#[tokio::test]
+async fn records_that_the_centre_has_lost_within_its_head_differ_from_the_export() {
+    for (lost, expected) in [
+        ("seq BETWEEN 4 AND 12", "fact 4: the centre lacks it"),
+        ("seq = 12", "fact 12: the centre lacks it"),
+        ("seq = 5", "fact 5: the centre lacks it"),
+        ("seq = 3", "fact 3: the centre lacks it"),
+    ] {
+        let centre = Centre::new().await;
+        let branch = known(&centre).await;
+        centre.as_owner_says(&format!("DELETE FROM ingest.fact WHERE {lost}")).await;
+        let report = compare(&centre, &branch, &export(&branch, Vec::new(), 4)).await;
+        assert_eq!(report.holds, Vec::<String>::new(), "{lost}");
+        assert!(report.differs[0].contains(expected), "{lost}: {:?}", report.differs);
+    }
 }
 
 #[tokio::test]
@@ -112,8 +182,8 @@ async fn an_export_is_compared_record_by_record_and_what_still_waits_is_no_diffe
         report.holds,
         [
             "north/box-1 term 1 ledger epoch 1: what was acknowledged up to fact 12 (life 1) is here",
-            "north/box-1 term 1 ledger epoch 1: 9 facts of the export are the centre's, byte for byte; facts 13 to 15 have \
-             not reached the centre yet"
+            "north/box-1 term 1 ledger epoch 1: 9 facts of the export, which begins with fact 4, are the centre's, byte for \
+             byte; facts 13 to 15 have not reached the centre yet"
         ]
     );
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pestle_domain::{
     fact::{FactBody, OrderApplied},
     ids::{ConnectionId, OrderId},
-    order::{Order, OrderBody, OrderHead, OrderHow, StockAdjust},
+    order::{Order, OrderBody, OrderHead, OrderHow, RecallIssued, RecallLifted, StockAdjust},
     units::{Quantity, UnixMillis},
     wire::{
         message::Heads,
@@ -38,6 +38,32 @@ pub(super) fn adjust(packs: i64) -> OrderBody {
     let reason = "counted".into();
     StockAdjust { product: "p-1".parse().unwrap(), lot: Some("A1".into()), delta: Quantity(packs), reason }
         .into()
+}
+
+pub(super) fn recall(reference: &str) -> OrderBody {
+    RecallIssued {
+        reference: reference.into(),
+        product: "p-1".parse().unwrap(),
+        lot: None,
+        reason: "glass".into(),
+        issued: "2026-11-21".parse().unwrap(),
+    }
+    .into()
+}
+
+pub(super) fn lifting(reference: &str) -> OrderBody {
+    RecallLifted {
+        reference: reference.into(),
+        product: "p-1".parse().unwrap(),
+        lot: None,
+        reason: "another maker".into(),
+    }
+    .into()
+}
+
+/// In these branches.
+pub(super) fn only(branches: &[&str]) -> Whom {
+    Whom::Some(branches.iter().map(|branch| branch.parse().unwrap()).collect())
 }
 
 pub(super) fn writer() -> Writer {
@@ -105,11 +131,53 @@ impl Desk {
         crate::ingest::centre::committed(&answer);
     }
 
+    /// Another branch, whose box has the number 1.
+    pub(super) async fn south(&self) -> Branch {
+        let south = Branch::new("south", "south-1");
+        self.centre.enrol(&south).await;
+        south
+    }
+
+    /// A restore of the centre to a moment at which the log of north had `seq` orders.
+    pub(super) async fn restore(&self, seq: u64) {
+        self.as_root(&format!(
+            "CREATE TEMP TABLE gone AS SELECT order_id FROM orders.log WHERE branch_id = 'north' AND seq > {seq};
+             DELETE FROM orders.log WHERE order_id IN (SELECT order_id FROM gone);
+             DELETE FROM orders.issued WHERE order_id IN (SELECT order_id FROM gone);
+             DELETE FROM orders.head;
+             INSERT INTO orders.head SELECT DISTINCT ON (branch_id) tenant_id, branch_id, incarnation, seq, hash
+             FROM orders.log ORDER BY branch_id, seq DESC;
+             SELECT ingest.raise_incarnation();"
+        ))
+        .await;
+    }
+
+    /// As a person adopts it.
+    pub(super) async fn adopt(&self, order: OrderId) -> Result<(), NotIssued> {
+        let mut tx = self.centre.db.tenant(&tenant()).begin().await.unwrap();
+        let line = pestle_gateway::orders::read::lost(&mut tx, "north", order).await.unwrap().unwrap();
+        let read = Order::from_line(&line).unwrap().unwrap();
+        issue::adopt(&mut tx, &tenant(), &"north".parse().unwrap(), (read, line), "Somebody").await?;
+        tx.commit().await.unwrap();
+        Ok(())
+    }
+
+    /// The numbers of the recalls in force in a branch.
+    pub(super) async fn recalled(&self, branch: &str) -> Vec<String> {
+        let mut tx = self.centre.db.tenant(&tenant()).begin().await.unwrap();
+        let all =
+            pestle_gateway::catalogue::recalls::in_force(&mut tx, &branch.parse().unwrap()).await.unwrap();
+        all.into_iter().map(|recall| recall.reference.into()).collect()
+    }
+
     /// State by order, for those that are in the log or have an outcome.
     pub(super) async fn open(&self) -> Vec<(OrderId, String)> {
         let mut tx = self.centre.db.tenant(&tenant()).begin().await.unwrap();
-        let (rows, ..) = pestle_gateway::orders::read::open(&mut tx, 100).await.unwrap();
-        rows.into_iter().map(|row| (OrderId(row.order_id), row.state)).collect()
+        let open = pestle_gateway::orders::read::open(&mut tx, 100).await.unwrap();
+        let waiting = open.rows.iter().filter(|row| row.state == "waiting").count();
+        let counted = (open.waiting, open.waiting + open.troubled);
+        assert_eq!(counted, (i64::try_from(waiting).unwrap(), i64::try_from(open.rows.len()).unwrap()));
+        open.rows.into_iter().map(|row| (OrderId(row.order_id), row.state)).collect()
     }
 }
 

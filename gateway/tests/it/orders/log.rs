@@ -7,14 +7,13 @@ use pestle_domain::{
 use pestle_gateway::orders::issue::{NotIssued, Whom};
 use uuid::Uuid;
 
-use super::desk::{Desk, adjust, applied, id, issue};
+use super::desk::{Desk, adjust, applied, id, issue, only, recall};
 use crate::ingest::centre::tenant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_that_write_at_the_same_time_keep_every_chain_unbroken() {
     let desk = Desk::new().await;
-    let south = crate::ingest::branch::Branch::new("south", "south-1");
-    desk.centre.enrol(&south).await;
+    desk.south().await;
     let gateways = (0..4).map(|gateway| {
         let db = desk.centre.db.clone();
         tokio::spawn(async move {
@@ -60,6 +59,46 @@ async fn the_same_order_again_is_written_once_and_another_under_its_id_is_refuse
     let nowhere = Whom::Some(vec!["nowhere".parse().unwrap()]);
     assert!(matches!(issue(db, (id(2), adjust(5)), nowhere).await, Err(NotIssued::NoBranch(_))));
     assert_eq!(desk.sent(OrderHead::START).await.unwrap().orders.len(), 1);
+}
+
+#[tokio::test]
+async fn the_same_id_for_other_branches_is_another_order_and_never_believed_to_be_written() {
+    let desk = Desk::new().await;
+    desk.south().await;
+    let db = &desk.centre.db;
+    let (north, south, both) = (only(&["north"]), only(&["south"]), only(&["south", "north", "south"]));
+    let taken =
+        async |order, whom: &Whom| matches!(issue(db, order, whom.clone()).await, Err(NotIssued::Taken(_)));
+    assert!(issue(db, (id(1), adjust(5)), north.clone()).await.unwrap());
+    assert!(!issue(db, (id(1), adjust(5)), north.clone()).await.unwrap());
+    for whom in [&south, &both, &Whom::All] {
+        assert!(taken((id(1), adjust(5)), whom).await, "{whom:?}");
+    }
+    assert!(issue(db, (id(2), recall("R-1")), both.clone()).await.unwrap());
+    assert!(
+        !issue(db, (id(2), recall("R-1")), only(&["north", "south"])).await.unwrap(),
+        "in whichever order"
+    );
+    assert!(taken((id(2), recall("R-1")), &Whom::All).await, "all are those of later too");
+    assert_eq!(desk.recalled("south").await, ["R-1"]);
+    assert!(issue(db, (id(3), recall("R-2")), Whom::All).await.unwrap());
+
+    // What was issued before this was kept is for those in whose logs it stands.
+    desk.as_root("UPDATE orders.issued SET whom = NULL").await;
+    assert!(!issue(db, (id(1), adjust(5)), north.clone()).await.unwrap());
+    assert!(taken((id(1), adjust(5)), &south).await);
+    assert!(!issue(db, (id(3), recall("R-2")), Whom::All).await.unwrap());
+    assert!(taken((id(3), recall("R-2")), &north).await);
+}
+
+#[tokio::test]
+async fn a_repeat_for_all_is_a_repeat_also_after_a_branch_was_added() {
+    let desk = Desk::new().await;
+    let db = &desk.centre.db;
+    assert!(issue(db, (id(1), recall("R-1")), Whom::All).await.unwrap());
+    desk.south().await;
+    assert!(!issue(db, (id(1), recall("R-1")), Whom::All).await.unwrap());
+    assert_eq!(desk.recalled("south").await, ["R-1"]);
 }
 
 #[tokio::test]

@@ -1,12 +1,18 @@
 //! What facts say of orders: done, refused, done after all, lost by a restore, done twice.
 
 use pestle_domain::{
-    fact::{FactBody, OrderRefused},
+    fact::{FactBody, OrderRefused, OrdersJoined},
     order::{Order, OrderHead, OrderHow},
 };
-use pestle_gateway::orders::{issue, read};
+use pestle_gateway::{
+    db::Tx,
+    orders::{
+        issue::{self, NotIssued},
+        read,
+    },
+};
 
-use super::desk::{Desk, adjust, applied, id};
+use super::desk::{Desk, adjust, applied, id, lifting, recall};
 use crate::ingest::centre::tenant;
 
 fn refused(at: OrderHead, line: &str, named: bool) -> FactBody {
@@ -52,24 +58,13 @@ async fn an_order_that_a_restore_lost_is_shown_and_adopted_under_its_own_id() {
     desk.order(1, adjust(1)).await;
     desk.order(2, adjust(7)).await;
     let orders = desk.sent(OrderHead::START).await.unwrap().orders;
-    desk.as_root(
-        "DELETE FROM orders.log WHERE seq > 1; DELETE FROM orders.issued WHERE order_id = '00000000-0000-0000-0000-000000000002';
-         UPDATE orders.head h SET seq = 1, hash = (SELECT hash FROM orders.log WHERE seq = 1);
-         SELECT ingest.raise_incarnation();",
-    )
-    .await;
+    desk.restore(1).await;
     for (at, line) in &orders {
         desk.report(vec![applied(*at, line, OrderHow::InTurn)]).await;
     }
     assert_eq!(desk.open().await, [(id(2), "lost".to_owned())]);
 
-    let (db, north) = (&desk.centre.db, "north".parse().unwrap());
-    let mut tx = db.tenant(&tenant()).begin().await.unwrap();
-    let line = read::lost(&mut tx, "north", id(2)).await.unwrap().unwrap();
-    assert_eq!(line, orders[1].1.as_bytes());
-    let order = Order::from_line(&line).unwrap().unwrap();
-    issue::adopt(&mut tx, &tenant(), &north, (&order, &line), "Somebody").await.unwrap();
-    tx.commit().await.unwrap();
+    desk.adopt(id(2)).await.unwrap();
     assert_eq!(desk.open().await, []);
     let again = desk.sent(orders[1].0).await.unwrap();
     assert_eq!((again.before.hash, &again.orders[0].1), (orders[0].0.hash, &orders[1].1));
@@ -90,24 +85,138 @@ async fn an_order_that_two_boxes_or_an_old_copy_did_is_shown_as_done_twice() {
 }
 
 #[tokio::test]
-async fn a_box_with_other_orders_than_a_centre_whose_incarnation_was_not_raised_is_shown() {
-    let desk = Desk::new().await;
-    for number in 1..=2 {
+async fn an_order_that_was_lost_and_done_twice_is_shown_as_both() {
+    let mut desk = Desk::new().await;
+    desk.order(1, adjust(1)).await;
+    let (at, line) = desk.sent(OrderHead::START).await.unwrap().orders.remove(0);
+    desk.restore(0).await;
+    for _ in 0..2 {
+        desk.report(vec![applied(at, &line, OrderHow::InTurn)]).await;
+    }
+    let mut open = desk.open().await;
+    open.sort();
+    assert_eq!(open, [(id(1), "lost".to_owned()), (id(1), "twice".to_owned())]);
+    desk.adopt(id(1)).await.unwrap();
+    assert_eq!(desk.open().await, [(id(1), "twice".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_recall_that_was_lost_with_its_end_holds_no_more_in_whichever_order_they_are_adopted() {
+    for adopted in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 1, 4, 3]] {
+        let mut desk = Desk::new().await;
+        desk.order(9, adjust(1)).await;
+        desk.order(1, recall("R-1")).await;
+        desk.order(2, lifting("R-1")).await;
+        desk.order(3, recall("R-2")).await;
+        desk.order(4, lifting("R-2")).await;
+        // And one that was issued again behind its end.
+        desk.order(5, recall("R-2")).await;
+        let orders = desk.sent(OrderHead::START).await.unwrap().orders;
+        desk.restore(1).await;
+        desk.as_root("DELETE FROM catalogue.recall").await;
+        for (at, line) in &orders {
+            desk.report(vec![applied(*at, line, OrderHow::InTurn)]).await;
+        }
+        desk.adopt(id(5)).await.unwrap();
+        assert_eq!(desk.recalled("north").await, ["R-2"]);
+        for order in adopted {
+            desk.adopt(id(order)).await.unwrap();
+            assert_eq!(desk.recalled("north").await, ["R-2"], "{order} of {adopted:?}");
+        }
+        assert_eq!(desk.open().await, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_adopt_an_order_at_once_one_hears_that_it_was_done() {
+    let mut desk = Desk::new().await;
+    desk.order(1, adjust(7)).await;
+    let (at, line) = desk.sent(OrderHead::START).await.unwrap().orders.remove(0);
+    desk.restore(0).await;
+    desk.report(vec![applied(at, &line, OrderHow::InTurn)]).await;
+    let adopt = async |tx: &mut Tx| {
+        let order = Order::from_line(line.as_bytes()).unwrap().unwrap();
+        let (north, line) = ("north".parse().unwrap(), line.as_bytes().to_vec());
+        issue::adopt(tx, &tenant(), &north, (order, line), "Somebody").await
+    };
+    let acme = tenant();
+    let db = desk.centre.db.tenant(&acme);
+    let (mut one, mut other) = (db.begin().await.unwrap(), db.begin().await.unwrap());
+    adopt(&mut one).await.unwrap();
+    // The other waits for the first, whose transaction is not over.
+    let (_, late) = tokio::join!(one.commit(), adopt(&mut other));
+    assert!(matches!(late, Err(NotIssued::Overtaken)), "{late:?}");
+    drop(other);
+    // And so does who comes when it stands in the log already, and had looked before that.
+    let mut last = db.begin().await.unwrap();
+    assert!(matches!(adopt(&mut last).await, Err(NotIssued::Overtaken)));
+    assert_eq!(desk.open().await, []);
+}
+
+#[tokio::test]
+async fn what_a_box_refused_its_successor_has_by_its_snapshot_whichever_word_comes_first() {
+    for refused_late in [false, true] {
+        let mut desk = Desk::new().await;
+        desk.order(1, adjust(1)).await;
+        desk.order(2, recall("R-1")).await;
+        let orders = desk.sent(OrderHead::START).await.unwrap().orders;
+        desk.report(vec![applied(orders[0].0, &orders[0].1, OrderHow::InTurn)]).await;
+        let (at, line) = &orders[1];
+        let mut told = vec![refused(*at, line, true), OrdersJoined { at: *at }.into()];
+        if refused_late {
+            told.reverse();
+        }
+        for one in told {
+            desk.report(vec![one]).await;
+        }
+        assert_eq!(desk.open().await, [], "refused late: {refused_late}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_before_a_box_began_anew_is_to_be_ordered_anew_and_is_not_done_twice() {
+    for refused_late in [false, true] {
+        let mut desk = Desk::new().await;
+        desk.order(1, adjust(1)).await;
+        desk.order(2, adjust(2)).await;
+        let orders = desk.sent(OrderHead::START).await.unwrap().orders;
+        let ((first, one), (second, two)) = (orders[0].clone(), orders[1].clone());
+        let mut told = vec![
+            refused(first, &one, true),
+            applied(second, &two, OrderHow::InTurn),
+            OrdersJoined { at: second }.into(),
+        ];
+        if refused_late {
+            told.reverse();
+        }
+        for one in told {
+            desk.report(vec![one]).await;
+        }
+        assert_eq!(desk.open().await, [(id(1), "left_behind".to_owned())], "refused late: {refused_late}");
+        // A box without orders is not sent the first, since it would do the second again with it.
+        assert_eq!(desk.sent(OrderHead::START).await.unwrap().orders, []);
+        let mut tx = desk.centre.db.tenant(&tenant()).begin().await.unwrap();
+        let filter = read::OrderFilter { order: Some(id(1).0), ..read::OrderFilter::default() };
+        let (rows, _) = read::orders(&mut tx, &filter, 1, 0).await.unwrap();
+        assert_eq!((&*rows[0].branches[0].state, &*rows[0].branches[0].reason), ("refused", "left_behind"));
+        drop(tx);
+        // What the new box refuses itself it tries again itself.
+        desk.order(3, adjust(3)).await;
+        let (third, three) = desk.sent(second).await.unwrap().orders.remove(0);
+        desk.report(vec![refused(third, &three, true)]).await;
+        assert!(desk.open().await.contains(&(id(3), "refused".to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn what_was_judged_is_not_read_again_for_what_is_open() {
+    let mut desk = Desk::new().await;
+    for number in 1..=3 {
         desk.order(number, adjust(1)).await;
     }
-    let ahead = desk.sent(OrderHead::START).await.unwrap().after();
-    let forks = async || {
-        let mut tx = desk.centre.db.tenant(&tenant()).begin().await.unwrap();
-        read::forks(&mut tx).await.unwrap().len()
-    };
-    desk.sent(ahead).await;
-    assert_eq!(forks().await, 0);
-    desk.as_root(
-        "DELETE FROM orders.log WHERE seq > 1; UPDATE orders.head h SET seq = 1, hash = (SELECT hash FROM orders.log WHERE seq = 1)",
-    )
-    .await;
-    assert_eq!(desk.sent(ahead).await, None);
-    assert_eq!(forks().await, 1);
-    desk.as_root("SELECT ingest.raise_incarnation()").await;
-    assert_eq!(forks().await, 0, "after a restore in order a box may be ahead");
+    let orders = desk.sent(OrderHead::START).await.unwrap().orders;
+    desk.report(vec![applied(orders[0].0, &orders[0].1, OrderHow::InTurn)]).await;
+    desk.report(vec![refused(orders[1].0, &orders[1].1, false)]).await;
+    let flags: Vec<(i64, bool)> = desk.centre.rows("SELECT seq, settled FROM orders.log ORDER BY seq").await;
+    assert_eq!(flags, [(1, true), (2, true), (3, false)]);
 }

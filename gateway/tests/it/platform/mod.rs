@@ -6,6 +6,7 @@ mod enrolment;
 mod identity;
 mod imports;
 mod isolation;
+mod migrations;
 mod mosquitto;
 mod port;
 mod process;
