@@ -1,6 +1,6 @@
 //! What every command that touches the box's data stands on, made before any task runs.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 use pestle_domain::{
@@ -9,19 +9,32 @@ use pestle_domain::{
     journal::{Lane, Stream},
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    appeal::{
+        carry,
+        plan::{Plan, Stage},
+        statement,
+        task::AppealParts,
+    },
+    centre::Centre as Https,
     clock::Clock,
     config::{Config, host_and_port, https_address},
+    counter::handle::Counter,
     identity::DeviceIdentity,
     journal::{Journal, JournalError, OpenReport, Settings},
     lock::DataLock,
     personal::{Persons, PersonsParts, centre::KeyCentre, task::PersonsTask},
-    relay::{RelayParts, connection::ConnectionSettings},
-    snapshot::{SnapshotParts, SnapshotTask, Snapshots, fetch::Centre},
+    relay::{Relay, RelayParts, connection::ConnectionSettings},
+    snapshot::{self, SnapshotParts, SnapshotTask, Snapshots, fetch::Centre},
     space::task::make_room_to_start,
 };
+
+/// Half of a plan may be done, and nobody knows which half: to begin beside it could sell a pack twice.
+const UNREADABLE_PLAN: &str = "what was decided about this box's contradiction cannot be read, and may be half done. Change \
+                               nothing in the data folder, and call support";
 
 /// See the module's text.
 #[derive(Debug)]
@@ -35,7 +48,16 @@ pub struct Foundation {
     /// The journal of readings and health.
     pub telemetry: Journal,
     reports: [OpenReport; 2],
+    /// That a fork was resolved before anything else ran, or why it could not be.
+    carried: Carried,
     _lock: DataLock,
+}
+
+/// What became of a fork's resolution at this start.
+#[derive(Debug, Clone, Default)]
+struct Carried {
+    done: Option<String>,
+    trouble: Option<String>,
 }
 
 impl Foundation {
@@ -53,14 +75,60 @@ impl Foundation {
             Journal::open(journal_settings(config, &identity, lane), &clock.stamp())
                 .with_context(|| format!("the {} journal cannot be opened", lane.as_str()))
         };
-        let (ledger, first) = open(Lane::Ledger)?;
-        let (telemetry, second) = open(Lane::Telemetry)?;
-        Ok(Self { identity, clock, ledger, telemetry, reports: [first, second], _lock: lock })
+        let data_dir = &config.data_dir;
+        let mut carried = Carried::default();
+        let mut plan = Plan::read(data_dir).context(UNREADABLE_PLAN)?;
+        if let Some(cut_off) = plan.take_if(|plan| matches!(plan.stage, Stage::Swap { .. })) {
+            // The power went in the middle of it. No journal is opened before it is finished.
+            carried.done = carry::swap(data_dir, &cut_off)?;
+        }
+        let (mut ledger, mut first) = open(Lane::Ledger)?;
+        let (mut telemetry, mut second) = open(Lane::Telemetry)?;
+        if let Some(plan) = plan {
+            match carry::build(data_dir, &plan, (&ledger, &telemetry), &clock.stamp()) {
+                Ok(built) => {
+                    ledger.close_blocking();
+                    telemetry.close_blocking();
+                    // From here on it is finished, whatever happens.
+                    built.write(data_dir)?;
+                    carried.done = carry::swap(data_dir, &built)?;
+                    (ledger, first) = open(Lane::Ledger)?;
+                    (telemetry, second) = open(Lane::Telemetry)?;
+                }
+                Err(error) => {
+                    let why = snapshot::explain(&error);
+                    tracing::error!("a contradiction could not be resolved: {why}");
+                    carry::give_up(data_dir, [&ledger, &telemetry])?;
+                    carried.trouble = Some(why);
+                }
+            }
+        }
+        if let Some(done) = &carried.done {
+            tracing::warn!("{done}");
+        }
+        Ok(Self { identity, clock, ledger, telemetry, reports: [first, second], carried, _lock: lock })
+    }
+
+    /// That a fork was resolved before anything else ran; in a sentence.
+    ///
+    /// # Errors
+    /// In a sentence, why it could not be.
+    pub fn carried_over(&self) -> Result<Option<&str>, &str> {
+        match &self.carried.trouble {
+            Some(trouble) => Err(trouble),
+            None => Ok(self.carried.done.as_deref()),
+        }
     }
 
     /// What opening the journals found, now or before, that no fact tells yet; in sentences.
     pub fn found(&self) -> Option<String> {
-        let found: Vec<_> = self.reports.iter().filter_map(OpenReport::sentences).collect();
+        let found: Vec<_> = self
+            .carried
+            .done
+            .clone()
+            .into_iter()
+            .chain(self.reports.iter().filter_map(OpenReport::sentences))
+            .collect();
         (!found.is_empty()).then(|| found.join(" "))
     }
 
@@ -119,6 +187,34 @@ impl Foundation {
         })
         .context("patients' keys cannot be read")?;
         Ok((persons.clone(), PersonsTask::new(persons, self.clock.clone())))
+    }
+
+    /// What the task needs that asks the centre what to do about a contradiction; `begin_again` is cancelled when the agent is to
+    /// begin again.
+    ///
+    /// # Errors
+    /// As [`Foundation::snapshots`].
+    pub fn appeal_parts(
+        &self,
+        config: &Config,
+        (relay, counter): (&Relay, &Counter),
+        pages: SocketAddr,
+        begin_again: CancellationToken,
+    ) -> anyhow::Result<AppealParts> {
+        let (https, _) = config.centre(&self.identity.identity);
+        let (host, port) =
+            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
+        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
+        Ok(AppealParts {
+            journals: vec![self.ledger.clone(), self.telemetry.clone()],
+            link: relay.watch(),
+            centre: Https { host: host.to_owned(), port, tls },
+            place: statement::place(&config.data_dir, pages.to_string(), self.clock.wall()),
+            data_dir: config.data_dir.clone(),
+            counter: counter.clone(),
+            trouble: self.carried.trouble.clone(),
+            begin_again,
+        })
     }
 
     /// What the relay needs; `nudge` is told when the centre has a newer snapshot.

@@ -208,7 +208,7 @@ fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
     }
     found.extend(stale.clone().map(|why| (Status::Degraded, why)));
     found.extend(personal.concern().map(|why| (Status::Degraded, why)));
-    if link.state != Phase::Offline {
+    if link.state != Phase::Offline || link.rival {
         found.extend(link.detail.clone().map(|why| (Status::Degraded, why)));
     }
     if let Some(why) = space_reason(space) {

@@ -1,11 +1,14 @@
 //! The branch daemon: devices, counter, journal, relay to the centre, and the counter's pages.
 //!
 //! In reading order: what it is told ([`config`], [`identity`], [`clock`]); how it remembers ([`journal`],
-//! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`snapshot`], [`orders`]); whose keys it keeps
+//! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`centre`],
+//! [`snapshot`], [`orders`]), and what it does when the centre cannot join what it says ([`appeal`]); whose keys it keeps
 //! ([`personal`]); what happens at the counter
 //! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`foundation`],
 //! [`supervisor`], [`health`]); what else the program does ([`commands`]).
 
+pub mod appeal;
+pub mod centre;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 use pestle_agent::{
+    appeal::plan::{Plan, Stage},
     commands::{
         decode, export, show,
         stock_open::{self, StockError},
@@ -20,8 +21,9 @@ use pestle_agent::{
     config::{Config, LogFormat},
     counter::{fold::Nowhere, keep::Keep},
     foundation::{Foundation, Look},
-    identity::IdentityError,
-    supervisor,
+    identity::{DeviceIdentity, IdentityError},
+    lock::DataLock,
+    supervisor::{self, Ended},
 };
 use pestle_domain::{journal::Lane, units::UnixMillis};
 use tracing_subscriber::EnvFilter;
@@ -56,7 +58,7 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
-    /// Look at the journal: nothing in it is changed. The agent must not run.
+    /// Look at the journal, or carry it over. The agent must not run.
     #[command(subcommand)]
     Journal(JournalCommand),
 }
@@ -80,6 +82,13 @@ enum JournalCommand {
         file: PathBuf,
         #[command(flatten)]
         of: OfLane,
+    },
+    /// Resolve a contradiction with the centre: record everything once more in the epoch that was decided on there. The running
+    /// agent does it by itself; this is for a box whose agent does not run.
+    CarryOver {
+        /// The epoch's number, from the centre's console.
+        #[arg(long)]
+        epoch: u32,
     },
 }
 
@@ -122,11 +131,42 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
-    // What opening finds stands in the log.
+    loop {
+        // What opening finds stands in the log.
+        let foundation = Foundation::open(config)?;
+        let outcome = runtime()?.block_on(supervisor::run(config, &foundation));
+        foundation.close();
+        if outcome? == Ended::Told {
+            return Ok(());
+        }
+    }
+}
+
+/// What the person at the centre decided, by a technician's hand: for a box whose agent does not come so far.
+fn carry_over(config: &Config, epoch: u32) -> anyhow::Result<()> {
+    DeviceIdentity::load(&config.data_dir)?;
+    let plan = Plan { epoch, stage: Stage::Build };
+    match Plan::read(&config.data_dir) {
+        Ok(Some(under_way)) if under_way.epoch != epoch => {
+            return Err(anyhow!(
+                "epoch {} was decided before and is not finished: name that",
+                under_way.epoch
+            ));
+        }
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            let _lock = DataLock::take(&config.data_dir)?;
+            plan.write(&config.data_dir)?;
+        }
+        // To open the box says what to do.
+        Err(_) => {}
+    }
     let foundation = Foundation::open(config)?;
-    let outcome = runtime()?.block_on(supervisor::run(config, &foundation));
+    tell_found(foundation.found());
+    let outcome = foundation.carried_over().map(|done| done.unwrap_or("Nothing was to be done.").to_owned());
+    let outcome = outcome.map_err(|why| anyhow!("nothing was changed: {why}"));
     foundation.close();
-    outcome
+    say(&outcome?)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -184,6 +224,7 @@ fn look_at_journal(config: &Config, command: JournalCommand) -> anyhow::Result<(
             tell_found(look.report.sentences());
             Ok(show::show(&look.journal, &mut io::BufWriter::new(io::stdout().lock()))?)
         }
+        JournalCommand::CarryOver { epoch } => carry_over(config, epoch),
         JournalCommand::Verify(OfLane { lane }) => verify_journal(&Look::open(config, lane)?),
         JournalCommand::Export { file, of } => export_journal(&Look::open(config, of.lane)?, &file),
     }

@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    appeal,
     clock::Clock,
     config::Config,
     counter::{
@@ -49,30 +50,47 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Whether the snapshot is out of date is looked at this often: it goes by hours.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Runs the box until a signal, or until a part ends by itself.
+/// Why the box ended in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// It is to begin again at once: what was decided at the centre is carried out before its parts run.
+    ToBeginAgain,
+}
+
+/// Runs the box until a signal, until a decision of the centre has it begin again, or until a part ends by itself.
 ///
 /// # Errors
 /// In words: what could not be started, or which part ended.
-pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<()> {
+pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<Ended> {
     let mut signals = Signals::new()?;
     let prepared = prepare(config, foundation).await?;
     foundation.record_start().await?;
     let (counter, devices) = start_counter(config, foundation, &prepared).await?;
     let address = prepared.address;
     let stops = Stops::default();
+    let begin_again = CancellationToken::new();
+    let appeal =
+        foundation.appeal_parts(config, (&prepared.relay, &counter), address, begin_again.clone())?;
     let mut parts = start_parts(config, foundation, prepared, &counter, devices, &stops);
+    parts.spawn("appeal", appeal::task::run(appeal, stops.rest.clone()));
     announce(&config.data_dir, address)?;
     let identity = &foundation.identity.identity;
     tracing::info!(%address, device = %identity.device, branch = %identity.branch, "the box is ready");
 
     let ended = tokio::select! {
-        name = signals.next() => { tracing::info!(signal = name, "shutting down"); None }
-        ended = parts.next() => Some(ended),
+        name = signals.next() => { tracing::info!(signal = name, "shutting down"); Ok(Ended::Told) }
+        () = begin_again.cancelled() => {
+            tracing::info!("beginning again, as it was decided at the centre");
+            Ok(Ended::ToBeginAgain)
+        }
+        name = parts.next() => {
+            Err(anyhow!("the part \"{name}\" ended by itself; the log says why. Start the agent again"))
+        }
     };
     drain(&counter, &stops, &mut parts).await;
-    ended.map_or(Ok(()), |name| {
-        Err(anyhow!("the part \"{name}\" ended by itself; the log says why. Start the agent again"))
-    })
+    ended
 }
 
 /// What is made before anything runs: whatever is wrong with the configuration or the network is said at once.

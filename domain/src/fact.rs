@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{ActId, FactId, OrderId, ProductId, SessionId, StaffId, StoreId, TillId},
-    journal::{Lane, Parent},
+    journal::{Carried, Lane, Parent},
     kinds::kinds,
     money::Money,
     order::{OrderHead, OrderHow},
@@ -114,6 +114,10 @@ kinds! {
         store: StoreId,
         /// The one before; `None` for a box's first.
         parent: Option<Parent>,
+        /// What was recorded before in lives that the centre could not join, and stands in this one once more, as it was; empty
+        /// but where a fork was resolved.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        carried: Vec<Carried>,
     }
     /// The agent started.
     BoxStarted = "box.started" {

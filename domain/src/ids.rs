@@ -155,6 +155,10 @@ uuid_id!(
     BatchId
 );
 uuid_id!(
+    /// What one running process of a box asks of a person; drawn when the process begins, so that no copy of its disk has it.
+    AppealId
+);
+uuid_id!(
     /// One order of the centre. A branch carries each out at most once.
     OrderId
 );

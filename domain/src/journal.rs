@@ -229,6 +229,18 @@ pub struct Parent {
     pub store: StoreId,
 }
 
+/// Facts of an ended life of a store that were recorded once more in the life that names this: with the same ids and bytes, in
+/// the same order, but for the fact that opened the ended one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The ended life.
+    pub epoch: u32,
+    /// Its first fact that was still in the box.
+    pub first: u64,
+    /// Its last fact.
+    pub last: u64,
+}
+
 /// How a run of facts joins what the centre has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Join {

@@ -7,7 +7,8 @@
 //! In reading order: what things are called ([`ids`], [`units`], [`money`]); what a pack says ([`gs1`]); what is
 //! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
 //! [`till`]) and what the centre has done ([`order`]); how it is kept and proved ([`journal`], [`signature`]) and what can
-//! be forgotten all the same ([`personal`]); how it travels ([`wire`], [`enrolment`]);
+//! be forgotten all the same ([`personal`]); how it travels ([`wire`], [`enrolment`]), and what a
+//! person decides where it cannot ([`appeal`]);
 //! what is printed ([`document`]).
 
 pub mod ids;
@@ -32,6 +33,7 @@ pub mod journal;
 pub mod personal;
 pub mod signature;
 
+pub mod appeal;
 pub mod enrolment;
 pub mod wire;
 

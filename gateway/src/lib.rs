@@ -5,7 +5,7 @@
 //!
 //! What it does, a folder per module with `rules.rs` (pure), `store.rs` (SQL alone) and `api.rs` (HTTP alone):
 //! [`tenancy`], [`identity`], [`catalogue`], [`staff`], [`snapshot`], [`enrolment`], [`fleet`], [`ingest`],
-//! [`inventory`], [`sales`], [`orders`], [`patients`], [`audit`].
+//! [`inventory`], [`sales`], [`orders`], [`patients`], [`audit`], [`appeals`].
 //!
 //! How it runs: [`run`] starts all of it and ends it in order, [`app`] is what handlers and tasks share, [`admin`] is
 //! the command line's way to the same data.
@@ -34,6 +34,7 @@ pub mod tenancy;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub mod appeals;
 pub mod audit;
 pub mod console;
 pub mod ingest;

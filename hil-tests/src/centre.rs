@@ -149,6 +149,30 @@ impl Centre {
         Ok(state.to_owned())
     }
 
+    /// The boxes that asked what to do about a contradiction, the latest first.
+    ///
+    /// # Errors
+    /// When the gateway does not answer, or not as it should.
+    pub async fn appeals(&self) -> anyhow::Result<Vec<Value>> {
+        self.all("appeals", &[]).await
+    }
+
+    /// Decides on a box that asks, `go_on` or `own_name`: what was decided, and what is to be done.
+    ///
+    /// # Errors
+    /// When the gateway does not answer, or refuses it.
+    pub async fn rule(&self, appeal: &str, choice: &str) -> anyhow::Result<Value> {
+        let url = format!("{}/api/v1/appeals/{appeal}/ruling", self.base);
+        let body = json!({ "choice": choice });
+        let answer = self.client.post(url).bearer_auth(&self.token).json(&body).send().await?;
+        let status = answer.status();
+        let mut body: Value = answer.json().await.context("the answer to a ruling is no JSON")?;
+        if !status.is_success() {
+            bail!("the ruling: {status} {body}");
+        }
+        Ok(body["data"].take())
+    }
+
     /// A patient: the status and the whole answer.
     ///
     /// # Errors

@@ -397,6 +397,17 @@ impl Counter {
         Ok(LedgerHead { epoch: ledger.epoch, seq: ledger.head })
     }
 
+    /// What the box says of its health, as it says it.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn health(&self) -> Result<Value, CounterError> {
+        let answer = self.client.get(format!("{}/health", self.base)).send().await;
+        let body = answer.map_err(CounterError::Gone)?.text().await.map_err(CounterError::Gone)?;
+        let strange = |_| CounterError::Strange { status: StatusCode::OK, body: body.clone() };
+        serde_json::from_str(&body).map_err(strange)
+    }
+
     /// The page's event stream: everything first, then each piece as it changes, for at most `life`.
     ///
     /// # Errors

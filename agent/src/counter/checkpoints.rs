@@ -18,7 +18,7 @@ use crate::{
     journal::Place,
 };
 
-const FILES: [&str; 2] = ["books-0.checkpoint", "books-1.checkpoint"];
+pub(super) const FILES: [&str; 2] = ["books-0.checkpoint", "books-1.checkpoint"];
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {

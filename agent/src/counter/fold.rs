@@ -110,8 +110,9 @@ fn belongs_to(journal: &Journal, at: &Where) -> bool {
         };
         return epoch.store == at.store && known == Some(at.head.hash) && at.head.seq == at.place.seq;
     }
+    // One that holds what was before it once more would be folded on top of it.
     let next = epochs.iter().find(|epoch| epoch.stream.epoch > at.place.epoch);
-    next.and_then(|next| next.parent.as_ref()).is_some_and(|parent| {
+    next.filter(|next| next.carried.is_empty()).and_then(|next| next.parent.as_ref()).is_some_and(|parent| {
         (parent.epoch, parent.store, parent.head) == (at.place.epoch, at.store, at.head)
     })
 }
@@ -128,7 +129,13 @@ fn missing_behind(epochs: &[EpochState], place: Place) -> Vec<BoxBooksIncomplete
     for epoch in epochs.iter().filter(|epoch| epoch.stream.epoch >= place.epoch) {
         let number = epoch.stream.epoch;
         if number > known.epoch {
-            if let Some(parent) = epoch.parent.as_ref().filter(|parent| parent.epoch > known.epoch) {
+            // What stands in this epoch once more is not missing; what had left the box before that is.
+            for carried in epoch.carried.iter().filter(|carried| carried.epoch > known.epoch) {
+                range(carried.epoch, 1, carried.first.saturating_sub(1));
+            }
+            if epoch.carried.is_empty()
+                && let Some(parent) = epoch.parent.as_ref().filter(|parent| parent.epoch > known.epoch)
+            {
                 range(parent.epoch, 1, parent.head.seq);
             }
             known = Place { epoch: number, seq: 0 };

@@ -26,6 +26,7 @@ pub mod machine;
 mod orders;
 pub mod patient;
 mod printing;
+pub mod rebase;
 pub mod records;
 pub mod remembered;
 mod room;

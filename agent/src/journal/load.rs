@@ -7,7 +7,7 @@ use std::{
 };
 
 use pestle_domain::{
-    fact::{Fact, FactBody},
+    fact::{EpochOpened, Fact, FactBody},
     journal::{Head, Stream},
     units::UnixMillis,
 };
@@ -134,7 +134,8 @@ fn from_first_fact(folder: &Path, stream: &Stream) -> Option<EpochManifest> {
         let first = RawStore::open(&store, &stream, Head::EMPTY).ok()?.acts(1, u64::MAX, 1).ok()?.pop()?;
         let fact = Fact::from_line(first.lines().next()?).ok()??;
         let FactBody::EpochOpened(opened) = fact.body else { return None };
-        Some(EpochManifest { stream, store: opened.store, parent: opened.parent })
+        let EpochOpened { store, parent, carried } = opened;
+        Some(EpochManifest { stream, store, parent, carried })
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pestle_domain::{
     ids::StoreId,
-    journal::{Head, Parent, Stream},
+    journal::{Carried, Head, Parent, Stream},
     units::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct EpochManifest {
     pub store: StoreId,
     /// The one before.
     pub parent: Option<Parent>,
+    /// What it holds of lives before it; see [`super::carry`]. Older agents wrote none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<Carried>,
 }
 
 /// `begun.json`: written before a generation's first fact.
@@ -71,6 +74,10 @@ pub mod file {
     pub const REMOVED: &str = "removed";
     /// Where epochs are kept that nobody can read.
     pub const DAMAGED: &str = "damaged";
+    /// Where an epoch is built out of others ([`super::super::carry`]).
+    pub const BUILDING: &str = "building";
+    /// Where epochs are kept whose acts were recorded once more in another.
+    pub const ASIDE: &str = "aside";
 }
 
 /// The folder of an epoch.

@@ -14,15 +14,18 @@
 //!       store/                        sled's, and our fence; never opened by sled again once the process has ended
 //!   findings.json                     what was found damaged and is not told yet
 //!   damaged/                          epochs whose description could not be read, as they were found
+//!   building/                         an epoch that is made out of others
+//!   aside/before-00007/epoch-00001/   epochs whose acts stand in epoch 7 once more
 //! ```
 //!
 //! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`fence`] (where it ends after
 //! an error), [`raw`] (one that was written), [`manifest`], [`mark`] and [`witness`] (what is known about stores besides
 //! their contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`]
 //! (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the commit's path),
-//! [`commits_took`] (how long the disk takes).
+//! [`commits_took`] (how long the disk takes), [`carry`] (acts that are recorded once more in a new epoch).
 
 pub mod ack;
+pub mod carry;
 pub mod commits_took;
 pub mod error;
 #[cfg(test)]
@@ -55,7 +58,7 @@ use std::{
 use pestle_domain::{
     fact::{Act, Stamp},
     ids::StoreId,
-    journal::{Acknowledgement, Head, Lane, Parent, Stream},
+    journal::{Acknowledgement, Carried, Head, Lane, Parent, Stream},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -182,6 +185,8 @@ pub struct EpochState {
     pub first_kept: u64,
     /// The life before it, as far as it was known when it began.
     pub parent: Option<Parent>,
+    /// What it holds of lives before it, once more.
+    pub carried: Vec<Carried>,
     /// The centre's last acknowledgement that this store kept, with its signature; not verified again.
     pub witness: Option<Acknowledgement>,
 }
@@ -241,7 +246,9 @@ impl Journal {
         writer::spawn(shared.clone(), commands, opened.generation)?;
         let journal = Self { shared, queue };
         if new_epoch {
-            journal.append_blocking(open::epoch_opened(&journal.shared.book(), stamp).into())?;
+            journal.append_blocking(
+                open::epoch_opened(&journal.shared.book().current().manifest, stamp).into(),
+            )?;
         }
         Ok((journal, report))
     }
@@ -369,6 +376,7 @@ impl Journal {
                     .first()
                     .map_or(epoch.head.seq + 1, |entry| entry.begun.before.seq + 1),
                 parent: epoch.manifest.parent.clone(),
+                carried: epoch.manifest.carried.clone(),
                 witness: epoch.witness.map(|witness| witness.acknowledgement(epoch.manifest.stream.clone())),
             })
             .collect()

@@ -90,16 +90,17 @@ pub(crate) fn look(settings: &Settings, now: UnixMillis) -> Result<(Book, Findin
     let mut epochs = loaded.epochs;
     if epochs.is_empty() {
         let stream = Stream { epoch: 1, ..settings.stream.clone() };
-        let manifest = EpochManifest { stream, store: StoreId(Uuid::nil()), parent: None };
+        let manifest =
+            EpochManifest { stream, store: StoreId(Uuid::nil()), parent: None, carried: Vec::new() };
         epochs.push(empty_epoch(epoch_folder(&settings.folder, 1), manifest));
     }
     Ok((Book { epochs }, findings))
 }
 
 /// The act that opens a new epoch.
-pub(crate) fn epoch_opened(book: &Book, stamp: &Stamp) -> Act {
-    let manifest = &book.current().manifest;
-    let opened = EpochOpened { store: manifest.store, parent: manifest.parent.clone() };
+pub(crate) fn epoch_opened(manifest: &EpochManifest, stamp: &Stamp) -> Act {
+    let EpochManifest { store, parent, carried, .. } = manifest.clone();
+    let opened = EpochOpened { store, parent, carried };
     Act::new(ActId(Uuid::now_v7()), &Actor::Machine, stamp, vec![opened.into()], || FactId(Uuid::now_v7()))
 }
 
@@ -173,7 +174,11 @@ fn next_number(lane: &Path) -> Result<u32, FileError> {
     let aside = numbered(&lane.join(file::DAMAGED), |name| {
         parse_epoch_folder(name.split_once('.').map_or(name, |(name, _)| name))
     })?;
-    Ok(kept.iter().chain(&aside).map(|(number, _)| *number).max().unwrap_or(0) + 1)
+    let mut carried = Vec::new();
+    for (_, folder) in numbered(&lane.join(file::ASIDE), |name| Some(name.to_owned()))? {
+        carried.extend(numbered(&folder, parse_epoch_folder)?);
+    }
+    Ok(kept.iter().chain(&aside).chain(&carried).map(|(number, _)| *number).max().unwrap_or(0) + 1)
 }
 
 fn begin_epoch(settings: &Settings, number: u32, parent: Option<&Epoch>) -> Result<Epoch, FileError> {
@@ -187,6 +192,7 @@ fn begin_epoch(settings: &Settings, number: u32, parent: Option<&Epoch>) -> Resu
             head: epoch.head,
             store: epoch.manifest.store,
         }),
+        carried: Vec::new(),
     };
     durable_file::write_json(&folder.join(file::EPOCH), &manifest)?;
     Ok(empty_epoch(folder, manifest))
@@ -194,7 +200,7 @@ fn begin_epoch(settings: &Settings, number: u32, parent: Option<&Epoch>) -> Resu
 
 /// Sees to it that an epoch has its mark before it has a generation: the power may have gone between its description and its
 /// mark, and where there are facts, a mark that is missing is damage.
-fn make_mark(epoch: &Path) -> Result<(), FileError> {
+pub(super) fn make_mark(epoch: &Path) -> Result<(), FileError> {
     let (mut mark, found) = MarkFile::open(&epoch.join(file::MARK))?;
     if found.is_none() {
         mark.write(&Mark::EMPTY)?;

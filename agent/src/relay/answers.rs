@@ -44,6 +44,16 @@ impl RelayTask {
                 }
                 Some(Event::Disconnected { why, random: self.random_number() })
             }
+            Said::TakenOver => {
+                tracing::error!(
+                    host = self.parts.connection.host,
+                    "the broker let another box in under this box's name, and this one out"
+                );
+                if let Some(connection) = self.connection.take() {
+                    connection.drop_now();
+                }
+                Some(Event::TakenOver { random: self.random_number() })
+            }
             Said::Message(Channel::Ack, message) => match serde_json::from_slice::<Answer>(&message) {
                 Ok(answer) => self.answered(answer).await,
                 Err(error) => self.bad_message(&format!("an answer cannot be read: {error}")),

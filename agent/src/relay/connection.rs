@@ -18,10 +18,10 @@ use pestle_domain::{
 use rumqttc::{
     TlsConfiguration, Transport,
     v5::{
-        AsyncClient, Event, EventLoop, Incoming, MqttOptions,
+        AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError,
         mqttbytes::{
             QoS,
-            v5::{ConnectReturnCode, Filter, LastWill, SubscribeReasonCode},
+            v5::{ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, SubscribeReasonCode},
         },
     },
 };
@@ -65,6 +65,8 @@ pub enum Word {
     Message(Channel, Vec<u8>),
     /// It ended; why, in a sentence.
     Down(String),
+    /// The broker ended it because somebody came under the same name.
+    TakenOver,
 }
 
 /// An open connection, or one that is being opened.
@@ -196,12 +198,27 @@ async fn poll(
                 Word::Down(format!("the broker ended the connection ({:?})", bye.reason_code))
             }
             Ok(_) => continue,
+            Err(ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }))
+                if is_taken_over(reason_code, reason_string.as_deref()) =>
+            {
+                Word::TakenOver
+            }
             Err(error) => Word::Down(explain(&error)),
         };
-        let down = matches!(word, Word::Down(_));
+        let down = matches!(word, Word::Down(_) | Word::TakenOver);
         if words.send((id, word)).await.is_err() || down {
             return;
         }
+    }
+}
+
+/// Whether the broker says that another connection under our name took this one's place: MQTT 5 (3.14.2.1) has a code of its
+/// own for it; the broker inside the gateway says "not authorised" with this word.
+fn is_taken_over(code: DisconnectReasonCode, said: Option<&str>) -> bool {
+    match code {
+        DisconnectReasonCode::SessionTakenOver => true,
+        DisconnectReasonCode::NotAuthorized => said.is_some_and(|said| said.starts_with("Kicked")),
+        _ => false,
     }
 }
 
@@ -232,6 +249,16 @@ fn explain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_another_box_took_is_told_from_rights_that_were_taken_away() {
+        let check = |code, said, expected| assert_eq!(is_taken_over(code, said), expected, "{said:?}");
+        check(DisconnectReasonCode::SessionTakenOver, None, true);
+        check(DisconnectReasonCode::NotAuthorized, Some("Kicked"), true);
+        check(DisconnectReasonCode::NotAuthorized, Some("SubscribeRefused"), false);
+        check(DisconnectReasonCode::NotAuthorized, None, false);
+        check(DisconnectReasonCode::AdministrativeAction, Some("ByAdminKick"), false);
+    }
 
     #[tokio::test]
     async fn a_connection_whose_task_fails_is_down_and_nobody_waits_for_it() {

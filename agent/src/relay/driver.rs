@@ -291,7 +291,7 @@ impl RelayTask {
     }
 
     fn take(&mut self, event: Event) {
-        if matches!(event, Event::Disconnected { .. }) {
+        if matches!(event, Event::Disconnected { .. } | Event::TakenOver { .. }) {
             self.alerts.disconnected();
         }
         let now_ms = self.parts.clock.mono_ms();
@@ -425,10 +425,18 @@ impl RelayTask {
     }
 
     fn publish_state(&self) {
-        let (phase, waiting, detail) = (self.link.phase(), self.link.waiting(), self.link.detail());
+        let link = &self.link;
         self.state.send_if_modified(|state| {
-            let changed = (state.state, state.waiting, &state.detail) != (phase, waiting, &detail);
-            (state.state, state.waiting, state.detail) = (phase, waiting, detail);
+            let now = LinkState {
+                state: link.phase(),
+                waiting: link.waiting(),
+                last_ack_at: state.last_ack_at,
+                detail: link.detail(),
+                contradicted: link.contradicted_streams(),
+                rival: link.has_rival(),
+            };
+            let changed = *state != now;
+            *state = now;
             changed
         });
     }

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 
 use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
+use serde::Serialize;
 
 use super::BATCH_BYTES_MAX;
 
@@ -35,7 +36,7 @@ pub const ANSWER_MS_MAX: u64 = 10_000;
 const HELD_MS: u64 = 300_000;
 
 /// Names a stream of this box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct StreamKey {
     /// Ledger before telemetry.
     pub lane: Lane,
@@ -108,6 +109,8 @@ pub struct Stream {
     /// Up to here batches are halved.
     suspect_until: u64,
     held: Option<Held>,
+    /// The centre has another history than this store. It stays so over broken connections, until the centre takes more of it.
+    contradicted: bool,
 }
 
 /// What a refusal led to.
@@ -140,7 +143,20 @@ impl Stream {
             acts_max: usize::MAX,
             suspect_until: 0,
             held: None,
+            contradicted: false,
         }
+    }
+
+    /// Whether the centre has another history than this store.
+    pub fn is_contradicted(&self) -> bool {
+        self.contradicted
+    }
+
+    /// The centre has said that it has another history, in these words: the stream stands still, and a person decides.
+    pub fn contradict(&mut self, now_ms: u64, why: String) {
+        self.contradicted = true;
+        self.unsend();
+        self.hold(now_ms, why);
     }
 
     /// Facts that the centre has not acknowledged.
@@ -226,6 +242,7 @@ impl Stream {
     pub fn acknowledge(&mut self, now_ms: u64, seq: u64) {
         if seq > self.acknowledged {
             self.progress_at_ms = now_ms;
+            self.contradicted = false;
         }
         self.acknowledged = self.acknowledged.max(seq);
         self.from = self.from.max(seq);
@@ -281,6 +298,7 @@ impl Stream {
                 Refused::Whole
             }
             _ if flight.acts == 1 => {
+                self.contradicted |= reason == RefusalReason::Contradicts;
                 let facts = format!("facts {} to {}", act.first, act.last);
                 self.hold(now_ms, format!("the centre refuses {facts}, and so all after them: {message}"));
                 Refused::Culprit(act)

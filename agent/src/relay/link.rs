@@ -28,6 +28,19 @@ const BACKOFF_MS_MAX: u64 = 30_000;
 const BACKOFF_MS_MIN: u64 = 100;
 /// TCP, TLS, the broker's answer (rumqttc's own bound is half of this) and its answer to our subscription.
 const CONNECT_MS_MAX: u64 = 20_000;
+/// A connection that lasted so long was a good one: only then does the wait before the next begin small again. Two boxes with
+/// one name throw each other off; without this they would do it as fast as they can connect.
+const LASTED_MS: u64 = 30_000;
+/// So long after it a person is told that another box was here under this name: longer than both wait for their next turns.
+const RIVAL_MS: u64 = 300_000;
+/// What is said of it.
+const RIVAL: &str = "another box works under this box's name, and the broker lets only one of them in: one of the two is a copy of \
+                     the other. Call support; what is sold in both is kept and reaches the centre";
+/// So many connections in a row that did not last: then somebody is told what that may mean. Not every broker says why.
+const THROWN_OFF_MAX: u32 = 3;
+/// What is said of it.
+const THROWN_OFF: &str = "the centre's broker takes this box in and drops it again within seconds, again and again: another box may work \
+                          under this box's name, or the line is bad. What is sold is kept. Call support";
 /// Bounds for what a busy gateway may ask.
 const BUSY_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 /// What shutting down waits for the centre's last answers.
@@ -46,6 +59,11 @@ pub enum Event {
     Disconnected {
         /// What happened, in words.
         why: String,
+        /// For the jitter.
+        random: u64,
+    },
+    /// The broker ended the connection because somebody came under the same name.
+    TakenOver {
         /// For the jitter.
         random: u64,
     },
@@ -142,6 +160,18 @@ pub struct Link {
     drain_until_ms: Option<u64>,
     finished: bool,
     why_offline: Option<String>,
+    connected_at_ms: Option<u64>,
+    /// Connections in a row that did not last.
+    thrown_off: u32,
+    rival: Option<Rival>,
+}
+
+/// Another box was here under this name, or seems to have been.
+#[derive(Debug)]
+struct Rival {
+    words: &'static str,
+    /// Until when it is told.
+    until_ms: u64,
 }
 
 impl Link {
@@ -159,6 +189,9 @@ impl Link {
             drain_until_ms: None,
             finished: false,
             why_offline: None,
+            connected_at_ms: None,
+            thrown_off: 0,
+            rival: None,
         }
     }
 
@@ -175,7 +208,19 @@ impl Link {
     /// Why it is offline, or what is refused.
     pub fn detail(&self) -> Option<String> {
         let held = self.streams.values().find_map(|stream| stream.held().map(str::to_owned));
-        if self.phase == Phase::Offline { self.why_offline.clone() } else { held }
+        let rival = self.rival.as_ref().map(|rival| rival.words.to_owned());
+        let why = if self.phase == Phase::Offline { self.why_offline.clone() } else { held };
+        rival.or(why)
+    }
+
+    /// The streams of which the centre has another history than this store.
+    pub fn contradicted_streams(&self) -> Vec<StreamKey> {
+        self.streams.values().filter(|stream| stream.is_contradicted()).map(|stream| stream.key).collect()
+    }
+
+    /// Whether another box was lately at the broker under this name.
+    pub fn has_rival(&self) -> bool {
+        self.rival.is_some()
     }
 
     /// The stream that a batch in flight belongs to.
@@ -191,6 +236,10 @@ impl Link {
             Event::Heads(known) => self.heads(&known),
             Event::Connected => self.connected(now_ms, &mut effects),
             Event::Disconnected { why, random } => self.disconnected(now_ms, why, random, &mut effects),
+            Event::TakenOver { random } => {
+                self.suspect(now_ms, RIVAL, &mut effects);
+                self.disconnected(now_ms, RIVAL.to_owned(), random, &mut effects);
+            }
             // No read below the head is empty: to read on at once would never end.
             Event::Read(stream, acts) if acts.is_empty() => {
                 let why = "the journal has nothing where facts should be: call support".to_owned();
@@ -236,6 +285,7 @@ impl Link {
     }
 
     fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        self.rival.take_if(|rival| now_ms >= rival.until_ms);
         if self.phase == Phase::Offline {
             if self.connect_until_ms.take_if(|until| now_ms >= *until).is_some() {
                 effects.push(Effect::GiveUp(
@@ -277,7 +327,7 @@ impl Link {
     fn connected(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         // Offline => CatchUp
         self.phase = Phase::CatchUp;
-        self.failures = 0;
+        self.connected_at_ms = Some(now_ms);
         self.connect_at_ms = None;
         self.connect_until_ms = None;
         self.why_offline = None;
@@ -291,6 +341,14 @@ impl Link {
         // CatchUp | Live | Offline => Offline
         self.phase = Phase::Offline;
         self.streams.values_mut().for_each(Stream::disconnected);
+        match self.connected_at_ms.take().map(|at| now_ms.saturating_sub(at) >= LASTED_MS) {
+            Some(true) => (self.failures, self.thrown_off) = (0, 0),
+            Some(false) => self.thrown_off = self.thrown_off.saturating_add(1),
+            None => {}
+        }
+        if self.thrown_off >= THROWN_OFF_MAX {
+            self.suspect(now_ms, THROWN_OFF, effects);
+        }
         let ceiling = BACKOFF_MS_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MS_MAX);
         self.failures = self.failures.saturating_add(1);
         self.connect_at_ms = Some(now_ms + (random % (ceiling + 1)).max(BACKOFF_MS_MIN));
@@ -298,6 +356,21 @@ impl Link {
         self.why_offline = Some(why);
         if self.drain_until_ms.is_some() {
             self.finish(effects);
+        }
+    }
+
+    /// Tells for a while that another box may be here under this name; what is certain is not made less so.
+    fn suspect(&mut self, now_ms: u64, words: &'static str, effects: &mut Vec<Effect>) {
+        let until_ms = now_ms + RIVAL_MS;
+        match &mut self.rival {
+            Some(rival) => {
+                rival.until_ms = until_ms;
+                rival.words = if rival.words == RIVAL { RIVAL } else { words };
+            }
+            None => {
+                effects.push(Effect::Alarm(words.to_owned()));
+                self.rival = Some(Rival { words, until_ms });
+            }
         }
     }
 
@@ -361,8 +434,7 @@ impl Link {
 
     fn contradicted(&mut self, now_ms: u64, stream: StreamKey, why: String, effects: &mut Vec<Effect>) {
         if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.unsend();
-            stream.hold(now_ms, format!("{why}: its store was restored from an old copy, or another box writes under its name. Call support"));
+            stream.contradict(now_ms, format!("{why}: its store was restored from an old copy, or another box writes under its name. Call support"));
         }
         effects.push(Effect::Alarm(why));
     }

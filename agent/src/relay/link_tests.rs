@@ -510,3 +510,85 @@ proptest! {
         prop_assert_eq!(centre, head);
     }
 }
+
+#[test]
+fn only_a_connection_that_lasted_makes_the_next_wait_small_again() {
+    let mut bench = Bench::new(4, 2_000);
+    bench.journal(LEDGER, 8);
+    // Thrown off at once, again and again, as by another box of the same name.
+    for failure in 0..6 {
+        bench.take(Event::Connected);
+        bench.now_ms += 900;
+        bench.take(Event::TakenOver { random: u64::MAX });
+        let ceiling = 500u64.saturating_mul(1 << failure).min(30_000);
+        let drawn = (u64::MAX % (ceiling + 1)).max(100);
+        let connects = bench.connects;
+        bench.wait(drawn - 1);
+        assert_eq!(bench.connects, connects, "failure {failure}: too early");
+        bench.wait(1);
+        assert_eq!(bench.connects, connects + 1, "failure {failure}");
+    }
+    bench.take(Event::Connected);
+    bench.now_ms += LASTED_MS;
+    bench.take(Event::Disconnected { why: "a cable".to_owned(), random: 500 });
+    let connects = bench.connects;
+    bench.wait(500);
+    assert_eq!(bench.connects, connects + 1, "the first wait is short again");
+}
+
+#[test]
+fn a_box_that_another_one_throws_off_says_so_even_while_it_is_connected() {
+    let mut bench = online(8);
+    bench.take(Event::TakenOver { random: 0 });
+    assert!(bench.link.has_rival());
+    bench.take(Event::Connected);
+    assert!(bench.link.detail().unwrap().contains("another box works under this box's name"));
+    bench.take(Event::TakenOver { random: 0 });
+    assert_eq!(bench.alarms.len(), 1, "once, not at every turn: {:?}", bench.alarms);
+    bench.take(Event::Connected);
+    bench.wait(RIVAL_MS);
+    assert!(!bench.link.has_rival());
+    assert_eq!(bench.link.detail(), None);
+}
+
+#[test]
+fn a_box_that_is_dropped_again_and_again_says_what_that_may_mean_even_where_the_broker_does_not() {
+    let mut bench = online(8);
+    for _ in 0..THROWN_OFF_MAX {
+        assert!(!bench.link.has_rival());
+        bench.now_ms += 1_000;
+        bench.take(Event::Disconnected { why: "closed".to_owned(), random: 0 });
+        bench.take(Event::Connected);
+    }
+    assert!(bench.link.detail().unwrap().contains("another box may work under this box's name"));
+    assert_eq!(bench.alarms.len(), 1);
+    // A line that cannot be reached at all says nothing of that.
+    let mut bench = Bench::new(4, 2_000);
+    for _ in 0..10 {
+        bench.take(Event::Disconnected { why: "no route".to_owned(), random: 0 });
+    }
+    assert!(!bench.link.has_rival());
+}
+
+#[test]
+fn a_contradicted_stream_stays_so_over_broken_connections_until_the_centre_takes_more_of_it() {
+    let mut bench = online(8);
+    bench.take(Event::Contradicted(LEDGER, "it has other contents".to_owned()));
+    assert_eq!(bench.link.contradicted_streams(), [LEDGER]);
+    bench.take(Event::Disconnected { why: String::new(), random: 0 });
+    bench.take(Event::Connected);
+    assert_eq!(bench.link.contradicted_streams(), [LEDGER]);
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 1 });
+    assert_eq!(bench.link.contradicted_streams(), []);
+}
+
+#[test]
+fn an_act_that_is_refused_as_contradicting_is_a_contradiction_and_a_malformed_one_is_none() {
+    for (reason, expected) in [(RefusalReason::Contradicts, vec![LEDGER]), (RefusalReason::Malformed, vec![])]
+    {
+        let mut bench = online(4);
+        let batch = bench.sent.pop().unwrap().1.batch;
+        bench.take(Event::Refused { batch: Some(batch), reason, message: "no".to_owned() });
+        assert_eq!(bench.link.contradicted_streams(), expected, "{reason:?}");
+    }
+}

@@ -3,6 +3,8 @@
 use pestle_domain::units::UnixMillis;
 use serde::Serialize;
 
+use super::lane::StreamKey;
+
 /// What the link is doing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,4 +43,8 @@ pub struct LinkState {
     pub last_ack_at: Option<UnixMillis>,
     /// Why it is not connected, or what the centre refuses; a sentence for people.
     pub detail: Option<String>,
+    /// Streams of which the centre has another history than this store: a person has to decide.
+    pub contradicted: Vec<StreamKey>,
+    /// Another box was lately at the broker under this box's name, or seems to have been.
+    pub rival: bool,
 }

@@ -52,7 +52,7 @@ fn opening() -> NewAct {
 }
 
 /// A pack leaves, and the drawer opens without a sale: one act that the books count, know by its serial and by its id.
-fn sold(number: u64) -> NewAct {
+pub(crate) fn sold(number: u64) -> NewAct {
     let till = "till-1".parse::<pestle_domain::ids::TillId>().unwrap();
     let one = LotMove {
         product: "p-1".parse().unwrap(),
@@ -70,44 +70,44 @@ fn sold(number: u64) -> NewAct {
 }
 
 /// A box's ledger and its counter's files.
-struct Store {
-    folder: tempfile::TempDir,
-    ledger: Journal,
+pub(crate) struct Store {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) ledger: Journal,
     keep: Keep,
 }
 
 impl Store {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let new = Self::open(tempfile::tempdir().unwrap());
         new.ledger.append_blocking(opening()).unwrap();
         new
     }
 
-    fn open(folder: tempfile::TempDir) -> Self {
+    pub(crate) fn open(folder: tempfile::TempDir) -> Self {
         let ledger = open_well(&folder.path().join("ledger"), limits());
         let keep = Keep::new(folder.path().join("counter")).unwrap();
         Self { folder, ledger, keep }
     }
 
-    fn restart(self) -> Self {
+    pub(crate) fn restart(self) -> Self {
         let Self { folder, ledger, .. } = self;
         ledger.close_blocking();
         drop(ledger);
         Self::open(folder)
     }
 
-    fn sell(&self, numbers: std::ops::RangeInclusive<u64>) {
+    pub(crate) fn sell(&self, numbers: std::ops::RangeInclusive<u64>) {
         for number in numbers {
             self.ledger.append_blocking(sold(number)).unwrap();
         }
     }
 
-    fn fold(&self) -> Folded {
+    pub(crate) fn fold(&self) -> Folded {
         self.keep.fold(&self.ledger, &Nowhere).unwrap()
     }
 
     /// Folds, and keeps a checkpoint of it.
-    fn checkpoint(&self) -> Place {
+    pub(crate) fn checkpoint(&self) -> Place {
         let folded = self.fold();
         let turn = self.keep.next_turn();
         let bytes = checkpoint::encode(turn, &folded.at, &folded.books).unwrap();
@@ -116,7 +116,7 @@ impl Store {
     }
 
     /// All is acknowledged, and the retention time is over: what goes is what the checkpoints let go.
-    fn prune(&self) -> usize {
+    pub(crate) fn prune(&self) -> usize {
         self.ledger.acknowledge(&ack(&self.ledger, self.ledger.head())).unwrap();
         let safe = *self.keep.watch_safe().borrow();
         // Retention counts from the acknowledgement, which is dated when somebody looks.
@@ -126,11 +126,11 @@ impl Store {
         self.ledger.prune(&later, safe).unwrap()
     }
 
-    fn first_kept(&self) -> u64 {
+    pub(crate) fn first_kept(&self) -> u64 {
         self.ledger.epochs()[0].first_kept
     }
 
-    fn checkpoints(&self) -> Vec<std::path::PathBuf> {
+    pub(crate) fn checkpoints(&self) -> Vec<std::path::PathBuf> {
         let files = fs::read_dir(self.folder.path().join("counter")).unwrap();
         files
             .map(|entry| entry.unwrap().path())

@@ -3,6 +3,7 @@
 
 mod books;
 mod branch;
+mod carry_over;
 mod counter;
 mod devices;
 mod journal;

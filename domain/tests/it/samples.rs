@@ -118,6 +118,7 @@ pub(crate) fn bodies() -> Vec<FactBody> {
                 head: Head { seq: 7, hash: Hash([9; 32]) },
                 store: StoreId(uuid(7)),
             }),
+            carried: vec![],
         }
         .into(),
         BoxStarted { version: "0.1.0".into(), found: None }.into(),

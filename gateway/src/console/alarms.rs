@@ -124,7 +124,7 @@ fn broken(row: &Break) -> (&'static str, &'static str, String) {
             view::BAD,
             "Contradiction",
             format!(
-                "the box has another record than the centre where its {lane}, epoch {epoch}, ended (fact {last_seq}): an old copy of its store was restored. Call support"
+                "the box has another record than the centre where its {lane}, epoch {epoch}, ended (fact {last_seq}): an old copy of its store was restored. What it holds of that epoch cannot come; once it asks under \"Two boxes with one name\", decide there"
             ),
         ),
     }
@@ -307,9 +307,11 @@ mod tests {
             last_seq: 9,
             at: OffsetDateTime::UNIX_EPOCH,
         };
-        for (kind, words) in
-            [("missing", "keep its old disk"), ("lost", "Count its stock"), ("fork", "Call support")]
-        {
+        for (kind, words) in [
+            ("missing", "keep its old disk"),
+            ("lost", "Count its stock"),
+            ("fork", "Two boxes with one name"),
+        ] {
             let (.., message) = broken(&row(kind));
             assert!(message.contains(words) && message.contains('9'), "{message}");
         }

@@ -3,7 +3,7 @@
 (() => {
   const pill = document.getElementById("link");
   const say = (text, tone) => { pill.textContent = text; pill.className = "pill " + tone; };
-  const parts = ["summary", "devices", "sales", "tills", "stock", "orders", "alarms"];
+  const parts = ["summary", "devices", "sales", "tills", "stock", "orders", "appeals", "alarms"];
   const find = document.getElementById("find");
   let source;
   const connect = () => {

@@ -1,10 +1,11 @@
 //! The console: one page, rendered here, kept live by server-sent events. No build step, nothing from elsewhere.
 //!
 //! In reading order: [`pages`] serves sign-in, page and event stream; [`parts`] reads and renders each part of the page,
-//! [`alarms`] the one of what cannot be right, [`orders`] the one of what branches are to do;
+//! [`alarms`] the one of what cannot be right, [`orders`] the one of what branches are to do, [`appeals`] the one of boxes that ask which of two they are;
 //! [`store`] is the SQL that no other module has; [`view`] turns rows into words, purely.
 
 pub mod alarms;
+pub mod appeals;
 pub mod orders;
 pub mod pages;
 pub mod parts;
@@ -34,6 +35,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/console/sign-in", get(pages::door).post(pages::sign_in))
         .route("/console/sign-out", post(pages::sign_out))
         .route("/console/events", get(pages::events))
+        .route("/console/appeals/{appeal}", post(appeals::rule))
         .route(
             "/console/console.css",
             get(|| async { asset("text/css; charset=utf-8", include_str!("console.css")) }),

@@ -74,6 +74,7 @@ struct Page {
     stock: String,
     orders: String,
     alarms: String,
+    appeals: String,
 }
 
 #[derive(Template)]
@@ -83,7 +84,7 @@ struct Door {
     message: String,
 }
 
-fn html(status: StatusCode, page: &impl Template) -> Response {
+pub(super) fn html(status: StatusCode, page: &impl Template) -> Response {
     let text = match page.render() {
         Ok(text) => text,
         Err(error) => return ApiError::internal("console", &error).into_response(),
@@ -138,6 +139,7 @@ pub async fn page(
         stock: parts.take("stock"),
         orders: parts.take("orders"),
         alarms: parts.take("alarms"),
+        appeals: parts.take("appeals"),
     };
     let mut response = html(StatusCode::OK, &page);
     if let Some(token) = renewed {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
+    appeals,
     db::DbError,
     identity::principal::Principal,
     ingest,
@@ -95,8 +96,14 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
     };
     let open = orders::read::open(&mut tx, ROWS).await?;
     let ordered = Orders { open, forks: orders::read::forks(&mut tx).await? };
+    let mut asking = Vec::new();
+    for row in appeals::store::current(&mut tx, ROWS).await? {
+        let seen = appeals::api::view(&mut tx, &row, now).await?;
+        asking.push((row, seen));
+    }
     tx.commit().await.map_err(DbError::from)?;
 
+    let may_rule = viewer.require(appeals::api::MAY_RULE).is_ok();
     let branches = Branches::of(&boxes);
     let mut listed: Vec<(String, String)> =
         boxes.iter().map(|row| (row.branch_id.clone(), row.branch_name.clone())).collect();
@@ -104,14 +111,20 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
     let all = vec![
         (
             "summary",
-            summary(&boxes, &days, refused_count + concerns.count() + ordered.alarms(), below_zero)
-                .render()?,
+            summary(
+                &boxes,
+                &days,
+                refused_count + concerns.count() + ordered.alarms() + super::appeals::waiting(&asking),
+                below_zero,
+            )
+            .render()?,
         ),
         ("devices", devices(&boxes, &days, now).render()?),
         ("sales", last_sales(last, &branches).render()?),
         ("tills", tills(sessions, &branches, viewer.may_know_expected()).render()?),
         ("stock", stock(lots, lot_count, asked, now).render()?),
         ("orders", orders_part(&ordered, &branches, now).render()?),
+        ("appeals", super::appeals::appeals(&asking, &branches, may_rule, now).render()?),
         ("alarms", alarms(refused, doubts, &concerns, &branches, now).render()?),
     ];
     Ok(Parts { all, branches: listed })

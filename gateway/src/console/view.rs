@@ -107,6 +107,7 @@ pub fn reason(reason: &str) -> &str {
         "split_act" => "Split act",
         "wrong_stream" => "Wrong stream",
         "contradicts" => "Contradiction",
+        "fenced" => "Second live store",
         "not_allowed" => "Not allowed",
         "unfolded" => "Not understood",
         "below_zero" => "Below zero",

@@ -1,6 +1,7 @@
 //! Roles, the database itself, and migrations.
 //!
-//! Migrations live in `gateway/migrations/`: 0001–0099 for the platform, 0100–0199 for what is folded from facts. Each
+//! Migrations live in `gateway/migrations/`: 0001–0099 for the platform, 0100–0199 for what is folded from facts, 0200–0209 for forks and what
+//! people decide on them. Each
 //! module has its own schema, each table leads with `tenant_id` and is handed to `pestle_guard` (migration 0001), which
 //! forces row-level security on it and grants the serving role what it needs.
 

@@ -120,6 +120,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(crate::sales::api::routes())
         .merge(crate::orders::api::routes())
         .merge(crate::patients::api::routes())
+        .merge(crate::appeals::device::routes())
+        .merge(crate::appeals::api::routes())
 }
 
 #[cfg(test)]

@@ -299,6 +299,7 @@ fn read_one(one: Incoming, sender: Result<Option<Arc<Sender>>, DbError>) -> Entr
                 identity: None,
                 reason: RefusalReason::NotAllowed,
                 message,
+                kept_as: None,
             };
             Entry::Refused(one, None, refusal)
         }

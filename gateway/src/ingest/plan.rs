@@ -47,6 +47,8 @@ pub enum Outcome {
     Gap(Head),
     /// The centre has other bytes in its place, or under one of its fact ids; the stream stands here.
     Contradicts(Head),
+    /// It comes from a second live store of the box; the stream stands here.
+    Fenced(Head),
 }
 
 /// Batches of one tenant, sorted by stream and first number, against the heads that the database has.
@@ -119,6 +121,7 @@ impl<'a> Plan<'a> {
             let value = rules::compared_at(&track.head, &batch.header)
                 .and_then(|seq| track.own(seq).or_else(|| kept.get(&(track.locked?.id, seq)).copied()));
             let verdict = rules::judge(&track.head, batch, value);
+            let verdict = rules::judge_fence(verdict, batch, track.locked.and_then(|locked| locked.fence));
             if let Verdict::Apply { skip } = verdict {
                 track.added.push((batch, skip));
                 track.head = batch.header.after();
@@ -137,7 +140,7 @@ impl<'a> Plan<'a> {
     pub fn opened(&mut self, numbers: &HashMap<Stream, i64>) {
         for track in &mut self.tracks {
             if let Some(id) = numbers.get(track.stream) {
-                track.locked = Some(Locked { id: *id, head: Head::EMPTY });
+                track.locked = Some(Locked { id: *id, head: Head::EMPTY, fence: None });
             }
         }
     }
@@ -171,6 +174,7 @@ impl<'a> Plan<'a> {
                 Verdict::Apply { .. } | Verdict::Again => Outcome::Committed(track.head),
                 Verdict::Gap => Outcome::Gap(track.head),
                 Verdict::Contradicts => Outcome::Contradicts(track.head),
+                Verdict::Fenced => Outcome::Fenced(track.head),
             }
         };
         self.judged.iter().map(outcome).collect()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pestle_domain::{
     journal::{Head, Lane},
     signature::Hash,
-    wire::{batch::RefusalReason, message::Answer},
+    wire::message::Answer,
 };
 
 use super::{
@@ -61,7 +61,7 @@ impl Ingest {
         refusal: &Refusal,
     ) -> Result<Option<Head>, DbError> {
         let mut tx = self.db.tenant(&sender.tenant).begin().await?;
-        let reason = reason_text(refusal.reason);
+        let reason = refusal.word();
         let kept = Quarantined {
             device: &incoming.device,
             channel: incoming.lane.map_or("-", Lane::as_str),
@@ -80,9 +80,4 @@ impl Ingest {
         self.live.tell(Changed { alarms: true, ..Changed::nothing(sender.tenant.clone()) });
         Ok(head.map(|locked| locked.head))
     }
-}
-
-/// A reason as it is written on the wire.
-fn reason_text(reason: RefusalReason) -> String {
-    serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -142,9 +142,43 @@ pub struct Refusal {
     pub reason: RefusalReason,
     /// In words.
     pub message: String,
+    /// How the quarantine calls it, where the word that the branch is told says less: boxes know the words of their version alone.
+    pub kept_as: Option<&'static str>,
 }
 
+/// A second live store's facts: how the quarantine calls them.
+pub const FENCED: &str = "fenced";
+
 impl Refusal {
+    /// Of a batch that is authentic and cannot join: the centre has other bytes, or the batch comes from a second live store.
+    pub fn of_history(batch: &Verified, fenced: bool) -> Self {
+        let header = &batch.header;
+        let what = format!("{}, {} to {}", describe(&header.stream), header.first, header.after().seq);
+        let message = if fenced {
+            format!(
+                "facts of {what}: that life of the box's store has ended, and another one of the box goes on: a second store is alive"
+            )
+        } else {
+            format!(
+                "the centre has other bytes for facts of {what}: two stores write under one name, or an old copy was restored"
+            )
+        };
+        Self {
+            batch: Some(header.batch),
+            stream: Some(Box::new(header.stream.clone())),
+            identity: Some(identity(header)),
+            reason: RefusalReason::Contradicts,
+            message,
+            kept_as: fenced.then_some(FENCED),
+        }
+    }
+
+    /// The word under which it is kept for people.
+    pub fn word(&self) -> String {
+        let told = || serde_json::to_value(self.reason).ok()?.as_str().map(str::to_owned);
+        self.kept_as.map(str::to_owned).or_else(told).unwrap_or_default()
+    }
+
     fn of(header: Option<&Header>, sender: &Sender, error: &BatchError) -> Self {
         let mut message = error.to_string();
         let mut source = std::error::Error::source(error);
@@ -160,6 +194,7 @@ impl Refusal {
             identity: header.map(identity),
             reason: error.reason(),
             message,
+            kept_as: None,
         }
     }
 }
@@ -186,6 +221,7 @@ pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verif
             identity: Some(identity(header)),
             reason: RefusalReason::NotAllowed,
             message,
+            kept_as: None,
         });
     }
     if !sender.writes(&header.stream) || lane.is_some_and(|lane| lane != header.stream.lane) {
@@ -201,6 +237,7 @@ pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verif
             identity: Some(identity(header)),
             reason: RefusalReason::WrongStream,
             message,
+            kept_as: None,
         });
     }
     let refuse = |error: BatchError| Refusal::of(Some(&batch.header), sender, &error);
@@ -306,6 +343,8 @@ pub enum Verdict {
     Gap,
     /// The centre has other bytes at one of its positions.
     Contradicts,
+    /// It would join a life of the store that has ended before it: a second store is alive.
+    Fenced,
 }
 
 /// The number whose chain value [`judge`] compares, if the batch does not lie beyond a gap.
@@ -314,6 +353,15 @@ pub fn compared_at(head: &Head, header: &Header) -> Option<u64> {
         Join::Gap { .. } => None,
         Join::Next | Join::Overlap { .. } => Some(head.seq),
         Join::Repeat => Some(header.after().seq),
+    }
+}
+
+/// Whether new facts of a batch come from a second live store: the box itself has said, in a later life of its store, that this
+/// one ended at `fence`. What it recorded before that is taken however late it comes.
+pub fn judge_fence(verdict: Verdict, batch: &Verified, fence: Option<u64>) -> Verdict {
+    match (verdict, fence) {
+        (Verdict::Apply { .. }, Some(fence)) if batch.header.after().seq > fence => Verdict::Fenced,
+        _ => verdict,
     }
 }
 
@@ -333,6 +381,11 @@ pub fn judge(head: &Head, batch: &Verified, kept: Option<Hash>) -> Verdict {
         Join::Overlap { known } => Verdict::Apply { skip: usize::try_from(known).unwrap_or(usize::MAX) },
         Join::Repeat => Verdict::Again,
     }
+}
+
+/// The number of a new epoch: above every one that was ever used or given. `None` when there is none left.
+pub fn next_epoch(used: impl IntoIterator<Item = i64>) -> Option<u32> {
+    u32::try_from(used.into_iter().max().unwrap_or(0).max(0).checked_add(1)?).ok()
 }
 
 /// A stream for people: `north/box-1 term 1 ledger epoch 1`.

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use futures::{FutureExt as _, future::join_all};
-use pestle_domain::{
-    ids::TenantId,
-    wire::{batch::RefusalReason, message::Answer},
-};
+use pestle_domain::{ids::TenantId, wire::message::Answer};
 
 use super::{
     Entry, Incoming, Ingest, Settled,
@@ -180,22 +177,9 @@ impl Ingest {
                 }
             },
             Outcome::Gap(head) => Settled::Gap(sender, batch, head),
-            Outcome::Contradicts(head) => {
-                let header = &batch.header;
-                let message = format!(
-                    "the centre has other bytes for facts of {}, {} to {}: two stores write under one name, or an old copy was restored",
-                    rules::describe(&header.stream),
-                    header.first,
-                    header.after().seq
-                );
-                let refusal = Refusal {
-                    batch: Some(header.batch),
-                    stream: Some(Box::new(header.stream.clone())),
-                    identity: Some(rules::identity(header)),
-                    reason: RefusalReason::Contradicts,
-                    message,
-                };
-                let lane = Some(header.stream.lane);
+            Outcome::Contradicts(head) | Outcome::Fenced(head) => {
+                let refusal = Refusal::of_history(&batch, matches!(outcome, Outcome::Fenced(_)));
+                let lane = Some(batch.header.stream.lane);
                 let incoming = Incoming { device: sender.device.clone(), lane, message: batch.message() };
                 self.refuse_at(incoming, Some(sender), refusal, Some(head)).await
             }

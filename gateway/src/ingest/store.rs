@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     fold::Effect,
-    rules::{Verified, VerifiedFact},
+    rules::{self, Verified, VerifiedFact},
 };
 use crate::db::DbError;
 
@@ -25,6 +25,9 @@ pub struct Locked {
     pub id: i64,
     /// Its head.
     pub head: Head,
+    /// Where it ended by the word of a later life of the same box's store, if there is one: what would come behind that is another
+    /// store's. 0 where the later life holds all of this one once more.
+    pub fence: Option<u64>,
 }
 
 fn hash(bytes: &[u8]) -> Result<Hash, DbError> {
@@ -80,7 +83,13 @@ pub async fn heads(
     streams: &[&Stream],
     lock: Lock,
 ) -> Result<Vec<Option<Locked>>, DbError> {
-    const FIND: &str = "SELECT asked.at, s.stream_id, s.head_seq, s.head_hash
+    const FIND: &str = "SELECT asked.at, s.stream_id, s.head_seq, s.head_hash,
+               (SELECT least(min(CASE WHEN c.carried IS NULL THEN (c.parent->>'seq')::numeric ELSE 0 END), 9007199254740992)::bigint
+                FROM ingest.stream c
+                WHERE (c.tenant_id, c.device_id, c.branch_id, c.term, c.lane)
+                    = (s.tenant_id, s.device_id, s.branch_id, s.term, s.lane)
+                  AND c.epoch > s.epoch AND (c.parent->>'epoch')::numeric = s.epoch
+                  AND ((c.parent->>'store')::uuid = s.store_id OR c.carried IS NOT NULL)) AS fence
         FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[]) WITH ORDINALITY
              AS asked (branch_id, term, device_id, lane, epoch, at)
         JOIN ingest.stream s USING (device_id, branch_id, term, lane, epoch)
@@ -90,7 +99,7 @@ pub async fn heads(
         Lock::ForUpdate => sqlx::query_as(sqlx::AssertSqlSafe(format!("{FIND} FOR UPDATE OF s"))),
         Lock::No => sqlx::query_as(FIND),
     };
-    let rows: Vec<(i64, i64, i64, Vec<u8>)> = query
+    let rows: Vec<(i64, i64, i64, Vec<u8>, Option<i64>)> = query
         .bind(columns.branches)
         .bind(columns.terms)
         .bind(columns.devices)
@@ -99,10 +108,11 @@ pub async fn heads(
         .fetch_all(connection)
         .await?;
     let mut heads = vec![None; streams.len()];
-    for (at, id, seq, bytes) in rows {
+    for (at, id, seq, bytes, fence) in rows {
         let index = usize::try_from(at - 1).unwrap_or(usize::MAX);
         if let Some(slot) = heads.get_mut(index) {
-            *slot = Some(Locked { id, head: Head { seq: unsigned(seq), hash: hash(&bytes)? } });
+            let head = Head { seq: unsigned(seq), hash: hash(&bytes)? };
+            *slot = Some(Locked { id, head, fence: fence.map(unsigned) });
         }
     }
     Ok(heads)
@@ -323,27 +333,49 @@ pub async fn note_store(
     opened: &EpochOpened,
 ) -> Result<(), DbError> {
     sqlx::query(
-        "UPDATE ingest.stream SET store_id = $2, parent = $3 WHERE stream_id = $1 AND store_id IS NULL",
+        "UPDATE ingest.stream SET store_id = $2, parent = $3, carried = $4 WHERE stream_id = $1 AND store_id IS NULL",
     )
     .bind(stream)
     .bind(opened.store.0)
     .bind(opened.parent.as_ref().map(sqlx::types::Json))
+    .bind(Some(&opened.carried).filter(|carried| !carried.is_empty()).map(sqlx::types::Json))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// The first epoch that no box of `branch` is known to have opened.
+/// Gives the number of an epoch that no box of `branch` is known to have opened, that is above `above`, and that was never given
+/// before. The branch's row is locked: two that are given at once are two.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn next_epoch(connection: &mut PgConnection, branch: &BranchId) -> Result<u32, DbError> {
-    let last: Option<i64> = sqlx::query_scalar("SELECT max(epoch) FROM ingest.stream WHERE branch_id = $1")
+pub async fn give_epoch(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    branch: &BranchId,
+    above: u32,
+) -> Result<u32, DbError> {
+    sqlx::query("SELECT FROM tenancy.branch WHERE branch_id = $1 FOR UPDATE")
         .bind(branch.as_str())
-        .fetch_one(connection)
+        .execute(&mut *connection)
         .await?;
-    let next = last.unwrap_or(0).saturating_add(1);
-    u32::try_from(next).map_err(|_| DbError::bad_row("epoch", next.to_string()))
+    let known: Vec<i64> = sqlx::query_scalar(
+        "SELECT coalesce(max(epoch), 0) FROM ingest.stream WHERE branch_id = $1
+         UNION ALL SELECT coalesce(max(epoch), 0) FROM ingest.epoch_given WHERE branch_id = $1
+         UNION ALL SELECT coalesce(max(first_epoch), 0) FROM enrolment.claim WHERE branch_id = $1 AND used_at IS NOT NULL",
+    )
+    .bind(branch.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    let next = rules::next_epoch(known.into_iter().chain([i64::from(above)]));
+    let given = next.ok_or_else(|| DbError::bad_row("epoch", "no number is left".to_owned()))?;
+    sqlx::query("INSERT INTO ingest.epoch_given (tenant_id, branch_id, epoch) VALUES ($1, $2, $3)")
+        .bind(tenant.as_str())
+        .bind(branch.as_str())
+        .bind(i64::from(given))
+        .execute(connection)
+        .await?;
+    Ok(given)
 }
 
 /// Which life of the centre's database this is.

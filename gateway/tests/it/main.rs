@@ -7,6 +7,7 @@
     reason = "a test ends where its ground is missing"
 )]
 
+mod appeals;
 mod ingest;
 mod orders;
 mod patients;

@@ -83,7 +83,11 @@ impl Centre {
                 let message = format!("device {} is not enrolled here: enrol it", one.device);
                 let batch = named(&one.message);
                 let reason = RefusalReason::NotAllowed;
-                Entry::Refused(one, None, Refusal { batch, stream: None, identity: None, reason, message })
+                Entry::Refused(
+                    one,
+                    None,
+                    Refusal { batch, stream: None, identity: None, reason, message, kept_as: None },
+                )
             }
             Some(sender) => match rules::read(&sender, one.lane, one.message.clone()) {
                 Ok(batch) => Entry::Batch(sender, Box::new(batch)),
@@ -163,16 +167,9 @@ impl Centre {
                 }
             }
             Outcome::Gap(head) => Settled::Gap(sender, batch, head),
-            Outcome::Contradicts(head) => {
-                let header = &batch.header;
-                let refusal = Refusal {
-                    batch: Some(header.batch),
-                    stream: Some(Box::new(header.stream.clone())),
-                    identity: Some(rules::identity(header)),
-                    reason: RefusalReason::Contradicts,
-                    message: format!("the centre has other bytes for facts of {}", rules::describe(stream)),
-                };
-                let lane = Some(header.stream.lane);
+            Outcome::Contradicts(head) | Outcome::Fenced(head) => {
+                let refusal = Refusal::of_history(&batch, matches!(outcome, Outcome::Fenced(_)));
+                let lane = Some(batch.header.stream.lane);
                 let incoming = Incoming { device: sender.device.clone(), lane, message: batch.message() };
                 self.refuse(&incoming, Some(&sender), refusal, Some(head))
             }
@@ -186,12 +183,13 @@ impl Centre {
         refusal: Refusal,
         head: Option<Head>,
     ) -> Settled {
-        let Refusal { batch, stream, identity, reason, message } = refusal;
+        let word = refusal.word();
+        let Refusal { batch, stream, identity, reason, message, .. } = refusal;
         let mut head = head;
         self.counted.refused += 1;
         if sender.is_some() {
             let identity = identity.unwrap_or_else(|| Hash::of(&incoming.message));
-            self.store.quarantine(incoming.device.to_string(), &reason_text(reason), identity);
+            self.store.quarantine(incoming.device.to_string(), &word, identity);
             head = head.or_else(|| Some(self.store.head(stream.as_deref()?)?.head));
         } else {
             self.counted.unknown += 1;

@@ -13,7 +13,10 @@ use pestle_agent::{
         record::{Joiner, encode},
     },
 };
-use pestle_domain::{fact::Fact, journal::Head};
+use pestle_domain::{
+    fact::Fact,
+    journal::{Carried, Head, Parent},
+};
 
 /// A box's disk.
 #[derive(Debug, Clone)]
@@ -37,6 +40,8 @@ pub struct LaneFolder {
     pub findings: Vec<Finding>,
     /// The highest number that any epoch ever had here.
     pub highest: u32,
+    /// What the next epoch will hold of those that a person has just set aside.
+    pub carries: Option<(Option<Parent>, Vec<Carried>)>,
 }
 
 /// An epoch's folder.

@@ -83,9 +83,10 @@ impl Journal {
                 head: epoch.readable(),
                 store: epoch.manifest.store,
             });
+            let (parent, carried) = folder.carries.take().unwrap_or((parent, Vec::new()));
             let stream = Stream { epoch: number, ..stream.clone() };
             folder.highest = number;
-            folder.epochs.push(EpochFolder::new(EpochManifest { stream, store, parent }));
+            folder.epochs.push(EpochFolder::new(EpochManifest { stream, store, parent, carried }));
         }
         let standings = folder
             .epochs

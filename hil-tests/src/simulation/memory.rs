@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use pestle_domain::{
+    fact::{EpochOpened, FactBody},
     journal::{Head, Stream},
     signature::Hash,
 };
@@ -46,6 +47,8 @@ pub struct StreamRow {
     pub head: Head,
     /// In order.
     pub slots: Vec<Slot>,
+    /// What its first fact says of it.
+    pub opened: Option<EpochOpened>,
 }
 
 /// A session's sums.
@@ -122,6 +125,10 @@ fn index(number: i64) -> usize {
 }
 
 impl StreamRow {
+    fn new(stream: &Stream) -> Self {
+        Self { stream: stream.clone(), head: Head::EMPTY, slots: Vec::new(), opened: None }
+    }
+
     /// The row at a number.
     pub fn at(&self, seq: u64) -> Option<&Slot> {
         self.slots.binary_search_by_key(&seq, |slot| slot.seq).ok().map(|at| &self.slots[at])
@@ -132,7 +139,25 @@ impl Memory {
     /// A stream's head; `None` for one that nothing is known of.
     pub fn head(&self, stream: &Stream) -> Option<Locked> {
         let id = *self.numbers.get(stream)?;
-        Some(Locked { id, head: self.streams.get(index(id))?.head })
+        let row = self.streams.get(index(id))?;
+        Some(Locked { id, head: row.head, fence: self.fence(row) })
+    }
+
+    /// Where a stream ended by the word of a later life of its box's store, as `ingest::store::heads` tells it.
+    fn fence(&self, row: &StreamRow) -> Option<u64> {
+        let own = &row.stream;
+        let later = self.streams.iter().filter(|other| {
+            other.stream.epoch > own.epoch && Stream { epoch: own.epoch, ..other.stream.clone() } == *own
+        });
+        let ends = later.filter_map(|other| {
+            let EpochOpened { parent, carried, .. } = other.opened.as_ref()?;
+            let parent = parent.as_ref().filter(|parent| parent.epoch == own.epoch)?;
+            if !carried.is_empty() {
+                return Some(0);
+            }
+            (parent.store == row.opened.as_ref()?.store).then_some(parent.head.seq)
+        });
+        ends.min()
     }
 
     /// A stream's row.
@@ -198,7 +223,7 @@ impl Memory {
         }
         self.numbers.extend(numbers);
         for stream in fresh {
-            self.streams.push(StreamRow { stream: stream.clone(), head: Head::EMPTY, slots: Vec::new() });
+            self.streams.push(StreamRow::new(stream));
         }
         let mut rows: Vec<(&NewFact<'_>, bool)> =
             new.iter().map(|one| (one, false)).chain(again.iter().map(|one| (one, true))).collect();
@@ -258,6 +283,12 @@ impl Memory {
                 day: effect.fact.day.0,
             };
             takings.add(circumstance, body);
+            if let (FactBody::EpochOpened(opened), 1) = (body, effect.seq)
+                && let Some(row) = self.streams.get_mut(index(effect.stream))
+                && row.opened.is_none()
+            {
+                row.opened = Some(opened.clone());
+            }
         }
         for (line, change) in booked.changes {
             let key = (line.branch.to_owned(), line.product.to_owned(), line.lot.to_owned());
@@ -318,7 +349,7 @@ impl Memory {
         if !self.numbers.contains_key(stream) {
             let number = i64::try_from(self.streams.len() + 1).unwrap_or(i64::MAX);
             self.numbers.insert(stream.clone(), number);
-            self.streams.push(StreamRow { stream: stream.clone(), head: Head::EMPTY, slots: Vec::new() });
+            self.streams.push(StreamRow::new(stream));
         }
         let number = self.numbers.get(stream).copied().unwrap_or(0);
         if with_facts {

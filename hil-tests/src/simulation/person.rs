@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use pestle_agent::{counter::books::Books, relay::state::Phase};
-use pestle_domain::{fact::FactBody, journal::Lane};
+use pestle_agent::{counter::books::Books, journal::carry::is_carried, relay::state::Phase};
+use pestle_domain::journal::{Carried, Lane, Parent};
 
 use super::{
     disk::{LaneFolder, OnDisk},
@@ -112,13 +112,25 @@ impl Site {
 /// longer than that can happen is not here any more. What an epoch says of itself is not carried: the new one says it.
 fn set_aside(folder: &mut LaneFolder) -> Vec<Rc<OnDisk>> {
     let mut carried = Vec::new();
+    let parent = folder.epochs.last().map(|epoch| Parent {
+        epoch: epoch.manifest.stream.epoch,
+        head: epoch.readable(),
+        store: epoch.manifest.store,
+    });
+    let ranges = folder.epochs.iter().flat_map(|epoch| {
+        let own = Carried {
+            epoch: epoch.manifest.stream.epoch,
+            first: epoch.before_kept().seq + 1,
+            last: epoch.readable().seq,
+        };
+        epoch.manifest.carried.iter().copied().chain([own])
+    });
+    folder.carries = parent.map(|parent| (Some(parent), ranges.collect()));
     for mut epoch in std::mem::take(&mut folder.epochs) {
         carried.extend(epoch.generations.drain(..).flat_map(|generation| generation.acts));
         epoch.synced = 0;
         folder.aside.push(epoch);
     }
-    let opens =
-        |act: &Rc<OnDisk>| matches!(act.facts.first().map(|fact| &fact.body), Some(FactBody::EpochOpened(_)));
-    carried.retain(|act| !opens(act));
+    carried.retain(|act| act.facts.first().is_none_or(|fact| is_carried(fact.body.kind())));
     carried
 }

@@ -195,8 +195,10 @@ impl Site {
             let folder = &mut self.disk.lanes[lane_index(lane)];
             let (mut journal, new) = Journal::open(folder, &stream, (store, wall), bug);
             if new {
-                let parent = folder.epochs.last().and_then(|epoch| epoch.manifest.parent.clone());
-                let opened = EpochOpened { store, parent }.into();
+                let manifest = folder.epochs.last().map(|epoch| epoch.manifest.clone());
+                let (parent, carried) =
+                    manifest.map(|manifest| (manifest.parent, manifest.carried)).unwrap_or_default();
+                let opened = EpochOpened { store, parent, carried }.into();
                 if let Some(facts) = self.facts(now, act, attempt, vec![opened]) {
                     self.record(lane, &facts, attempt);
                     self.sync(&mut journal, lane, now);

@@ -12,6 +12,7 @@ mod browser;
 mod chaos;
 mod demo;
 mod demo_data;
+mod forks;
 mod fuzz;
 mod patients;
 mod power_cuts;

@@ -11,7 +11,7 @@ use pestle_domain::{
         Tender, TillOpened, TillReceived,
     },
     ids::{ActId, BatchId, DeviceId, FactId, SessionId, StoreId},
-    journal::{Head, Lane, Parent, Stream},
+    journal::{Carried, Head, Lane, Parent, Stream},
     money::{BasisPoints, Currency, Money},
     signature::SigningKey,
     units::{Quantity, UnixMillis},
@@ -28,7 +28,7 @@ pub(crate) struct Branch {
     pub(crate) lines: Vec<Vec<u8>>,
     pub(crate) session: SessionId,
     document: Vec<u8>,
-    store: StoreId,
+    pub(crate) store: StoreId,
     receipts: u64,
 }
 
@@ -76,8 +76,32 @@ impl Branch {
         next.key = SigningKey::from_pkcs8(&self.document).unwrap();
         next.document = self.document.clone();
         let parent = Parent { epoch, head: self.head(seq), store: self.store };
-        next.write(vec![EpochOpened { store: next.store, parent: Some(parent) }.into()]);
+        next.write(vec![EpochOpened { store: next.store, parent: Some(parent), carried: vec![] }.into()]);
         next.sell("p-1", 1);
+        next
+    }
+
+    /// Another store of the same box that has its first `seq` facts: an old copy that was put back, or a clone.
+    pub(crate) fn copy_up_to(&self, seq: u64) -> Self {
+        let mut copy = Self::new(self.stream.branch.as_str(), self.stream.device.as_str());
+        copy.stream = self.stream.clone();
+        copy.key = SigningKey::from_pkcs8(&self.document).unwrap();
+        copy.document = self.document.clone();
+        (copy.store, copy.session, copy.receipts) = (self.store, self.session, self.receipts + 100);
+        copy.lines = self.lines[..usize::try_from(seq).unwrap()].to_vec();
+        copy
+    }
+
+    /// Everything of this store once more in a new epoch, as a box carries it over.
+    pub(crate) fn carried_over(&self, epoch: u32) -> Self {
+        let mut next = self.copy_up_to(0);
+        (next.receipts, next.store) = (self.receipts, StoreId(Uuid::now_v7()));
+        next.stream.epoch = epoch;
+        let before = self.stream.epoch;
+        let parent = Parent { epoch: before, head: self.head(self.last()), store: self.store };
+        let carried = vec![Carried { epoch: before, first: 1, last: self.last() }];
+        next.write(vec![EpochOpened { store: next.store, parent: Some(parent), carried }.into()]);
+        next.lines.extend(self.lines[1..].iter().cloned());
         next
     }
 
@@ -98,7 +122,7 @@ impl Branch {
     }
 
     pub(crate) fn open(&mut self, packs: i64) -> u64 {
-        self.write(vec![EpochOpened { store: self.store, parent: None }.into()]);
+        self.write(vec![EpochOpened { store: self.store, parent: None, carried: vec![] }.into()]);
         let line = |product: &str| LotIn {
             product: product.parse().unwrap(),
             lot: Some("A1".into()),

@@ -1,0 +1,421 @@
+//! Recording everything once more: an epoch that holds all acts of those before it, as they were, behind the fact that opens it.
+//!
+//! It is what resolves a fork. The centre joins one history of a stream; what another store wrote under the same name can only
+//! come to it in a stream of its own. All kept acts are carried, acknowledged ones too: the streams that they stand in are not
+//! sent any more, and a centre that is put back to the minute before must be able to have them again. By their facts' ids the
+//! centre knows those that it has, and gives them no second effect.
+//!
+//! ```text
+//!   lane/epoch-00001                       lane/aside/before-00007/epoch-00001     untouched
+//!   lane/building/epoch-00007   ──swap──►  lane/epoch-00007                        goes on
+//! ```
+//!
+//! [`build`] writes beside the journal and changes nothing in it; [`swap`] is renames alone, and may be repeated until it comes to
+//! its end. Who decides and in which order is [`crate::appeal`].
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pestle_domain::{
+    fact::{Envelope, Stamp},
+    ids::{ActId, StoreId},
+    journal::{Carried, Head, Parent, Stream},
+    units::UnixMillis,
+};
+use uuid::Uuid;
+
+use super::{
+    EpochState, Journal, JournalError, Limits, Place, StoreError,
+    generation::Generation,
+    load::numbered,
+    manifest::{Entry, EpochManifest, epoch_folder, file, parse_epoch_folder},
+    mark::{Mark, MarkFile},
+    open::{epoch_opened, make_mark},
+    record::{self, StoredAct},
+    writer::{begin_generation, seal},
+};
+use crate::durable_file::{self, FileError, create_folder, sync_folder};
+
+/// What is handed to the disk between two syncs, in bytes of lines. Nobody waits for any one act, and all of it is thrown away
+/// where it does not come to its end.
+const COMMIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// An epoch that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The new store.
+    pub store: StoreId,
+    /// After its last fact.
+    pub head: Head,
+    /// Acts that were carried.
+    pub acts: u64,
+    /// The epochs that they stood in, which are to be set aside.
+    pub epochs: Vec<u32>,
+}
+
+/// Whether an act is recorded once more: all are, but what a store says of itself alone.
+pub fn is_carried(kind: &str) -> bool {
+    kind != "epoch.opened"
+}
+
+/// Whether an epoch's acts may stand in another one of `stream`'s box: facts are booked where their stream says, and what
+/// happened in one branch never counts in another.
+pub fn may_carry(epoch: &Stream, stream: &Stream) -> bool {
+    (&epoch.tenant, &epoch.branch, epoch.lane) == (&stream.tenant, &stream.branch, stream.lane)
+}
+
+/// What the new epoch says that it holds: each life with its facts that were still here, and what those say in turn.
+pub fn carried_of<'a>(epochs: impl IntoIterator<Item = &'a EpochState>) -> Vec<Carried> {
+    epochs
+        .into_iter()
+        .flat_map(|epoch| {
+            let own = Carried { epoch: epoch.stream.epoch, first: epoch.first_kept, last: epoch.head.seq };
+            epoch.carried.iter().copied().chain([own])
+        })
+        .collect()
+}
+
+/// Builds epoch `number` beside the journal, out of everything that is in it. What an attempt before left there is removed. Blocks on
+/// the disk; nothing may be recorded meanwhile.
+///
+/// # Errors
+/// [`JournalError::Store`] when the disk refuses: the journal is as it was.
+pub fn build(journal: &Journal, number: u32, stamp: &Stamp) -> Result<Built, JournalError> {
+    let settings = &journal.shared.settings;
+    let building = settings.folder.join(file::BUILDING);
+    remove(&building)?;
+    create_folder(&building)?;
+    let stream = Stream { epoch: number, ..settings.stream.clone() };
+    let epochs: Vec<EpochState> =
+        journal.epochs().into_iter().filter(|epoch| may_carry(&epoch.stream, &stream)).collect();
+    let manifest = EpochManifest {
+        stream,
+        store: StoreId(Uuid::now_v7()),
+        parent: epochs.last().map(|epoch| Parent {
+            epoch: epoch.stream.epoch,
+            head: epoch.head,
+            store: epoch.store,
+        }),
+        carried: carried_of(&epochs),
+    };
+    let mut builder = Builder::begin(&building, &manifest, settings.limits)?;
+    let opened = epoch_opened(&manifest, stamp);
+    let lines: Vec<Vec<u8>> = opened
+        .facts
+        .iter()
+        .map(|fact| fact.to_line())
+        .collect::<Result<_, _>>()
+        .map_err(|_| JournalError::Unwritable)?;
+    builder.push(opened.id, &lines, &[], stamp.wall_ms)?;
+    let numbers: Vec<u32> = epochs.iter().map(|epoch| epoch.stream.epoch).collect();
+    let mut acts = 0;
+    journal.for_each(Place::START, |place, act| -> Result<(), JournalError> {
+        if numbers.contains(&place.epoch) && act_is_carried(act) {
+            let lines: Vec<Vec<u8>> = act.lines().map(<[u8]>::to_vec).collect();
+            builder.push(act.act, &lines, act.attachment(), stamp.wall_ms)?;
+            acts += 1;
+        }
+        Ok(())
+    })?;
+    let head = builder.end(stamp.wall_ms)?;
+    Ok(Built { store: manifest.store, head, acts, epochs: numbers })
+}
+
+/// An act that cannot be read is carried as well: the chain vouches that it was written so.
+fn act_is_carried(act: &StoredAct) -> bool {
+    act.lines().next().and_then(|line| Envelope::parse(line).ok()).is_none_or(|fact| is_carried(&fact.kind))
+}
+
+/// Puts the epoch that was built into the place of `epochs`, which are set aside untouched. It may be repeated after a power cut
+/// until it comes to its end, and does nothing then. Blocks on the disk.
+///
+/// # Errors
+/// [`FileError::Disk`].
+pub fn swap(lane: &Path, number: u32, epochs: &[u32]) -> Result<(), FileError> {
+    let aside = lane.join(file::ASIDE).join(format!("before-{number:05}"));
+    create_folder(&aside)?;
+    for (_, folder) in numbered(lane, |name| parse_epoch_folder(name).filter(|found| epochs.contains(found)))?
+    {
+        let place = aside.join(folder.file_name().unwrap_or_default());
+        fs::rename(&folder, &place).map_err(FileError::disk("move", &folder))?;
+    }
+    sync_folder(&aside)?;
+    sync_folder(lane)?;
+    let built = epoch_folder(&lane.join(file::BUILDING), number);
+    if built.exists() {
+        fs::rename(&built, epoch_folder(lane, number)).map_err(FileError::disk("move", &built))?;
+        sync_folder(lane)?;
+    }
+    remove(&lane.join(file::BUILDING))
+}
+
+/// Throws away what was built and is not wanted. Blocks on the disk.
+///
+/// # Errors
+/// [`FileError::Disk`].
+pub fn give_up(lane: &Path) -> Result<(), FileError> {
+    remove(&lane.join(file::BUILDING))
+}
+
+/// Bytes that everything in the lane takes, and so what its acts take once more. Blocks on the disk.
+///
+/// # Errors
+/// [`FileError::Disk`].
+pub fn bytes_of(lane: &Path) -> Result<u64, FileError> {
+    let mut bytes = 0;
+    for (_, folder) in numbered(lane, parse_epoch_folder)? {
+        bytes += folder_bytes(&folder)?;
+    }
+    Ok(bytes)
+}
+
+fn folder_bytes(folder: &Path) -> Result<u64, FileError> {
+    let mut bytes = 0;
+    for ((), path) in numbered(folder, |_| Some(()))? {
+        let about = fs::symlink_metadata(&path).map_err(FileError::disk("look at", &path))?;
+        bytes += if about.is_dir() { folder_bytes(&path)? } else { about.len() };
+    }
+    Ok(bytes)
+}
+
+fn remove(folder: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError::disk("remove", folder)(error))
+        }
+        Err(_) => Ok(()),
+        Ok(()) => sync_folder(folder.parent().unwrap_or(Path::new("."))),
+    }
+}
+
+/// Writes an epoch that nobody reads before it is whole.
+struct Builder<'a> {
+    manifest: &'a EpochManifest,
+    folder: PathBuf,
+    limits: Limits,
+    head: Head,
+    entry: Entry,
+    store: Arc<Generation>,
+    /// The last fact that was synced.
+    confirmed: u64,
+    /// Handed over since.
+    unsynced: usize,
+    /// Of the generation.
+    bytes: u64,
+}
+
+impl<'a> Builder<'a> {
+    fn begin(building: &Path, manifest: &'a EpochManifest, limits: Limits) -> Result<Self, JournalError> {
+        let folder = epoch_folder(building, manifest.stream.epoch);
+        create_folder(&folder)?;
+        durable_file::write_json(&folder.join(file::EPOCH), manifest)?;
+        make_mark(&folder)?;
+        let entry = begin_generation(&folder, Head::EMPTY)?;
+        let store = Arc::new(Generation::create(&entry.store())?);
+        Ok(Self {
+            manifest,
+            folder,
+            limits,
+            head: Head::EMPTY,
+            entry,
+            store,
+            confirmed: 0,
+            unsynced: 0,
+            bytes: 0,
+        })
+    }
+
+    fn push(
+        &mut self,
+        act: ActId,
+        lines: &[Vec<u8>],
+        attachment: &[u8],
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
+        if self.head.seq - self.entry.begun.before.seq >= self.limits.generation_facts
+            || self.bytes >= self.limits.generation_bytes
+        {
+            self.rotate(now)?;
+        }
+        self.head = self.head.after_all(&self.manifest.stream, lines.iter().map(Vec::as_slice));
+        let chunks = record::encode(act, self.confirmed, &self.head, lines, attachment);
+        let size: usize = chunks.iter().map(|(_, chunk)| chunk.len()).sum();
+        self.store.insert(chunks)?;
+        self.bytes += size as u64;
+        self.unsynced += size;
+        if self.unsynced >= COMMIT_BYTES { self.sync() } else { Ok(()) }
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.store.commit()?;
+        self.confirmed = self.head.seq;
+        self.unsynced = 0;
+        Ok(())
+    }
+
+    fn rotate(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.sync()?;
+        seal(&self.entry, self.head, now)?;
+        self.entry = begin_generation(&self.folder, self.head)?;
+        self.store = Arc::new(Generation::create(&self.entry.store())?);
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// Everything is on the disk; the mark says so, and the last generation is sealed, since its store is not opened again.
+    fn end(mut self, now: UnixMillis) -> Result<Head, StoreError> {
+        self.sync()?;
+        seal(&self.entry, self.head, now)?;
+        let (mut mark, _) = MarkFile::open(&self.folder.join(file::MARK))?;
+        mark.write(&Mark { written: self.head, ..Mark::EMPTY })?;
+        sync_folder(&self.folder)?;
+        Ok(self.head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{
+        Settings,
+        testing::{act, stamp, stream},
+    };
+
+    fn settings(folder: &Path) -> Settings {
+        let limits = Limits { generation_facts: 7, ..Limits::default() };
+        Settings { folder: folder.to_owned(), stream: stream(), limits }
+    }
+
+    fn open(folder: &Path) -> Journal {
+        let (journal, report) = Journal::open(settings(folder), &stamp()).unwrap();
+        assert_eq!(report.findings, []);
+        journal
+    }
+
+    /// Every act but those that open epochs: its lines and its attachment.
+    fn contents(journal: &Journal) -> Vec<(ActId, Vec<Vec<u8>>, Vec<u8>)> {
+        let mut found = Vec::new();
+        let all = journal.for_each(Place::START, |_, act| -> Result<(), JournalError> {
+            if act_is_carried(act) {
+                let lines = act.lines().map(<[u8]>::to_vec).collect();
+                found.push((act.act, lines, act.attachment().to_vec()));
+            }
+            Ok(())
+        });
+        all.unwrap();
+        found
+    }
+
+    fn written(folder: &Path, acts: u128) -> Vec<(ActId, Vec<Vec<u8>>, Vec<u8>)> {
+        let journal = open(folder);
+        for number in 1..=acts {
+            let attachment = vec![7; usize::try_from(number).unwrap()];
+            journal.append_blocking(super::super::NewAct { act: act(number, 3), attachment }).unwrap();
+        }
+        let contents = contents(&journal);
+        journal.close_blocking();
+        contents
+    }
+
+    #[test]
+    fn every_act_stands_in_the_new_epoch_once_as_it_was_and_the_old_one_is_aside_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = written(folder.path(), 9);
+        let journal = open(folder.path());
+        let old = journal.epochs().pop().unwrap();
+        let built = build(&journal, 5, &stamp()).unwrap();
+        assert_eq!(contents(&journal), before, "building changes nothing");
+        journal.close_blocking();
+        let bytes = folder_bytes(&epoch_folder(folder.path(), 1)).unwrap();
+        swap(folder.path(), 5, &built.epochs).unwrap();
+        let journal = open(folder.path());
+        assert_eq!(contents(&journal), before);
+        let epochs = journal.epochs();
+        let [new] = epochs.as_slice() else { panic!("{epochs:?}") };
+        assert_eq!((new.stream.epoch, new.store, new.head), (5, built.store, built.head));
+        assert_eq!(new.parent, Some(Parent { epoch: 1, head: old.head, store: old.store }));
+        assert_eq!(new.carried, [Carried { epoch: 1, first: 1, last: old.head.seq }]);
+        assert_eq!(new.acknowledged, Head::EMPTY, "the centre has nothing of it yet");
+        let aside = folder.path().join("aside/before-00005/epoch-00001");
+        assert_eq!(folder_bytes(&aside).unwrap(), bytes);
+        // It goes on, and so does the next start.
+        journal.append_blocking(act(100, 1).into()).unwrap();
+        journal.close_blocking();
+        let journal = open(folder.path());
+        assert_eq!(journal.stream().epoch, 5);
+        assert_eq!(contents(&journal).len(), before.len() + 1);
+    }
+
+    #[test]
+    fn a_swap_that_the_power_cuts_off_anywhere_is_finished_by_the_next_one() {
+        // The renames of a swap, each of which may be the last that reached the disk.
+        for done in 0..3 {
+            let folder = tempfile::tempdir().unwrap();
+            let lane = folder.path();
+            let before = written(lane, 4);
+            let journal = open(lane);
+            let built = build(&journal, 2, &stamp()).unwrap();
+            journal.close_blocking();
+            let aside = lane.join("aside/before-00002");
+            if done >= 1 {
+                fs::create_dir_all(&aside).unwrap();
+                fs::rename(lane.join("epoch-00001"), aside.join("epoch-00001")).unwrap();
+            }
+            if done >= 2 {
+                fs::rename(lane.join("building/epoch-00002"), lane.join("epoch-00002")).unwrap();
+            }
+            for _ in 0..2 {
+                swap(lane, 2, &built.epochs).unwrap();
+            }
+            let journal = open(lane);
+            assert_eq!((contents(&journal), journal.stream().epoch), (before, 2), "{done}");
+            assert!(!lane.join("building").exists() && aside.join("epoch-00001").exists());
+        }
+    }
+
+    #[test]
+    fn a_build_that_was_cut_off_begins_again_and_what_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = written(folder.path(), 4);
+        let journal = open(folder.path());
+        let first = build(&journal, 3, &stamp()).unwrap();
+        let again = build(&journal, 3, &stamp()).unwrap();
+        assert_ne!(first.store, again.store, "another store");
+        assert_eq!(first.acts, again.acts);
+        give_up(folder.path()).unwrap();
+        journal.close_blocking();
+        let journal = open(folder.path());
+        assert_eq!((contents(&journal), journal.stream().epoch), (before, 1));
+        assert!(!folder.path().join("building").exists());
+    }
+
+    #[test]
+    fn what_was_carried_is_carried_again_and_its_ranges_are_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = written(folder.path(), 3);
+        for number in [4, 9] {
+            let journal = open(folder.path());
+            let built = build(&journal, number, &stamp()).unwrap();
+            journal.close_blocking();
+            swap(folder.path(), number, &built.epochs).unwrap();
+        }
+        let journal = open(folder.path());
+        assert_eq!(contents(&journal), before);
+        let epochs: Vec<u32> = journal.epochs()[0].carried.iter().map(|range| range.epoch).collect();
+        assert_eq!(epochs, [1, 4]);
+    }
+
+    #[test]
+    fn the_facts_of_another_branch_are_left_where_they_are() {
+        let own = stream();
+        assert!(may_carry(
+            &Stream { device: "box-2".parse().unwrap(), term: 2, epoch: 9, ..own.clone() },
+            &own
+        ));
+        assert!(!may_carry(&Stream { branch: "south".parse().unwrap(), ..own.clone() }, &own));
+        assert!(!may_carry(&Stream { tenant: "other".parse().unwrap(), ..own.clone() }, &own));
+    }
+}
