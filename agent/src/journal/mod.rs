@@ -19,7 +19,7 @@
 //! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`fence`] (where it ends after
 //! an error), [`raw`] (one that was written), [`manifest`], [`mark`] and [`witness`] (what is known about stores besides
 //! their contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`]
-//! (group commit) with `gather` (who shares a sync), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the commit's path),
+//! (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`keeper`] (what is done off the commit's path),
 //! [`commits_took`] (how long the disk takes).
 
 pub mod ack;
@@ -29,7 +29,6 @@ pub mod error;
 mod fault_tests;
 pub mod fence;
 pub mod finding;
-mod gather;
 pub mod generation;
 pub mod keeper;
 pub mod load;

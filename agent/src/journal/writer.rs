@@ -1,6 +1,6 @@
 //! The writer: one thread that puts acts on the disk, many with one sync where many wait.
 //!
-//! Which acts share a sync, [`super::gather`] says. On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
+//! On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
 //! error a fence is set behind the last fact that was confirmed, before anybody is answered: whatever of an act reached the
 //! disk after it does not count, since the caller is told "not recorded". The next act begins another generation. Where even
 //! the fence fails, the answer is another one, unless nothing of the act had reached the store: nobody knows what the next
@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use pestle_domain::{ids::ActId, journal::Head, units::UnixMillis};
@@ -19,7 +19,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Committed, JournalError, Life, Place, Shared,
-    gather::Gather,
     generation::{DiskSays, Generation, StoreError, panic_text},
     manifest::{Begun, Entry, Sealed, file, generation_folder},
     record,
@@ -55,24 +54,12 @@ pub(crate) fn spawn(
     let name = format!("journal-{}", shared.stream.lane.as_str());
     let folder = shared.settings.folder.clone();
     let head = *shared.committed();
-    let gather = (Gather::default(), Instant::now());
-    let writer = Writer { shared, generation: Some(generation), head, bytes: 0, gather };
+    let writer = Writer { shared, generation: Some(generation), head, bytes: 0 };
     thread::Builder::new()
         .name(name)
         .spawn(move || writer.run(commands))
         .map_err(|source| FileError::disk("start a thread for", &folder)(source))?;
     Ok(())
-}
-
-/// Puts an act into the group; hands back whom to tell of the end, where that is wanted.
-fn take(command: Command, group: &mut Vec<Append>) -> Option<oneshot::Sender<()>> {
-    match command {
-        Command::Append(append) => {
-            group.push(append);
-            None
-        }
-        Command::Close(done) => Some(done),
-    }
 }
 
 struct Writer {
@@ -82,8 +69,6 @@ struct Writer {
     head: Head,
     /// Of the current generation's records.
     bytes: u64,
-    /// What the last commit tells about the next, and when it ended.
-    gather: (Gather, Instant),
 }
 
 impl Writer {
@@ -103,21 +88,17 @@ impl Writer {
     fn work(&mut self, commands: &mut mpsc::Receiver<Command>) {
         let mut group = Vec::with_capacity(GROUP_ACTS_MAX);
         while let Some(command) = commands.blocking_recv() {
-            let mut close = take(command, &mut group);
-            let came = Instant::now();
-            let (gather, ended) = self.gather;
-            let wait = gather.wait(came - ended);
-            while close.is_none() && group.len() < GROUP_ACTS_MAX {
-                match commands.try_recv() {
-                    Ok(command) => close = take(command, &mut group),
-                    // Those that are waited for were answered just now: they need the processor, and no timer is as short.
-                    Err(_) if wait.is_some_and(|wait| wait.is_on(group.len(), came.elapsed())) => {
-                        thread::yield_now();
-                    }
-                    Err(_) => break,
+            let mut close = None;
+            let mut next = Some(command);
+            while let Some(command) = next {
+                match command {
+                    Command::Append(append) => group.push(append),
+                    Command::Close(done) => close = Some(done),
                 }
+                let full = group.len() >= GROUP_ACTS_MAX || close.is_some();
+                next = if full { None } else { commands.try_recv().ok() };
             }
-            self.commit(&mut group, commands);
+            self.commit(&mut group);
             if let Some(done) = close {
                 commands.close();
                 self.end();
@@ -130,12 +111,10 @@ impl Writer {
         self.end();
     }
 
-    /// Those in `commands` came too late for this one.
-    fn commit(&mut self, group: &mut Vec<Append>, commands: &mpsc::Receiver<Command>) {
+    fn commit(&mut self, group: &mut Vec<Append>) {
         if group.is_empty() {
             return;
         }
-        let (acts, began) = (group.len(), Instant::now());
         #[cfg(test)]
         super::testing::panic_at(&self.shared.settings.folder, super::testing::Fault::Writer);
         let shared = self.shared.clone();
@@ -147,15 +126,8 @@ impl Writer {
             })
         });
         match outcome {
-            Ok((heads, bytes)) => {
-                // Before the answers: whoever has one may be back at once, and would count twice.
-                self.gather = (Gather::committed(acts, commands.len(), began.elapsed()), Instant::now());
-                self.committed(group, &heads, bytes);
-            }
-            Err(error) => {
-                self.gather = (Gather::default(), Instant::now());
-                self.failed(group, error);
-            }
+            Ok((heads, bytes)) => self.committed(group, &heads, bytes),
+            Err(error) => self.failed(group, error),
         }
     }
 
