@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check demo-clean test power-cuts simulate chaos fuzz bench screenshots data fmt lint build setup-demo setup-test
+.PHONY: help demo demo-check demo-clean test power-cuts simulate chaos fuzz bench screenshots data fmt lint build setup-demo setup-bench setup-test
 
 CARGO ?= cargo
 LOCKED ?= --locked
@@ -54,9 +54,9 @@ simulate: ## live SEEDS simulated lives (100000) and check each step; FROM=… i
 	$(CARGO) build --release $(LOCKED) --workspace --bins
 	exec $(TARGET)/release/pestle-simulate --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(BUG),--bug $(BUG))
 
-bench: setup-demo ## measure against the baselines; writes target/bench.json
+bench: setup-bench ## measure against the baselines; writes target/bench.json; FIGURES="disk …" measures these alone
 	$(CARGO) build --release $(LOCKED) --workspace --bins
-	exec $(TARGET)/release/pestle-bench
+	exec $(TARGET)/release/pestle-bench $(FIGURES)
 
 screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser
 	PESTLE_SCREENSHOTS=1 $(CARGO) test $(LOCKED) --workspace --test it browser -- --nocapture
@@ -76,6 +76,9 @@ build:
 
 setup-demo:
 	@hil-tests/setup.sh demo
+
+setup-bench:
+	@hil-tests/setup.sh bench
 
 setup-test:
 	@hil-tests/setup.sh test

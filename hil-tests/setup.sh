@@ -2,14 +2,15 @@
 # Installs what a Debian machine with Rust still lacks for Pestle. Safe to repeat: it does nothing when all is there.
 #
 #   hil-tests/setup.sh demo    what `make demo` and `make demo-check` need: a C compiler, CMake, PostgreSQL's programs
-#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, Mosquitto, FUSE, rustfmt, clippy
+#   hil-tests/setup.sh bench   that, and what `make bench` measures beside Pestle: Mosquitto, nats-server
+#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, FUSE, rustfmt, clippy
 #
 # It needs root, or sudo. It starts no service, creates no PostgreSQL cluster, and changes nothing that is installed.
 set -euo pipefail
 
 wanted=${1:-test}
-case $wanted in demo | test) ;; *)
-  echo "setup: unknown set '$wanted'. Use: setup.sh demo|test" >&2
+case $wanted in demo | bench | test) ;; *)
+  echo "setup: unknown set '$wanted'. Use: setup.sh demo|bench|test" >&2
   exit 64
   ;;
 esac
@@ -47,10 +48,13 @@ have cc || missing+=(gcc libc6-dev)
 have c++ || missing+=(g++)
 have cmake || missing+=(cmake)
 have_postgres || missing+=(postgresql)
+if [ "$wanted" != demo ]; then
+  { have mosquitto || [ -x /usr/sbin/mosquitto ]; } || missing+=(mosquitto)
+  { have nats-server || [ -x /usr/sbin/nats-server ]; } || missing+=(nats-server)
+fi
 if [ "$wanted" = test ]; then
   have chromium || missing+=(chromium)
   have chromedriver || missing+=(chromium-driver)
-  { have mosquitto || [ -x /usr/sbin/mosquitto ]; } || missing+=(mosquitto)
   have fusermount3 || missing+=(fuse3)
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0

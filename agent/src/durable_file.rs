@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, BufWriter, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -46,10 +46,21 @@ impl FileError {
 /// # Errors
 /// [`FileError::Disk`].
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write`], with what `fill` writes, in pieces of any size.
+///
+/// # Errors
+/// [`FileError::Disk`].
+pub fn write_with(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let beside = path.with_file_name(name);
-    let written = write_beside(&beside, bytes)
+    let written = write_beside(&beside, fill)
         .and_then(|()| fs::rename(&beside, path).map_err(FileError::disk("rename", path)));
     if let Err(error) = written {
         // On a full disk half a file would take the room that the next attempt needs. Another error is told already.
@@ -59,16 +70,20 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
+fn write_beside(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), FileError> {
+    let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .open(path)
         .map_err(FileError::disk("create", path))?;
-    file.write_all(bytes).map_err(FileError::disk("write", path))?;
-    file.sync_all().map_err(FileError::disk("sync", path))
+    let mut file = BufWriter::new(file);
+    fill(&mut file).and_then(|()| file.flush()).map_err(FileError::disk("write", path))?;
+    file.get_ref().sync_all().map_err(FileError::disk("sync", path))
 }
 
 /// Makes what was created, renamed or removed in `folder` survive a power cut.

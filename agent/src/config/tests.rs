@@ -120,7 +120,7 @@ fn what_cannot_be_is_refused_with_what_to_write_instead() {
         "printer \"p\"",
     );
     check(&format!("{till}[journal]\ngeneration_bytes = \"7\""), "64KiB");
-    check(&format!("{till}[journal]\nretention_days = 0"), "1 to 3650");
+    check(&format!("{till}[journal]\nretention_days = 3651"), "1 to 3650");
     check(&format!("{till}[space]\nlow = \"much\""), "space.low is \"much\"");
     check(&format!("{till}[space]\nlow = \"100MiB\""), "must get smaller in this order");
     check(&format!("{till}[space]\nreserve = \"0\""), "could not end what was begun");

@@ -2,7 +2,8 @@
 //! is whole and, but for the first minutes of a box, the one before it too.
 
 use std::{
-    fs, io,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 
 use super::{
     books::Books,
-    checkpoint::{self, BadCheckpoint, Sealed, Where},
+    checkpoint::{self, BadCheckpoint, Begun, Where},
 };
 use crate::{
     durable_file::{self, FileError},
@@ -54,33 +55,32 @@ impl Checkpoints {
     /// journal. What does not fit counts as not there. Blocks on the disk.
     pub fn newest(&self, fits: impl Fn(&Where) -> bool) -> Option<(Books, Where)> {
         *self.slots() = [None; 2];
-        // Both stay until the books are read: the C library gives back what large blocks took only as long as none was freed.
-        let files = self.paths.each_ref().map(|path| read(path));
-        let mut found: Vec<(usize, Sealed<'_>)> = Vec::new();
-        for (index, file) in files.iter().enumerate() {
-            let sealed = file.as_ref().and_then(|bytes| told(&self.paths[index], checkpoint::open(bytes)));
-            found.extend(sealed.filter(|sealed| {
-                let fits = fits(&sealed.at);
-                if !fits {
-                    tracing::warn!(
-                        path = %self.paths[index].display(), at = ?sealed.at,
-                        "a checkpoint of the books is of another store or ahead of this journal, and is not used"
-                    );
-                }
-                fits
-            }).map(|sealed| (index, sealed)));
+        let mut begun: Vec<(usize, Begun)> = Vec::new();
+        for (index, path) in self.paths.iter().enumerate() {
+            begun.extend(read(path, |file, _| checkpoint::begin(file)).map(|begun| (index, begun)));
         }
-        found.sort_by_key(|(_, sealed)| std::cmp::Reverse(sealed.turn));
+        // Nothing of it is proved yet: one whose turn is damaged is found by its checksum when its turn comes.
+        begun.sort_by_key(|(_, begun)| std::cmp::Reverse(begun.turn));
         let mut newest = None;
-        for (index, sealed) in found {
-            let slot = Some(Slot { turn: sealed.turn, place: sealed.at.place });
-            if newest.is_some() {
-                // Its checksum was right, which is enough for the one before.
-                self.slots()[index] = slot;
-            } else if let Some(books) = told(&self.paths[index], sealed.books()) {
-                self.slots()[index] = slot;
-                newest = Some((books, sealed.at));
+        for (index, begun) in begun {
+            let path = &self.paths[index];
+            // Of the one before the newest the checksum is enough.
+            let fits = fits(&begun.at);
+            let found = if newest.is_some() || !fits {
+                read(path, checkpoint::check).map(|begun| (begun, None))
+            } else {
+                read(path, checkpoint::read).map(|(begun, books)| (begun, Some(books)))
+            };
+            let Some((begun, books)) = found else { continue };
+            if !fits {
+                tracing::warn!(
+                    path = %path.display(), at = ?begun.at,
+                    "a checkpoint of the books is of another store or ahead of this journal, and is not used"
+                );
+                continue;
             }
+            self.slots()[index] = Some(Slot { turn: begun.turn, place: begun.at.place });
+            newest = newest.or(books.map(|books| (books, begun.at)));
         }
         self.publish();
         newest
@@ -91,19 +91,18 @@ impl Checkpoints {
         self.slots().iter().flatten().map(|slot| slot.turn).max().unwrap_or(0) + 1
     }
 
-    /// Writes what [`checkpoint::encode`] made with [`Checkpoints::next_turn`] over the older one, durably. One at a time. Blocks
-    /// on the disk.
+    /// Writes what [`checkpoint::encode`] made with [`Checkpoints::next_turn`], which is read from where it stands, over the older
+    /// one, durably. One at a time. Blocks on the disk.
     ///
     /// # Errors
     /// [`FileError::Disk`]: the two that were there are there, or one of them and this one.
-    pub fn write(&self, turn: u64, place: Place, mut bytes: Vec<u8>) -> Result<(), FileError> {
-        checkpoint::seal(&mut bytes);
+    pub fn write(&self, turn: u64, place: Place, encoded: impl Read) -> Result<(), FileError> {
         let index = {
             let slots = self.slots();
             let turn_of = |index: usize| slots[index].map_or(0, |slot| slot.turn);
             usize::from(turn_of(1) < turn_of(0))
         };
-        durable_file::write(&self.paths[index], &bytes)?;
+        durable_file::write_with(&self.paths[index], |file| checkpoint::seal(encoded, file))?;
         self.slots()[index] = Some(Slot { turn, place });
         self.publish();
         Ok(())
@@ -127,28 +126,26 @@ impl Checkpoints {
     }
 }
 
-/// The bytes of a file; `None` for none, and for one that cannot be read, which is told.
-fn read(path: &Path) -> Option<Vec<u8>> {
-    match fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "a checkpoint of the books cannot be read");
-            None
-        }
-    }
-}
-
-/// What was read; one that is not whole is told.
-fn told<T>(path: &Path, read: Result<T, BadCheckpoint>) -> Option<T> {
-    read.inspect_err(|error| {
-        tracing::warn!(path = %path.display(), %error, "a checkpoint of the books is damaged, and is not used");
-    })
-    .ok()
+/// What `read` makes of a file and its length. `None` where there is none, and for one that cannot be read or is not whole, which
+/// is told.
+fn read<T>(path: &Path, read: impl FnOnce(File, u64) -> Result<T, BadCheckpoint>) -> Option<T> {
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let outcome = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(BadCheckpoint::Unreadable(error)),
+        Ok((length, file)) => read(file, length),
+    };
+    outcome
+        .inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "a checkpoint of the books is damaged, and is not used");
+        })
+        .ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use pestle_domain::{ids::StoreId, journal::Head, signature::Hash};
 
@@ -159,8 +156,9 @@ mod tests {
 
     fn write(checkpoints: &Checkpoints, seq: u64) {
         let turn = checkpoints.next_turn();
-        let bytes = checkpoint::encode(turn, &at(seq), &Books::default()).unwrap();
-        checkpoints.write(turn, at(seq).place, bytes).unwrap();
+        let mut bytes = Vec::new();
+        checkpoint::encode(turn, &at(seq), &Books::default(), &mut bytes).unwrap();
+        checkpoints.write(turn, at(seq).place, &bytes[..]).unwrap();
     }
 
     fn newest(folder: &Path, up_to: u64) -> (Option<u64>, u64) {

@@ -2,7 +2,8 @@
 //! moments of each change, off the scan's path: after a power cut it may lack the last pack.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -60,12 +61,12 @@ impl Keep {
         self.checkpoints.next_turn()
     }
 
-    /// Keeps a checkpoint of the books. Blocks on the disk.
+    /// Keeps a checkpoint of the books, which [`super::checkpoint::encode`] made. Blocks on the disk.
     ///
     /// # Errors
     /// The disk refuses; the kept ones stay.
-    pub fn keep_books(&self, turn: u64, at: &Where, bytes: Vec<u8>) -> Result<(), FileError> {
-        self.checkpoints.write(turn, at.place, bytes)?;
+    pub fn keep_books(&self, turn: u64, at: &Where, encoded: impl Read) -> Result<(), FileError> {
+        self.checkpoints.write(turn, at.place, encoded)?;
         // Two checkpoints are newer than whatever an older agent kept.
         if self.checkpoints.are_two() { remove(&fold::old_path(&self.folder)) } else { Ok(()) }
     }

@@ -1,13 +1,19 @@
 //! When the counter's loop writes what may be lost: open baskets at each change, checkpoints of the books when it is worth it.
 //! Both off the loop.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{self, BufWriter, Seek as _},
+    time::Duration,
+};
 
 use futures::FutureExt as _;
 use pestle_domain::ids::TillId;
+use rustix::fs::{MemfdFlags, memfd_create};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
+    books::Books,
     checkpoint::{self, Where},
     counters::Count,
     keep::Keep,
@@ -21,6 +27,8 @@ const WORTH_FACTS: u64 = 10_000;
 const APART_MIN: Duration = Duration::from_secs(10);
 /// ...nor than this many times what the last one took: a slow disk is for the sales.
 const APART_TIMES: u32 = 50;
+/// Of what is written at a time.
+const PIECE_BYTES: usize = 32 * 1024;
 /// And after this time there is one, if anything changed.
 const APART_MAX: Duration = Duration::from_secs(3_600);
 
@@ -112,8 +120,8 @@ impl Task {
     /// The books as bytes, made here and written elsewhere.
     pub(super) fn begin_checkpoint(&self) -> Option<JoinHandle<Option<(Where, Duration)>>> {
         let (keep, at, turn) = (self.parts.keep.clone(), self.at, self.parts.keep.next_turn());
-        match checkpoint::encode(turn, &at, self.branch.books()) {
-            Ok(bytes) => Some(tokio::task::spawn_blocking(move || write(&keep, turn, at, bytes))),
+        match encoded(turn, &at, self.branch.books()) {
+            Ok(encoded) => Some(tokio::task::spawn_blocking(move || write(&keep, turn, at, encoded))),
             Err(error) => {
                 tracing::error!(%error, "the books cannot be written as bytes");
                 None
@@ -122,9 +130,20 @@ impl Task {
     }
 }
 
-fn write(keep: &Keep, turn: u64, at: Where, bytes: Vec<u8>) -> Option<(Where, Duration)> {
+/// The bytes in a file that is in memory alone and gone when it is closed. A block of that size would stay with the C library
+/// after it was freed, for the rest of the process's life.
+fn encoded(turn: u64, at: &Where, books: &Books) -> io::Result<File> {
+    let file = memfd_create("books", MemfdFlags::CLOEXEC)?;
+    let mut writer = BufWriter::with_capacity(PIECE_BYTES, File::from(file));
+    checkpoint::encode(turn, at, books, &mut writer)?;
+    let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn write(keep: &Keep, turn: u64, at: Where, encoded: File) -> Option<(Where, Duration)> {
     let began = Instant::now();
-    match keep.keep_books(turn, &at, bytes) {
+    match keep.keep_books(turn, &at, encoded) {
         Ok(()) => Some((at, began.elapsed())),
         Err(error) => {
             tracing::warn!(%error, "the books cannot be kept; the next start reads more of the journal");

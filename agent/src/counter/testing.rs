@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::{
     books::Books,
+    checkpoint::{self, Where},
     command::{Answer, Command, DateWord, Pin, Request, StationId, Ticket},
     counters::Count,
     live::Scanned,
@@ -27,6 +28,14 @@ use super::{
     shop::Shop,
     view::TillView,
 };
+
+/// A checkpoint as it stands in its file.
+pub(super) fn sealed(turn: u64, at: &Where, books: &Books) -> Vec<u8> {
+    let (mut encoded, mut file) = (Vec::new(), Vec::new());
+    checkpoint::encode(turn, at, books, &mut encoded).unwrap();
+    checkpoint::seal(&encoded[..], &mut file).unwrap();
+    file
+}
 
 pub(super) fn gtin(number: u32) -> Gtin {
     Gtin::with_check_digit(format!("0952{number:09}").as_bytes()).unwrap()

@@ -110,8 +110,9 @@ impl Store {
     pub(crate) fn checkpoint(&self) -> Place {
         let folded = self.fold();
         let turn = self.keep.next_turn();
-        let bytes = checkpoint::encode(turn, &folded.at, &folded.books).unwrap();
-        self.keep.keep_books(turn, &folded.at, bytes).unwrap();
+        let mut bytes = Vec::new();
+        checkpoint::encode(turn, &folded.at, &folded.books, &mut bytes).unwrap();
+        self.keep.keep_books(turn, &folded.at, &bytes[..]).unwrap();
         folded.at.place
     }
 

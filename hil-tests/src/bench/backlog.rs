@@ -29,7 +29,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Writes an opening and `sales` sales into the journal of a box that has none yet.
+    /// Writes an opening and `sales` sales into the journal of a box whose agent does not run, behind what is there.
     ///
     /// # Errors
     /// When the disk refuses.

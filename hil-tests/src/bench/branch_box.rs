@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -58,6 +59,15 @@ impl BranchBox {
             log: folder.join("agent.log"),
         };
         Ok(Self { folder: folder.to_owned(), identity: DeviceIdentity::load(folder)?, program })
+    }
+
+    /// Adds lines to its configuration, for its agent's next start.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn configure(&self, lines: &str) -> Result<()> {
+        let mut config = fs::OpenOptions::new().append(true).open(self.folder.join("agent.toml"))?;
+        Ok(config.write_all(lines.as_bytes())?)
     }
 
     /// Its ledger.

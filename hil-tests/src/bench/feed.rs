@@ -66,7 +66,11 @@ pub fn keep_batches(path: &Path, batches: &[Vec<u8>]) -> Result<()> {
     Ok(file.flush()?)
 }
 
-fn read_batches(path: &Path, device: &DeviceId) -> Result<Vec<(DeviceId, Vec<u8>)>> {
+/// Reads what [`keep_batches`] wrote, as if `device` had sent it.
+///
+/// # Errors
+/// When the disk refuses, or the file ends too early.
+pub fn read_batches(path: &Path, device: &DeviceId) -> Result<Vec<(DeviceId, Vec<u8>)>> {
     let bytes = fs::read(path)?;
     let mut rest = bytes.as_slice();
     let mut batches = Vec::new();

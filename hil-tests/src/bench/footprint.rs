@@ -1,17 +1,13 @@
 //! What the agent takes of a small box: resident memory when nothing happens, and the size of its program.
 
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{
     backlog::Backlog,
     branch_box::BranchBox,
+    memory::{self, mib},
     place::Cores,
     report::{Row, short},
     stats::Scale,
@@ -30,12 +26,6 @@ const PROGRAM_MIB_MAX: f64 = 25.0;
 const SALES_OF_FULL_BOOKS: u64 = 100_000;
 /// A run of sample sales that no other figure uses.
 const RUN: u64 = 90;
-/// Memory is settled when it has not grown for so long.
-const STILL_FOR: Duration = Duration::from_secs(3);
-/// Or after so long, whatever it does.
-const SETTLED_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Resident memory of the first branch's agent after each of some starts, with the demo's catalogue and devices.
 ///
@@ -71,7 +61,7 @@ pub async fn full_books(world: &World, folder: &Path, cores: Cores, scale: Scale
     let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
     let mut agent = branch_box.start(cores.branch, &keeper)?;
     branch_box.ready(&mut agent).await.with_context(|| branch_box.log_tail())?;
-    let memory = settled_process(agent.id()).await?;
+    let memory = memory::settled_mib(agent.id()).await?;
     agent.stop().await;
     Ok(format!(
         "with books at their bounds ({sales} sales, {} serial numbers in the journal): {} MiB",
@@ -82,31 +72,7 @@ pub async fn full_books(world: &World, folder: &Path, cores: Cores, scale: Scale
 
 /// Memory in MiB once it does not grow any more.
 async fn settled(branch: &Branch) -> Result<f64> {
-    settled_process(branch.process_id().await.context("the agent does not run")?).await
-}
-
-async fn settled_process(id: u32) -> Result<f64> {
-    let began = Instant::now();
-    let (mut most, mut since) = (0, Instant::now());
-    while since.elapsed() < STILL_FOR && began.elapsed() < SETTLED_WITHIN {
-        let now = resident_kib(id)?;
-        if now > most {
-            (most, since) = (now, Instant::now());
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Ok(mib(resident_kib(id)? * 1024))
-}
-
-fn resident_kib(id: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).context("the agent has ended")?;
-    kib_of(&status, "VmRSS").context("no VmRSS in /proc/<pid>/status")
-}
-
-/// `proc_pid_status(5)`: `VmRSS:     1234 kB`.
-fn kib_of(status: &str, name: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    line.split_whitespace().next()?.parse().ok()
+    memory::settled_mib(branch.process_id().await.context("the agent does not run")?).await
 }
 
 /// The agent's program without symbols.
@@ -132,21 +98,4 @@ pub fn program(folder: &Path) -> Result<Row> {
         "`strip --strip-all` of the release build, which has {} MiB as it is built",
         short(built)
     )))
-}
-
-#[allow(clippy::cast_precision_loss, clippy::float_arithmetic, reason = "a size for people")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / (1024.0 * 1024.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_s_memory_is_read_from_its_status() {
-        let status = "Name:\tpestle-agent\nVmRSSx:\t1 kB\nVmRSS:\t   20480 kB\nThreads:\t4\n";
-        assert_eq!(kib_of(status, "VmRSS"), Some(20_480));
-        assert_eq!(kib_of(status, "VmSwap"), None);
-    }
 }

@@ -4,9 +4,10 @@
 //! the smallest and the largest shown.
 //!
 //! In reading order: [`run`] measures all; [`stats`] and [`report`] are what is made of numbers. The figures:
-//! [`commit`], [`scan`], [`relay`], [`ingest`], [`stock_check`], [`footprint`]. What they stand on: [`place`] (where is
-//! measured), [`sample`] and [`backlog`] (what is sold), [`branch_box`] and [`centre`] (the two ends without the demo),
-//! [`helper`] (a second process on a core of its own) with its jobs [`feed`], [`load`] and [`stock_port`].
+//! [`commit`], [`group`], [`scan`], [`relay`], [`link`], [`ingest`], [`queues`], [`stock_check`], [`footprint`], [`million`], [`disk`].
+//! What they stand on: [`place`] (where is measured), [`sample`] and [`backlog`] (what is sold), [`branch_box`], [`centre`] and
+//! [`real_centre`] (the two ends without the demo), [`memory`], [`helper`] (a second process on a core of its own) with its jobs
+//! [`feed`], [`load`] and [`stock_port`].
 
 #![allow(clippy::float_arithmetic, reason = "measurements: no figure of the product is made of them")]
 
@@ -16,9 +17,13 @@ pub mod report;
 pub mod stats;
 
 pub mod commit;
+pub mod disk;
 pub mod footprint;
 pub mod group;
 pub mod ingest;
+pub mod link;
+pub mod million;
+pub mod queues;
 pub mod relay;
 pub mod scan;
 pub mod stock_check;
@@ -29,6 +34,8 @@ pub mod centre;
 pub mod feed;
 pub mod helper;
 pub mod load;
+pub mod memory;
 pub mod place;
+pub mod real_centre;
 pub mod sample;
 pub mod stock_port;

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::{
-    commit, footprint, group, ingest,
+    commit, disk, footprint, group, ingest, link, million,
     place::{Cores, WorkFolder},
-    relay,
+    queues, relay,
     report::{Failure, Report, Row},
     scan,
     stats::Scale,
@@ -16,9 +16,12 @@ use super::{
 use crate::world::{Place, World};
 
 /// The figures by name, in the order of measuring.
-pub const FIGURES: [&str; 7] = ["commit", "group", "scan", "relay", "ingest", "stock", "footprint"];
+pub const FIGURES: [&str; 11] =
+    ["commit", "group", "scan", "relay", "link", "ingest", "queues", "stock", "footprint", "million", "disk"];
+/// Of these, what takes so long that it is measured only when it is named.
+pub const BY_NAME: [&str; 1] = ["disk"];
 
-/// Measures `wanted` (all, where none is named), and tells `tell` what is being done.
+/// Measures `wanted` (where none is named, all but [`BY_NAME`]), and tells `tell` what is being done.
 ///
 /// # Errors
 /// When nothing can be measured here at all. What fails by itself is in the report.
@@ -28,7 +31,9 @@ pub async fn run(wanted: &[String], scale: Scale, tell: &dyn Fn(&str)) -> Result
     }
     let folder = WorkFolder::make()?;
     let cores = Cores::find()?;
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
+    let is_wanted = |name: &str| {
+        (wanted.is_empty() && !BY_NAME.contains(&name)) || wanted.iter().any(|other| other == name)
+    };
     let mut report = Report::default();
     for name in FIGURES.into_iter().filter(|name| is_wanted(name)) {
         tell(name);
@@ -54,6 +59,10 @@ async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result
             tokio::task::spawn_blocking(move || group::measure(&folder, scale)).await??
         }
         "relay" => vec![relay::measure(folder, cores, scale).await?],
+        "link" => vec![link::measure(folder, cores, scale).await?],
+        "queues" => queues::measure(folder, cores, scale).await?,
+        "million" => million::measure(folder, cores, scale).await?,
+        "disk" => vec![disk::measure(folder, cores, scale).await?],
         "ingest" => vec![ingest::measure(folder, scale).await?],
         "stock" => vec![stock_check::measure(folder, cores, scale).await?],
         "scan" => {

@@ -6,18 +6,19 @@
     reason = "this program's output is for the person at the terminal"
 )]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
-use pestle_hil_tests::bench::{feed, load, place, run, stats::Scale, stock_port};
+use pestle_hil_tests::bench::{feed, link, load, place, queues, run, stats::Scale, stock_port};
 use pestle_hil_tests::ending::Ending;
 
 /// Measures Pestle against its baselines, prints the table and writes bench.json beside the build.
 #[derive(Debug, Parser)]
 #[command(name = "pestle-bench", version)]
 struct CommandLine {
-    /// Measure these alone: commit, group, scan, relay, ingest, stock, footprint. Then nothing is written
+    /// Measure these alone: commit, group, scan, relay, link, ingest, queues, stock, footprint, million, disk. Then nothing is
+    /// written. disk is measured only when it is named: it takes a quarter of an hour
     figures: Vec<String>,
     /// Few rounds of little: to see that all of it works. Its figures say nothing, and nothing is written
     #[arg(long)]
@@ -35,6 +36,15 @@ enum HelperCommand {
     /// Serve the gateway's routes and one that does nothing
     #[command(hide = true)]
     Serve { folder: PathBuf },
+    /// Take the gateway's place, sign and store nothing
+    #[command(hide = true)]
+    Sink { gateway_data: PathBuf, broker: SocketAddr },
+    /// Publish batches with rumqttc alone
+    #[command(hide = true)]
+    Publish,
+    /// Put messages of a queue into a table
+    #[command(hide = true)]
+    Consume,
     /// Ask a port as fast as it answers
     #[command(hide = true)]
     Load,
@@ -65,6 +75,11 @@ async fn execute(line: CommandLine) -> Result<bool> {
     match line.helper {
         Some(HelperCommand::Feed { folder }) => Box::pin(feed::run(&folder)).await.map(|()| true),
         Some(HelperCommand::Serve { folder }) => Box::pin(stock_port::run(&folder)).await.map(|()| true),
+        Some(HelperCommand::Sink { gateway_data, broker }) => {
+            Box::pin(link::sink::run(&gateway_data, broker)).await.map(|()| true)
+        }
+        Some(HelperCommand::Publish) => Box::pin(link::publish::run()).await.map(|()| true),
+        Some(HelperCommand::Consume) => Box::pin(queues::consumer::run()).await.map(|()| true),
         Some(HelperCommand::Load) => Box::pin(load::run()).await.map(|()| true),
         None => Box::pin(measure(&line.figures, line.quick)).await,
     }

@@ -52,6 +52,11 @@ impl Mosquitto {
         Ok(Self { program, keeper: keeper.clone(), boxes, gateways, process: None })
     }
 
+    /// Holds it on one processor core from the next start on.
+    pub fn pin_to(&mut self, core: usize) {
+        self.program = self.program.on_core(core);
+    }
+
     /// Starts it and waits until it takes connections.
     ///
     /// # Errors
@@ -88,6 +93,11 @@ impl Mosquitto {
         self.boxes
     }
 
+    /// Where gateways connect.
+    pub fn gateways(&self) -> SocketAddr {
+        self.gateways
+    }
+
     /// As a gateway's configuration has it.
     pub fn broker(&self) -> Broker {
         Broker::External { gateways: self.gateways, boxes: self.boxes }
@@ -104,13 +114,14 @@ impl Mosquitto {
     }
 }
 
-fn program() -> PathBuf {
+/// Where Debian puts it, or whoever builds it.
+pub(crate) fn program() -> PathBuf {
     let places = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
     places.into_iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new(places[0])).to_owned()
 }
 
-/// It has to be told its ports: free ones, held together for a moment so that they differ.
-fn free_ports() -> std::io::Result<[SocketAddr; 2]> {
+/// For a program that has to be told its ports: free ones, held together for a moment so that they differ.
+pub(crate) fn free_ports() -> std::io::Result<[SocketAddr; 2]> {
     let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     Ok([held[0].local_addr()?, held[1].local_addr()?])
 }

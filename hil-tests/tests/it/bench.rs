@@ -11,20 +11,42 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::whole_product;
 
-/// The figures that take seconds, each with the words of its rows. The relay's and the footprint's take a minute
-/// together on a small machine, and stand on the same parts.
-const QUICK: [(&str, &[&str]); 4] = [
-    ("commit", &["durable commit of a sale"]),
-    ("scan", &["scan to the line on the page"]),
-    ("ingest", &["ingest into PostgreSQL"]),
-    ("stock", &["stock check over HTTPS"]),
-];
-
 /// A debug build on two busy cores.
 const DONE_WITHIN: Duration = Duration::from_secs(240);
 
 #[tokio::test]
 async fn a_quick_bench_measures_each_row_and_removes_nothing_but_its_own_folder() {
+    // The relay's and the footprint's take a minute together on a small machine, and stand on the same parts.
+    quick(&[
+        ("commit", &["durable commit of a sale"]),
+        ("group", &["durable sales, 8 tills"]),
+        ("scan", &["scan to the line on the page"]),
+        ("ingest", &["ingest into PostgreSQL"]),
+        ("stock", &["stock check over HTTPS"]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_quick_bench_measures_what_passes_through_a_box_in_large_numbers() {
+    quick(&[
+        ("link", &["link alone"]),
+        (
+            "million",
+            &["drain of a million facts", "a million facts draining", "start with a million facts waiting"],
+        ),
+        ("disk", &["disk after ten million facts"]),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_quick_bench_measures_the_queues_that_a_shop_would_set_up_by_hand() {
+    quick(&[("queues", &["ours beside a NATS JetStream leaf", "ours beside a Mosquitto bridge"])]).await;
+}
+
+/// Figures, each with the words of its rows.
+async fn quick(figures: &[(&str, &[&str])]) {
     let _alone = whole_product().await;
     // On a disk, as the build is: the bench refuses a folder in memory.
     let folder = tempfile::tempdir_in(build_folder()).unwrap();
@@ -32,7 +54,7 @@ async fn a_quick_bench_measures_each_row_and_removes_nothing_but_its_own_folder(
     fs::write(&letters, "not the bench's").unwrap();
     let bench = Command::new(build_folder().join("pestle-bench"))
         .arg("--quick")
-        .args(QUICK.iter().map(|(figure, _)| figure))
+        .args(figures.iter().map(|(figure, _)| figure))
         .env("PESTLE_BENCH_DIR", folder.path())
         .stdin(Stdio::null())
         .output()
@@ -40,7 +62,7 @@ async fn a_quick_bench_measures_each_row_and_removes_nothing_but_its_own_folder(
     let said = String::from_utf8_lossy(&bench.stdout);
     let rows: Vec<&str> =
         said.lines().filter(|line| line.starts_with("MISS") || line.starts_with("ok")).collect();
-    for row in QUICK.iter().flat_map(|(_, rows)| *rows) {
+    for row in figures.iter().flat_map(|(_, rows)| *rows) {
         assert!(rows.iter().any(|line| line.contains(row)), "{row} was not measured:\n{said}");
     }
     assert!(!said.contains("not measured"), "{said}");

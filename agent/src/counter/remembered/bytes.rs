@@ -1,5 +1,6 @@
-//! [`Remembered`] as bytes, in a fixed and compact form: 200,000 packs and 50,000 acts are some 9 MB, written in
-//! one go. Whoever keeps it adds the checksum. Pure, and total on any bytes.
+//! [`Remembered`] as bytes, in a fixed and compact form: 200,000 packs and 50,000 acts are some 9 MB. They pass in small pieces,
+//! since the C library keeps for itself what large blocks took once they are freed. Whoever keeps it adds the checksum. Pure, and
+//! total on any bytes.
 //!
 //! ```text
 //! tills:   count u32 ‖ (length u8 ‖ name)*
@@ -9,6 +10,8 @@
 //! ```
 //!
 //! Integers are big-endian, a currency is its three letters, a till its number in the list. Tags are only ever added.
+
+use std::io::{self, Read, Write};
 
 use pestle_domain::{
     ids::{ActId, SessionId, TillId},
@@ -33,81 +36,82 @@ const WHOLE: u8 = 7;
 #[error("what is remembered of acts and packs is not as it was written")]
 pub struct Malformed;
 
-/// Puts all of it behind what is in `out`.
+/// Puts all of it into `out`.
 ///
 /// # Errors
-/// Only where JSON cannot say an act, which no field of ours allows.
-pub fn encode(remembered: &Remembered, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    count(remembered.tills.len(), out);
+/// Those of `out`; and where JSON cannot say an act, which no field of ours allows.
+pub fn encode(remembered: &Remembered, out: &mut impl Write) -> io::Result<()> {
+    count(remembered.tills.len(), out)?;
     for till in &remembered.tills {
         let name = till.as_str().as_bytes();
         // A slug has at most 40 characters.
-        out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-        out.extend_from_slice(name);
+        out.write_all(&[u8::try_from(name.len()).unwrap_or(u8::MAX)])?;
+        out.write_all(name)?;
     }
-    count(remembered.acts.len(), out);
+    count(remembered.acts.len(), out)?;
     for (act, done) in remembered.acts.iter() {
-        out.extend_from_slice(act.0.as_bytes());
+        out.write_all(act.0.as_bytes())?;
         encode_act(done, out)?;
     }
-    count(remembered.serials.len(), out);
+    count(remembered.serials.len(), out)?;
     for (key, receipt) in remembered.serials.iter() {
-        out.extend_from_slice(&key.0);
-        encode_receipt(receipt, out);
+        out.write_all(&key.0)?;
+        encode_receipt(receipt, out)?;
     }
     Ok(())
 }
 
-fn count(number: usize, out: &mut Vec<u8>) {
+fn count(number: usize, out: &mut impl Write) -> io::Result<()> {
     // Bounded by the books' own bounds.
-    out.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+    out.write_all(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes())
 }
 
-fn encode_receipt(receipt: &Receipt, out: &mut Vec<u8>) {
-    out.extend_from_slice(&receipt.till.0.to_be_bytes());
-    out.extend_from_slice(&receipt.epoch.to_be_bytes());
-    out.extend_from_slice(&receipt.number.to_be_bytes());
+fn encode_receipt(receipt: &Receipt, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(&receipt.till.0.to_be_bytes())?;
+    out.write_all(&receipt.epoch.to_be_bytes())?;
+    out.write_all(&receipt.number.to_be_bytes())
 }
 
-fn encode_money(currency: Currency, amounts: &[i64], out: &mut Vec<u8>) {
-    out.extend_from_slice(currency.code().as_bytes());
+fn encode_money(currency: Currency, amounts: &[i64], out: &mut impl Write) -> io::Result<()> {
+    out.write_all(currency.code().as_bytes())?;
     for amount in amounts {
-        out.extend_from_slice(&amount.to_be_bytes());
+        out.write_all(&amount.to_be_bytes())?;
     }
+    Ok(())
 }
 
-fn encode_act(done: &Compact, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+fn encode_act(done: &Compact, out: &mut impl Write) -> io::Result<()> {
     match done {
         Compact::Sold { receipt, currency, total, tendered, change } => {
-            out.push(SOLD);
-            encode_receipt(receipt, out);
-            encode_money(*currency, &[*total, *tendered, *change], out);
+            out.write_all(&[SOLD])?;
+            encode_receipt(receipt, out)?;
+            encode_money(*currency, &[*total, *tendered, *change], out)?;
         }
         Compact::Opened { till, session, currency, float } => {
-            out.push(OPENED);
-            out.extend_from_slice(&till.0.to_be_bytes());
-            out.extend_from_slice(session.0.as_bytes());
-            encode_money(*currency, &[*float], out);
+            out.write_all(&[OPENED])?;
+            out.write_all(&till.0.to_be_bytes())?;
+            out.write_all(session.0.as_bytes())?;
+            encode_money(*currency, &[*float], out)?;
         }
         Compact::Closed { till, currency, counted, expected, variance } => {
-            out.push(CLOSED);
-            out.extend_from_slice(&till.0.to_be_bytes());
-            encode_money(*currency, &[*counted, *expected, *variance], out);
+            out.write_all(&[CLOSED])?;
+            out.write_all(&till.0.to_be_bytes())?;
+            encode_money(*currency, &[*counted, *expected, *variance], out)?;
         }
         Compact::Moved { till, way, currency, amount } => {
-            out.push(if *way == CashWay::In { CASH_IN } else { CASH_OUT });
-            out.extend_from_slice(&till.0.to_be_bytes());
-            encode_money(*currency, &[*amount], out);
+            out.write_all(&[if *way == CashWay::In { CASH_IN } else { CASH_OUT }])?;
+            out.write_all(&till.0.to_be_bytes())?;
+            encode_money(*currency, &[*amount], out)?;
         }
         Compact::DrawerOpened { till } => {
-            out.push(DRAWER_OPENED);
-            out.extend_from_slice(&till.0.to_be_bytes());
+            out.write_all(&[DRAWER_OPENED])?;
+            out.write_all(&till.0.to_be_bytes())?;
         }
         Compact::Whole(done) => {
             let json = serde_json::to_vec(done)?;
-            out.push(WHOLE);
-            count(json.len(), out);
-            out.extend_from_slice(&json);
+            out.write_all(&[WHOLE])?;
+            count(json.len(), out)?;
+            out.write_all(&json)?;
         }
     }
     Ok(())
@@ -116,40 +120,50 @@ fn encode_act(done: &Compact, out: &mut Vec<u8>) -> Result<(), serde_json::Error
 /// Reads what [`encode`] wrote; nothing may be left.
 ///
 /// # Errors
-/// [`Malformed`].
-pub fn decode(bytes: &[u8]) -> Result<Remembered, Malformed> {
+/// [`Malformed`], also where the bytes cannot be had.
+pub fn decode(bytes: impl Read) -> Result<Remembered, Malformed> {
     let mut reader = Reader(bytes);
     let mut remembered = Remembered::default();
     for _ in 0..reader.u32()? {
-        let length = usize::from(reader.array::<1>()?[0]);
-        let name = std::str::from_utf8(reader.take(length)?).map_err(|_| Malformed)?;
+        let mut name = [0; u8::MAX as usize];
+        let [length] = reader.array()?;
+        let name = name.get_mut(..usize::from(length)).ok_or(Malformed)?;
+        reader.fill(name)?;
+        let name = std::str::from_utf8(name).map_err(|_| Malformed)?;
         remembered.tills.push(name.parse::<TillId>().map_err(|_| Malformed)?);
     }
     let tills = u32::try_from(remembered.tills.len()).map_err(|_| Malformed)?;
-    for _ in 0..reader.u32()? {
+    let acts = reader.u32()?;
+    remembered.acts.make_room(acts);
+    for _ in 0..acts {
         let act = ActId(Uuid::from_bytes(reader.array()?));
         let done = reader.act(tills)?;
         remembered.acts.insert(act, done);
     }
-    for _ in 0..reader.u32()? {
+    let serials = reader.u32()?;
+    remembered.serials.make_room(serials);
+    for _ in 0..serials {
         let key = SerialKey(reader.array()?);
         let receipt = reader.receipt(tills)?;
         remembered.serials.insert(key, receipt);
     }
-    if reader.0.is_empty() { Ok(remembered) } else { Err(Malformed) }
+    match reader.0.read(&mut [0]) {
+        Ok(0) => Ok(remembered),
+        _ => Err(Malformed),
+    }
 }
 
-struct Reader<'a>(&'a [u8]);
+struct Reader<R>(R);
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(taken)
+impl<R: Read> Reader<R> {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Malformed> {
+        self.0.read_exact(bytes).map_err(|_| Malformed)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        self.take(N)?.try_into().map_err(|_| Malformed)
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn u32(&mut self) -> Result<u32, Malformed> {
@@ -167,7 +181,7 @@ impl<'a> Reader<'a> {
     }
 
     fn currency(&mut self) -> Result<Currency, Malformed> {
-        std::str::from_utf8(self.take(3)?).map_err(|_| Malformed)?.parse().map_err(|_| Malformed)
+        std::str::from_utf8(&self.array::<3>()?).map_err(|_| Malformed)?.parse().map_err(|_| Malformed)
     }
 
     fn amount(&mut self) -> Result<i64, Malformed> {
@@ -205,8 +219,11 @@ impl<'a> Reader<'a> {
             },
             DRAWER_OPENED => Compact::DrawerOpened { till: self.till(tills)? },
             WHOLE => {
-                let length = self.u32()? as usize;
-                let done = serde_json::from_slice(self.take(length)?).map_err(|_| Malformed)?;
+                let length = u64::from(self.u32()?);
+                let mut json = Vec::new();
+                // Not more is taken than is there, whatever the length says.
+                (&mut self.0).take(length).read_to_end(&mut json).map_err(|_| Malformed)?;
+                let done = serde_json::from_slice(&json).map_err(|_| Malformed)?;
                 Compact::Whole(Box::new(done))
             }
             _ => return Err(Malformed),
@@ -243,7 +260,7 @@ mod tests {
         #[test]
         fn what_is_remembered_is_read_as_it_was_written(acts in 0u64..40, serials in 0u64..40) {
             let remembered = some(acts, serials);
-            prop_assert!(decode(&bytes(&remembered)).unwrap() == remembered);
+            prop_assert!(decode(&bytes(&remembered)[..]).unwrap() == remembered);
         }
 
         #[test]
@@ -252,7 +269,7 @@ mod tests {
             prop_assert!(decode(&whole[..length.index(whole.len())]).is_err());
             let mut changed_bytes = whole.clone();
             changed_bytes[changed.index(whole.len())] = byte;
-            let _ = decode(&changed_bytes);
+            let _ = decode(&changed_bytes[..]);
         }
     }
 }

@@ -44,6 +44,14 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         self.entries.is_empty()
     }
 
+    /// Makes room for `more` entries, up to the bound, so that it does not grow in steps.
+    pub fn make_room(&mut self, more: u32) {
+        let more = (more as usize).min(self.max - self.entries.len());
+        self.entries.reserve_exact(more);
+        let Self { entries, table, hasher, .. } = self;
+        table.reserve(more, |index| hasher.hash_one(entries[*index as usize].0));
+    }
+
     /// What came last under `key`.
     pub fn get(&self, key: &K) -> Option<&V> {
         let index = self.table.find(self.hasher.hash_one(key), |index| self.key(*index) == *key)?;

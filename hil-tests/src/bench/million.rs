@@ -1,0 +1,153 @@
+//! A million facts that wait in a box while the centre is away: how long its agent takes to start with them and how much memory,
+//! beside one with an empty journal; then the centre comes back, and how fast they drain, beside ingest alone on its core with the very
+//! batches.
+//!
+//! The backlog is written by the journal alone, faster than any branch sells. So the agent runs once before what is measured, as
+//! it did in a branch that sold all this: it folds the facts and writes a checkpoint.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    backlog::Backlog,
+    branch_box::BranchBox,
+    helper::Helper,
+    memory,
+    place::Cores,
+    real_centre::RealCentre,
+    relay::keep_job,
+    report::{Reach, Row, short},
+    sample,
+    stats::{Scale, Spread, per_second},
+};
+use crate::{processes::Keeper, waiting::until};
+
+/// Sales that wait: 1,000,000 facts.
+const SALES: u64 = 250_000;
+/// A round takes some minutes.
+const ROUNDS: usize = 3;
+/// Starts of either box in a round.
+const STARTS: usize = 5;
+/// Runs of sample sales that no other figure uses begin here.
+const RUNS: u64 = 300;
+/// Most resident memory, in MiB.
+const MEMORY_MIB_MAX: f64 = 96.0;
+/// Longest that a start with a million facts may take more than one without, in seconds.
+const START_MORE_S: f64 = 1.0;
+/// A checkpoint is written some seconds after the start.
+const CHECKPOINT_WITHIN: Duration = Duration::from_secs(120);
+
+/// Measures in `folder`.
+///
+/// # Errors
+/// When a program does not start, or a fact does not arrive.
+pub async fn measure(folder: &Path, cores: Cores, scale: Scale) -> Result<Vec<Row>> {
+    let mut centre = RealCentre::start(&folder.join("million"), cores).await?;
+    let feeding = folder.join("million-alone");
+    let arguments = ["feed".as_ref(), feeding.as_os_str()];
+    let (mut alone, ()) = Helper::start(arguments, Some(&feeding), cores.centre).await?;
+    let (mut drains, mut peaks, mut starts, mut idle) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for run in (RUNS..).take(scale.rounds.min(ROUNDS)) {
+        let full = centre.enrol(&folder.join("million-box"), "north").await?;
+        let empty = centre.enrol(&folder.join("million-empty"), "south").await?;
+        let backlog = Backlog::write(&full.folder, full.stream(), run, scale.of(SALES)).await?;
+        let (job, _) = keep_job(folder, &full, &backlog).await?;
+        backlog.close().await;
+        centre.gateway.stop().await;
+        for branch_box in [&full, &empty] {
+            settle(branch_box, cores, &centre.keeper, branch_box.folder == full.folder).await?;
+        }
+        for _ in 0..STARTS.min(scale.rounds) {
+            let with_facts = start(&full, cores, &centre.keeper).await?;
+            let without = start(&empty, cores, &centre.keeper).await?;
+            starts.push((with_facts.0, without.0));
+            idle.push((with_facts.1, without.1));
+        }
+        let alone_s = alone.ask::<f64>(&job).await?;
+        centre.gateway.start().await?;
+        let drained = centre.drain(&full, cores.branch, job.head.seq).await?;
+        drains.push((
+            per_second(job.head.seq, drained.took),
+            per_second(job.head.seq, Duration::from_secs_f64(alone_s)),
+        ));
+        peaks.push(drained.peak_mib);
+        fs::remove_dir_all(&full.folder)?;
+        fs::remove_dir_all(&empty.folder)?;
+        fs::remove_file(&job.batches)?;
+    }
+    drop(alone);
+    centre.end().await?;
+    let facts = scale.of(SALES) * sample::FACTS_PER_SALE;
+    let column =
+        |pick: fn(&(f64, f64)) -> f64| short(Spread::of(&idle.iter().map(pick).collect::<Vec<_>>()).median);
+    let rounds = drains.len();
+    Ok(vec![
+        Row::against("drain of a million facts to committed", "facts/s", "ingest alone", &drains, Reach::AtLeast(0.8))
+            .noting(format!(
+                "{facts} facts a round, {rounds} rounds; gateway with PostgreSQL on core {}, agent on core {}",
+                cores.centre, cores.branch
+            )),
+        Row::alone("agent's memory, a million facts draining", "MiB", &peaks, MEMORY_MIB_MAX).noting(format!(
+            "VmHWM: the most from the start to the last fact. While they only wait: {} MiB; with an empty journal: {} MiB \
+             (VmRSS, medians)",
+            column(|pair| pair.0),
+            column(|pair| pair.1)
+        )),
+        Row::against(
+            "start with a million facts waiting",
+            "s",
+            "empty journal",
+            &starts,
+            Reach::AtMostAndMore { factor: 1.0, plus: START_MORE_S },
+        )
+        .noting("from the process's start to the page's address, with a checkpoint of the books as a box that sold them has"),
+    ])
+}
+
+/// Runs a box's agent once, until it has written a checkpoint, where it has anything to write.
+async fn settle(branch_box: &BranchBox, cores: Cores, keeper: &Keeper, sold: bool) -> Result<()> {
+    let mut agent = branch_box.start(cores.branch, keeper)?;
+    branch_box.ready(&mut agent).await.with_context(|| branch_box.log_tail())?;
+    if sold {
+        until("a checkpoint of the books", CHECKPOINT_WITHIN, || {
+            let found = has_checkpoint(&branch_box.folder).map_err(|error| error.to_string());
+            std::future::ready(found.and_then(|found| found.then_some(()).ok_or_else(|| "none".to_owned())))
+        })
+        .await?;
+    }
+    agent.stop().await;
+    Ok(())
+}
+
+fn has_checkpoint(folder: &Path) -> std::io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let found = if path.is_dir() {
+            has_checkpoint(&path)?
+        } else {
+            path.extension().is_some_and(|extension| extension == "checkpoint")
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Seconds until the agent answers, and the MiB that it then has.
+async fn start(branch_box: &BranchBox, cores: Cores, keeper: &Keeper) -> Result<(f64, f64)> {
+    // The last start's word must not be taken for this one's.
+    let _ = fs::remove_file(branch_box.folder.join("run/addresses.json"));
+    let began = Instant::now();
+    let mut agent = branch_box.start(cores.branch, keeper)?;
+    branch_box.ready(&mut agent).await.with_context(|| branch_box.log_tail())?;
+    let took = began.elapsed().as_secs_f64();
+    let memory = memory::settled_mib(agent.id()).await?;
+    agent.stop().await;
+    Ok((took, memory))
+}

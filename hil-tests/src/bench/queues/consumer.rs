@@ -1,0 +1,272 @@
+//! The small program at the centre: takes messages, puts each as a row into a table, and acknowledges what is committed. What
+//! waits goes in with one statement. `pestle-bench consume`.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use rumqttc::v5::{
+    AsyncClient, Event, EventLoop, Incoming, MqttOptions,
+    mqttbytes::{QoS, v5::Publish},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection as _, PgConnection};
+use tokio::sync::mpsc;
+
+use super::{
+    super::helper,
+    bridge, fact_id, nats,
+    nats_client::{Connection, Message},
+};
+use crate::waiting::until;
+
+/// Without an index on the facts' ids: what arrives twice is there twice.
+pub const TABLE: &str = "CREATE SCHEMA bench; CREATE TABLE bench.message \
+     (received bigserial PRIMARY KEY, fact_id uuid NOT NULL, body bytea NOT NULL)";
+/// Where nothing came for so long, nothing will: a bridge connects again within 30 s, and NATS delivers again after 30 s what was
+/// not acknowledged.
+pub const QUIET: Duration = Duration::from_secs(45);
+/// Of a quick look.
+pub const QUIET_QUICK: Duration = Duration::from_secs(6);
+/// Until a share of what waits has arrived.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(120);
+/// Between two attempts, while the broker is down.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How often it is seen whether it is over, while nothing comes.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A server that says nothing for so long is gone: each request ends after a second.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// More than a broker has on their way to us.
+const REQUESTS_MAX: usize = 1024;
+/// What the program is called at the brokers.
+const PROGRAM: &str = "centre-program";
+
+/// Where messages come from.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum Source {
+    /// The hub.
+    Nats {
+        /// Its address.
+        centre: SocketAddr,
+    },
+    /// The Mosquitto that is bridged to.
+    Mqtt {
+        /// Its address.
+        centre: SocketAddr,
+    },
+}
+
+/// What to do. It ends once there are enough rows, or nothing comes any more.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Where the table is.
+    pub dsn: String,
+    /// Where messages come from.
+    pub source: Source,
+    /// So many rows end it at once; without a number only the quiet does.
+    pub enough: Option<u64>,
+    /// Most rows of one statement.
+    pub group: usize,
+    /// Where nothing came for so long, nothing will.
+    pub quiet: Duration,
+}
+
+/// What came.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Drained {
+    /// From the first message to the commit of the last.
+    pub seconds: f64,
+}
+
+/// The helper's whole life.
+///
+/// # Errors
+/// When nobody listens any more.
+pub async fn run() -> Result<()> {
+    helper::work((), async |job| consume(job).await).await
+}
+
+/// Waits until the table has so many rows.
+///
+/// # Errors
+/// When they do not come.
+pub async fn arrived(owner: &mut PgConnection, rows: u64) -> Result<()> {
+    let owner = tokio::sync::Mutex::new(owner);
+    let looked = until("rows at the centre", ARRIVED_WITHIN, || async {
+        let mut owner = owner.lock().await;
+        let now: i64 = sqlx::query_scalar("SELECT count(*) FROM bench.message")
+            .fetch_one(&mut **owner)
+            .await
+            .map_err(|error| error.to_string())?;
+        if u64::try_from(now).is_ok_and(|now| now >= rows) { Ok(()) } else { Err(format!("{now} of {rows}")) }
+    });
+    Ok(looked.await?)
+}
+
+async fn consume(job: Job) -> Result<Drained> {
+    let mut table = Table {
+        connection: PgConnection::connect(&job.dsn).await?,
+        enough: job.enough,
+        quiet: job.quiet,
+        rows: 0,
+        first: None,
+        last: Instant::now(),
+        broken: None,
+    };
+    match job.source {
+        Source::Nats { centre } => from_nats(centre, job.group, &mut table).await,
+        Source::Mqtt { centre } => from_mqtt(centre, job.group, &mut table).await,
+    }
+    if let Some(error) = table.broken {
+        return Err(error).context("put messages into the table");
+    }
+    let seconds = table.first.map_or(Duration::ZERO, |first| table.last - first);
+    Ok(Drained { seconds: seconds.as_secs_f64() })
+}
+
+struct Table {
+    connection: PgConnection,
+    enough: Option<u64>,
+    quiet: Duration,
+    rows: u64,
+    first: Option<Instant>,
+    /// The last commit; before the first, the beginning.
+    last: Instant,
+    broken: Option<anyhow::Error>,
+}
+
+impl Table {
+    fn is_over(&self) -> bool {
+        self.broken.is_some()
+            || self.enough.is_some_and(|enough| self.rows >= enough)
+            || self.last.elapsed() > self.quiet
+    }
+
+    /// `false` when the database refuses: then it is over.
+    async fn put(&mut self, bodies: Vec<Vec<u8>>) -> bool {
+        let count = bodies.len() as u64;
+        match self.insert(bodies).await {
+            Ok(()) => {
+                self.rows += count;
+                self.last = Instant::now();
+                true
+            }
+            Err(error) => {
+                self.broken = Some(error);
+                false
+            }
+        }
+    }
+
+    async fn insert(&mut self, bodies: Vec<Vec<u8>>) -> Result<()> {
+        let ids = bodies.iter().map(|body| Ok(fact_id(body)?.0)).collect::<Result<Vec<_>>>()?;
+        let statement =
+            "INSERT INTO bench.message (fact_id, body) SELECT * FROM unnest($1::uuid[], $2::bytea[])";
+        sqlx::query(statement).bind(ids).bind(bodies).execute(&mut self.connection).await?;
+        Ok(())
+    }
+}
+
+async fn from_nats(centre: SocketAddr, group: usize, table: &mut Table) {
+    while !table.is_over() {
+        // An error is the broker's end: it comes back, or it stays quiet.
+        let _ended = nats_connection(centre, group, table).await;
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
+}
+
+async fn nats_connection(centre: SocketAddr, group: usize, table: &mut Table) -> Result<()> {
+    let mut connection = Connection::open(centre).await?;
+    nats::prepare_centre(&mut connection).await?;
+    // Messages that the server still owes us.
+    let mut due = 0;
+    while !table.is_over() {
+        if due <= nats::PULLED / 2 {
+            nats::pull(&mut connection).await?;
+            due += nats::PULLED;
+        }
+        let mut taken: Vec<Message> = Vec::new();
+        while (taken.is_empty() && due > 0) || (taken.len() < group && connection.has_more()) {
+            let message = tokio::time::timeout(SILENCE_MAX, connection.next()).await??;
+            if message.status.is_some() {
+                // A request ends after a second, whatever came.
+                due = 0;
+            } else {
+                taken.push(message);
+                due = due.saturating_sub(1);
+            }
+        }
+        if taken.is_empty() {
+            continue;
+        }
+        table.first.get_or_insert_with(Instant::now);
+        if !table.put(taken.iter().map(|message| message.payload.clone()).collect()).await {
+            return Ok(());
+        }
+        for reply in taken.iter().filter_map(|message| message.reply.as_deref()) {
+            connection.publish(reply, None, b"+ACK").await?;
+        }
+        connection.flush().await?;
+    }
+    Ok(())
+}
+
+fn mqtt_client(centre: SocketAddr) -> (AsyncClient, EventLoop) {
+    let mut options = MqttOptions::new(PROGRAM, centre.ip().to_string(), centre.port());
+    options.set_clean_start(false).set_session_expiry_interval(Some(u32::MAX)).set_manual_acks(true);
+    AsyncClient::new(options, REQUESTS_MAX)
+}
+
+/// Subscribes as the program does, and goes: the broker keeps the session.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn subscribe_once(centre: SocketAddr) -> Result<()> {
+    let (client, mut events) = mqtt_client(centre);
+    client.subscribe(bridge::FILTER, QoS::AtLeastOnce).await?;
+    while !matches!(events.poll().await?, Event::Incoming(Incoming::SubAck(_))) {}
+    Ok(())
+}
+
+async fn from_mqtt(centre: SocketAddr, group: usize, table: &mut Table) {
+    let (client, events) = mqtt_client(centre);
+    let (sender, mut messages) = mpsc::channel(REQUESTS_MAX);
+    let polling = tokio::spawn(poll(client.clone(), events, sender));
+    while !table.is_over() {
+        let Ok(Some(first)) = tokio::time::timeout(LOOK_EVERY, messages.recv()).await else { continue };
+        table.first.get_or_insert_with(Instant::now);
+        let mut taken = vec![first];
+        while taken.len() < group
+            && let Ok(next) = messages.try_recv()
+        {
+            taken.push(next);
+        }
+        if !table.put(taken.iter().map(|message| message.payload.to_vec()).collect()).await {
+            break;
+        }
+        for message in &taken {
+            // Its connection may have ended: the broker then sends it again.
+            let _sent = client.ack(message).await;
+        }
+    }
+    polling.abort();
+}
+
+async fn poll(client: AsyncClient, mut events: EventLoop, messages: mpsc::Sender<Publish>) {
+    loop {
+        match events.poll().await {
+            Ok(Event::Incoming(Incoming::ConnAck(_))) => {
+                let _queued = client.try_subscribe(bridge::FILTER, QoS::AtLeastOnce);
+            }
+            Ok(Event::Incoming(Incoming::Publish(message))) => {
+                if messages.send(message).await.is_err() {
+                    return;
+                }
+            }
+            Ok(_) => {}
+            Err(_) => tokio::time::sleep(AGAIN_AFTER).await,
+        }
+    }
+}

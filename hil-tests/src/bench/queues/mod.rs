@@ -1,0 +1,270 @@
+//! What a shop would set up by hand instead: a message queue in the branch that hands each fact as a message to one at the
+//! centre, and a small program there that puts them into a table. Against Pestle, into the same PostgreSQL, on the same cores:
+//! the branch's broker, and the agent, on one; the centre's broker with the program and PostgreSQL, and the gateway, on the other.
+//!
+//! [`nats`] is a JetStream leaf node, [`bridge`] a Mosquitto bridge with persistence: each as its documentation has it, with the
+//! settings that are said there. [`consumer`] is the program. Facts wait in the branch while the centre is away; then the centre comes,
+//! and theirs are timed from the first that arrives to the commit of the last, which leaves out how long they take to
+//! connect. Pestle's clock begins with the TCP connection.
+//!
+//! Then the same once more with a blow: once a third has arrived the branch's broker is killed (SIGKILL) and started again, once two
+//! thirds have the centre's. What was told as taken and never arrives is lost; what arrives twice is doubled. Pestle's agent and
+//! gateway get the same. A power cut, which also takes what was not synced, is not played here.
+
+pub mod bridge;
+pub mod broker;
+pub mod consumer;
+pub mod nats;
+pub mod nats_client;
+mod ours;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use pestle_domain::ids::FactId;
+use sqlx::PgConnection;
+
+use super::{
+    centre::settle,
+    helper::Helper,
+    place::Cores,
+    real_centre::RealCentre,
+    report::{Reach, Row, short},
+    sample::{self, Sales},
+    stats::{Scale, Spread, per_second},
+};
+use consumer::Drained;
+
+/// Sales that wait: 40,000 facts.
+const SALES: u64 = 10_000;
+/// Of a round with a blow: 20,000.
+const SALES_STRUCK: u64 = 5_000;
+/// Runs of sample sales that no other figure uses begin here.
+const RUNS: u64 = 200;
+/// Rows that one statement of the program puts in.
+const GROUP: usize = 256;
+
+/// Which queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    Nats,
+    Mosquitto,
+}
+
+/// How a round goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// Nothing happens.
+    Calm,
+    /// Both brokers are killed on the way.
+    Struck,
+}
+
+/// How a round goes, in full.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    course: Course,
+    /// Rows that one statement puts in, at most.
+    group: usize,
+    limits: bridge::Limits,
+    /// Of a quick look: little is waited for.
+    quick: bool,
+}
+
+impl How {
+    fn quiet(self) -> Duration {
+        if self.quick { consumer::QUIET_QUICK } else { consumer::QUIET }
+    }
+}
+
+/// Messages and what became of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// Facts a second.
+    pub rate: f64,
+    /// Told as taken by the branch's end.
+    pub told: u64,
+    /// Of these, never at the centre.
+    pub lost: u64,
+    /// At the centre more than once.
+    pub doubled: u64,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} of {} lost, {} doubled", self.lost, self.told, self.doubled)
+    }
+}
+
+/// Measures in `folder`.
+///
+/// # Errors
+/// When a program does not start, or ours loses a fact.
+pub async fn measure(folder: &Path, cores: Cores, scale: Scale) -> Result<Vec<Row>> {
+    let mut centre = RealCentre::start(&folder.join("queues"), cores).await?;
+    let mut owner = centre.owner().await?;
+    sqlx::raw_sql(consumer::TABLE).execute(&mut owner).await?;
+    let facts = scale.of(SALES) * sample::FACTS_PER_SALE;
+    let calm =
+        How { course: Course::Calm, group: GROUP, limits: bridge::Limits::Lifted, quick: !scale.counts() };
+    let (mut nats, mut mosquitto) = (Vec::new(), Vec::new());
+    for run in (RUNS..).take(scale.rounds) {
+        let ours = ours::calm(&centre, folder, cores, run, scale.of(SALES)).await?;
+        for (queue, rounds) in [(Queue::Nats, &mut nats), (Queue::Mosquitto, &mut mosquitto)] {
+            let lines = lines(run, scale.of(SALES))?;
+            let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
+            let theirs = one(queue, folder, cores, table, &lines, calm).await?;
+            rounds.push((ours, theirs));
+        }
+    }
+    let run = RUNS + scale.rounds as u64;
+    let struck_lines = lines(run, scale.of(SALES_STRUCK))?;
+    let mut struck = Vec::new();
+    let mut singly = Vec::new();
+    for queue in [Queue::Nats, Queue::Mosquitto] {
+        let both =
+            [(How { course: Course::Struck, ..calm }, &mut struck), (How { group: 1, ..calm }, &mut singly)];
+        for (how, outcomes) in both {
+            let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
+            outcomes.push(one(queue, folder, cores, table, &struck_lines, how).await?);
+        }
+    }
+    let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
+    let bounded = How { limits: bridge::Limits::Defaults, ..calm };
+    let defaults = one(Queue::Mosquitto, folder, cores, table, &struck_lines, bounded).await?;
+    drop(owner);
+    let ours_struck = ours::struck(&mut centre, folder, cores, run, scale.of(SALES_STRUCK)).await?;
+    centre.end().await?;
+
+    let row = |name: &str, rounds: &[(f64, Outcome)], what: &str| {
+        let pairs: Vec<_> = rounds.iter().map(|(ours, theirs)| (*ours, theirs.rate)).collect();
+        let lost = Spread::of(&rounds.iter().map(|(_, theirs)| as_number(theirs.lost)).collect::<Vec<_>>());
+        Row::against(name, "facts/s", what, &pairs, Reach::AtLeast(1.0)).noting(format!(
+            "{facts} facts a round, one a message; of these {}–{} never arrived; their program puts in up to {GROUP} rows with a \
+             statement",
+            short(lost.min),
+            short(lost.max)
+        ))
+    };
+    let killed = |theirs: &Outcome, singly: &Outcome| {
+        format!(
+            "both ends killed on the way: {theirs}; ours: {ours_struck}. With a statement for each row: {} facts/s",
+            short(singly.rate)
+        )
+    };
+    let [of_nats, of_mosquitto] = [0usize, 1].map(|index| {
+        struck
+            .get(index)
+            .zip(singly.get(index))
+            .map(|(struck, singly)| killed(struck, singly))
+            .unwrap_or_default()
+    });
+    let nothing_lost = ours_struck.lost == 0 && ours_struck.doubled == 0;
+    Ok(vec![
+        row("drain: ours beside a NATS JetStream leaf", &nats, "NATS JetStream leaf")
+            .noting(of_nats)
+            .only_if(nothing_lost, "ours must lose and double nothing"),
+        row("drain: ours beside a Mosquitto bridge", &mosquitto, "Mosquitto bridge")
+            .noting(of_mosquitto)
+            .noting(format!(
+                "with Mosquitto's own bound of 1,000 waiting messages, nothing killed: {defaults}"
+            ))
+            .only_if(nothing_lost, "ours must lose and double nothing"),
+    ])
+}
+
+/// Where the program puts messages.
+struct Table<'a> {
+    owner: &'a mut PgConnection,
+    dsn: String,
+}
+
+async fn one(
+    queue: Queue,
+    folder: &Path,
+    cores: Cores,
+    table: Table<'_>,
+    lines: &[Vec<u8>],
+    how: How,
+) -> Result<Outcome> {
+    let (mut branch, mut centre, source, told);
+    match queue {
+        Queue::Nats => {
+            nats::Pair { branch, centre } = nats::Pair::new(&folder.join("nats"), cores)?;
+            branch.start().await?;
+            told = nats::load(branch.at(), lines).await?;
+            source = consumer::Source::Nats { centre: centre.at() };
+        }
+        Queue::Mosquitto => {
+            bridge::Pair { branch, centre } =
+                bridge::Pair::new(&folder.join("bridge"), cores, how.limits, how.quick)?;
+            // The program was there before, and its session is kept: else what comes before it is for nobody.
+            centre.start().await?;
+            consumer::subscribe_once(centre.at()).await?;
+            centre.stop().await;
+            branch.start().await?;
+            told = bridge::load(branch.at(), lines).await?;
+            source = consumer::Source::Mqtt { centre: centre.at() };
+        }
+    }
+    centre.start().await?;
+    drain((&mut branch, &mut centre), cores, table, source, told, how).await
+}
+
+/// Facts as messages. Each line names its fact.
+fn lines(run: u64, sales: u64) -> Result<Vec<Vec<u8>>> {
+    let acts = (1..=sales).map(|number| Sales::of(run).sale(number));
+    Ok(acts.flat_map(|act| act.facts).map(|fact| fact.to_line()).collect::<Result<_, _>>()?)
+}
+
+/// The id in a line.
+fn fact_id(line: &[u8]) -> Result<FactId> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: FactId,
+    }
+    Ok(serde_json::from_slice::<Named>(line)?.id)
+}
+
+async fn drain(
+    (branch, centre): (&mut broker::Broker, &mut broker::Broker),
+    cores: Cores,
+    table: Table<'_>,
+    source: consumer::Source,
+    told: u64,
+    how: How,
+) -> Result<Outcome> {
+    let Table { owner, dsn } = table;
+    sqlx::raw_sql("TRUNCATE bench.message").execute(&mut *owner).await?;
+    settle(owner).await?;
+    let enough = (how.course == Course::Calm).then_some(told);
+    let job = consumer::Job { dsn, source, enough, group: how.group, quiet: how.quiet() };
+    let (mut program, ()) = Helper::start(["consume"], None, cores.centre).await?;
+    let striking = async {
+        if how.course == Course::Struck {
+            consumer::arrived(owner, told / 3).await?;
+            branch.kill();
+            branch.start().await?;
+            consumer::arrived(owner, 2 * told / 3).await?;
+            centre.kill();
+            centre.start().await?;
+        }
+        anyhow::Ok(())
+    };
+    let (drained, struck) = tokio::join!(program.ask::<Drained>(&job), striking);
+    struck?;
+    let drained = drained.context("the program at the centre")?;
+    drop(program);
+    let (rows, facts): (i64, i64) =
+        sqlx::query_as("SELECT count(*), count(DISTINCT fact_id) FROM bench.message")
+            .fetch_one(&mut *owner)
+            .await?;
+    let (rows, facts) = (u64::try_from(rows)?, u64::try_from(facts)?);
+    let rate = if rows == 0 { 0.0 } else { per_second(rows, Duration::from_secs_f64(drained.seconds)) };
+    Ok(Outcome { rate, told, lost: told.saturating_sub(facts), doubled: rows - facts })
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a count for people")]
+fn as_number(count: u64) -> f64 {
+    count as f64
+}
