@@ -131,6 +131,9 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
+    if config.journal.retention.is_zero() {
+        tracing::warn!("{}", WITHOUT_RETENTION.trim_start());
+    }
     loop {
         // What opening finds stands in the log.
         let foundation = Foundation::open(config)?;
@@ -264,10 +267,14 @@ fn tell_found(found: Option<String>) {
     }
 }
 
+/// What is said of a box whose journal keeps nothing that the centre has.
+const WITHOUT_RETENTION: &str = " journal.retention_days is 0, which is for measuring alone: write 35.";
+
 fn summary(config: &Config) -> String {
     let tills: Vec<_> = config.tills.iter().map(|till| till.id.to_string()).collect();
+    let retention = if config.journal.retention.is_zero() { WITHOUT_RETENTION } else { "" };
     format!(
-        "The configuration is good: data in {}, pages on {}{}, tills {}; {} scanners, {} printers, {} sensor lines.",
+        "The configuration is good: data in {}, pages on {}{}, tills {}; {} scanners, {} printers, {} sensor lines.{retention}",
         config.data_dir.display(),
         config.web.listen,
         if config.web.tls { " with TLS" } else { "" },

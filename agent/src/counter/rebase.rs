@@ -32,7 +32,7 @@ pub enum RebaseError {
     Fold(#[from] FoldError),
     /// They cannot be written as bytes.
     #[error("the books cannot be written as bytes")]
-    Encode(#[from] serde_json::Error),
+    Encode(#[source] std::io::Error),
     /// The disk refuses.
     #[error(transparent)]
     File(#[from] FileError),
@@ -56,9 +56,9 @@ pub fn stage(
     create_folder(&staged)?;
     let at = Where { store, place, head };
     for (turn, name) in (keep.next_turn()..).zip(FILES) {
-        let mut bytes = checkpoint::encode(turn, &at, &books)?;
-        checkpoint::seal(&mut bytes);
-        durable_file::write(&staged.join(name), &bytes)?;
+        let mut encoded = Vec::new();
+        checkpoint::encode(turn, &at, &books, &mut encoded).map_err(RebaseError::Encode)?;
+        durable_file::write_with(&staged.join(name), |file| checkpoint::seal(encoded.as_slice(), file))?;
     }
     Ok(())
 }

@@ -75,8 +75,9 @@ fn a_box() -> (tempfile::TempDir, Before) {
             let keep = Keep::new(folder.path().join("counter")).unwrap();
             let folded = keep.fold(&foundation.ledger, &Nowhere).unwrap();
             let turn = keep.next_turn();
-            let bytes = pestle_agent::counter::checkpoint::encode(turn, &folded.at, &folded.books).unwrap();
-            keep.keep_books(turn, &folded.at, bytes).unwrap();
+            let mut bytes = Vec::new();
+            pestle_agent::counter::checkpoint::encode(turn, &folded.at, &folded.books, &mut bytes).unwrap();
+            keep.keep_books(turn, &folded.at, bytes.as_slice()).unwrap();
         }
     }
     for number in 1..=5 {
