@@ -74,6 +74,9 @@ pub enum Lock {
     No,
 }
 
+/// Which of those that were asked for, the stream, its head's number and chain value, and its fence.
+type HeadRow = (i64, i64, i64, Vec<u8>, Option<i64>);
+
 /// Heads of `streams`, in their order; `None` for a stream that the centre has nothing of.
 ///
 /// # Errors
@@ -99,7 +102,7 @@ pub async fn heads(
         Lock::ForUpdate => sqlx::query_as(sqlx::AssertSqlSafe(format!("{FIND} FOR UPDATE OF s"))),
         Lock::No => sqlx::query_as(FIND),
     };
-    let rows: Vec<(i64, i64, i64, Vec<u8>, Option<i64>)> = query
+    let rows: Vec<HeadRow> = query
         .bind(columns.branches)
         .bind(columns.terms)
         .bind(columns.devices)
