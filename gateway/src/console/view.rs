@@ -109,6 +109,7 @@ pub fn reason(reason: &str) -> &str {
         "contradicts" => "Contradiction",
         "not_allowed" => "Not allowed",
         "unfolded" => "Not understood",
+        "repeated" => "Recorded twice",
         "below_zero" => "Below zero",
         "expiry_disagrees" => "Expiry disagrees",
         other => other,

@@ -1,7 +1,7 @@
 //! Ingest: what boxes publish becomes facts in the event store, each once, and is acknowledged with a signature.
 //!
 //! In reading order: [`rules`] verifies a message and judges how it joins the head; [`plan`] decides what one transaction
-//! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`refold`] does so for what an earlier version left; [`store`] is the SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
+//! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`repeats`] tells which acts counted before, [`refold`] does so for what an earlier version left; [`store`] is the SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
 //! again and how, [`refusal`] keeps what is not taken, [`seal`] signs; [`directory`] tells whose device it is;
 //! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
@@ -11,7 +11,7 @@
 
 pub mod alerts;
 pub mod directory;
-mod fold;
+pub mod fold;
 pub mod link;
 pub mod live;
 pub mod metrics;
@@ -20,6 +20,7 @@ pub mod presence;
 pub mod quarantine;
 pub mod refold;
 mod refusal;
+pub mod repeats;
 pub mod rules;
 pub mod seal;
 mod settle;

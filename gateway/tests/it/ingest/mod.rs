@@ -8,6 +8,7 @@ mod exactly_once;
 mod figures;
 mod presence;
 mod refusals;
+mod repeats;
 mod succession;
 mod trouble;
 pub(crate) mod whole;
