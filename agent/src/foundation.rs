@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     clock::Clock,
     config::{Config, host_and_port, https_address},
+    fetched::{centre::FactsCentre, kept::FetchedPages, task::FetchParts},
     identity::DeviceIdentity,
     journal::{Journal, JournalError, OpenReport, Settings},
     lock::DataLock,
@@ -119,6 +120,23 @@ impl Foundation {
         })
         .context("patients' keys cannot be read")?;
         Ok((persons.clone(), PersonsTask::new(persons, self.clock.clone())))
+    }
+
+    /// What is needed to have facts back from the centre that this box's books lack.
+    ///
+    /// # Errors
+    /// As [`Foundation::snapshots`].
+    pub fn fetch_parts(&self, config: &Config, pages: &FetchedPages) -> anyhow::Result<FetchParts> {
+        let (https, _) = config.centre(&self.identity.identity);
+        let (host, port) =
+            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
+        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
+        Ok(FetchParts {
+            identity: self.identity.clone(),
+            ledger: self.ledger.clone(),
+            pages: pages.clone(),
+            centre: FactsCentre { host: host.to_owned(), port, tls },
+        })
     }
 
     /// What the relay needs; `nudge` is told when the centre has a newer snapshot.

@@ -1,7 +1,7 @@
 //! The branch daemon: devices, counter, journal, relay to the centre, and the counter's pages.
 //!
 //! In reading order: what it is told ([`config`], [`identity`], [`clock`]); how it remembers ([`journal`],
-//! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`snapshot`], [`orders`]); whose keys it keeps
+//! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`snapshot`], [`orders`]) and has back from it what it lost ([`fetched`]); whose keys it keeps
 //! ([`personal`]); what happens at the counter
 //! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`foundation`],
 //! [`supervisor`], [`health`]); what else the program does ([`commands`]).
@@ -10,6 +10,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod durable_file;
+pub mod fetched;
 pub mod foundation;
 pub mod health;
 pub mod identity;

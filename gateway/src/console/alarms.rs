@@ -117,7 +117,7 @@ fn broken(row: &Break) -> (&'static str, &'static str, String) {
             view::BAD,
             "Lost in the branch",
             format!(
-                "the box has lost {facts} which are here: its own books lack them. Count its stock and its till"
+                "the box has lost {facts} which are here: its own books lack them until it has fetched them back, which it does by itself once it reaches the centre. If this stays, count its stock and its till"
             ),
         ),
         _ => (
@@ -161,7 +161,7 @@ fn of_box(row: &BoxSays) -> (&'static str, &'static str, String) {
             view::BAD,
             "Box's own books",
             format!(
-                "the box's own books lack facts {} to {} of epoch {}, which are here: its stock and the receipts that it knows may be wrong. Call support",
+                "the box's own books lack facts {} to {} of epoch {}, which are here: its stock and the receipts that it knows may be wrong until it has fetched them back, which it does by itself. If this stays, call support",
                 shown("from"),
                 shown("to"),
                 shown("epoch")
@@ -280,7 +280,7 @@ mod tests {
             at: OffsetDateTime::UNIX_EPOCH,
         };
         for (kind, words) in
-            [("missing", "keep its old disk"), ("lost", "Count its stock"), ("fork", "Call support")]
+            [("missing", "keep its old disk"), ("lost", "count its stock"), ("fork", "Call support")]
         {
             let (.., message) = broken(&row(kind));
             assert!(message.contains(words) && message.contains('9'), "{message}");

@@ -120,6 +120,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(crate::sales::api::routes())
         .merge(crate::orders::api::routes())
         .merge(crate::patients::api::routes())
+        .merge(crate::ingest::lost::api::routes())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! In reading order: [`rules`] verifies a message and judges how it joins the head; [`plan`] decides what one transaction
 //! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`repeats`] tells which acts counted before, [`refold`] does so for what an earlier version left; [`store`] is the SQL; [`Ingest`] takes messages to answers: [`settle`] says what is tried
 //! again and how, [`refusal`] keeps what is not taken, [`seal`] signs; [`directory`] tells whose device it is;
-//! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent; [`link`] is the connection to the
+//! [`lost`] gives boxes back what they have lost; [`worker`] gathers deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
 //!
 //! What a restart, a second delivery or a lost answer does: nothing. The head row, locked for each transaction,
@@ -14,6 +14,7 @@ pub mod directory;
 pub mod fold;
 pub mod link;
 pub mod live;
+pub mod lost;
 pub mod metrics;
 pub mod plan;
 pub mod presence;

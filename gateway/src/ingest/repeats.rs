@@ -82,7 +82,8 @@ impl<'a> Repeats<'a> {
             let key = key_of(effect);
             let (first, last) = span(effect);
             let own = Repeat { effect: *effect, first, last, counted: (effect.stream, effect.seq) };
-            let before = counted.get(&key).into_iter().flatten().find(|(stream, seq)| !own.has(*stream, *seq));
+            let before =
+                counted.get(&key).into_iter().flatten().find(|(stream, seq)| !own.has(*stream, *seq));
             let counted = match (before, here.get(&key)) {
                 (Some(before), _) => *before,
                 (None, Some(earlier)) if !earlier.has(effect.stream, effect.seq) => earlier.counted,

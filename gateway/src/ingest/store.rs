@@ -562,7 +562,13 @@ pub struct Break {
 /// # Errors
 /// [`DbError`].
 pub async fn breaks(connection: &mut PgConnection) -> Result<Vec<Break>, DbError> {
-    Ok(sqlx::query_as("SELECT * FROM ingest.breaks()").fetch_all(connection).await?)
+    Ok(sqlx::query_as(
+        "SELECT * FROM ingest.breaks() b
+         WHERE NOT (b.kind = 'lost' AND b.lane = 'ledger'
+                    AND ingest.is_fetched(b.branch_id, b.epoch, b.first_seq, b.last_seq))",
+    )
+    .fetch_all(connection)
+    .await?)
 }
 
 /// What a box says of itself that a person should act on; see `ingest.box_says()`.
@@ -585,5 +591,10 @@ pub struct BoxSays {
 /// # Errors
 /// [`DbError`].
 pub async fn box_says(connection: &mut PgConnection) -> Result<Vec<BoxSays>, DbError> {
-    Ok(sqlx::query_as("SELECT * FROM ingest.box_says()").fetch_all(connection).await?)
+    Ok(sqlx::query_as(
+        "SELECT * FROM ingest.box_says() b
+         WHERE NOT (b.says = 'books'
+                    AND ingest.is_fetched(b.branch_id, ingest.number(b.data->'epoch'), ingest.number(b.data->'from'),
+                                          ingest.number(b.data->'to')))",
+    ).fetch_all(connection).await?)
 }

@@ -217,7 +217,8 @@ impl Oracle {
     }
 
     fn refusals_are_counted(&self, centre: &Centre) -> Result<(), String> {
-        let refused = |((_, reason, _), times): (&Quarantined, &i64)| if reason == "repeated" { 0 } else { *times };
+        let refused =
+            |((_, reason, _), times): (&Quarantined, &i64)| if reason == "repeated" { 0 } else { *times };
         let kept: i64 = centre.store.quarantine.iter().map(refused).sum();
         let counted = centre.counted;
         if kept != counted.refused - counted.unknown {

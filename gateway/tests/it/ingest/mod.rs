@@ -6,6 +6,7 @@ pub(crate) mod branch;
 pub(crate) mod centre;
 mod exactly_once;
 mod figures;
+mod lost;
 mod presence;
 mod refusals;
 mod repeats;

@@ -41,7 +41,8 @@ impl Repeated {
         let received: Vec<(i64, i64)> =
             centre.rows("SELECT sum(received_minor)::bigint, sum(sales)::bigint FROM sales.session").await;
         assert_eq!(received, [(250 * (PACKS + 1), 2)]);
-        let facts: Vec<(i64,)> = centre.rows("SELECT count(*) FROM ingest.fact WHERE kind = 'sale.completed'").await;
+        let facts: Vec<(i64,)> =
+            centre.rows("SELECT count(*) FROM ingest.fact WHERE kind = 'sale.completed'").await;
         assert_eq!(facts, [(3,)], "both are in their chains");
         let said: Vec<(String, i64)> =
             centre.rows("SELECT message, times FROM ingest.quarantine WHERE reason = 'repeated'").await;
@@ -70,10 +71,7 @@ async fn of_two_records_the_one_that_comes_first_counts_be_it_the_later_one() {
     let Repeated { centre, first, second, opened } = &all;
     centre.one(first.batch(1, *opened)).await;
     assert_eq!(committed(&centre.one(second.batch(1, second.last())).await), second.head(second.last()));
-    assert_eq!(
-        committed(&centre.one(first.batch(opened + 1, first.last())).await),
-        first.head(first.last())
-    );
+    assert_eq!(committed(&centre.one(first.batch(opened + 1, first.last())).await), first.head(first.last()));
     all.assert_counted_once("till-1/2/2", "till-1/1/1").await;
 }
 
@@ -81,8 +79,7 @@ async fn of_two_records_the_one_that_comes_first_counts_be_it_the_later_one() {
 async fn two_records_in_one_transaction_count_once() {
     let all = repeated().await;
     let Repeated { centre, first, second, .. } = &all;
-    let answers =
-        centre.ingest.apply(&[second.batch(1, second.last()), first.batch(1, first.last())]).await;
+    let answers = centre.ingest.apply(&[second.batch(1, second.last()), first.batch(1, first.last())]).await;
     assert_eq!(committed(&answers[0]), second.head(second.last()));
     assert_eq!(committed(&answers[1]), first.head(first.last()));
     all.assert_counted_once("till-1/1/1", "till-1/2/2").await;
@@ -109,7 +106,8 @@ async fn two_records_through_two_gateways_at_once_count_once() {
 }
 
 #[tokio::test]
-async fn cash_that_was_put_in_once_and_recorded_twice_counts_once_and_another_branch_s_act_of_that_id_counts() {
+async fn cash_that_was_put_in_once_and_recorded_twice_counts_once_and_another_branch_s_act_of_that_id_counts()
+{
     let centre = Centre::new().await;
     let (mut first, mut south) = (Branch::new("north", "box-1"), Branch::new("south", "box-2"));
     centre.enrol(&first).await;
