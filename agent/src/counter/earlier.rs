@@ -51,7 +51,7 @@ impl Books {
     /// The parts of a range that are neither known as missing nor fetched back.
     pub fn not_known(&self, range: &BoxBooksIncomplete) -> Vec<BoxBooksIncomplete> {
         let known = self.missing.iter().chain(&self.fetched);
-        known.fold(vec![range.clone()], |parts, known| without(parts, known))
+        known.fold(vec![range.clone()], without)
     }
 
     /// Takes facts in that were fetched back. Nothing happens where they are not missing, so that doing it again does nothing.

@@ -37,8 +37,8 @@ const TAILS_EVERY: Duration = Duration::from_secs(60);
 const TAILS_TIMES: u32 = 10;
 /// For the ledger to record what was fetched; a disk that takes longer has its own words.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
-/// Pages that nobody needs any more are looked for this often while there are any.
-const CLEAN_EVERY: Duration = Duration::from_secs(30);
+/// Pages that nobody needs any more are looked for this often while there are any: checkpoints are no closer together.
+const CLEAN_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a round ended early.
 #[derive(Debug, thiserror::Error)]
@@ -187,36 +187,45 @@ impl FetchTask {
         Ok(())
     }
 
+    /// Fetches all that can be had. What the centre does not have, or has otherwise, holds up nothing else.
     async fn fetch_all(&mut self) -> Result<(), RoundError> {
-        let mut any = false;
+        let (mut any, mut left, mut why) = (false, BTreeSet::new(), None);
         loop {
             let lacks = self.lacks.borrow_and_update().clone();
-            let Some(asked) = work::next_page(&lacks, &self.ended) else { break };
-            let not_there = || RoundError::NotThere {
-                epoch: asked.epoch,
-                from: asked.from,
-                to: asked.to.unwrap_or(asked.from),
-            };
-            let (taken, message) = self.parts.page(&asked, &self.ended).await?.ok_or_else(not_there)?;
-            let fetched = taken.fetched.ok_or_else(not_there)?;
-            self.parts.keep(&fetched, message).await?;
-            if let Some(parent) = &taken.parent {
-                self.ended.note(parent);
-                if let Some(older) = work::older(parent, &self.parts.ledger.epochs()) {
-                    self.counter.tell(Event::Missing(older)).await;
+            let Some(asked) = work::next_page(&lacks, &self.ended, &left) else { break };
+            match self.fetch(&asked).await {
+                Ok(()) => any = true,
+                Err(error @ (RoundError::NotThere { .. } | RoundError::NotTaken(_))) => {
+                    left.insert((asked.epoch, asked.from));
+                    why.get_or_insert(error);
                 }
+                Err(error) => return Err(error),
             }
-            let BoxFactsFetched { epoch, from, to, .. } = fetched;
-            self.counter.tell(Event::Fetched(fetched, taken.acts)).await;
-            self.taken_in(epoch, from).await?;
-            tracing::info!(epoch, from, to, "facts were fetched back from the centre");
-            any = true;
         }
         if any {
-            self.taken_before =
-                Place { epoch: self.parts.ledger.stream().epoch, seq: self.parts.ledger.head().seq };
             self.counter.keep_books().await;
         }
+        why.map_or(Ok(()), Err)
+    }
+
+    async fn fetch(&mut self, asked: &Asked) -> Result<(), RoundError> {
+        let (epoch, from, to) = (asked.epoch, asked.from, asked.to.unwrap_or(asked.from));
+        let not_there = || RoundError::NotThere { epoch, from, to };
+        let (taken, message) = self.parts.page(asked, &self.ended).await?.ok_or_else(not_there)?;
+        let fetched = taken.fetched.ok_or_else(not_there)?;
+        self.parts.keep(&fetched, message).await?;
+        if let Some(parent) = &taken.parent {
+            self.ended.note(parent);
+            if let Some(older) = work::older(parent, &self.parts.ledger.epochs()) {
+                self.counter.tell(Event::Missing(older)).await;
+            }
+        }
+        let to = fetched.to;
+        self.counter.tell(Event::Fetched(fetched, taken.acts)).await;
+        self.taken_in(epoch, from).await?;
+        let ledger = &self.parts.ledger;
+        self.taken_before = Place { epoch: ledger.stream().epoch, seq: ledger.head().seq };
+        tracing::info!(epoch, from, to, "facts were fetched back from the centre");
         Ok(())
     }
 

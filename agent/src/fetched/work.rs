@@ -1,6 +1,6 @@
 //! What is to be asked of the centre next, and what an answer means. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pestle_domain::{
     fact::BoxBooksIncomplete,
@@ -56,9 +56,9 @@ impl Ended {
     }
 }
 
-/// The next page that the books lack.
-pub fn next_page(lacks: &Lacks, ended: &Ended) -> Option<Asked> {
-    let range = lacks.missing.first()?;
+/// The next page that the books lack, but for those that are `left` alone (epoch and first fact).
+pub fn next_page(lacks: &Lacks, ended: &Ended, left: &BTreeSet<(u32, u64)>) -> Option<Asked> {
+    let range = lacks.missing.iter().find(|range| !left.contains(&(range.epoch, range.from)))?;
     Some(Asked {
         lane: Lane::Ledger,
         epoch: range.epoch,
@@ -101,8 +101,10 @@ mod tests {
         assert_eq!(tail(&asked, 12), Some(lost.clone()));
 
         let lacks = Lacks { missing: vec![lost], fetched: Vec::new() };
-        assert_eq!(next_page(&lacks, &ended), Some(Asked { to: Some(12), ..asked }));
-        assert_eq!(next_page(&Lacks::default(), &ended), None);
+        let none = BTreeSet::new();
+        assert_eq!(next_page(&lacks, &ended, &none), Some(Asked { to: Some(12), ..asked }));
+        assert_eq!(next_page(&lacks, &ended, &BTreeSet::from([(1, 10)])), None);
+        assert_eq!(next_page(&Lacks::default(), &ended, &none), None);
         let parent = Parent { epoch: 1, head, store };
         assert_eq!(older(&parent, &[]), Some(BoxBooksIncomplete { epoch: 1, from: 1, to: 9 }));
     }

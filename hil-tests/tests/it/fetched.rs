@@ -160,6 +160,7 @@ impl<'a> Scene<'a> {
         self.branch.start().await.unwrap();
         let counter = Counter::open(self.branch).unwrap();
         assert_eq!(counter.ledger_head().await.unwrap().epoch, 2, "the loss was seen");
+        counter.sign_in(&PEOPLE[1]).await.unwrap();
         let whole = until("the lost sales", SOON, || async {
             let till = counter.look().await.map_err(|error| error.to_string())?;
             let sales = till.session.as_ref().map(|session| session.sales);
@@ -170,7 +171,6 @@ impl<'a> Scene<'a> {
             }
         });
         whole.await.unwrap();
-        counter.sign_in(&PEOPLE[1]).await.unwrap();
         assert_eq!(self.account(&counter).await, before);
         for sale in &lost {
             is_that_sale(&pay_again(&counter, sale).await.unwrap(), sale);
@@ -196,6 +196,7 @@ impl<'a> Scene<'a> {
         self.branch.open_stock(&stock).await.unwrap();
         self.branch.start().await.unwrap();
         let counter = Counter::open(self.branch).unwrap();
+        counter.sign_in(&PEOPLE[1]).await.unwrap();
         let whole = until("whole books", SOON, || async {
             let till = counter.look().await.map_err(|error| error.to_string())?;
             let (id, sales) = account.session.clone().ok_or("no session")?;
@@ -207,7 +208,6 @@ impl<'a> Scene<'a> {
             }
         });
         whole.await.unwrap();
-        counter.sign_in(&PEOPLE[1]).await.unwrap();
         assert_eq!(self.account(&counter).await, *account);
     }
 
