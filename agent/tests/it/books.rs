@@ -231,7 +231,7 @@ impl EarlierFacts for Kept {
             let first = Place { epoch: 1, seq: next };
             let facts = (next..).zip(act.act.facts.clone()).collect();
             next += act.act.facts.len() as u64;
-            if fetched.from <= next - 1 && first.seq <= fetched.to {
+            if fetched.from < next && first.seq <= fetched.to {
                 acts.push(EarlierAct { first, facts, again: false });
             }
         }
