@@ -24,7 +24,7 @@ use pestle_domain::{
 };
 use uuid::Uuid;
 
-use crate::journal::{ack, generations, open_well, stamp};
+use crate::journal::{ack, generations, open, open_well, stamp};
 
 /// A generation is full after a hundred acts of two facts.
 fn limits() -> Limits {
@@ -355,6 +355,38 @@ fn a_fetched_page_is_in_the_books_from_the_act_on_that_names_it_whatever_is_cut_
     }
     let one = one.restart();
     knows(&one.fold(), 1, 250);
+    one.ledger.close_blocking();
+}
+
+#[test]
+fn what_cannot_be_read_behind_the_checkpoint_is_named_and_comes_back() {
+    let one = Store::new();
+    one.sell(1..=20);
+    one.checkpoint();
+    one.sell(21..=250);
+    let (fetched, message) = page(&one, 201, 400);
+    let Store { folder, ledger, .. } = one;
+    ledger.close_blocking();
+    drop(ledger);
+    let lane = folder.path().join("ledger");
+    fs::remove_dir_all(&generations(&lane)[1]).unwrap();
+    let (ledger, report) = open(&lane, limits());
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    let keep = Keep::new(folder.path().join("counter")).unwrap();
+    let one = Store { folder, ledger, keep };
+
+    let lost = BoxBooksIncomplete { epoch: 1, from: 201, to: 400 };
+    let folded = one.fold();
+    assert_eq!((folded.kept.seq, folded.missing), (42, vec![lost.clone()]));
+    assert!(folded.books.done(id(250)).is_some(), "what lies behind it is booked");
+    one.ledger.append_blocking(act(900, vec![lost.clone().into()])).unwrap();
+    let again = one.fold();
+    assert_eq!((again.missing, again.books.missing()), (vec![], &[lost][..]));
+    one.keep.fetched().keep(&fetched, &message).unwrap();
+    one.ledger.append_blocking(act(901, vec![fetched.into()])).unwrap();
+    let whole = one.keep.fold(&one.ledger, one.keep.fetched()).unwrap();
+    knows(&whole, 1, 250);
+    assert_eq!((whole.missing, whole.books.missing()), (vec![], &[][..]));
     one.ledger.close_blocking();
 }
 
