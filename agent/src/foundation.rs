@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     config::{Config, host_and_port, https_address},
     counter::handle::Counter,
+    fetched::{centre::FactsCentre, kept::FetchedPages, task::FetchParts},
     identity::DeviceIdentity,
     journal::{Journal, JournalError, OpenReport, Settings},
     lock::DataLock,
@@ -187,6 +188,23 @@ impl Foundation {
         })
         .context("patients' keys cannot be read")?;
         Ok((persons.clone(), PersonsTask::new(persons, self.clock.clone())))
+    }
+
+    /// What is needed to have facts back from the centre that this box's books lack.
+    ///
+    /// # Errors
+    /// As [`Foundation::snapshots`].
+    pub fn fetch_parts(&self, config: &Config, pages: &FetchedPages) -> anyhow::Result<FetchParts> {
+        let (https, _) = config.centre(&self.identity.identity);
+        let (host, port) =
+            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
+        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
+        Ok(FetchParts {
+            identity: self.identity.clone(),
+            ledger: self.ledger.clone(),
+            pages: pages.clone(),
+            centre: FactsCentre { host: host.to_owned(), port, tls },
+        })
     }
 
     /// What the task needs that asks the centre what to do about a contradiction; `begin_again` is cancelled when the agent is to

@@ -2,7 +2,8 @@
 //!
 //! In reading order: what it is told ([`config`], [`identity`], [`clock`]); how it remembers ([`journal`],
 //! [`durable_file`], [`lock`]); how it speaks with the centre ([`relay`], [`centre`],
-//! [`snapshot`], [`orders`]), and what it does when the centre cannot join what it says ([`appeal`]); whose keys it keeps
+//! [`snapshot`], [`orders`]), has back from it what it lost ([`fetched`]), and what it does when the centre cannot join what it
+//! says ([`appeal`]); whose keys it keeps
 //! ([`personal`]); what happens at the counter
 //! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`foundation`],
 //! [`supervisor`], [`health`]); what else the program does ([`commands`]).
@@ -13,6 +14,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod durable_file;
+pub mod fetched;
 pub mod foundation;
 pub mod health;
 pub mod identity;

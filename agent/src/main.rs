@@ -19,7 +19,8 @@ use pestle_agent::{
         verify,
     },
     config::{Config, LogFormat},
-    counter::{fold::Nowhere, keep::Keep},
+    counter::keep::Keep,
+    fetched,
     foundation::{Foundation, Look},
     identity::{DeviceIdentity, IdentityError},
     lock::DataLock,
@@ -213,9 +214,14 @@ fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::R
     }
     let stock = stock_open::parse(text, |gtin| snapshots.product(gtin))?;
     let acts = stock_open::acts(text, &stock, &foundation.clock.stamp());
-    let folded = Keep::new(config.data_dir.join("counter"))?.fold(&foundation.ledger, &Nowhere)?;
-    if !folded.missing.is_empty() {
-        return Err(StockError::BooksIncomplete.into());
+    let keep = Keep::new(config.data_dir.join("counter"))?;
+    let mut folded = keep.fold(&foundation.ledger, keep.fetched())?;
+    if !folded.missing.is_empty() || !folded.books.missing().is_empty() {
+        // Whether the file was booked before stands in what is missing.
+        let parts = foundation.fetch_parts(config, keep.fetched())?;
+        runtime()?
+            .block_on(fetched::now::complete(&parts, &mut folded, &foundation.clock))
+            .context(StockError::BooksIncomplete)?;
     }
     Ok(stock_open::book(&foundation.ledger, &folded.books, acts)?)
 }

@@ -31,6 +31,7 @@ use crate::{
         view::{DeviceState, DeviceView, LinkView},
     },
     devices, durable_file,
+    fetched::task::{FetchParts, FetchTask},
     foundation::Foundation,
     health::Health,
     journal::Journal,
@@ -106,6 +107,8 @@ struct Prepared {
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
     nudge: Arc<Notify>,
+    keep: Keep,
+    fetch: FetchParts,
 }
 
 async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Prepared> {
@@ -114,6 +117,8 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
     let (snapshots, snapshot_task) = foundation.snapshots(config, nudge.clone())?;
     let (persons, persons_task) = foundation.persons(config)?;
     let (relay, relay_task) = Relay::new(foundation.relay_parts(config, &snapshots, nudge.clone())?);
+    let keep = Keep::new(config.data_dir.join("counter"))?;
+    let fetch = foundation.fetch_parts(config, keep.fetched())?;
     let listener = web::serve::bind(config.web.listen).await?;
     let address = listener.local_addr()?;
     let tls = match config.web.tls {
@@ -132,6 +137,8 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
         address,
         tls,
         nudge,
+        keep,
+        fetch,
     })
 }
 
@@ -146,7 +153,7 @@ async fn start_counter(
         settings,
         ledger: foundation.ledger.clone(),
         telemetry: foundation.telemetry.clone(),
-        keep: Keep::new(config.data_dir.join("counter"))?,
+        keep: prepared.keep.clone(),
         clock: foundation.clock.clone(),
         shop: prepared.snapshots.shop(),
         persons: prepared.persons.clone(),
@@ -184,6 +191,8 @@ fn start_parts(
         address,
         tls,
         nudge,
+        fetch,
+        keep: _,
     } = prepared;
     let clock = foundation.clock.clone();
     let (data_dir, budget) = (config.data_dir.clone(), config.space);
@@ -206,6 +215,7 @@ fn start_parts(
         nudge,
     };
     parts.spawn("orders", orders::task::run(desk, orders, stop()));
+    parts.spawn("earlier facts", FetchTask::new(fetch, counter.clone()).run(stop()));
     parts.spawn("snapshot", snapshot_task.run(stop()));
     parts.spawn("patients' keys", persons_task.run(stop()));
     parts.spawn("patients' keys view", show_persons(persons.clone(), counter.clone(), stop()));

@@ -16,6 +16,7 @@ use crate::{
     money::Money,
     order::{OrderHead, OrderHow},
     personal::Sealed,
+    signature::Hash,
     units::{Day, Quantity, UnixMillis},
 };
 
@@ -407,6 +408,17 @@ kinds! {
         /// Readable under the person's key alone.
         details: Sealed,
     }
+    /// Facts that this box's books lacked were fetched from the centre, verified by the chain, and taken into the books here.
+    BoxFactsFetched = "box.facts_fetched" {
+        /// In which life of the store.
+        epoch: u32,
+        /// The first that was taken in.
+        from: u64,
+        /// The last that was taken in.
+        to: u64,
+        /// The chain's value there.
+        hash: Hash,
+    }
 }
 
 impl FactBody {
@@ -419,6 +431,45 @@ impl FactBody {
             // One wrong PIN is nobody's night; a name that is locked may be.
             Self::StaffDenied(denied) => &*denied.reason == "locked",
             _ => false,
+        }
+    }
+
+    /// Whether it adds to stock, cash or takings, so that it would count twice if its act were recorded twice.
+    pub fn adds_up(&self) -> bool {
+        match self {
+            Self::SaleCompleted(_)
+            | Self::TillReceived(_)
+            | Self::TillPaidIn(_)
+            | Self::TillPaidOut(_)
+            | Self::StockOpened(_)
+            | Self::StockReceived(_)
+            | Self::StockSold(_)
+            | Self::StockAdjusted(_)
+            | Self::StockCounted(_) => true,
+            // A session or a patient that is named twice is two; the rest says how things are, and not what is added.
+            Self::TillOpened(_)
+            | Self::TillClosed(_)
+            | Self::PatientRegistered(_)
+            | Self::PatientAmended(_)
+            | Self::EpochOpened(_)
+            | Self::BoxStarted(_)
+            | Self::StaffSignedIn(_)
+            | Self::StaffDenied(_)
+            | Self::DrawerOpened(_)
+            | Self::PrintCompleted(_)
+            | Self::PrintUnknown(_)
+            | Self::PrintReprinted(_)
+            | Self::DeviceAttached(_)
+            | Self::DeviceLost(_)
+            | Self::DeviceFault(_)
+            | Self::ReadingSampled(_)
+            | Self::BoxBooksIncomplete(_)
+            | Self::BoxFactsFetched(_)
+            | Self::BoxSpaceLow(_)
+            | Self::BoxShed(_)
+            | Self::OrdersJoined(_)
+            | Self::OrderApplied(_)
+            | Self::OrderRefused(_) => false,
         }
     }
 

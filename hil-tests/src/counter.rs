@@ -77,6 +77,18 @@ pub struct Till {
     pub readings: Vec<Reading>,
     /// The cash session.
     pub session: Option<Session>,
+    /// Devices, and what else may need a person.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+}
+
+/// A device, or what else stands among them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Device {
+    /// As configured, or as the box calls it.
+    pub name: String,
+    /// What is wrong.
+    pub detail: Option<String>,
 }
 
 /// Something that was not done.

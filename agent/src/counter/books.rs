@@ -13,6 +13,7 @@ use pestle_domain::{
     ids::{ActId, ProductId, SessionId, StaffId, TillId},
     money::Money,
     stock::{Discrepancy, Ledger},
+    till::Till,
 };
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
     },
     remembered::Remembered,
 };
-use crate::orders::book::OrderBook;
+use crate::{journal::Place, orders::book::OrderBook};
 
 /// Documents that are asked about after a restart. More than a printer's buffer holds; with more, nobody goes through
 /// the paper any more.
@@ -33,7 +34,7 @@ pub const PRINTS_MAX: usize = 50;
 pub const DENIALS_MAX: usize = 128;
 
 /// The folded state of a branch.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Books {
     /// What the branch holds.
     pub ledger: Ledger,
@@ -42,13 +43,38 @@ pub struct Books {
     pub(super) remembered: Remembered,
     /// Acts that booked opening stock. They are few, and never forgotten: the same file twice must change nothing.
     pub(super) stock_opened: BTreeSet<ActId>,
-    /// Facts that could not be had when the books were rebuilt.
+    /// Facts that could not be had when the books were rebuilt, and were not fetched back since.
     pub(super) missing: Vec<BoxBooksIncomplete>,
+    /// Facts that were fetched back.
+    pub(super) fetched: Vec<BoxBooksIncomplete>,
+    /// The place of the act that is booked, or was booked last. It is kept beside the books.
+    pub(super) at: Place,
     pub(super) prints: BTreeMap<ActId, Printable>,
     pub(super) denials: BTreeMap<StaffId, Denials>,
     pub(super) orders: OrderBook,
     /// Of this run; no part of what the facts add up to.
     pub(super) prints_forgotten: u64,
+    /// Whether acts and packs are remembered; not while older ones are taken in for which there is no room.
+    pub(super) remembers: bool,
+}
+
+impl Default for Books {
+    fn default() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            tills: BTreeMap::new(),
+            remembered: Remembered::default(),
+            stock_opened: BTreeSet::new(),
+            missing: Vec::new(),
+            fetched: Vec::new(),
+            at: Place::START,
+            prints: BTreeMap::new(),
+            denials: BTreeMap::new(),
+            orders: OrderBook::default(),
+            prints_forgotten: 0,
+            remembers: true,
+        }
+    }
 }
 
 impl Books {
@@ -77,6 +103,16 @@ impl Books {
         &self.missing
     }
 
+    /// Facts of this box that were fetched back into these books.
+    pub fn fetched(&self) -> &[BoxBooksIncomplete] {
+        &self.fetched
+    }
+
+    /// What is applied next stands there, with its last fact.
+    pub fn stand_at(&mut self, place: Place) {
+        self.at = place;
+    }
+
     /// The wrong sign-ins of a name since its last right one.
     pub fn denials(&self, staff: &StaffId) -> Option<&Denials> {
         self.denials.get(staff)
@@ -103,7 +139,12 @@ impl Books {
     pub fn apply(&mut self, facts: &[Fact], attachment: &[u8]) -> Vec<Discrepancy> {
         let intent = PrintIntent::from_bytes(attachment);
         let mut found = Vec::new();
+        let counted = self.has_counted(facts);
         for fact in facts {
+            if counted && fact.body.adds_up() {
+                self.note_number(&fact.body);
+                continue;
+            }
             found.extend(self.ledger.apply(&fact.body));
             self.orders.apply(&fact.body);
             self.apply_fact(fact, intent);
@@ -111,7 +152,28 @@ impl Books {
         found
     }
 
-    fn apply_fact(&mut self, fact: &Fact, intent: PrintIntent) {
+    /// Whether these facts add up and their act is booked already: a page sent it again while the box could not read what it
+    /// had recorded. It happened once.
+    pub(super) fn has_counted(&self, facts: &[Fact]) -> bool {
+        let order = |fact: &Fact| match &fact.body {
+            FactBody::OrderApplied(applied) => self.orders.knows(applied.order),
+            _ => false,
+        };
+        let Some(act) = facts.iter().find(|fact| fact.body.adds_up()).map(|fact| fact.act) else {
+            return false;
+        };
+        self.remembered.knows(act) || self.stock_opened.contains(&act) || facts.iter().any(order)
+    }
+
+    /// The number of a receipt is used, also where its sale does not count.
+    fn note_number(&mut self, body: &FactBody) {
+        if let FactBody::SaleCompleted(sale) = body {
+            let book = self.tills.entry(sale.till.clone()).or_default();
+            book.last = book.last.max(Some((sale.receipt.epoch, sale.receipt.number)));
+        }
+    }
+
+    pub(super) fn apply_fact(&mut self, fact: &Fact, intent: PrintIntent) {
         match &fact.body {
             FactBody::SaleCompleted(sale) => self.apply_sale(fact, sale, intent),
             FactBody::TillOpened(opened) => {
@@ -128,6 +190,8 @@ impl Books {
                     paid_out: zero,
                     taxes: Vec::new(),
                 });
+                book.turned_at = Some(self.at);
+                book.take_up_stray();
                 let (till, session, float) = (opened.till.clone(), opened.session, opened.float);
                 self.remember(fact.act, Done::Opened { till, session, float });
             }
@@ -174,9 +238,7 @@ impl Books {
                 _ => self.note_paper(unknown.document, Paper::Unknown),
             },
             FactBody::StockOpened(_) => drop(self.stock_opened.insert(fact.act)),
-            FactBody::BoxBooksIncomplete(range) if !self.missing.contains(range) => {
-                self.missing.push(range.clone());
-            }
+            FactBody::BoxBooksIncomplete(range) => self.note_missing(range),
             FactBody::StaffDenied(denied) => self.note_denial(&denied.staff, &fact.at),
             FactBody::StaffSignedIn(signed_in) => drop(self.denials.remove(&signed_in.staff)),
             _ => {}
@@ -226,8 +288,13 @@ impl Books {
         let book = self.tills.entry(sale.till.clone()).or_default();
         let number = (sale.receipt.epoch, sale.receipt.number);
         book.last = book.last.max(Some(number));
-        if let Some(sums) = book.sums.as_mut().filter(|sums| sums.session == sale.session) {
-            add_taxes(&mut sums.taxes, &sale.taxes);
+        match book.sums.as_mut().filter(|sums| sums.session == sale.session) {
+            Some(sums) => add_taxes(&mut sums.taxes, &sale.taxes),
+            None if book.turned_at.is_none_or(|turned| self.at >= turned) => {
+                let stray = book.stray(sale.session, Money::zero(sale.total.currency));
+                add_taxes(&mut stray.taxes, &sale.taxes);
+            }
+            None => {}
         }
         book.last_sale = Some(record.clone());
         book.paper = Paper::Open;
@@ -241,6 +308,13 @@ impl Books {
     fn apply_closing(&mut self, fact: &Fact, closed: &TillClosed, intent: PrintIntent) {
         let book = self.tills.entry(closed.till.clone()).or_default();
         book.till.apply(&fact.body);
+        // Books that did not see this session begin did not see the end of the one before it either.
+        if book.till.session().is_ok_and(|open| open.id != closed.session) {
+            book.till = Till::Closed;
+            book.sums = None;
+        }
+        book.turned_at = Some(self.at);
+        book.stray = book.stray.take().filter(|stray| stray.session != closed.session);
         if let Some(sums) = book.sums.take_if(|sums| sums.session == closed.session) {
             let record = ClosingRecord {
                 act: fact.act,
@@ -258,7 +332,7 @@ impl Books {
         self.remember(fact.act, Done::Closed { till, counted, expected, variance });
     }
 
-    fn move_money(
+    pub(super) fn move_money(
         &mut self,
         till: &TillId,
         fact: &Fact,
@@ -271,15 +345,19 @@ impl Books {
         if let Some(sums) = book.sums.as_mut().filter(|sums| sums.session == session) {
             let sum = sum(sums);
             *sum = sum.add(amount).unwrap_or(*sum);
+        } else if book.turned_at.is_none_or(|turned| self.at >= turned) {
+            book.stray(session, Money::zero(amount.currency)).add(&fact.body, amount);
         }
     }
 
-    fn remember(&mut self, act: ActId, done: Done) {
-        self.remembered.remember(act, done);
+    pub(super) fn remember(&mut self, act: ActId, done: Done) {
+        if self.remembers {
+            self.remembered.remember(act, done);
+        }
     }
 }
 
-fn add_taxes(sums: &mut Vec<TaxShare>, shares: &[TaxShare]) {
+pub(super) fn add_taxes(sums: &mut Vec<TaxShare>, shares: &[TaxShare]) {
     for share in shares {
         match sums.iter_mut().find(|sum| sum.rate == share.rate) {
             Some(sum) => {

@@ -23,6 +23,8 @@ pub struct KeptBooks {
     denials: Vec<(StaffId, Denials)>,
     stock_opened: Vec<ActId>,
     missing: Vec<BoxBooksIncomplete>,
+    #[serde(default)]
+    fetched: Vec<BoxBooksIncomplete>,
     orders: OrderBook,
 }
 
@@ -35,6 +37,7 @@ impl From<&Books> for KeptBooks {
             denials: books.denials.iter().map(|(staff, denials)| (staff.clone(), denials.clone())).collect(),
             stock_opened: books.stock_opened.iter().copied().collect(),
             missing: books.missing.clone(),
+            fetched: books.fetched.clone(),
             orders: books.orders.clone(),
         }
     }
@@ -47,6 +50,7 @@ impl From<KeptBooks> for Books {
             denials: kept.denials.into_iter().collect(),
             stock_opened: kept.stock_opened.into_iter().collect(),
             missing: kept.missing,
+            fetched: kept.fetched,
             orders: kept.orders,
             ..Self::default()
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pestle_domain::{
     document::Document,
-    fact::{Act, FactBody, Stamp},
+    fact::{Act, BoxBooksIncomplete, BoxFactsFetched, FactBody, Stamp},
     ids::TillId,
     journal::Lane,
     personal::{PatientDetails, Sealed},
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{
     command::{Answer, Pin, Request, Ticket},
     counters::Count,
+    earlier::EarlierAct,
     live::Scanned,
     patient::Sealing,
     shop::Shop,
@@ -84,6 +85,10 @@ pub enum Event {
     Space(Space),
     /// Orders of the centre, verified.
     Orders(VerifiedOrders),
+    /// Facts are missing in the books that nobody has named yet.
+    Missing(BoxBooksIncomplete),
+    /// Facts that were missing, fetched and verified: they are kept on the disk.
+    Fetched(BoxFactsFetched, Vec<EarlierAct>),
     /// Time passes.
     Tick,
     /// The box is shutting down.

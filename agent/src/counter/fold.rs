@@ -1,16 +1,16 @@
 //! The books at a start: the newest checkpoint that belongs to the journal, and what was recorded behind it; without one,
-//! all of the journal. What can be had nowhere is named.
+//! all of the journal; with them what was fetched back from the centre. What is missing is named.
 
 use std::path::{Path, PathBuf};
 
 use pestle_domain::{
-    fact::{BoxBooksIncomplete, Fact},
+    fact::{BoxBooksIncomplete, BoxFactsFetched, Fact, FactBody},
     ids::StoreId,
     journal::Head,
 };
 use uuid::Uuid;
 
-use super::{books::Books, checkpoint::Where, checkpoints::Checkpoints};
+use super::{books::Books, checkpoint::Where, checkpoints::Checkpoints, earlier::EarlierAct};
 use crate::{
     durable_file::FileError,
     journal::{EpochState, Journal, JournalError, Place},
@@ -31,20 +31,19 @@ pub enum FoldError {
     Folder(#[from] FileError),
 }
 
-/// Where facts may be had that have left the box: the centre has them all.
+/// Facts that were fetched back from the centre and are kept here, for as long as no two checkpoints have them.
 pub trait EarlierFacts {
-    /// Shows the acts of `range` to `book`, in order, each as its facts and its attachment, and says whether that was done. It
-    /// shows all of them or none.
-    fn fetch(&self, range: &BoxBooksIncomplete, book: &mut dyn FnMut(&[Fact], &[u8])) -> bool;
+    /// The acts that a fact says were taken in there; `None` where they are not here (any more).
+    fn kept(&self, fetched: &BoxFactsFetched) -> Option<Vec<EarlierAct>>;
 }
 
-/// Nothing can be fetched.
+/// Nothing was ever fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct Nowhere;
 
 impl EarlierFacts for Nowhere {
-    fn fetch(&self, _range: &BoxBooksIncomplete, _book: &mut dyn FnMut(&[Fact], &[u8])) -> bool {
-        false
+    fn kept(&self, _fetched: &BoxFactsFetched) -> Option<Vec<EarlierAct>> {
+        None
     }
 }
 
@@ -76,24 +75,92 @@ pub(super) fn fold(
         (Books::default(), start)
     });
     let kept = at.place;
+    books.stand_at(at.place);
+    let mut read = Read::behind(at.place);
     let mut doubts = 0usize;
-    let mut missing = missing_behind(&journal.epochs(), at.place);
-    missing.retain(|range| {
-        !earlier.fetch(range, &mut |facts, attachment| doubts += books.apply(facts, attachment).len())
-    });
-    at.place = journal.for_each(at.place, |_first, act| -> Result<(), JournalError> {
+    at.place = journal.for_each(at.place, |first, act| -> Result<(), JournalError> {
         at.head = act.after;
-        doubts += books.apply(&facts_of(act.lines()), act.attachment()).len();
+        let last = Place { epoch: first.epoch, seq: act.after.seq };
+        read.reach(first, last);
+        books.stand_at(last);
+        let facts = facts_of(act.lines()).filter(|fact| !read.has_what_was_missing(fact)).collect::<Vec<_>>();
+        doubts += books.apply(&facts, act.attachment()).len();
+        for fact in &facts {
+            take_in(&mut books, earlier, fact);
+        }
         Ok(())
     })?;
     if doubts > 0 {
         tracing::warn!(doubts, "the stock book had entries that cannot be right; see the counts wanted");
     }
-    if let Some(epoch) = journal.epochs().into_iter().find(|epoch| epoch.stream.epoch == at.place.epoch) {
+    let epochs = journal.epochs();
+    if let Some(epoch) = epochs.iter().find(|epoch| epoch.stream.epoch == at.place.epoch) {
         at.store = epoch.store;
     }
-    missing.retain(|range| !books.missing().contains(range));
+    let missing = missing_behind(&epochs, kept).into_iter().chain(read.holes(&epochs));
+    let missing = missing.flat_map(|range| books.not_known(&range)).collect();
     Ok(Folded { books, at, kept, missing })
+}
+
+/// What a start has read of the journal: runs of facts behind each other.
+#[derive(Debug)]
+struct Read {
+    from: Place,
+    runs: Vec<(Place, u64)>,
+}
+
+impl Read {
+    fn behind(from: Place) -> Self {
+        Self { from, runs: Vec::new() }
+    }
+
+    fn reach(&mut self, first: Place, last: Place) {
+        match self.runs.last_mut() {
+            Some((begun, end)) if begun.epoch == first.epoch && *end + 1 == first.seq => *end = last.seq,
+            _ => self.runs.push((first, last.seq)),
+        }
+    }
+
+    /// Whether a fact says that something is missing which was read all the same: the disk gave it this time.
+    fn has_what_was_missing(&self, fact: &Fact) -> bool {
+        let FactBody::BoxBooksIncomplete(range) = &fact.body else { return false };
+        let has = |(first, last): &(Place, u64)| {
+            first.epoch == range.epoch && first.seq <= range.from && range.to <= *last
+        };
+        self.runs.iter().any(has)
+    }
+
+    /// Facts that should be in the journal, behind what a checkpoint had, and could not be read.
+    fn holes(&self, epochs: &[EpochState]) -> Vec<BoxBooksIncomplete> {
+        let mut holes = Vec::new();
+        for epoch in epochs.iter().filter(|epoch| epoch.stream.epoch >= self.from.epoch) {
+            let number = epoch.stream.epoch;
+            let known = if number == self.from.epoch { self.from.seq } else { 0 };
+            let mut next = epoch.first_kept.max(known + 1);
+            let runs = self.runs.iter().filter(|(first, _)| first.epoch == number);
+            let ends =
+                runs.map(|(first, last)| (first.seq, *last)).chain([(epoch.head.seq + 1, epoch.head.seq)]);
+            for (first, last) in ends {
+                if next < first {
+                    holes.push(BoxBooksIncomplete { epoch: number, from: next, to: first - 1 });
+                }
+                next = next.max(last + 1);
+            }
+        }
+        holes
+    }
+}
+
+/// Takes in what a fact says was fetched. What is not here any more stays missing, and is fetched again.
+fn take_in(books: &mut Books, earlier: &dyn EarlierFacts, fact: &Fact) {
+    let FactBody::BoxFactsFetched(fetched) = &fact.body else { return };
+    if !books.lacks(fetched.epoch, fetched.from, fetched.to) {
+        return;
+    }
+    match earlier.kept(fetched) {
+        Some(acts) => books.take_in(fetched, &acts),
+        None => tracing::warn!(?fetched, "facts that were fetched from the centre are not here any more"),
+    }
 }
 
 /// Whether books that were folded up to `at` are books of this journal: it has that very head there, or the facts up to
@@ -152,14 +219,12 @@ pub(super) fn old_path(folder: &Path) -> PathBuf {
 
 /// Facts of a stored act. A kind that this version does not know changes no books of this version; a line that cannot
 /// be read is told, since the chain vouches that it was written so.
-fn facts_of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<Fact> {
-    lines
-        .filter_map(|line| match Fact::from_line(line) {
-            Ok(fact) => fact,
-            Err(error) => {
-                tracing::error!(%error, "a recorded fact cannot be read and is not in the books");
-                None
-            }
-        })
-        .collect()
+fn facts_of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = Fact> {
+    lines.filter_map(|line| match Fact::from_line(line) {
+        Ok(fact) => fact,
+        Err(error) => {
+            tracing::error!(%error, "a recorded fact cannot be read and is not in the books");
+            None
+        }
+    })
 }

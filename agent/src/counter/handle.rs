@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     command::{Answer, Refused, Request, Why},
     counters::CounterCounters,
-    fold::{FoldError, Folded, Nowhere},
+    fold::{FoldError, Folded},
     keep::Keep,
     machine::{Branch, CounterSettings, Event, TillSettings},
     shop::Shop,
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    fetched::Lacks,
     journal::{Committed, Journal, JournalError, Place},
     orders::OrdersState,
     personal::Persons,
@@ -71,6 +72,7 @@ pub struct Counter {
     counters: CounterCounters,
     safe: watch::Receiver<Place>,
     orders: watch::Receiver<OrdersState>,
+    lacks: watch::Receiver<Lacks>,
     urgent: broadcast::Sender<Committed>,
     task: Option<AbortHandle>,
 }
@@ -107,7 +109,7 @@ impl Counter {
         let folded = tokio::task::spawn_blocking(move || {
             let baskets =
                 tills.into_iter().filter_map(|till| Some((till.clone(), keep.basket(&till)?))).collect();
-            keep.fold(&ledger, &Nowhere).map(|folded| (folded, baskets))
+            keep.fold(&ledger, keep.fetched()).map(|folded| (folded, baskets))
         });
         let (mut folded, baskets) = match folded.await {
             Ok(folded) => folded?,
@@ -132,6 +134,7 @@ impl Counter {
         let counters = CounterCounters::default();
         let (urgent, _) = broadcast::channel(URGENT_MAX);
         let (orders, orders_watched) = watch::channel(branch.orders_state().clone());
+        let (lacks, lacks_watched) = watch::channel(branch.lacks());
         let mut counter = Self {
             messages: messages.clone(),
             views: Arc::new(receivers),
@@ -140,10 +143,11 @@ impl Counter {
             counters: counters.clone(),
             safe: parts.keep.watch_safe(),
             orders: orders_watched,
+            lacks: lacks_watched,
             urgent: urgent.clone(),
             task: None,
         };
-        let ends = Ends { views, orders, urgent, counters, messages: messages.downgrade() };
+        let ends = Ends { views, orders, lacks, urgent, counters, messages: messages.downgrade() };
         let task = Task::new(parts, branch, (at, kept), ends);
         counter.task = Some(tokio::spawn(task.run(inbox)).abort_handle());
         Ok(counter)
@@ -180,6 +184,11 @@ impl Counter {
     /// Where the centre's orders stand, and each change.
     pub fn orders(&self) -> watch::Receiver<OrdersState> {
         self.orders.clone()
+    }
+
+    /// What the books lack, and each change.
+    pub fn lacks(&self) -> watch::Receiver<Lacks> {
+        self.lacks.clone()
     }
 
     /// The tills, as configured.
@@ -255,12 +264,18 @@ impl Counter {
 /// Records which facts the books lack, so that the centre hears of it.
 async fn record_missing(parts: &CounterParts, folded: &mut Folded) {
     for range in std::mem::take(&mut folded.missing) {
-        tracing::error!(?range, "facts that left the box are in no checkpoint: the books lack them");
+        tracing::error!(
+            ?range,
+            "facts of this box cannot be read, and are in no checkpoint: the books lack them"
+        );
+        // Whether it can be recorded or not: no checkpoint may be taken for whole.
+        folded.books.note_missing(&range);
         let (stamp, id) = (parts.clock.stamp(), ActId(Uuid::now_v7()));
         let act = Act::new(id, &Actor::Machine, &stamp, vec![range.into()], || FactId(Uuid::now_v7()));
         let facts = act.facts.clone();
         match parts.ledger.append(act.into()).await {
             Ok(committed) => {
+                folded.books.stand_at(committed.last);
                 folded.books.apply(&facts, b"");
                 folded.at.place = committed.last;
                 folded.at.head = committed.head;

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     durable_file::{self, FileError},
+    fetched::kept::FetchedPages,
     journal::{Journal, Place},
 };
 
@@ -25,6 +26,7 @@ use crate::{
 pub struct Keep {
     folder: PathBuf,
     checkpoints: Checkpoints,
+    fetched: FetchedPages,
 }
 
 impl Keep {
@@ -35,20 +37,25 @@ impl Keep {
     pub fn new(folder: impl Into<PathBuf>) -> Result<Self, FileError> {
         let folder = folder.into();
         durable_file::create_folder(&folder)?;
-        Ok(Self { checkpoints: Checkpoints::new(&folder), folder })
+        let fetched = FetchedPages::new(folder.join("fetched"));
+        Ok(Self { checkpoints: Checkpoints::new(&folder), fetched, folder })
     }
 
     fn basket_path(&self, till: &TillId) -> PathBuf {
         self.folder.join(format!("basket-{till}.json"))
     }
 
-    /// The books as of the journal's end. What left the box and no checkpoint has comes from `earlier`, or is named. Blocks on
-    /// the disk.
+    /// The books as of the journal's end, with what was fetched back into `earlier`; what is missing is named. Blocks on the disk.
     ///
     /// # Errors
     /// [`FoldError::Journal`]: the disk refuses.
     pub fn fold(&self, journal: &Journal, earlier: &dyn EarlierFacts) -> Result<Folded, FoldError> {
         fold::fold(&self.checkpoints, journal, earlier)
+    }
+
+    /// What was fetched back from the centre and is not in two checkpoints yet.
+    pub fn fetched(&self) -> &FetchedPages {
+        &self.fetched
     }
 
     /// Up to here the ledger may go: the older of two checkpoints has its facts.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use pestle_domain::{
-    fact::{Act, Actor, Fact, FactBody},
+    fact::{Act, Actor, BoxFactsFetched, Fact, FactBody},
     ids::{ActId, FactId, StaffId, TillId},
     journal::Lane,
     sale::Basket,
@@ -22,6 +22,7 @@ use super::{
     command::{Command, Refused, Request, Said, StationId, Ticket, Why},
     counters::Count,
     device_log::DeviceLog,
+    earlier::EarlierAct,
     live::{Asked, LiveTill, Scanned, Tone},
     orders::OrderDesk,
     records::{PrintIntent, Printable},
@@ -29,9 +30,10 @@ use super::{
     shop::Shop,
     sign_in::Check,
     today::SaidDate,
-    view::{DeviceState, DeviceView, LinkView, ReadingView},
+    view::{DeviceView, LinkView, ReadingView},
 };
 use crate::{
+    journal::Place,
     space::Level,
     spool::machine::{Job, Spool},
 };
@@ -99,6 +101,10 @@ pub(super) enum Purpose {
     Shed,
     /// An order of the centre.
     Order,
+    /// What is missing in the books is named.
+    Missing,
+    /// What was missing is taken into the books.
+    Fetched(BoxFactsFetched, Vec<EarlierAct>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +178,7 @@ impl Branch {
             said_date: None,
             next_commit: 1,
         };
-        branch.show_missing();
+        branch.show_missing(&mut Vec::new());
         if let Some(shop) = shop {
             branch.shop_came(shop);
         }
@@ -225,6 +231,8 @@ impl Branch {
                 out.push(Effect::ShowAll);
             }
             Event::Orders(came) => self.orders_came(now, came, out),
+            Event::Missing(range) => self.found_missing(now, &range, out),
+            Event::Fetched(fetched, acts) => self.fetched_facts(now, fetched, acts, out),
             Event::Tick => {
                 self.next_order(now, out);
                 self.sign_out_idle(now, out);
@@ -235,6 +243,11 @@ impl Branch {
             Event::Ending => self.report_shed(now, out),
         }
         effects
+    }
+
+    /// What is booked next stands there in the journal.
+    pub fn stand_at(&mut self, place: Place) {
+        self.books.stand_at(place);
     }
 
     /// The books, for whoever keeps or shows them.
@@ -268,25 +281,6 @@ impl Branch {
             }
         }
         out.push(Effect::ShowAll);
-    }
-
-    /// Books that lack facts stand among what needs a person.
-    fn show_missing(&mut self) {
-        let ranges = self.books.missing().iter();
-        let ranges: Vec<_> =
-            ranges.map(|range| format!("{} to {} of epoch {}", range.from, range.to, range.epoch)).collect();
-        if ranges.is_empty() {
-            return;
-        }
-        let detail = format!(
-            "this box's own books lack facts {}: stock and known receipts may be wrong. Nothing is lost, the centre has \
-             them: call support",
-            ranges.join(", ")
-        );
-        let (name, class) = ("books".to_owned(), "books".to_owned());
-        let view =
-            DeviceView { name: name.clone(), class, state: DeviceState::Trouble, detail: Some(detail) };
-        self.devices.insert(name, view);
     }
 
     fn write_held_device_facts(&mut self, now: &mut Now<'_>, out: &mut Vec<Effect>) {
@@ -459,6 +453,9 @@ impl Branch {
                 self.signed_in(now, ticket, &till, &staff, station, result, out);
             }
             Purpose::Order => self.order_recorded(now, &facts, result, out),
+            Purpose::Missing => self.show_missing(out),
+            Purpose::Fetched(fetched, acts) if result.is_ok() => self.take_in(&fetched, &acts, out),
+            Purpose::Fetched(..) => {}
             Purpose::Till(till) => self.till_act_ended(now, &till, &facts, result, out),
         }
     }

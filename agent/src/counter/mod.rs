@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`shop`] is what the centre tells the branch; [`books`] is what the journal's facts add up to
 //! ([`records`] of single acts, [`remembered`] for the many acts and packs; [`checkpoint`] as bytes with [`books_kept`],
-//! [`checkpoints`] on the disk, [`fold`] at a start);
+//! [`checkpoints`] on the disk, [`fold`] at a start, [`earlier`] what is fetched back later);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`patient`], [`printing`], [`drawer`], [`room`], [`today`], [`device_log`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop ([`handle`] is what others hold of it) that owns all of it,
+//! [`session`], [`patient`], [`printing`], [`drawer`], [`room`], [`missing`], [`today`], [`device_log`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop ([`handle`] is what others hold of it) that owns all of it,
 //! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and checkpoints of the
 //! books, and [`keeping`] says when.
 
@@ -16,6 +16,7 @@ pub mod command;
 pub mod counters;
 mod device_log;
 mod drawer;
+pub mod earlier;
 pub mod event;
 pub mod fold;
 pub mod handle;
@@ -23,6 +24,7 @@ pub mod keep;
 mod keeping;
 pub mod live;
 pub mod machine;
+mod missing;
 mod orders;
 pub mod patient;
 mod printing;
@@ -47,6 +49,8 @@ mod tests;
 mod tests_of_books;
 #[cfg(test)]
 mod tests_of_devices;
+#[cfg(test)]
+mod tests_of_earlier;
 #[cfg(test)]
 mod tests_of_orders;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use pestle_domain::{
 use serde::{Deserialize, Serialize};
 
 use super::{command::CashWay, live::Asked};
+use crate::journal::Place;
 
 /// How the reason of `print.unknown` begins where the printer never says whether it printed.
 pub const CANNOT_TELL: &str = "this printer cannot say whether it printed";
@@ -253,9 +254,49 @@ pub struct TillBook {
     pub paper: Paper,
     /// The last closing.
     pub last_closing: Option<ClosingRecord>,
+    /// Where a session last began or ended: what is fetched back from before it changes no session any more.
+    #[serde(default)]
+    pub turned_at: Option<Place>,
+    /// What was moved in a session that these books did not see begin.
+    #[serde(default)]
+    pub stray: Option<Stray>,
+}
+
+/// What was moved in a session whose beginning the books lack. Once that is fetched back, it is part of the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stray {
+    /// Which.
+    pub session: SessionId,
+    /// Cash from sales.
+    pub received: Money,
+    /// Put in without a sale.
+    pub paid_in: Money,
+    /// Taken out without a sale.
+    pub paid_out: Money,
+    /// How many sales.
+    pub sales: u64,
+    /// Tax of its sales.
+    pub taxes: Vec<TaxShare>,
 }
 
 impl TillBook {
+    /// Whether a session that began or ended at `place` is later than what these books know of the till. Books that an
+    /// earlier agent kept do not know where: then they are right.
+    pub fn turns_at(&self, place: Place) -> bool {
+        match self.turned_at {
+            Some(known) => place > known,
+            None => self.till == Till::Closed && self.sums.is_none() && self.last_closing.is_none(),
+        }
+    }
+
+    /// The book of movements in a session that was not seen to begin; a later session takes the place of an earlier one.
+    pub fn stray(&mut self, session: SessionId, zero: Money) -> &mut Stray {
+        let empty =
+            || Stray { session, received: zero, paid_in: zero, paid_out: zero, sales: 0, taxes: Vec::new() };
+        self.stray = self.stray.take().filter(|stray| stray.session == session);
+        self.stray.get_or_insert_with(empty)
+    }
+
     /// The number of the next receipt in this life of the store.
     pub fn next_number(&self, epoch: u32) -> u64 {
         match self.last {

@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    fetched::Lacks,
     journal::{Committed, JournalError, NewAct, Place},
     orders::OrdersState,
     spool::{
@@ -66,6 +67,7 @@ pub(super) struct Task {
     pub(super) writing: Option<JoinHandle<Option<(Where, Duration)>>>,
     pub(super) counters: CounterCounters,
     orders: watch::Sender<OrdersState>,
+    lacks: watch::Sender<Lacks>,
     urgent: broadcast::Sender<Committed>,
     /// Urgent acts on their way to the disk.
     urgent_commits: BTreeSet<CommitId>,
@@ -77,6 +79,7 @@ pub(super) struct Task {
 pub(super) struct Ends {
     pub(super) views: BTreeMap<TillId, watch::Sender<Arc<TillView>>>,
     pub(super) orders: watch::Sender<OrdersState>,
+    pub(super) lacks: watch::Sender<Lacks>,
     pub(super) urgent: broadcast::Sender<Committed>,
     pub(super) counters: CounterCounters,
     /// Weak: the loop ends when all handles have gone.
@@ -87,7 +90,7 @@ impl Task {
     /// The loop over a branch whose books are folded up to `at`, of which a checkpoint has those up to `kept`.
     pub(super) fn new(parts: CounterParts, branch: Branch, (at, kept): (Where, Place), ends: Ends) -> Self {
         let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
-        let Ends { views, orders, urgent, counters, messages } = ends;
+        let Ends { views, orders, lacks, urgent, counters, messages } = ends;
         Self {
             branch,
             views,
@@ -103,6 +106,7 @@ impl Task {
             messages,
             counters,
             orders,
+            lacks,
             urgent,
             urgent_commits: BTreeSet::new(),
             parts,
@@ -163,6 +167,7 @@ impl Task {
         let urgent = self.urgent_commits.remove(&commit);
         if let Ok(committed) = &result {
             self.at = Where { store: self.store, place: committed.last, head: committed.head };
+            self.branch.stand_at(committed.last);
             if urgent {
                 // Without a relay nobody wants to know.
                 let _nobody = self.urgent.send(*committed);
@@ -215,6 +220,13 @@ impl Task {
             let changed = state != now;
             if changed {
                 state.clone_from(now);
+            }
+            changed
+        });
+        self.lacks.send_if_modified(|lacks| {
+            let changed = lacks.missing != self.branch.missing() || lacks.fetched != self.branch.fetched();
+            if changed {
+                *lacks = self.branch.lacks();
             }
             changed
         });

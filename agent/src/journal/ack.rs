@@ -32,6 +32,9 @@ pub enum Word {
     Judged(AckVerdict),
     /// Of an earlier life of the centre's database than was heard before: it allows nothing.
     OfEarlierLife,
+    /// Of an ended epoch, behind its end here: the box has lost facts of it that the centre has. Whether the chains are one is
+    /// seen when they are fetched.
+    Ahead(Head),
     /// The centre's database was restored and stands at this head, behind what was acknowledged: all behind it counts as
     /// not acknowledged again.
     Restored(Head),
@@ -90,6 +93,13 @@ impl Journal {
             return Ok(Word::Judged(AckVerdict::OtherStream));
         };
         let own = if ack.stream == stream { self.hash_at(number, ack.head.seq)? } else { None };
+        if ack.stream == stream && number != self.stream().epoch && own.is_none() {
+            let end = self.shared.book().epoch(number).map(|epoch| epoch.head.seq);
+            if end.is_some_and(|end| ack.head.seq > end) {
+                self.shared.heard(number);
+                return Ok(Word::Ahead(ack.head));
+            }
+        }
         let (word, now) = weigh(ack, &stream, Standing { acknowledged, incarnation }, own);
         if matches!(word, Word::OfEarlierLife)
             || matches!(word, Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }))

@@ -138,6 +138,22 @@ impl OrderBook {
         }
     }
 
+    /// Books an order that was carried out before what is known here: it is not done again, and the log stands where it stands.
+    pub fn apply_earlier(&mut self, applied: &OrderApplied) {
+        if applied.how == OrderHow::Known || self.knows(applied.order) {
+            return;
+        }
+        let (head, heads, recalls) = (self.head, self.heads.clone(), std::mem::take(&mut self.recalls));
+        self.apply_applied(applied);
+        let earlier = std::mem::replace(&mut self.recalls, recalls);
+        (self.head, self.heads) = (head, heads);
+        // What a later order said of the same packs holds.
+        let new =
+            |change: &RecallChange| !self.recalls.iter().any(|known| same(&known.recall, &change.recall));
+        let new: Vec<RecallChange> = earlier.into_iter().filter(new).collect();
+        self.recalls.splice(..0, new);
+    }
+
     fn apply_applied(&mut self, applied: &OrderApplied) {
         let OrderApplied { at, order, how, line, .. } = applied;
         if *how != OrderHow::Retried {

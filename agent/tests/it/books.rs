@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use pestle_agent::{
     counter::{
         checkpoint,
+        earlier::EarlierAct,
         fold::{EarlierFacts, Folded, Nowhere},
         keep::Keep,
     },
@@ -12,15 +13,18 @@ use pestle_agent::{
 };
 use pestle_domain::{
     fact::{
-        Act, Actor, BoxBooksIncomplete, ClockQuality, DrawerCause, DrawerOpened, Fact, LotIn, LotMove,
-        Provenance, ReceiptNumber, Stamp, StockOpened, StockSold,
+        Act, Actor, BoxBooksIncomplete, BoxFactsFetched, ClockQuality, DrawerCause, DrawerOpened, LotIn,
+        LotMove, Provenance, ReceiptNumber, Stamp, StockOpened, StockSold,
     },
     ids::{ActId, FactId},
+    journal::Head,
+    signature::Hash,
     units::{Quantity, UnixMillis},
+    wire::facts::{FACTS_VERSION, PageHeader, build},
 };
 use uuid::Uuid;
 
-use crate::journal::{ack, generations, open_well, stamp};
+use crate::journal::{ack, generations, open, open_well, stamp};
 
 /// A generation is full after a hundred acts of two facts.
 fn limits() -> Limits {
@@ -217,22 +221,22 @@ fn a_checkpoint_right_before_the_first_fact_that_is_left_is_enough() {
     one.ledger.close_blocking();
 }
 
-/// What the centre would send.
-struct Centre(Vec<NewAct>);
+/// What was fetched back, whole.
+struct Kept(Vec<NewAct>);
 
-impl EarlierFacts for Centre {
-    fn fetch(&self, range: &BoxBooksIncomplete, book: &mut dyn FnMut(&[Fact], &[u8])) -> bool {
-        assert_eq!((range.epoch, range.from), (1, 1));
-        // Without the epoch's first fact.
-        let facts = usize::try_from(range.to).unwrap() - 1;
-        let mut shown = 0;
+impl EarlierFacts for Kept {
+    fn kept(&self, fetched: &BoxFactsFetched) -> Option<Vec<EarlierAct>> {
+        // The first fact of all is the epoch's.
+        let (mut acts, mut next) = (Vec::new(), 2);
         for act in &self.0 {
-            if shown < facts {
-                book(&act.act.facts, &act.attachment);
-                shown += act.act.facts.len();
+            let first = Place { epoch: 1, seq: next };
+            let facts = (next..).zip(act.act.facts.clone()).collect();
+            next += act.act.facts.len() as u64;
+            if fetched.from < next && first.seq <= fetched.to {
+                acts.push(EarlierAct { first, facts, again: false });
             }
         }
-        shown == facts
+        Some(acts)
     }
 }
 
@@ -256,12 +260,135 @@ fn when_both_checkpoints_are_lost_what_left_the_box_is_named_and_can_be_had_from
     // Once a fact tells it, it is known and not told again.
     one.ledger.append_blocking(act(900, vec![lost.clone().into()])).unwrap();
     let again = one.fold();
-    assert_eq!((again.missing, again.books.missing()), (vec![], &[lost][..]));
+    assert_eq!((again.missing, again.books.missing()), (vec![], std::slice::from_ref(&lost)));
 
-    let all = std::iter::once(opening()).chain((1..=250).map(sold)).collect();
-    let fetched = one.keep.fold(&one.ledger, &Centre(all)).unwrap();
-    knows(&fetched, 1, 250);
-    assert_eq!(fetched.missing, []);
+    // It is fetched back in two parts, each told by a fact; what one start takes in, the next takes in as well.
+    let all = Kept(std::iter::once(opening()).chain((1..=250).map(sold)).collect());
+    for (number, from, to) in [(901, 1, 100), (902, 101, lost.to)] {
+        let fetched = BoxFactsFetched { epoch: 1, from, to, hash: Hash([0; 32]) };
+        one.ledger.append_blocking(act(number, vec![fetched.into()])).unwrap();
+    }
+    for _ in 0..2 {
+        let fetched = one.keep.fold(&one.ledger, &all).unwrap();
+        knows(&fetched, 1, 250);
+        assert_eq!((fetched.missing, fetched.books.missing()), (vec![], &[][..]));
+    }
+    // What is not kept any more, and in no checkpoint, is missing again; it is known, and fetched again.
+    let again = one.fold();
+    assert_eq!((again.missing, again.books.missing()), (vec![], &[lost][..]));
+    one.ledger.close_blocking();
+}
+
+/// A page of these facts, as the centre would send it.
+fn page(one: &Store, first: u64, last: u64) -> (BoxFactsFetched, Vec<u8>) {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    let whole = one.ledger.for_each(Place::START, |_, act| -> Result<(), JournalError> {
+        lines.extend(act.lines().map(<[u8]>::to_vec));
+        Ok(())
+    });
+    whole.unwrap();
+    let head = |seq: u64| {
+        let lines = lines[..usize::try_from(seq).unwrap()].iter().map(Vec::as_slice);
+        Head::EMPTY.after_all(one.ledger.stream(), lines)
+    };
+    let header = PageHeader {
+        facts: FACTS_VERSION,
+        first,
+        count: last + 1 - first,
+        previous: head(first - 1).hash,
+        last,
+        again: Vec::new(),
+        acknowledgement: ack(&one.ledger, head(last)),
+    };
+    let (from, to) = (usize::try_from(first - 1).unwrap(), usize::try_from(last).unwrap());
+    let message = build(&header, lines[from..to].iter().map(Vec::as_slice)).unwrap();
+    (BoxFactsFetched { epoch: 1, from: first, to: last, hash: head(last).hash }, message)
+}
+
+#[test]
+fn a_fetched_page_is_in_the_books_from_the_act_on_that_names_it_whatever_is_cut_off_before_or_after() {
+    let one = Store::new();
+    one.sell(1..=250);
+    let pages = [page(&one, 1, 100), page(&one, 101, 400)];
+    one.checkpoint();
+    one.checkpoint();
+    assert_eq!((one.prune(), one.first_kept()), (2, 401));
+    for file in one.checkpoints() {
+        fs::remove_file(file).unwrap();
+    }
+    let one = one.restart();
+    let range = |from, to| BoxBooksIncomplete { epoch: 1, from, to };
+    one.ledger.append_blocking(act(900, vec![range(1, 400).into()])).unwrap();
+    let fold = |one: &Store| one.keep.fold(&one.ledger, one.keep.fetched()).unwrap();
+    let missing = |one: &Store| fold(one).books.missing().to_vec();
+
+    // The power goes before the act: the page lies there, and is in nobody's books.
+    one.keep.fetched().keep(&pages[0].0, &pages[0].1).unwrap();
+    let one = one.restart();
+    assert_eq!(missing(&one), [range(1, 400)]);
+    // And behind it: each start takes it in, in its place.
+    one.ledger.append_blocking(act(901, vec![pages[0].0.clone().into()])).unwrap();
+    let one = one.restart();
+    assert_eq!(missing(&one), [range(101, 400)]);
+    // One changed byte, and it is fetched again.
+    let file = one.folder.path().join("counter/fetched/1-1-100.page");
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(missing(&one), [range(1, 400)]);
+    for (number, (fetched, message)) in (902..).zip(&pages) {
+        one.keep.fetched().keep(fetched, message).unwrap();
+        one.ledger.append_blocking(act(number, vec![fetched.clone().into()])).unwrap();
+    }
+    let one = one.restart();
+    let folded = fold(&one);
+    knows(&folded, 1, 250);
+    assert_eq!((folded.books.missing(), folded.books.fetched()), (&[][..], &[range(1, 400)][..]));
+    // Two checkpoints have it: the pages may go.
+    for _ in 0..2 {
+        let turn = one.keep.next_turn();
+        let mut bytes = Vec::new();
+        checkpoint::encode(turn, &folded.at, &folded.books, &mut bytes).unwrap();
+        one.keep.keep_books(turn, &folded.at, bytes.as_slice()).unwrap();
+    }
+    for page in one.keep.fetched().ranges().unwrap() {
+        one.keep.fetched().remove(&page).unwrap();
+    }
+    let one = one.restart();
+    knows(&one.fold(), 1, 250);
+    one.ledger.close_blocking();
+}
+
+#[test]
+fn what_cannot_be_read_behind_the_checkpoint_is_named_and_comes_back() {
+    let one = Store::new();
+    one.sell(1..=20);
+    one.checkpoint();
+    one.sell(21..=250);
+    let (fetched, message) = page(&one, 201, 400);
+    let Store { folder, ledger, .. } = one;
+    ledger.close_blocking();
+    drop(ledger);
+    let lane = folder.path().join("ledger");
+    fs::remove_dir_all(&generations(&lane)[1]).unwrap();
+    let (ledger, report) = open(&lane, limits());
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    let keep = Keep::new(folder.path().join("counter")).unwrap();
+    let one = Store { folder, ledger, keep };
+
+    let lost = BoxBooksIncomplete { epoch: 1, from: 201, to: 400 };
+    let folded = one.fold();
+    assert_eq!((folded.kept.seq, folded.missing), (42, vec![lost.clone()]));
+    assert!(folded.books.done(id(250)).is_some(), "what lies behind it is booked");
+    one.ledger.append_blocking(act(900, vec![lost.clone().into()])).unwrap();
+    let again = one.fold();
+    assert_eq!((again.missing, again.books.missing()), (vec![], &[lost][..]));
+    one.keep.fetched().keep(&fetched, &message).unwrap();
+    one.ledger.append_blocking(act(901, vec![fetched.into()])).unwrap();
+    let whole = one.keep.fold(&one.ledger, one.keep.fetched()).unwrap();
+    knows(&whole, 1, 250);
+    assert_eq!((whole.missing, whole.books.missing()), (vec![], &[][..]));
     one.ledger.close_blocking();
 }
 

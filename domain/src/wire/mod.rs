@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod export;
+pub mod facts;
 pub mod message;
 pub mod orders;
 pub mod topic;

@@ -203,6 +203,7 @@ pub(crate) fn bodies() -> Vec<FactBody> {
         .into(),
         PatientRegistered { details: sealed(1) }.into(),
         PatientAmended { details: sealed(2) }.into(),
+        BoxFactsFetched { epoch: 1, from: 1, to: 4_000, hash: Hash([9; 32]) }.into(),
     ]
 }
 

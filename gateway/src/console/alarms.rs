@@ -117,7 +117,7 @@ fn broken(row: &Break) -> (&'static str, &'static str, String) {
             view::BAD,
             "Lost in the branch",
             format!(
-                "the box has lost {facts} which are here: its own books lack them. Count its stock and its till"
+                "the box has lost {facts} which are here: its own books lack them until it has fetched them back, which it does by itself once it reaches the centre. If this stays, count its stock and its till"
             ),
         ),
         _ => (
@@ -161,7 +161,8 @@ fn of_box(row: &BoxSays) -> (&'static str, &'static str, String) {
             view::BAD,
             "Box's own books",
             format!(
-                "the box's own books lack {}, which are here: its stock and the receipts that it knows may be wrong. Call support",
+                "the box's own books lack {}, which are here: its stock and the receipts that it knows may be wrong until it has \
+                 fetched them back, which it does by itself. If this stays, call support",
                 lacks(&row.data)
             ),
         ),
@@ -309,7 +310,7 @@ mod tests {
         };
         for (kind, words) in [
             ("missing", "keep its old disk"),
-            ("lost", "Count its stock"),
+            ("lost", "count its stock"),
             ("fork", "Two boxes with one name"),
         ] {
             let (.., message) = broken(&row(kind));

@@ -110,6 +110,7 @@ pub fn reason(reason: &str) -> &str {
         "fenced" => "Second live store",
         "not_allowed" => "Not allowed",
         "unfolded" => "Not understood",
+        "repeated" => "Recorded twice",
         "below_zero" => "Below zero",
         "expiry_disagrees" => "Expiry disagrees",
         other => other,

@@ -122,6 +122,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(crate::patients::api::routes())
         .merge(crate::appeals::device::routes())
         .merge(crate::appeals::api::routes())
+        .merge(crate::ingest::lost::api::routes())
 }
 
 #[cfg(test)]

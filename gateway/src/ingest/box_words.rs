@@ -1,5 +1,5 @@
 //! What a box says of itself that a person should act on: how much room its disk has, which readings it left out, which
-//! facts its own books lack. Gathered from what facts mean, and written in the transaction that folds them.
+//! facts its own books lack, and which of them came back. Gathered from what facts mean, and written in the transaction that folds them.
 
 use std::collections::BTreeMap;
 
@@ -34,10 +34,12 @@ struct Shed<'a> {
     wall_ms: i64,
 }
 
-/// Facts that a box's own books lack.
+/// Facts that a box's own books lack, or have again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Lacks<'a> {
+struct OfBooks<'a> {
     origin: &'a Stream,
+    /// They were fetched back, and are in the books.
+    fetched: bool,
     epoch: u32,
     from: u64,
     to: u64,
@@ -50,7 +52,8 @@ pub struct BoxWords<'a> {
     /// By box, which is the order of the locks; of each the last.
     space: BTreeMap<&'a str, Space<'a>>,
     shed: Vec<Shed<'a>>,
-    lacks: Vec<Lacks<'a>>,
+    /// In the order in which a box says it: what came back may be lost again.
+    books: Vec<OfBooks<'a>>,
 }
 
 impl<'a> BoxWords<'a> {
@@ -71,7 +74,12 @@ impl<'a> BoxWords<'a> {
                 self.shed.push(Shed { origin, fact: fact.id.0, facts: said.facts, wall_ms });
             }
             FactBody::BoxBooksIncomplete(said) if said.from <= said.to => {
-                self.lacks.push(Lacks { origin, epoch: said.epoch, from: said.from, to: said.to, wall_ms });
+                let (epoch, from, to) = (said.epoch, said.from, said.to);
+                self.books.push(OfBooks { origin, fetched: false, epoch, from, to, wall_ms });
+            }
+            FactBody::BoxFactsFetched(said) if said.from <= said.to => {
+                let (epoch, from, to) = (said.epoch, said.from, said.to);
+                self.books.push(OfBooks { origin, fetched: true, epoch, from, to, wall_ms });
             }
             _ => {}
         }
@@ -79,7 +87,7 @@ impl<'a> BoxWords<'a> {
 
     /// Whether there is nothing to be written.
     pub fn is_empty(&self) -> bool {
-        self.space.is_empty() && self.shed.is_empty() && self.lacks.is_empty()
+        self.space.is_empty() && self.shed.is_empty() && self.books.is_empty()
     }
 }
 
@@ -132,27 +140,77 @@ pub async fn book(
     if !words.shed.is_empty() {
         book_shed(connection, tenant, &words.shed).await?;
     }
-    for said in &words.lacks {
-        let insert = format!(
-            "INSERT INTO ingest.box_lacks AS w (tenant_id, device_id, branch_id, term, epoch, lacks, at)
-             SELECT $1, $2, $3, $4, $5, int8multirange(int8range($6, $7, '[]')), {AT}
-             FROM (VALUES ($8::bigint)) AS new (wall_ms)
-             ON CONFLICT (tenant_id, device_id, term, epoch) DO UPDATE
-                SET lacks = w.lacks + excluded.lacks, at = greatest(w.at, excluded.at)"
-        );
-        sqlx::query(sqlx::AssertSqlSafe(insert))
-            .bind(tenant.as_str())
-            .bind(said.origin.device.as_str())
-            .bind(said.origin.branch.as_str())
-            .bind(i64::from(said.origin.term))
-            .bind(i64::from(said.epoch))
-            // The end of a range stands behind it, so the greatest number has to have one.
-            .bind(signed(said.from).min(i64::MAX - 1))
-            .bind(signed(said.to).min(i64::MAX - 1))
-            .bind(said.wall_ms)
-            .execute(&mut *connection)
-            .await?;
+    for said in &words.books {
+        if said.fetched {
+            book_fetched(connection, tenant, said).await?;
+        } else {
+            book_lacks(connection, tenant, said).await?;
+        }
     }
+    Ok(())
+}
+
+/// The first and the last number of a range. Its end stands behind it, so the greatest number has to have one.
+fn range_of(said: &OfBooks<'_>) -> (i64, i64) {
+    (signed(said.from).min(i64::MAX - 1), signed(said.to).min(i64::MAX - 1))
+}
+
+async fn book_lacks(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    said: &OfBooks<'_>,
+) -> Result<(), DbError> {
+    let insert = format!(
+        "INSERT INTO ingest.box_lacks AS w (tenant_id, device_id, branch_id, term, epoch, lacks, at)
+         SELECT $1, $2, $3, $4, $5, int8multirange(int8range($6, $7, '[]')), {AT}
+         FROM (VALUES ($8::bigint)) AS new (wall_ms)
+         ON CONFLICT (tenant_id, device_id, term, epoch) DO UPDATE
+            SET lacks = w.lacks + excluded.lacks, at = greatest(w.at, excluded.at)"
+    );
+    let (from, to) = range_of(said);
+    sqlx::query(sqlx::AssertSqlSafe(insert))
+        .bind(tenant.as_str())
+        .bind(said.origin.device.as_str())
+        .bind(said.origin.branch.as_str())
+        .bind(i64::from(said.origin.term))
+        .bind(i64::from(said.epoch))
+        .bind(from)
+        .bind(to)
+        .bind(said.wall_ms)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The branch's box has them again, whatever its name was when it said that it lacks them.
+async fn book_fetched(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    said: &OfBooks<'_>,
+) -> Result<(), DbError> {
+    let (from, to) = range_of(said);
+    sqlx::query(
+        "UPDATE ingest.box_lacks SET lacks = lacks - int8multirange(int8range($3, $4, '[]'))
+         WHERE branch_id = $1 AND epoch = $2",
+    )
+    .bind(said.origin.branch.as_str())
+    .bind(i64::from(said.epoch))
+    .bind(from)
+    .bind(to)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO ingest.box_fetched AS f (tenant_id, branch_id, epoch, fetched)
+         VALUES ($1, $2, $3, int8multirange(int8range($4, $5, '[]')))
+         ON CONFLICT (tenant_id, branch_id, epoch) DO UPDATE SET fetched = f.fetched + excluded.fetched",
+    )
+    .bind(tenant.as_str())
+    .bind(said.origin.branch.as_str())
+    .bind(i64::from(said.epoch))
+    .bind(from)
+    .bind(to)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

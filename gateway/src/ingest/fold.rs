@@ -1,7 +1,7 @@
 //! What stored facts do to stock, sales, tills and patients: in the transaction that stores them, or in a later one of a version
 //! that understands them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use pestle_domain::{fact::FactBody, ids::TenantId, journal::Stream};
 use uuid::Uuid;
@@ -10,7 +10,9 @@ use super::{
     alerts::{self, Alert},
     box_words::{self, BoxWords},
     live::Changed,
-    rules::VerifiedFact,
+    quarantine::{self, Quarantined},
+    repeats::{self, FactPlace, Repeat, Repeats},
+    rules::{self, VerifiedFact},
     store,
 };
 use crate::{
@@ -40,6 +42,7 @@ pub struct Effect<'a> {
 /// # Errors
 /// [`DbError`]; nothing of the transaction may be kept then.
 pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -> Result<Changed, DbError> {
+    let repeats = tell_repeats(tx, tenant, facts).await?;
     let bodies: Vec<(&Effect<'_>, &FactBody)> =
         facts.iter().filter_map(|effect| Some((effect, effect.fact.body()?))).collect();
     let moved: HashSet<(&str, Uuid)> = bodies
@@ -59,7 +62,10 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
             stream: effect.stream,
             seq: i64::try_from(effect.seq).unwrap_or(i64::MAX),
         };
-        booked.add(place, body);
+        let counts = !repeats.leaves_out(effect);
+        if counts {
+            booked.add(place, body);
+        }
         outcomes.add(effect.origin.branch.as_str(), body);
         if let Some(message) = alerts::words(body) {
             urgent.push(Alert {
@@ -81,7 +87,9 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
             wall_ms: effect.fact.wall.0,
             day: effect.fact.day.0,
         };
-        takings.add(circumstance, body);
+        if counts {
+            takings.add(circumstance, body);
+        }
         if let (FactBody::EpochOpened(opened), 1) = (body, effect.seq) {
             store::note_store(tx, effect.stream, opened).await?;
         }
@@ -98,7 +106,48 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         stock,
         sales: takings.sales.len(),
         tills: !takings.sessions.is_empty(),
-        alarms: !outcomes.is_empty() || !urgent.is_empty() || !words.is_empty(),
+        alarms: !outcomes.is_empty()
+            || !urgent.is_empty()
+            || !words.is_empty()
+            || repeats.iter().next().is_some(),
         ..Changed::nothing(tenant.clone())
     })
+}
+
+/// Tells which acts counted before, notes them, and shows them to a person.
+async fn tell_repeats<'a>(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    facts: &[Effect<'a>],
+) -> Result<Repeats<'a>, DbError> {
+    let asked = repeats::asked(facts);
+    let rows = store::counted(tx, &asked).await?;
+    let mut counted: HashMap<(&str, Uuid), Vec<FactPlace>> = HashMap::new();
+    for (branch, act, place) in &rows {
+        counted.entry((branch.as_str(), *act)).or_default().push(*place);
+    }
+    let repeats = Repeats::tell(facts, &counted);
+    for repeat in repeats.iter() {
+        store::note_repeat(tx, tenant, repeat).await?;
+        show_repeat(tx, tenant, repeat).await?;
+    }
+    Ok(repeats)
+}
+
+async fn show_repeat(tx: &mut Tx, tenant: &TenantId, repeat: &Repeat<'_>) -> Result<(), DbError> {
+    let counted = store::fact_at(tx, repeat.counted).await?;
+    let counted = counted.and_then(|(line, hash)| rules::read_line(&line, hash));
+    let message = repeat.message(counted.as_ref().and_then(VerifiedFact::body));
+    let origin = repeat.effect.origin;
+    let doubt = Quarantined {
+        device: &origin.device,
+        channel: origin.lane.as_str(),
+        batch: None,
+        reason: "repeated",
+        message: &message,
+        identity: repeat.identity(),
+        // They are in the event store, in their place.
+        bytes: b"",
+    };
+    quarantine::keep(tx, tenant, &doubt).await
 }

@@ -1,9 +1,12 @@
 //! Ingest: what boxes publish becomes facts in the event store, each once, and is acknowledged with a signature.
 //!
 //! In reading order: [`rules`] verifies a message and judges how it joins the head; [`plan`] decides what one transaction
-//! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`refold`] does so for what an earlier version left; [`store`] is the SQL, [`read`] that of pages; [`Ingest`] takes messages to answers: [`settle`] says what is tried
-//! again and how, [`refusal`] keeps what is not taken, [`seal`] signs; [`directory`] tells whose device it is;
-//! [`worker`] gathers deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent, [`box_words`] what a box says of itself; [`link`] is the connection to the
+//! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`repeats`] tells which acts
+//! counted before, [`refold`] does so for what an earlier version left; [`store`] is the SQL, [`read`] that of pages;
+//! [`Ingest`] takes messages to answers: [`settle`] says what is tried again and how, [`refusal`] keeps what is not taken,
+//! [`seal`] signs; [`directory`] tells whose device it is; [`lost`] gives boxes back what they have lost; [`worker`] gathers
+//! deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent, [`box_words`] what a box says of
+//! itself; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
 //!
 //! What a restart, a second delivery or a lost answer does: nothing. The head row, locked for each transaction,
@@ -12,9 +15,10 @@
 pub mod alerts;
 pub mod box_words;
 pub mod directory;
-mod fold;
+pub mod fold;
 pub mod link;
 pub mod live;
+pub mod lost;
 pub mod metrics;
 pub mod plan;
 pub mod presence;
@@ -22,6 +26,7 @@ pub mod quarantine;
 pub mod read;
 pub mod refold;
 mod refusal;
+pub mod repeats;
 pub mod rules;
 pub mod seal;
 mod settle;

@@ -25,12 +25,19 @@ pub struct Break {
     pub at: time::OffsetDateTime,
 }
 
-/// All such places, the latest first.
+/// All such places, the latest first, but for what the box has taken back into its books from here.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn breaks(connection: &mut PgConnection) -> Result<Vec<Break>, DbError> {
-    Ok(sqlx::query_as("SELECT * FROM ingest.breaks()").fetch_all(connection).await?)
+    Ok(sqlx::query_as(
+        "SELECT * FROM ingest.breaks() b
+         WHERE NOT (b.kind = 'lost' AND b.lane = 'ledger' AND EXISTS (
+             SELECT FROM ingest.box_fetched f
+             WHERE (f.branch_id, f.epoch) = (b.branch_id, b.epoch) AND f.fetched @> int8range(b.first_seq, b.last_seq, '[]')))",
+    )
+    .fetch_all(connection)
+    .await?)
 }
 
 /// How many facts wait for a version that understands them.

@@ -6,7 +6,7 @@ use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 use pestle_domain::{
-    fact::{Envelope, FactBody},
+    fact::{Envelope, FactBody, Part},
     ids::{ActId, BatchId, BranchId, DeviceId, FactId, TenantId},
     journal::{Head, Join, Lane, Stream, join},
     signature::{Hash, VerifyingKey},
@@ -82,6 +82,8 @@ pub struct VerifiedFact {
     pub id: FactId,
     /// See the fact's envelope.
     pub act: ActId,
+    /// See the fact's envelope.
+    pub part: Part,
     /// Who did it, as the line has it: `box` or `staff:…`.
     pub actor: Box<str>,
     /// As the device's clock told it.
@@ -277,6 +279,7 @@ fn verified(envelope: Envelope<'_>, line: &[u8], hash: Hash, place: Range<usize>
         hash,
         id: envelope.id,
         act: envelope.act,
+        part: envelope.of,
         actor: String::from(envelope.actor).into_boxed_str(),
         wall: envelope.at.wall_ms,
         day: envelope.at.business_date,

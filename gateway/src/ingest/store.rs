@@ -1,6 +1,6 @@
 //! SQL of the event store. Everything here runs inside one transaction of one tenant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use pestle_domain::{
     fact::EpochOpened,
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     fold::Effect,
+    repeats::{ActKey, FactPlace, Repeat},
     rules::{self, Verified, VerifiedFact},
 };
 use crate::db::DbError;
@@ -290,6 +291,70 @@ pub async fn note_duplicates(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Facts of these acts whose effects other transactions wrote before, with their branches. The acts' branches are locked until
+/// this transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn counted(
+    connection: &mut PgConnection,
+    acts: &[ActKey<'_>],
+) -> Result<Vec<(String, Uuid, FactPlace)>, DbError> {
+    if acts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let branches: BTreeSet<&str> = acts.iter().map(|(branch, _)| *branch).collect();
+    let rows: Vec<(String, Uuid, i64, i64)> =
+        sqlx::query_as("SELECT branch_id, act_id, stream_id, seq FROM ingest.counted($1, $2)")
+            .bind(branches.into_iter().collect::<Vec<_>>())
+            .bind(acts.iter().map(|(_, act)| *act).collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await?;
+    Ok(rows.into_iter().map(|(branch, act, stream, seq)| (branch, act, (stream, unsigned(seq)))).collect())
+}
+
+/// Notes an act that counted before.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn note_repeat(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    repeat: &Repeat<'_>,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO ingest.repeat (tenant_id, stream_id, first_seq, last_seq, act_id, counted_stream, counted_seq)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(repeat.effect.stream)
+    .bind(signed(repeat.first))
+    .bind(signed(repeat.last))
+    .bind(repeat.effect.fact.act.0)
+    .bind(repeat.counted.0)
+    .bind(signed(repeat.counted.1))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The bytes and the chain value of a fact.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn fact_at(
+    connection: &mut PgConnection,
+    (stream, seq): FactPlace,
+) -> Result<Option<(Vec<u8>, Hash)>, DbError> {
+    let row: Option<(Vec<u8>, Vec<u8>)> =
+        sqlx::query_as("SELECT bytes, hash FROM ingest.fact WHERE stream_id = $1 AND seq = $2")
+            .bind(stream)
+            .bind(signed(seq))
+            .fetch_optional(connection)
+            .await?;
+    row.map(|(bytes, chain)| Ok((bytes, hash(&chain)?))).transpose()
 }
 
 /// Where a stream stands behind a batch.

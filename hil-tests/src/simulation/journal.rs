@@ -236,7 +236,9 @@ impl Journal {
             return Word::OfEarlierLife;
         }
         match word {
-            Word::OfEarlierLife | Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }) => {}
+            Word::OfEarlierLife
+            | Word::Ahead(_)
+            | Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }) => {}
             _ => {
                 self.heard.insert(number, now);
                 self.standings.insert(number, (moved.unwrap_or(acknowledged), ack.incarnation));

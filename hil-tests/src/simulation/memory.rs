@@ -12,7 +12,9 @@ use pestle_domain::{
 };
 use pestle_gateway::{
     ingest::{
+        fold::Effect,
         plan::{self, Mode, Outcome, Plan},
+        repeats::{self, FactPlace, Repeats},
         rules::{Reading, Verified},
         store::{Locked, NewFact},
     },
@@ -96,6 +98,8 @@ pub struct Memory {
     pub written: Vec<(usize, usize)>,
     numbers: HashMap<Stream, i64>,
     facts: HashMap<Uuid, (usize, usize)>,
+    /// Facts of acts that counted, by branch and act.
+    counted: HashMap<(String, Uuid), Vec<FactPlace>>,
 }
 
 /// The unique key of a fact's id, or of its place, is there already.
@@ -116,6 +120,7 @@ impl Default for Memory {
             written: Vec::new(),
             numbers: HashMap::new(),
             facts: HashMap::new(),
+            counted: HashMap::new(),
         }
     }
 }
@@ -256,7 +261,28 @@ impl Memory {
 
     /// What facts do to stock, sales and tills, as `ingest/fold.rs` has it.
     pub fn fold(&mut self, new: &[NewFact<'_>]) {
-        let effects: Vec<_> = new.iter().filter(|one| one.folded).map(NewFact::effect).collect();
+        let effects: Vec<Effect<'_>> = new.iter().filter(|one| one.folded).map(NewFact::effect).collect();
+        let counted = repeats::asked(&effects)
+            .into_iter()
+            .filter_map(|(branch, act)| {
+                Some(((branch, act), self.counted.get(&(branch.to_owned(), act))?.clone()))
+            })
+            .collect();
+        let repeats = Repeats::tell(&effects, &counted);
+        for repeat in repeats.iter() {
+            self.quarantine(repeat.effect.origin.device.to_string(), "repeated", repeat.identity());
+        }
+        for effect in &effects {
+            let adds_up = effect.fact.body().is_some_and(FactBody::adds_up);
+            if adds_up && !repeats.leaves_out(effect) {
+                let key = (effect.origin.branch.to_string(), effect.fact.act.0);
+                self.counted.entry(key).or_default().push((effect.stream, effect.seq));
+            }
+        }
+        self.book(&effects, &repeats);
+    }
+
+    fn book(&mut self, effects: &[Effect<'_>], repeats: &Repeats<'_>) {
         let bodies: Vec<_> =
             effects.iter().filter_map(|effect| Some((effect, effect.fact.body()?))).collect();
         let closed: HashSet<(String, Uuid)> = bodies
@@ -272,6 +298,9 @@ impl Memory {
                 stream: effect.stream,
                 seq: i64::try_from(effect.seq).unwrap_or(i64::MAX),
             };
+            if repeats.leaves_out(effect) {
+                continue;
+            }
             booked.add(place, body);
             let circumstance = Circumstance {
                 place,
@@ -381,7 +410,8 @@ impl Memory {
             .zip(&batch.facts)
             .map(|(seq, fact)| NewFact { stream: 1, seq, fact, batch, folded: fact.body().is_some() })
             .collect();
-        self.fold(&new);
+        let effects: Vec<Effect<'_>> = new.iter().filter(|one| one.folded).map(NewFact::effect).collect();
+        self.book(&effects, &Repeats::default());
     }
 
     /// Commits the first `count` facts of a batch alone.

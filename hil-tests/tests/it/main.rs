@@ -12,6 +12,7 @@ mod browser;
 mod chaos;
 mod demo;
 mod demo_data;
+mod fetched;
 mod forks;
 mod fuzz;
 mod patients;

@@ -112,6 +112,16 @@ impl Remembered {
         self.whole(self.acts.get(&act)?)
     }
 
+    /// Whether an act is remembered.
+    pub fn knows(&self, act: ActId) -> bool {
+        self.acts.get(&act).is_some()
+    }
+
+    /// Whether an act and a pack can be remembered without forgetting others.
+    pub fn has_room(&self) -> bool {
+        self.acts.len() < ACTS_MAX && self.serials.len() < SERIALS_MAX
+    }
+
     /// The receipt with which a pack left.
     pub fn sold(&self, product: &ProductId, serial: &str) -> Option<ReceiptNumber> {
         self.receipt(self.serials.get(&key_of(product, serial))?)

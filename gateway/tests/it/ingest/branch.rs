@@ -111,8 +111,13 @@ impl Branch {
 
     /// Writes one act; returns the number of its last fact.
     pub(crate) fn write(&mut self, bodies: Vec<FactBody>) -> u64 {
+        self.write_as(ActId(Uuid::now_v7()), bodies)
+    }
+
+    /// Writes one act under an id that a page gave it.
+    pub(crate) fn write_as(&mut self, id: ActId, bodies: Vec<FactBody>) -> u64 {
         let actor = Actor::Staff("anna".parse().unwrap());
-        let act = Act::new(ActId(Uuid::now_v7()), &actor, &stamp(), bodies, || FactId(Uuid::now_v7()));
+        let act = Act::new(id, &actor, &stamp(), bodies, || FactId(Uuid::now_v7()));
         self.lines.extend(act.facts.iter().map(|fact| fact.to_line().unwrap()));
         self.last()
     }
@@ -136,9 +141,14 @@ impl Branch {
 
     /// A sale of `packs` of a product at 2.50: three facts.
     pub(crate) fn sell(&mut self, product: &str, packs: i64) -> u64 {
+        self.sell_as(ActId(Uuid::now_v7()), product, packs)
+    }
+
+    /// [`Branch::sell`] under an id that a page gave it.
+    pub(crate) fn sell_as(&mut self, act: ActId, product: &str, packs: i64) -> u64 {
         self.receipts += 1;
         let (till, session): (pestle_domain::ids::TillId, _) = ("till-1".parse().unwrap(), self.session);
-        let receipt = ReceiptNumber { till: till.clone(), epoch: 1, number: self.receipts };
+        let receipt = ReceiptNumber { till: till.clone(), epoch: self.stream.epoch, number: self.receipts };
         let pence = |minor| Money::new(minor, Currency::GBP);
         let (product, total): (pestle_domain::ids::ProductId, _) =
             (product.parse().unwrap(), pence(250 * packs));
@@ -159,7 +169,7 @@ impl Branch {
             quantity: Quantity(packs),
             serials: vec![format!("S{}", self.receipts).into()],
         };
-        self.write(vec![
+        let sale = vec![
             SaleCompleted {
                 till: till.clone(),
                 session,
@@ -175,7 +185,8 @@ impl Branch {
             TillReceived { till, session, tender: Tender::Cash, amount: total, receipt: receipt.clone() }
                 .into(),
             StockSold { receipt, moves: vec![moved] }.into(),
-        ])
+        ];
+        self.write_as(act, sale)
     }
 
     pub(crate) fn adjust(&mut self, delta: i64) -> u64 {

@@ -1,0 +1,27 @@
+//! The centre has more of an ended epoch than this box, which has lost the rest of it.
+
+use super::Journal;
+
+impl Journal {
+    /// The centre has all of an ended epoch that this box has, and perhaps more: its chain was compared where ours ends. What
+    /// it says of later facts of that epoch allows nothing here, so that this is noted by itself.
+    pub fn all_there(&self, number: u32, incarnation: u64) {
+        let current = self.stream().epoch;
+        let noted = {
+            let mut book = self.shared.book_mut();
+            match book.epoch_mut(number) {
+                Some(epoch) if number != current && epoch.acknowledged.seq < epoch.head.seq => {
+                    epoch.acknowledged = epoch.head;
+                    epoch.incarnation = incarnation.max(epoch.incarnation);
+                    true
+                }
+                _ => false,
+            }
+        };
+        if noted {
+            self.shared.heard(number);
+            self.shared.acknowledged.send_modify(|count| *count += 1);
+            self.shared.keeper.mark();
+        }
+    }
+}
