@@ -5,12 +5,11 @@ use std::{collections::VecDeque, sync::Arc};
 
 use pestle_domain::{
     fact::{Actor, Fact, FactBody, OrdersJoined},
-    ids::{ActId, OrderId},
+    ids::ActId,
     journal::Lane,
     order::{Order, OrderBody, OrderHead, OrderHow},
     wire::orders::VerifiedOrders,
 };
-use uuid::Uuid;
 
 use super::{
     counters::Count,
@@ -23,18 +22,10 @@ use crate::{
     journal::NOT_RECORDED,
     orders::{
         OrdersState,
-        decide::{decide, retry},
+        decide::{act_of, decide, retry},
         inbox::{Verdict, judge},
     },
 };
-
-/// Under which act ids of orders are derived (RFC 9562, version 5); drawn once.
-const ACTS: Uuid = Uuid::from_u128(0x4c1d_77a6_90e2_4b38_8d54_3fd0_6a2b_e917);
-
-/// The act that carries an order out: to the centre the same one, whenever it is done.
-fn act_of(order: OrderId) -> ActId {
-    ActId(Uuid::new_v5(&ACTS, order.0.as_bytes()))
-}
 
 /// Answers in a row that join nothing before a person is told: the first may have been overtaken by others.
 const UNJOINED_MAX: u32 = 3;
@@ -134,10 +125,10 @@ impl Branch {
         self.desk.under_way = true;
         // An order that is carried out again, since the box has lost that it was done, is the same act to the centre.
         let done = bodies.iter().find_map(|body| match body {
-            FactBody::OrderApplied(applied) => Some(act_of(applied.order)),
+            FactBody::OrderApplied(applied) => Some(applied.order),
             _ => None,
         });
-        let act = done.unwrap_or_else(|| ActId((now.draw)()));
+        let act = done.map_or_else(|| ActId((now.draw)()), act_of);
         let intent = PrintIntent { print: false };
         self.append(now, act, Lane::Ledger, &Actor::Machine, bodies, intent, Purpose::Order, out);
     }

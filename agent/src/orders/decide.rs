@@ -2,10 +2,12 @@
 
 use pestle_domain::{
     fact::{AdjustReason, FactBody, OrderApplied, OrderRefused, StockAdjusted},
-    ids::OrderId,
+    ids::{ActId, OrderId},
     order::{OrderBody, OrderEnvelope, OrderHead, OrderHow, StockAdjust},
     units::Quantity,
 };
+
+use uuid::Uuid;
 
 use super::book::OrderBook;
 
@@ -15,6 +17,14 @@ pub const NOT_UNDERSTOOD: &str = "not_understood";
 pub const BAD_DATA: &str = "bad_data";
 /// The reason of an order so old that it may have been carried out, and nobody remembers.
 pub const TOO_OLD: &str = "too_old";
+
+/// Under which act ids of orders are derived (RFC 9562, version 5); drawn once.
+const ACTS: Uuid = Uuid::from_u128(0x4c1d_77a6_90e2_4b38_8d54_3fd0_6a2b_e917);
+
+/// The act that carries an order out: to the centre the same one, whenever it is done.
+pub fn act_of(order: OrderId) -> ActId {
+    ActId(Uuid::new_v5(&ACTS, order.0.as_bytes()))
+}
 
 /// What no shelf holds: the centre would not book it either.
 const PACKS_MAX: i64 = 1_000_000_000;

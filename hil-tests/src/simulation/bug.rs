@@ -32,6 +32,8 @@ pub enum Bug {
     RestoreIgnored,
     /// A box lets go of what the centre has not acknowledged.
     PrunedUnacknowledged,
+    /// A box does not know after a restart what it has recorded: who asks again has it twice.
+    RepeatForgotten,
     /// A box that is sent orders once more does not know that it has carried them out.
     OrderRepeated,
     /// What a box has of a run of orders is skipped, and one order more.
@@ -40,7 +42,7 @@ pub enum Bug {
 
 impl Bug {
     /// All.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AckBeforeCommit,
         Self::AckNotCompared,
         Self::EarlyLifeAck,
@@ -54,6 +56,7 @@ impl Bug {
         Self::StockTwice,
         Self::RestoreIgnored,
         Self::PrunedUnacknowledged,
+        Self::RepeatForgotten,
         Self::OrderRepeated,
         Self::OrderSkipped,
     ];

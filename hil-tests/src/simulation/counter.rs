@@ -13,7 +13,7 @@ use super::{
     deeds::{Draft, Effect as Worth, draft, first_stock},
     oracle::Set,
     schedule::Deed,
-    site::{Site, named},
+    site::{Agent, Site, named},
     world::{Happening, World},
 };
 
@@ -195,7 +195,9 @@ impl World {
     /// After a restart a person repeats what was not answered: the books say whether it was done.
     fn repeat(&mut self, site: usize, till: usize) {
         let Some((act, deed)) = self.sites[site].asked.get(&till).copied() else { return };
-        let done = self.sites[site].agent.as_ref().is_some_and(|agent| agent.books.done(act).is_some());
+        let knows = |agent: &Agent| agent.books.done(act).is_some();
+        let done =
+            self.bug != Some(Bug::RepeatForgotten) && self.sites[site].agent.as_ref().is_some_and(knows);
         self.sites[site].asked.remove(&till);
         if done {
             self.tell(|| format!("box {site}, till {till}: was done before"));

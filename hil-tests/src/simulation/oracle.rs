@@ -306,9 +306,16 @@ impl Oracle {
             return Ok(());
         }
         self.centre.whole.insert(number);
-        // A person who asked again after the box had lost the first record: it happened once.
-        if *self.centre.acts.entry((attempt.branch, attempt.act)).or_insert(number) != number {
+        if attempt.effect == Effect::default() {
             return Ok(());
+        }
+        // A person who asked again after the box had lost the first record: it happened once.
+        let first = *self.centre.acts.entry((attempt.branch, attempt.act)).or_insert(number);
+        if first != number {
+            if self.forked[attempt.branch] || self.parted[attempt.branch] {
+                return Ok(());
+            }
+            return Err(format!("act {number} was recorded before as {first}, and nothing was lost"));
         }
         let branch = super::world::branch_name(attempt.branch);
         for (product, lot, packs) in &attempt.effect.stock {
@@ -370,6 +377,11 @@ impl Oracle {
             Some(number) => Err(format!("act {number} never reached the centre: {}", self.describe(number))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a disaster took a record of an act.
+    pub fn is_destroyed(&self, branch: usize, act: ActId) -> bool {
+        self.attempts.iter().any(|one| one.destroyed && one.branch == branch && one.act == act)
     }
 
     /// Acts that were told and are at the centre.

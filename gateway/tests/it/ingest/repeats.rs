@@ -8,7 +8,7 @@ use super::{
     centre::{Centre, committed},
 };
 
-/// A box that sold one act, lost it, began a new epoch behind what is left, and recorded the act once more.
+/// A box that sold one act, whose books lost it, that began a new epoch behind it, and recorded the act once more.
 struct Repeated {
     centre: Centre,
     first: Branch,
@@ -25,7 +25,7 @@ async fn repeated() -> Repeated {
     let opened = first.open(100);
     let act = ActId(Uuid::now_v7());
     first.sell_as(act, "p-1", PACKS);
-    let mut second = first.next_epoch(opened);
+    let mut second = first.next_epoch(first.last());
     second.session = first.session;
     second.sell_as(act, "p-1", PACKS);
     Repeated { centre, first, opened, second }

@@ -29,7 +29,7 @@ pub const TABLE: &str = "CREATE SCHEMA bench; CREATE TABLE bench.message \
 /// not acknowledged.
 pub const QUIET: Duration = Duration::from_secs(45);
 /// Of a quick look.
-pub const QUIET_QUICK: Duration = Duration::from_secs(6);
+pub const QUIET_QUICK: Duration = Duration::from_secs(3);
 /// Until a share of what waits has arrived.
 const ARRIVED_WITHIN: Duration = Duration::from_secs(120);
 /// Between two attempts, while the broker is down.

@@ -22,7 +22,7 @@ fn spoiled(seed: u64, forgotten: impl Fn(&Op, &str) -> bool + Sync) -> Report {
         dropped.fetch_add(usize::from(drop), Relaxed);
         drop
     };
-    let report = campaign::run(&plan, &|recording: Recording| recording.forgetting(&forgotten)).unwrap();
+    let report = campaign::run(&plan, &|recording: Recording| recording.forgetting(forgotten)).unwrap();
     assert!(dropped.into_inner() > 0, "there was nothing to be forgotten");
     report
 }
