@@ -1,5 +1,5 @@
-//! One HTTPS exchange with the centre: a JSON body goes, a JSON answer comes, on a connection of its own, with the device's
-//! certificate.
+//! One HTTPS exchange with the centre: a JSON body goes, an answer comes, JSON mostly, on a connection of its own, with the
+//! device's certificate.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,8 +13,19 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-/// For connection, request and answer: what is exchanged so has some kilobytes each way.
+/// For connection, request and answer, where what is exchanged has some kilobytes each way.
 const WHOLE_MAX: Duration = Duration::from_secs(20);
+
+/// What an exchange may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange {
+    /// What it is about, for errors.
+    pub about: &'static str,
+    /// Largest answer.
+    pub answer_bytes_max: usize,
+    /// For connection, request and answer.
+    pub whole_max: Duration,
+}
 
 /// Where the centre is, and how both ends are proved.
 #[derive(Debug, Clone)]
@@ -95,9 +106,25 @@ impl Centre {
         body: &impl Serialize,
         answer_bytes_max: usize,
     ) -> Result<T, ExchangeError> {
+        let exchange = Exchange { about, answer_bytes_max, whole_max: WHOLE_MAX };
+        let answer = self.post_for_bytes(exchange, path, body).await?;
+        serde_json::from_slice(&answer).map_err(|_| ExchangeError::Unreadable(about))
+    }
+
+    /// The same for an answer that is not JSON.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
+    pub async fn post_for_bytes(
+        &self,
+        exchange: Exchange,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Bytes, ExchangeError> {
+        let about = exchange.about;
         let body = serde_json::to_vec(body).map_err(|_| ExchangeError::Unreadable(about))?;
-        let asked = self.exchange(about, path, body, answer_bytes_max);
-        timeout(WHOLE_MAX, asked).await.map_err(|_| ExchangeError::TimeOut(about))?
+        let asked = self.exchange(exchange, path, body);
+        timeout(exchange.whole_max, asked).await.map_err(|_| ExchangeError::TimeOut(about))?
     }
 
     /// This box's own address on the way to the centre.
@@ -110,13 +137,8 @@ impl Centre {
         stream.local_addr().map_err(self.unreachable(about))
     }
 
-    async fn exchange<T: DeserializeOwned>(
-        &self,
-        about: &'static str,
-        path: &str,
-        body: Vec<u8>,
-        answer_bytes_max: usize,
-    ) -> Result<T, ExchangeError> {
+    async fn exchange(&self, exchange: Exchange, path: &str, body: Vec<u8>) -> Result<Bytes, ExchangeError> {
+        let Exchange { about, answer_bytes_max, .. } = exchange;
         let tcp = self.connect(about).await?;
         let name =
             ServerName::try_from(self.host.clone()).map_err(|_| ExchangeError::Host(self.host.clone()))?;
@@ -142,7 +164,7 @@ impl Centre {
         if head.status != StatusCode::OK {
             return Err(ExchangeError::Status { about, status: head.status });
         }
-        serde_json::from_slice(&body.to_bytes()).map_err(|_| ExchangeError::Unreadable(about))
+        Ok(body.to_bytes())
     }
 
     async fn connect(&self, about: &'static str) -> Result<TcpStream, ExchangeError> {

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     config::{Config, host_and_port, https_address},
     counter::handle::Counter,
-    fetched::{centre::FactsCentre, kept::FetchedPages, task::FetchParts},
+    fetched::{kept::FetchedPages, task::FetchParts},
     identity::DeviceIdentity,
     journal::{Journal, JournalError, OpenReport, Settings},
     lock::DataLock,
@@ -203,7 +203,7 @@ impl Foundation {
             identity: self.identity.clone(),
             ledger: self.ledger.clone(),
             pages: pages.clone(),
-            centre: FactsCentre { host: host.to_owned(), port, tls },
+            centre: Https { host: host.to_owned(), port, tls },
         })
     }
 

@@ -1,7 +1,7 @@
 //! Chance that can be repeated. Pure.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to choose what fails, and when.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Seeded(u64);
 
 impl Seeded {
@@ -14,6 +14,16 @@ impl Seeded {
     pub fn of(seed: u64, purpose: u64) -> Self {
         let mut mixed = Self(seed ^ purpose.wrapping_mul(0xD1B5_4A32_D192_ED03));
         Self(mixed.next_u64())
+    }
+
+    /// From a seed and whatever tells this draw from others: so a draw does not move when others are left out.
+    pub fn of_all(parts: &[u64]) -> Self {
+        let mut seeded = Self(0x9E37_79B9_7F4A_7C15);
+        for part in parts {
+            seeded.0 ^= part;
+            seeded.0 = seeded.next_u64();
+        }
+        seeded
     }
 
     /// Any number.
@@ -30,9 +40,19 @@ impl Seeded {
         if end == 0 { 0 } else { self.next_u64() % end }
     }
 
+    /// From `from` to `to`, both among them.
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
+        from + self.below(to.saturating_sub(from) + 1)
+    }
+
     /// The index of one of `count` things.
     pub fn index(&mut self, count: usize) -> usize {
         usize::try_from(self.below(count as u64)).unwrap_or(0)
+    }
+
+    /// True so many times in a thousand.
+    pub fn per_mille(&mut self, per_mille: u64) -> bool {
+        self.below(1_000) < per_mille
     }
 
     /// True so many times in a hundred.

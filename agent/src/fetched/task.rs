@@ -13,12 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Lacks,
-    centre::{AskError, FactsCentre},
+    centre::ask,
     kept::FetchedPages,
     page::{self, NotTaken, Taken},
     work::{self, Ended},
 };
 use crate::{
+    centre::{Centre, ExchangeError},
     counter::{event::Event, handle::Counter},
     durable_file::FileError,
     identity::DeviceIdentity,
@@ -45,7 +46,7 @@ const CLEAN_EVERY: Duration = Duration::from_secs(10);
 pub enum RoundError {
     /// The centre.
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Ask(#[from] ExchangeError),
     /// What it sent.
     #[error(transparent)]
     NotTaken(#[from] NotTaken),
@@ -80,7 +81,7 @@ pub struct FetchParts {
     /// Where pages are kept.
     pub pages: FetchedPages,
     /// Who is asked.
-    pub centre: FactsCentre,
+    pub centre: Centre,
 }
 
 /// The task.
@@ -282,7 +283,7 @@ impl FetchParts {
     /// # Errors
     /// [`RoundError`].
     pub async fn page(&self, asked: &Asked, ended: &Ended) -> Result<Option<(Taken, Vec<u8>)>, RoundError> {
-        let Some(message) = self.centre.ask(asked).await? else { return Ok(None) };
+        let Some(message) = ask(&self.centre, asked).await? else { return Ok(None) };
         let (journal, identity, ended, asked) =
             (self.ledger.clone(), self.identity.clone(), ended.clone(), *asked);
         let taken = blocking(move || {

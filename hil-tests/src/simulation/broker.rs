@@ -69,7 +69,8 @@ impl World {
     fn fates(&mut self) -> Vec<u64> {
         let weather = self.weather;
         let mut roll = self.roll(1);
-        let copies = if roll.chance(weather.lost) { 0 } else { 1 + u64::from(roll.chance(weather.twice)) };
+        let copies =
+            if roll.per_mille(weather.lost) { 0 } else { 1 + u64::from(roll.per_mille(weather.twice)) };
         (0..copies).map(|_| 1 + roll.below(weather.slow_ms.max(20))).collect()
     }
 
@@ -91,7 +92,7 @@ impl World {
         let sticky =
             message.device.as_str().len() + message.device.as_str().bytes().map(usize::from).sum::<usize>();
         let mut roll = self.roll(2);
-        let first = if roll.chance(self.unsteady) { roll.index(GATEWAYS) } else { sticky % GATEWAYS };
+        let first = if roll.per_mille(self.unsteady) { roll.index(GATEWAYS) } else { sticky % GATEWAYS };
         let taker = [first, (first + 1) % GATEWAYS].into_iter().find(|at| self.gateways[*at].up);
         match taker {
             Some(gateway) => self.deliver(gateway, message),

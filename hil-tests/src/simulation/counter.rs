@@ -153,7 +153,7 @@ impl World {
         if self.sites[site].write_group(lane) {
             let life = self.sites[site].life;
             let mut roll = self.roll(8);
-            let slow = if roll.chance(30) { 3_000 } else { 25 };
+            let slow = if roll.per_mille(30) { 3_000 } else { 25 };
             self.events.after(roll.between(1, slow), Happening::Synced { site, life, lane });
         }
     }

@@ -29,7 +29,6 @@ mod network;
 pub mod oracle;
 pub mod orders;
 pub mod person;
-pub mod random;
 pub mod report;
 pub mod schedule;
 pub mod scheduler;

@@ -38,7 +38,7 @@ impl World {
                 let after = roll.between(10, 400);
                 if self.broker.away || self.sites[site].line_cut {
                     // Nothing answers at all, or a refusal.
-                    if roll.chance(700) {
+                    if roll.per_mille(700) {
                         self.events.after(after, Happening::LinkDown { site, connection });
                     }
                 } else {
@@ -109,7 +109,7 @@ impl World {
     }
 
     fn lose_connection(&mut self, site: usize, why: &str) {
-        let random = self.roll(11).number();
+        let random = self.roll(11).next_u64();
         let Some(agent) = &mut self.sites[site].agent else { return };
         if agent.connection.take().is_some() {
             self.tell(|| format!("box {site} is offline: {why}"));

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::random::Random;
+use crate::seeded::Seeded;
 
 /// Pharmacies.
 pub const BRANCHES: usize = 2;
@@ -181,16 +181,16 @@ pub enum Step {
 }
 
 /// How often a fault is drawn, against the others of its life, and how.
-type Fault = (u64, fn(&mut Random) -> Step);
+type Fault = (u64, fn(&mut Seeded) -> Step);
 
 const FAULTS: [Fault; 18] = [
     (10, |r| {
-        let longest = if r.chance(200) { 150_000 } else { 40_000 };
+        let longest = if r.per_mille(200) { 150_000 } else { 40_000 };
         Step::CutLine { branch: r.index(BRANCHES), ms: r.between(500, longest) }
     }),
     (8, |r| {
         let (lost, twice) = (r.below(300), r.below(300));
-        let slow_ms = if r.chance(300) { r.between(2_000, 45_000) } else { r.between(10, 500) };
+        let slow_ms = if r.per_mille(300) { r.between(2_000, 45_000) } else { r.between(10, 500) };
         Step::Weather { lost, twice, slow_ms }
     }),
     (5, |r| Step::BrokerForgets { ms: r.between(100, 8_000) }),
@@ -208,11 +208,11 @@ const FAULTS: [Fault; 18] = [
     (4, |r| Step::RestoreCentre { ms: r.between(1_000, super::RECOVERY_WINDOW_MS) }),
     (3, |r| {
         // Forward by less than what retention has over: a clock that is set beyond it makes retention be over.
-        let ahead = r.chance(500);
+        let ahead = r.per_mille(500);
         let ms = i64::try_from(r.between(1_000, if ahead { 5_000 } else { 400_000 })).unwrap_or(0);
         Step::ClockJumps { branch: r.index(BRANCHES), ms: if ahead { ms } else { -ms } }
     }),
-    (3, |r| Step::Replace { branch: r.index(BRANCHES), disk: r.chance(700) }),
+    (3, |r| Step::Replace { branch: r.index(BRANCHES), disk: r.per_mille(700) }),
     (5, |r| Step::LookAfter { branch: r.index(BRANCHES) }),
 ];
 
@@ -222,9 +222,9 @@ pub const LIFE_MS: u64 = 300_000;
 /// The life of `seed`. Each life has its own choice of faults: some rare ones together are met only where the others
 /// leave them room.
 pub fn draw(seed: u64) -> Vec<Planned> {
-    let mut random = Random::of(&[seed, 1]);
+    let mut random = Seeded::of_all(&[seed, 1]);
     let mut steps = Vec::new();
-    let chosen: Vec<_> = FAULTS.iter().filter(|_| random.chance(450)).collect();
+    let chosen: Vec<_> = FAULTS.iter().filter(|_| random.per_mille(450)).collect();
     let deeds = random.between(15, 60);
     for _ in 0..deeds {
         let (branch, till) = (random.index(BRANCHES), random.index(TILLS));
@@ -247,7 +247,7 @@ pub fn draw(seed: u64) -> Vec<Planned> {
         }
     }
     // Drawn by themselves: whatever else happens in a life does not depend on them.
-    let mut random = Random::of(&[seed, 3]);
+    let mut random = Seeded::of_all(&[seed, 3]);
     for _ in 0..random.below(6) {
         let (branch, product) = (random.index(BRANCHES), random.index(super::deeds::PRODUCTS.len()));
         let packs = i64::try_from(1 + random.below(4)).unwrap_or(1);
@@ -257,7 +257,7 @@ pub fn draw(seed: u64) -> Vec<Planned> {
     steps
 }
 
-fn deed(random: &mut Random) -> Deed {
+fn deed(random: &mut Seeded) -> Deed {
     let product = random.index(super::deeds::PRODUCTS.len());
     let packs = i64::try_from(random.between(1, 5)).unwrap_or(1);
     match random.below(20) {

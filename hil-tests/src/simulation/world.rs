@@ -19,11 +19,11 @@ use super::{
     gateway::{Gateway, NextCommit},
     memory::Memory,
     oracle::{Oracle, Set},
-    random::Random,
     schedule::{BRANCHES, GATEWAYS, LIFE_MS, Planned, Step},
     scheduler::Scheduler,
     site::{Site, WALL_MS},
 };
+use crate::seeded::Seeded;
 
 /// How long everything may take to arrive once all is mended: longer than the longest that a stream is held.
 const MEND_MS: u64 = 1_200_000;
@@ -167,7 +167,7 @@ impl World {
             weather: Weather::default(),
             next_commit: NextCommit::Good,
             garble: false,
-            unsteady: Random::of(&[seed, 2]).below(2) * 300,
+            unsteady: Seeded::of_all(&[seed, 2]).below(2) * 300,
             oracle: Oracle::default(),
             bug,
             copies: Vec::new(),
@@ -262,11 +262,11 @@ impl World {
         }
     }
 
-    /// Random numbers for one moment and purpose: they stay the same when other things are left out.
-    pub(super) fn roll(&mut self, purpose: u64) -> Random {
+    /// Seeded numbers for one moment and purpose: they stay the same when other things are left out.
+    pub(super) fn roll(&mut self, purpose: u64) -> Seeded {
         let now = self.events.now();
         self.rolls = if self.rolls.0 == now { (now, self.rolls.1 + 1) } else { (now, 0) };
-        Random::of(&[self.seed, now, self.rolls.1, purpose])
+        Seeded::of_all(&[self.seed, now, self.rolls.1, purpose])
     }
 
     /// A number that was not given before.

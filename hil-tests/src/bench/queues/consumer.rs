@@ -29,7 +29,9 @@ pub const TABLE: &str = "CREATE SCHEMA bench; CREATE TABLE bench.message \
 /// not acknowledged.
 pub const QUIET: Duration = Duration::from_secs(45);
 /// Of a quick look.
-pub const QUIET_QUICK: Duration = Duration::from_secs(3);
+pub const QUIET_QUICK: Duration = Duration::from_secs(6);
+/// Before the first message, whatever the quiet: two servers have to find each other.
+const FIRST_WITHIN: Duration = Duration::from_secs(45);
 /// Until a share of what waits has arrived.
 const ARRIVED_WITHIN: Duration = Duration::from_secs(120);
 /// Between two attempts, while the broker is down.
@@ -141,7 +143,7 @@ impl Table {
     fn is_over(&self) -> bool {
         self.broken.is_some()
             || self.enough.is_some_and(|enough| self.rows >= enough)
-            || self.last.elapsed() > self.quiet
+            || self.last.elapsed() > if self.rows == 0 { FIRST_WITHIN } else { self.quiet }
     }
 
     /// `false` when the database refuses: then it is over.
