@@ -55,6 +55,19 @@ pub struct Standing {
     pub incarnation: u64,
 }
 
+/// The value with which a head that the centre names is compared: `own` is this store's at that number, if it has that fact. One
+/// that has left it, or that it lost, is still known where it was the last that was acknowledged: a centre that was put back
+/// may have another store's fact there since.
+pub fn own_value(own: Option<Hash>, acknowledged: Head, named: Head) -> Option<Hash> {
+    let is_another = named.seq > 0 && named.seq == acknowledged.seq && named.hash != acknowledged.hash;
+    own.or(is_another.then_some(acknowledged.hash))
+}
+
+/// Whether the centre has more of an epoch that is over than the box still has: `ended` is the last fact of one that is.
+pub fn is_ahead(own: Option<Hash>, ended: Option<u64>, named: Head) -> bool {
+    own.is_none() && ended.is_some_and(|end| named.seq > end)
+}
+
 /// Weighs an acknowledgement of `stream` whose signature was verified; `own` is this store's chain value at the number
 /// that it names, if it has that. The head is what counts as acknowledged from now on, where that changes.
 pub fn weigh(
@@ -86,21 +99,21 @@ impl Journal {
         let number = ack.stream.epoch;
         let known = {
             let book = self.shared.book();
-            book.epoch(number)
-                .map(|epoch| (epoch.manifest.stream.clone(), epoch.acknowledged.seq, epoch.incarnation))
+            book.epoch(number).map(|epoch| {
+                (epoch.manifest.stream.clone(), epoch.acknowledged, epoch.incarnation, epoch.head.seq)
+            })
         };
-        let Some((stream, acknowledged, incarnation)) = known else {
+        let Some((stream, acknowledged, incarnation, end)) = known else {
             return Ok(Word::Judged(AckVerdict::OtherStream));
         };
         let own = if ack.stream == stream { self.hash_at(number, ack.head.seq)? } else { None };
-        if ack.stream == stream && number != self.stream().epoch && own.is_none() {
-            let end = self.shared.book().epoch(number).map(|epoch| epoch.head.seq);
-            if end.is_some_and(|end| ack.head.seq > end) {
-                self.shared.heard(number);
-                return Ok(Word::Ahead(ack.head));
-            }
+        let own = own_value(own, acknowledged, ack.head);
+        let ended = (number != self.stream().epoch).then_some(end);
+        if ack.stream == stream && is_ahead(own, ended, ack.head) {
+            self.shared.heard(number);
+            return Ok(Word::Ahead(ack.head));
         }
-        let (word, now) = weigh(ack, &stream, Standing { acknowledged, incarnation }, own);
+        let (word, now) = weigh(ack, &stream, Standing { acknowledged: acknowledged.seq, incarnation }, own);
         if matches!(word, Word::OfEarlierLife)
             || matches!(word, Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }))
         {
@@ -245,4 +258,38 @@ pub fn dated(sealed: Sealed, known: Standing, now: UnixMillis) -> Option<Sealed>
     };
     let new = Sealed { at, acknowledged, ..sealed };
     (new != sealed).then_some(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(seq: u64, text: &str) -> Head {
+        Head { seq, hash: Hash::of(text.as_bytes()) }
+    }
+
+    #[test]
+    fn what_left_the_box_is_compared_where_it_was_the_last_that_was_acknowledged() {
+        let (acknowledged, another) = (head(9, "ours"), head(9, "another store's"));
+        assert_eq!(own_value(None, acknowledged, another), Some(acknowledged.hash));
+        // The same says nothing new, and of other places nothing is known.
+        for named in [acknowledged, head(8, "earlier"), head(10, "later")] {
+            assert_eq!(own_value(None, acknowledged, named), None);
+        }
+        assert_eq!(own_value(Some(another.hash), acknowledged, another), Some(another.hash), "it is here");
+        assert_eq!(
+            own_value(None, Head::EMPTY, head(0, "x")),
+            None,
+            "before the first fact there is nothing"
+        );
+    }
+
+    #[test]
+    fn a_centre_is_ahead_of_an_epoch_that_is_over_and_that_lacks_the_fact() {
+        let named = head(5, "a");
+        assert!(is_ahead(None, Some(4), named));
+        assert!(!is_ahead(None, Some(5), named));
+        assert!(!is_ahead(None, None, named), "the current one is judged");
+        assert!(!is_ahead(Some(named.hash), Some(4), named));
+    }
 }

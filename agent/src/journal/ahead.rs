@@ -21,6 +21,8 @@ impl Journal {
         if noted {
             self.shared.heard(number);
             self.shared.acknowledged.send_modify(|count| *count += 1);
+            // No fact is new; but the relay is to look again at what is known, and no answer tells it.
+            self.shared.head.send_modify(|_| ());
             self.shared.keeper.mark();
         }
     }

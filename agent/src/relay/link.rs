@@ -233,7 +233,7 @@ impl Link {
         let mut effects = Vec::new();
         match event {
             Event::Tick => self.tick(now_ms, &mut effects),
-            Event::Heads(known) => self.heads(&known),
+            Event::Heads(known) => self.heads(now_ms, &known),
             Event::Connected => self.connected(now_ms, &mut effects),
             Event::Disconnected { why, random } => self.disconnected(now_ms, why, random, &mut effects),
             Event::TakenOver { random } => {
@@ -313,7 +313,7 @@ impl Link {
         }
     }
 
-    fn heads(&mut self, known: &[Known]) {
+    fn heads(&mut self, now_ms: u64, known: &[Known]) {
         for one in known {
             let stream = self.streams.entry(one.stream).or_insert_with(|| {
                 let mut stream = Stream::new(one.stream, one.head, one.acknowledged);
@@ -321,6 +321,13 @@ impl Link {
                 stream
             });
             stream.head = one.head;
+            // The journal may know it from elsewhere than from an answer here: what a page of facts proves, say.
+            if one.acknowledged > stream.acknowledged
+                && compare_lives(stream.incarnation, one.incarnation).is_ge()
+            {
+                stream.acknowledge(now_ms, one.acknowledged);
+                stream.incarnation = one.incarnation;
+            }
         }
     }
 

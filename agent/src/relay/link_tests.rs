@@ -592,3 +592,15 @@ fn an_act_that_is_refused_as_contradicting_is_a_contradiction_and_a_malformed_on
         assert_eq!(bench.link.contradicted_streams(), expected, "{reason:?}");
     }
 }
+
+#[test]
+fn what_the_journal_knows_to_be_acknowledged_waits_no_more_and_an_earlier_life_s_word_changes_nothing() {
+    let mut bench = Bench::new(1, 10);
+    let known = |acknowledged, incarnation| Known { stream: LEDGER, head: 8, acknowledged, incarnation };
+    bench.take(Event::Heads(vec![known(3, 2)]));
+    assert_eq!(bench.link.waiting(), 5);
+    bench.take(Event::Heads(vec![known(8, 1)]));
+    assert_eq!(bench.link.waiting(), 5);
+    bench.take(Event::Heads(vec![known(8, 2)]));
+    assert_eq!(bench.link.waiting(), 0);
+}

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use pestle_agent::{
     journal::{
         Finding, Place, StoredAct,
-        ack::{Standing, Word, dated, may_go, weigh},
+        ack::{Standing, Word, dated, is_ahead, may_go, own_value, weigh},
         manifest::{Begun, EpochManifest, Sealed},
         mark::Mark,
         open::{Last, goes_on},
@@ -223,9 +223,14 @@ impl Journal {
         else {
             return Word::Judged(AckVerdict::OtherStream);
         };
-        let mut own = self.hash_at(folder, number, ack.head.seq);
+        let mut own = own_value(self.hash_at(folder, number, ack.head.seq), acknowledged, ack.head);
         if bug == Some(Bug::AckNotCompared) {
             own = Some(ack.head.hash);
+        }
+        let ended = (number != self.stream.epoch).then_some(epoch.readable().seq);
+        if is_ahead(own, ended, ack.head) {
+            self.heard.insert(number, now);
+            return Word::Ahead(ack.head);
         }
         let known = Standing { acknowledged: acknowledged.seq, incarnation };
         let (word, moved) = weigh(ack, &epoch.manifest.stream, known, own);
@@ -245,6 +250,19 @@ impl Journal {
             }
         }
         word
+    }
+
+    /// The centre has all of an ended epoch, up to `end`, as the real journal's word of the same name. Says whether that is news.
+    pub fn all_there(&mut self, number: u32, end: Head, incarnation: u64) -> bool {
+        if number == self.stream.epoch {
+            return false;
+        }
+        let Some((acknowledged, life)) = self.standings.get_mut(&number) else { return false };
+        let is_news = acknowledged.seq < end.seq;
+        if is_news {
+            (*acknowledged, *life) = (end, incarnation.max(*life));
+        }
+        is_news
     }
 
     /// Removes the generations that may go, by the box's clock; none behind `folded`. Says whether any went.

@@ -1,11 +1,11 @@
 //! The lines between boxes and the broker, as a box knows them: it connects, sends, hears, and loses its connection.
 
 use pestle_agent::relay::link::{Effect, Event};
-use pestle_domain::{ids::BatchId, wire::message::Answer};
+use pestle_domain::{ids::BatchId, journal::Stream, wire::message::Answer};
 
 use super::{
     broker::{Message, Said},
-    site::named,
+    site::{Site, lane_index, named},
     world::{Happening, World, centre_key},
 };
 
@@ -123,12 +123,32 @@ impl World {
         if agent.connection != Some((connection, true)) || self.sites[site].line_cut {
             return Ok(());
         }
+        if let Answer::Committed(ack) = &answer {
+            self.compare_end(site, &ack.stream);
+        }
         if let Some(event) = self.sites[site].heard(answer, centre_key().public(), (self.events.now(), bug)) {
             let (life, after) = (self.sites[site].life, self.roll(12).between(1, 300));
             self.events.after(after, Happening::Marked { site, life });
             self.take(site, event);
         }
         self.acknowledged_is_there(site)
+    }
+
+    /// Where the centre says that it has more of a life that is over than the box, the box asks for what lies behind its own end,
+    /// and learns by the chain whether the centre has all up to there. What it is given is not taken into the books here.
+    fn compare_end(&mut self, site: usize, stream: &Stream) {
+        let Site { agent: Some(agent), disk, .. } = &mut self.sites[site] else { return };
+        let index = lane_index(stream.lane);
+        let own = disk.lanes[index].epochs.iter().find(|epoch| epoch.manifest.stream == *stream);
+        let (Some(epoch), Some(row), false) = (own, self.centre.store.row(stream), self.centre.away) else {
+            return;
+        };
+        let (end, journal) = (epoch.readable(), &mut agent.lanes[index]);
+        let same = row.head.seq > end.seq && row.at(end.seq).is_some_and(|slot| slot.hash == end.hash);
+        if same && journal.all_there(stream.epoch, end, self.centre.store.incarnation) {
+            let known = self.sites[site].known();
+            self.take(site, Event::Heads(known));
+        }
     }
 
     /// What a box believes to be acknowledged in this life of the database is in it.
