@@ -110,7 +110,7 @@ impl Journal {
         let own = own_value(own, acknowledged, ack.head);
         let ended = (number != self.stream().epoch).then_some(end);
         if ack.stream == stream && is_ahead(own, ended, ack.head) {
-            self.shared.heard(number);
+            // That it has more says nothing of what is here: it may be another store's, and nothing goes for it.
             return Ok(Word::Ahead(ack.head));
         }
         let (word, now) = weigh(ack, &stream, Standing { acknowledged: acknowledged.seq, incarnation }, own);

@@ -10,16 +10,17 @@ impl Journal {
         let noted = {
             let mut book = self.shared.book_mut();
             match book.epoch_mut(number) {
-                Some(epoch) if number != current && epoch.acknowledged.seq < epoch.head.seq => {
+                Some(epoch) if number != current => {
+                    let before = (epoch.acknowledged, epoch.incarnation);
                     epoch.acknowledged = epoch.head;
                     epoch.incarnation = incarnation.max(epoch.incarnation);
-                    true
+                    before != (epoch.acknowledged, epoch.incarnation)
                 }
-                _ => false,
+                _ => return,
             }
         };
+        self.shared.heard(number);
         if noted {
-            self.shared.heard(number);
             self.shared.acknowledged.send_modify(|count| *count += 1);
             // No fact is new; but the relay is to look again at what is known, and no answer tells it.
             self.shared.head.send_modify(|_| ());

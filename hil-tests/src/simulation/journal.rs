@@ -229,7 +229,6 @@ impl Journal {
         }
         let ended = (number != self.stream.epoch).then_some(epoch.readable().seq);
         if is_ahead(own, ended, ack.head) {
-            self.heard.insert(number, now);
             return Word::Ahead(ack.head);
         }
         let known = Standing { acknowledged: acknowledged.seq, incarnation };
@@ -253,16 +252,15 @@ impl Journal {
     }
 
     /// The centre has all of an ended epoch, up to `end`, as the real journal's word of the same name. Says whether that is news.
-    pub fn all_there(&mut self, number: u32, end: Head, incarnation: u64) -> bool {
+    pub fn all_there(&mut self, number: u32, end: Head, incarnation: u64, now: u64) -> bool {
         if number == self.stream.epoch {
             return false;
         }
         let Some((acknowledged, life)) = self.standings.get_mut(&number) else { return false };
-        let is_news = acknowledged.seq < end.seq;
-        if is_news {
-            (*acknowledged, *life) = (end, incarnation.max(*life));
-        }
-        is_news
+        let before = (*acknowledged, *life);
+        (*acknowledged, *life) = (end, incarnation.max(*life));
+        self.heard.insert(number, now);
+        before != (end, incarnation.max(before.1))
     }
 
     /// Removes the generations that may go, by the box's clock; none behind `folded`. Says whether any went.

@@ -145,7 +145,7 @@ impl World {
         };
         let (end, journal) = (epoch.readable(), &mut agent.lanes[index]);
         let same = row.head.seq > end.seq && row.at(end.seq).is_some_and(|slot| slot.hash == end.hash);
-        if same && journal.all_there(stream.epoch, end, self.centre.store.incarnation) {
+        if same && journal.all_there(stream.epoch, end, self.centre.store.incarnation, self.events.now()) {
             let known = self.sites[site].known();
             self.take(site, Event::Heads(known));
         }
