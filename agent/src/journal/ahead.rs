@@ -1,6 +1,14 @@
 //! The centre has more of an ended epoch than this box, which has lost the rest of it.
 
+use pestle_domain::journal::Head;
+
 use super::Journal;
+
+/// What counts as acknowledged, and in which life of the centre's database, once the chain was compared where an ended epoch ends
+/// (`end`), in the life `incarnation`.
+pub fn all_there(known: (Head, u64), end: Head, incarnation: u64) -> (Head, u64) {
+    (end, incarnation.max(known.1))
+}
 
 impl Journal {
     /// The centre has all of an ended epoch that this box has, and perhaps more: its chain was compared where ours ends. What
@@ -12,9 +20,9 @@ impl Journal {
             match book.epoch_mut(number) {
                 Some(epoch) if number != current => {
                     let before = (epoch.acknowledged, epoch.incarnation);
-                    epoch.acknowledged = epoch.head;
-                    epoch.incarnation = incarnation.max(epoch.incarnation);
-                    before != (epoch.acknowledged, epoch.incarnation)
+                    let now = all_there(before, epoch.head, incarnation);
+                    (epoch.acknowledged, epoch.incarnation) = now;
+                    before != now
                 }
                 _ => return,
             }

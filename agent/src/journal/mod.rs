@@ -26,7 +26,7 @@
 //! new epoch).
 
 pub mod ack;
-mod ahead;
+pub mod ahead;
 pub mod carry;
 pub mod commits_took;
 pub mod error;

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     app::App,
-    fleet,
     http::{
         error::{ApiError, ErrorBody},
         extract::Body,
@@ -53,15 +52,7 @@ async fn appeal(
     peer: Peer,
     Body(appeal): Body<Appeal>,
 ) -> Result<Response, ApiError> {
-    let mut tx = app.db.tenant(&device.tenant).begin().await?;
-    fleet::store::refuse_revoked(&mut tx, &device.device).await?;
-    tx.commit().await?;
-    let directory = directory::Directory::new(app.db.clone());
-    let Some(sender) = directory.look_up(&device.device).await? else {
-        return Err(ApiError::authorization(
-            "this box is not known here: enrol it again with a new claim code",
-        ));
-    };
+    let sender = directory::admit(&app.db, &device).await?;
     rules::check(&sender, &appeal).map_err(|error| ApiError::validation(error.to_string()))?;
     let appeal = rules::kept(appeal);
     // Where its records are another branch's, that is the branch whose people are concerned.

@@ -7,6 +7,7 @@ use pestle_agent::{
     journal::{
         Finding, Place, StoredAct,
         ack::{Standing, Word, dated, is_ahead, may_go, own_value, weigh},
+        ahead::all_there,
         manifest::{Begun, EpochManifest, Sealed},
         mark::Mark,
         open::{Last, goes_on},
@@ -256,11 +257,12 @@ impl Journal {
         if number == self.stream.epoch {
             return false;
         }
-        let Some((acknowledged, life)) = self.standings.get_mut(&number) else { return false };
-        let before = (*acknowledged, *life);
-        (*acknowledged, *life) = (end, incarnation.max(*life));
+        let Some(known) = self.standings.get_mut(&number) else { return false };
+        let compared = all_there(*known, end, incarnation);
+        let is_news = *known != compared;
+        *known = compared;
         self.heard.insert(number, now);
-        before != (end, incarnation.max(before.1))
+        is_news
     }
 
     /// Removes the generations that may go, by the box's clock; none behind `folded`. Says whether any went.

@@ -128,6 +128,15 @@ async fn at_the_till(branch: &Branch) -> Counter {
     counter
 }
 
+/// Two sales, and the centre has them.
+async fn sell_two_that_arrive(account: &mut Account, branch: &Branch) {
+    let counter = at_the_till(branch).await;
+    for _ in 0..2 {
+        account.sell(&counter).await;
+    }
+    nothing_waits(&counter).await;
+}
+
 async fn nothing_waits(counter: &Counter) {
     let look = until("the centre's acknowledgement", SOON, || async {
         let till = counter.look().await.map_err(|error| error.to_string())?;
@@ -227,11 +236,7 @@ async fn an_old_copy_that_was_put_back_sells_on_and_after_a_decision_both_histor
     let data = world.place.branch("north");
     let centre = Centre::of(&world).await.unwrap();
     let mut account = Account::new();
-    let counter = at_the_till(north).await;
-    for _ in 0..2 {
-        account.sell(&counter).await;
-    }
-    nothing_waits(&counter).await;
+    sell_two_that_arrive(&mut account, north).await;
     north.stop().await;
     copy(&data, &folder.path().join("old"));
     north.start().await.unwrap();
@@ -347,11 +352,7 @@ async fn a_journal_that_was_lost_under_the_same_identity_begins_anew_where_the_c
     let data = world.place.branch("north");
     let centre = Centre::of(&world).await.unwrap();
     let mut account = Account::new();
-    let counter = at_the_till(north).await;
-    for _ in 0..2 {
-        account.sell(&counter).await;
-    }
-    nothing_waits(&counter).await;
+    sell_two_that_arrive(&mut account, north).await;
     north.stop().await;
     fs::remove_dir_all(data.join("journal")).unwrap();
     north.start().await.unwrap();

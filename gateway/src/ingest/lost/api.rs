@@ -25,7 +25,7 @@ use crate::{
         extract::Body,
         peer::DevicePeer,
     },
-    ingest::{directory::Directory, rules::Sender, seal::Seal as _, store::incarnation},
+    ingest::{directory, rules::Sender, seal::Seal as _, store::incarnation},
 };
 
 /// The module's route.
@@ -51,13 +51,7 @@ async fn give(
     device: DevicePeer,
     Body(asked): Body<Asked>,
 ) -> Result<Response, ApiError> {
-    let sender = Directory::new(app.db.clone()).look_up(&device.device).await?;
-    let sender = sender
-        .filter(|sender| sender.tenant == device.tenant)
-        .ok_or_else(|| ApiError::authorization("this box is not enrolled here any more: enrol it again"))?;
-    if sender.revoked {
-        return Err(ApiError::authorization("this box was revoked: enrol it again or replace it"));
-    }
+    let sender = directory::admit(&app.db, &device).await?;
     let mut tx = app.db.tenant(&device.tenant).begin().await?;
     let kept = store::find(&mut tx, &streams_of(&sender, &asked), asked.store).await?;
     let kept =
