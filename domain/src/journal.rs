@@ -110,7 +110,8 @@ impl Head {
     /// SHA-256(`pestle-fact-v1` ‖ position ‖ previous hash ‖ bytes).
     #[must_use]
     pub fn after(&self, stream: &Stream, line: &[u8]) -> Self {
-        let seq = self.seq + 1;
+        // No store counts so far: a number from outside may claim to.
+        let seq = self.seq.saturating_add(1);
         let hash = stream.preimage(FACT_LABEL).u64(seq).bytes(&self.hash.0).bytes(line).hash();
         Self { seq, hash }
     }

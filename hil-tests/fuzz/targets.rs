@@ -3,13 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use pestle_agent::journal::{
-    mark,
-    raw::RawStore,
-    record::{self, Chunk, Joiner},
+use pestle_agent::{
+    fetched::page,
+    journal::{
+        mark,
+        raw::RawStore,
+        record::{self, Chunk, Joiner},
+    },
 };
 use pestle_domain::{
-    fact::{Envelope, Fact},
+    appeal::{Appeal, Ruling},
+    fact::{BoxFactsFetched, Envelope, Fact},
     gs1::{self, Elements, Scan, digital_link::DigitalLink, ppn::Ppn},
     journal::{Head, Lane, Stream},
     order::Order,
@@ -17,6 +21,7 @@ use pestle_domain::{
     wire::{
         batch::{self, Batch},
         export::Preface,
+        facts::{self, Asked, Page},
         message::{Answer, Heads, Nudge, Status},
         orders::{self, Orders},
         topic::Topic,
@@ -35,11 +40,12 @@ use pestle_drivers::{
 pub(crate) type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub(crate) const TARGETS: [(&str, Target); 11] = [
+pub(crate) const TARGETS: [(&str, Target); 12] = [
     ("batch", batch),
     ("fact", fact),
     ("messages", messages),
     ("orders", orders),
+    ("facts_page", facts_page),
     ("gs1", gs1),
     ("scan_framing", scan_framing),
     ("printer_status", printer_status),
@@ -87,6 +93,9 @@ pub(crate) fn messages(bytes: &[u8]) {
     both_ways::<Heads>(bytes);
     both_ways::<Status>(bytes);
     both_ways::<Nudge>(bytes);
+    both_ways::<Appeal>(bytes);
+    both_ways::<Ruling>(bytes);
+    both_ways::<Asked>(bytes);
     let _ = Preface::parse(bytes);
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(topic) = text.parse::<Topic>()
@@ -106,6 +115,30 @@ pub(crate) fn orders(bytes: &[u8]) {
     if let Ok(Some(order)) = Order::from_line(bytes) {
         let line = order.to_line().expect("an order that was read can be written");
         assert_eq!(Order::from_line(&line).expect("what was written can be read"), Some(order));
+    }
+}
+
+/// Facts on their way back to a box that lost them, as they come and as they were kept.
+pub(crate) fn facts_page(bytes: &[u8]) {
+    let Ok(read) = Page::parse(bytes) else { return };
+    let written = facts::build(&read.header, read.lines.iter().copied())
+        .expect("a header that was read can be written");
+    let again = Page::parse(&written).expect("what was written can be read");
+    assert_eq!((&again.header, &again.lines), (&read.header, &read.lines));
+    let fetched = |page: &Page<'_>| {
+        let (stream, after) = (&page.header.acknowledgement.stream, page.after());
+        BoxFactsFetched { epoch: stream.epoch, from: page.header.first, to: after.seq, hash: after.hash }
+    };
+    let _ = page::read(bytes, &fetched(&read));
+    // Changed bytes hardly ever fit the chain: with a head that does, the facts themselves are reached.
+    let mut header = read.header.clone();
+    let stream = &read.header.acknowledgement.stream;
+    header.acknowledgement.head = read.before().after_all(stream, read.lines.iter().copied());
+    let fitting = Page { header, lines: read.lines.clone() };
+    fitting.chain().expect("this is its head");
+    let message = facts::build(&fitting.header, fitting.lines.iter().copied()).expect("a header of ours");
+    if let Ok(acts) = page::read(&message, &fetched(&fitting)) {
+        assert!(acts.iter().map(|act| act.facts.len()).sum::<usize>() <= fitting.lines.len());
     }
 }
 

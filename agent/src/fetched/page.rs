@@ -118,7 +118,8 @@ fn acts_of(page: &Page<'_>) -> Result<(Vec<EarlierAct>, Option<Parent>), NotTake
     let unreadable = |_| NotTaken::Unreadable { epoch };
     let mut acts: Vec<EarlierAct> = Vec::new();
     let mut parent = None;
-    for (seq, line) in (page.header.first..).zip(&page.lines) {
+    for (index, line) in (0..).zip(&page.lines) {
+        let seq = page.header.first.saturating_add(index);
         let begins = Envelope::parse(line).map_err(unreadable)?.of.0 <= 1;
         if begins || acts.is_empty() {
             let again = page.header.again.contains(&seq);

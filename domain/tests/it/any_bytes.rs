@@ -1,10 +1,12 @@
 //! Nothing that comes from outside can stop a box or the centre: any bytes give a value or an error.
 
 use pestle_domain::{
+    appeal::{Appeal, Ruling},
     fact::{Envelope, Fact},
     order::Order,
     wire::{
         batch::Batch,
+        facts::Page,
         message::{Answer, Heads, Nudge, Status},
         orders::Orders,
     },
@@ -22,6 +24,9 @@ fn read_all(bytes: &[u8]) {
     let _ = Fact::from_line(bytes);
     let _ = Order::from_line(bytes);
     let _ = Orders::parse(bytes).map(|orders| orders.verify(samples::key().public()).is_ok());
+    let _ = Page::parse(bytes).map(|page| page.verify(samples::key().public()).is_ok());
+    let _ = serde_json::from_slice::<Appeal>(bytes);
+    let _ = serde_json::from_slice::<Ruling>(bytes);
     let _ = serde_json::from_slice::<Answer>(bytes);
     let _ = serde_json::from_slice::<Heads>(bytes);
     let _ = serde_json::from_slice::<Status>(bytes);
