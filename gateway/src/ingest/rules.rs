@@ -8,7 +8,7 @@ use bytes::Bytes;
 use pestle_domain::{
     fact::{Envelope, FactBody, Part},
     ids::{ActId, BatchId, BranchId, DeviceId, FactId, TenantId},
-    journal::{Head, Join, Lane, Stream, join},
+    journal::{Carried, Head, Join, Lane, Stream, join},
     signature::{Hash, VerifyingKey},
     units::{Day, UnixMillis},
     wire::batch::{Batch, BatchError, Header, RefusalReason},
@@ -19,6 +19,9 @@ pub const QUANTITY_MAX: i64 = 1_000_000_000;
 /// An amount beyond this is a fault of the box, not money: 10 billion of a currency with two decimals. A sum of as
 /// many of them as one table can hold rows stays within 64 bits far beyond a chain's life.
 pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+
+/// A fact's number beyond this is a fault of the box: JSON's readers count no further (RFC 8259, 6), and no journal comes near.
+const SEQ_MAX: u64 = 1 << 53;
 
 /// Who publishes, as the centre knows it: the device of the topic, never what the message says of itself.
 #[derive(Debug, Clone)]
@@ -312,6 +315,15 @@ fn absurdity(line: &[u8], body: &FactBody) -> Option<&'static str> {
     let quantity = |quantity: i64| quantity.unsigned_abs() > QUANTITY_MAX.unsigned_abs();
     if pestle_domain::stock::deltas(body).iter().any(|delta| quantity(delta.on_hand.0)) {
         return Some("a quantity is beyond a billion packs");
+    }
+    if let FactBody::EpochOpened(opened) = body {
+        // Of a life of which nothing was kept, the first stands one behind the last.
+        let absurd = |range: &Carried| range.last > SEQ_MAX || range.first > range.last + 1;
+        return opened
+            .carried
+            .iter()
+            .any(absurd)
+            .then_some("a range of carried facts begins behind its end, or is beyond any journal");
     }
     let amounts = match body {
         FactBody::TillOpened(fact) => vec![fact.float],
