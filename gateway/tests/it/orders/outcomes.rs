@@ -247,6 +247,23 @@ async fn what_was_refused_before_a_box_began_anew_is_to_be_ordered_anew_and_is_n
 }
 
 #[tokio::test]
+async fn what_was_refused_before_a_restore_is_left_behind_by_a_box_that_began_anew_after_it() {
+    let mut desk = Desk::new().await;
+    for number in 1..=5 {
+        desk.order(number, adjust(1)).await;
+    }
+    let orders = desk.sent(OrderHead::START).await.unwrap().orders;
+    desk.restore(1).await;
+    desk.order(6, adjust(1)).await;
+    let joined = desk.sent(orders[0].0).await.unwrap().after();
+    assert!(joined.incarnation > orders[4].0.incarnation && joined.seq < orders[4].0.seq);
+    desk.report(vec![refused(orders[4].0, &orders[4].1, true)]).await;
+    assert!(desk.open().await.contains(&(id(5), "refused".to_owned())));
+    desk.report(vec![OrdersJoined { at: joined }.into()]).await;
+    assert!(desk.open().await.contains(&(id(5), "left_behind".to_owned())));
+}
+
+#[tokio::test]
 async fn what_was_judged_is_not_read_again_for_what_is_open() {
     let mut desk = Desk::new().await;
     for number in 1..=3 {
