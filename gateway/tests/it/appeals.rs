@@ -101,6 +101,24 @@ async fn a_box_waits_for_a_person_and_two_decisions_never_give_the_same_number()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_no_box_can_have_come_to_is_told_and_uses_up_none_of_the_branch_s() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::CentralIt).await;
+    let north = enrolled(&gateway).await;
+    let (mut absurd, usual) = (appeal(&north, 1), appeal(&north, 2));
+    absurd.highest_epoch = u32::MAX - 1;
+    for one in [&absurd, &usual] {
+        assert_eq!(ask(&gateway, &north, one).await, (200, json!({ "ruling": "waiting" })));
+    }
+    let token = token(&gateway, Role::CentralIt).await;
+    let (status, body) = rule(&gateway, &token, &absurd, "go_on").await;
+    assert_eq!(status, 409, "{body}");
+    assert!(body["message"].as_str().unwrap().contains("come to epoch 4294967294"), "{body}");
+    assert_eq!(rule(&gateway, &token, &usual, "go_on").await.1["data"]["appeal"]["epoch"], 42);
+    assert_eq!(enrolled(&gateway).await.response.identity.first_epoch, 43);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_box_is_told_so_and_a_technician_gets_the_exact_step_with_a_claim_that_works() {
     let gateway = testing::gateway().await;
     seed(&gateway, Role::CentralIt).await;
