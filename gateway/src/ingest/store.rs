@@ -424,7 +424,9 @@ pub async fn give_epoch(
     branch: &BranchId,
     above: u32,
 ) -> Result<Option<u32>, DbError> {
-    sqlx::query("SELECT FROM tenancy.branch WHERE branch_id = $1 FOR UPDATE")
+    // No stronger: whoever wrote of the branch before in its transaction, as every appeal does, holds the row's key already, and
+    // two who both do would wait for each other.
+    sqlx::query("SELECT FROM tenancy.branch WHERE branch_id = $1 FOR NO KEY UPDATE")
         .bind(branch.as_str())
         .execute(&mut *connection)
         .await?;
