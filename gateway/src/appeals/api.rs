@@ -234,7 +234,9 @@ async fn technicians_step(app: &App, who: &Principal, row: &AppealRow, by: &str)
 fn refused(error: NotRuled) -> ApiError {
     match error {
         NotRuled::Unknown => ApiError::not_found(error.to_string()),
-        NotRuled::Decided { .. } | NotRuled::Elsewhere(_) => ApiError::conflict(error.to_string()),
+        NotRuled::Decided { .. } | NotRuled::Elsewhere(_) | NotRuled::NoNumber { .. } => {
+            ApiError::conflict(error.to_string())
+        }
         NotRuled::Database(error) => error.into(),
     }
 }

@@ -48,6 +48,15 @@ pub enum NotRuled {
          once nothing waits in it any more"
     )]
     Elsewhere(BranchId),
+    /// What the box says of its epochs cannot be, or the branch has none left.
+    #[error(
+        "this box says that it has come to epoch {highest}, and no box does: somebody has to look at it first. Have it enrolled with \
+         an empty data folder meanwhile, and keep the old one"
+    )]
+    NoNumber {
+        /// What the box says.
+        highest: u32,
+    },
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -78,7 +87,9 @@ pub async fn rule(
             if row.own_branch != row.branch_id {
                 return Err(NotRuled::Elsewhere(branch));
             }
-            Some(ingest::store::give_epoch(tx, tenant, &branch, row.said.highest_epoch).await?)
+            let highest = row.said.highest_epoch;
+            let given = ingest::store::give_epoch(tx, tenant, &branch, highest).await?;
+            Some(given.ok_or(NotRuled::NoNumber { highest })?)
         }
     };
     let Judge { by, name } = judge;

@@ -148,7 +148,9 @@ async fn admit(
         let (certificate_pem, web_certificate_pem) =
             certificates().map_err(|error| ApiError::internal("certificate", &error))?;
         let earlier = inherit(tx, (tenant, &device), key, request.replaces.as_ref()).await?;
-        let first_epoch = ingest::store::give_epoch(tx, tenant, branch, 0).await?;
+        let first_epoch = ingest::store::give_epoch(tx, tenant, branch, 0)
+            .await?
+            .ok_or_else(|| DbError::bad_row("epoch", "no number is left"))?;
         return Ok(Answer { device, term, certificate_pem, web_certificate_pem, first_epoch, earlier });
     }
     Err(ApiError::conflict("no free name was found for this box: try again"))

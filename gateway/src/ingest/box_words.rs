@@ -140,6 +140,9 @@ pub async fn book(
     if !words.shed.is_empty() {
         book_shed(connection, tenant, &words.shed).await?;
     }
+    if !words.books.is_empty() {
+        lock_branches(connection, &words.books).await?;
+    }
     for said in &words.books {
         if said.fetched {
             book_fetched(connection, tenant, said).await?;
@@ -147,6 +150,16 @@ pub async fn book(
             book_lacks(connection, tenant, said).await?;
         }
     }
+    Ok(())
+}
+
+/// What came back changes rows of all of its branch's boxes, in the order in which a box says it: of two gateways one waits here for
+/// the other.
+async fn lock_branches(connection: &mut PgConnection, books: &[OfBooks<'_>]) -> Result<(), DbError> {
+    sqlx::query("SELECT FROM tenancy.branch WHERE branch_id = ANY($1) ORDER BY branch_id FOR NO KEY UPDATE")
+        .bind(books.iter().map(|said| said.origin.branch.as_str()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

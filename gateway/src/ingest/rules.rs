@@ -8,7 +8,7 @@ use bytes::Bytes;
 use pestle_domain::{
     fact::{Envelope, FactBody, Part},
     ids::{ActId, BatchId, BranchId, DeviceId, FactId, TenantId},
-    journal::{Head, Join, Lane, Stream, join},
+    journal::{Carried, Head, Join, Lane, Stream, join},
     signature::{Hash, VerifyingKey},
     units::{Day, UnixMillis},
     wire::batch::{Batch, BatchError, Header, RefusalReason},
@@ -19,6 +19,9 @@ pub const QUANTITY_MAX: i64 = 1_000_000_000;
 /// An amount beyond this is a fault of the box, not money: 10 billion of a currency with two decimals. A sum of as
 /// many of them as one table can hold rows stays within 64 bits far beyond a chain's life.
 pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+
+/// A fact's number beyond this is a fault of the box: JSON's readers count no further (RFC 8259, 6), and no journal comes near.
+const SEQ_MAX: u64 = 1 << 53;
 
 /// Who publishes, as the centre knows it: the device of the topic, never what the message says of itself.
 #[derive(Debug, Clone)]
@@ -313,6 +316,15 @@ fn absurdity(line: &[u8], body: &FactBody) -> Option<&'static str> {
     if pestle_domain::stock::deltas(body).iter().any(|delta| quantity(delta.on_hand.0)) {
         return Some("a quantity is beyond a billion packs");
     }
+    if let FactBody::EpochOpened(opened) = body {
+        // Of a life of which nothing was kept, the first stands one behind the last.
+        let absurd = |range: &Carried| range.last > SEQ_MAX || range.first > range.last + 1;
+        return opened
+            .carried
+            .iter()
+            .any(absurd)
+            .then_some("a range of carried facts begins behind its end, or is beyond any journal");
+    }
     let amounts = match body {
         FactBody::TillOpened(fact) => vec![fact.float],
         FactBody::TillClosed(fact) => vec![fact.counted, fact.expected, fact.variance],
@@ -386,13 +398,47 @@ pub fn judge(head: &Head, batch: &Verified, kept: Option<Hash>) -> Verdict {
     }
 }
 
-/// The number of a new epoch: above every one that was ever used or given. `None` when there is none left.
+/// Further ahead of all others no number of an epoch is believed: a box begins one when its store was damaged, a few in a life.
+const EPOCH_STEP_MAX: i64 = 1_000_000;
+
+/// The number of a new epoch: above every one that was ever used or given, but for those to which no box can have counted.
+/// What a single box says of itself uses no branch's numbers up. `None` when there is none left.
 pub fn next_epoch(used: impl IntoIterator<Item = i64>) -> Option<u32> {
-    u32::try_from(used.into_iter().max().unwrap_or(0).max(0).checked_add(1)?).ok()
+    let mut used: Vec<i64> = used.into_iter().collect();
+    used.sort_unstable();
+    let mut last = 0;
+    for number in used {
+        if number.saturating_sub(last) > EPOCH_STEP_MAX {
+            break;
+        }
+        last = number.max(last);
+    }
+    u32::try_from(last + 1).ok()
 }
 
 /// A stream for people: `north/box-1 term 1 ledger epoch 1`.
 pub fn describe(stream: &Stream) -> String {
     let Stream { branch, device, term, lane, epoch, .. } = stream;
     format!("{branch}/{device} term {term} {} epoch {epoch}", lane.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_epoch_is_above_all_that_were_used_and_a_number_that_no_box_can_have_come_to_uses_none_up() {
+        for (used, expected) in [
+            (vec![], Some(1)),
+            (vec![0, 0], Some(1)),
+            (vec![3, 41, 3], Some(42)),
+            (vec![3, i64::from(u32::MAX)], Some(4)),
+            (vec![i64::from(u32::MAX) - 1, 900_000, 1_800_000], Some(1_800_001)),
+            (vec![i64::MAX, -5], Some(1)),
+        ] {
+            assert_eq!(next_epoch(used.clone()), expected, "{used:?}");
+        }
+        let all = (0..=i64::from(u32::MAX)).step_by(1_000_000).chain([i64::from(u32::MAX)]);
+        assert_eq!(next_epoch(all), None, "there is none left");
+    }
 }

@@ -413,7 +413,8 @@ pub async fn note_store(
 }
 
 /// Gives the number of an epoch that no box of `branch` is known to have opened, that is above `above`, and that was never given
-/// before. The branch's row is locked: two that are given at once are two.
+/// before. The branch's row is locked: two that are given at once are two. `None` when no number is left, or `above` is one to which
+/// no box can have counted.
 ///
 /// # Errors
 /// [`DbError`].
@@ -422,28 +423,30 @@ pub async fn give_epoch(
     tenant: &TenantId,
     branch: &BranchId,
     above: u32,
-) -> Result<u32, DbError> {
-    sqlx::query("SELECT FROM tenancy.branch WHERE branch_id = $1 FOR UPDATE")
+) -> Result<Option<u32>, DbError> {
+    // No stronger: whoever wrote of the branch before in its transaction, as every appeal does, holds the row's key already, and
+    // two who both do would wait for each other.
+    sqlx::query("SELECT FROM tenancy.branch WHERE branch_id = $1 FOR NO KEY UPDATE")
         .bind(branch.as_str())
         .execute(&mut *connection)
         .await?;
     let known: Vec<i64> = sqlx::query_scalar(
-        "SELECT coalesce(max(epoch), 0) FROM ingest.stream WHERE branch_id = $1
-         UNION ALL SELECT coalesce(max(epoch), 0) FROM ingest.epoch_given WHERE branch_id = $1
-         UNION ALL SELECT coalesce(max(first_epoch), 0) FROM enrolment.claim WHERE branch_id = $1 AND used_at IS NOT NULL",
+        "SELECT epoch FROM ingest.stream WHERE branch_id = $1
+         UNION SELECT epoch FROM ingest.epoch_given WHERE branch_id = $1
+         UNION SELECT first_epoch FROM enrolment.claim WHERE branch_id = $1 AND used_at IS NOT NULL",
     )
     .bind(branch.as_str())
     .fetch_all(&mut *connection)
     .await?;
     let next = rules::next_epoch(known.into_iter().chain([i64::from(above)]));
-    let given = next.ok_or_else(|| DbError::bad_row("epoch", "no number is left".to_owned()))?;
+    let Some(given) = next.filter(|given| *given > above) else { return Ok(None) };
     sqlx::query("INSERT INTO ingest.epoch_given (tenant_id, branch_id, epoch) VALUES ($1, $2, $3)")
         .bind(tenant.as_str())
         .bind(branch.as_str())
         .bind(i64::from(given))
         .execute(connection)
         .await?;
-    Ok(given)
+    Ok(Some(given))
 }
 
 /// Which life of the centre's database this is.

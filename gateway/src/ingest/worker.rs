@@ -31,8 +31,9 @@ const PARK: Duration = Duration::from_millis(250);
 /// Longest that boxes are told to wait while the database is away, in milliseconds.
 const BUSY_RETRY_MS_MAX: u64 = 30_000;
 
-/// Early copies that wait to be noted: a box sends few, and at a time when hundreds send more the ledger itself is at hand.
-const COPIES_MAX: usize = 256;
+/// Early copies that wait to be noted: a box sends few, and at a time when hundreds send more the ledger itself is at hand. As many
+/// again may just be noted; the longest of all of them are 32 MiB.
+const COPIES_MAX: usize = 64;
 
 /// Messages that go into one transaction together, verified.
 #[derive(Default)]
@@ -70,21 +71,12 @@ pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>) {
 async fn note_copies(ingest: Ingest, mut copies: mpsc::Receiver<Copied>) {
     let mut some = Vec::with_capacity(COPIES_MAX);
     while copies.recv_many(&mut some, COPIES_MAX).await > 0 {
-        let (deliveries, told): (Vec<_>, Vec<_>) =
-            some.drain(..).map(|Copied { delivery, device, message }| (delivery, (device, message))).unzip();
-        ingest.early(told).boxed().await;
-        for delivery in deliveries {
-            delivery.acknowledge().await;
-        }
+        ingest.early(some.drain(..).collect()).boxed().await;
     }
 }
 
-/// An early copy of urgent facts.
-struct Copied {
-    delivery: Delivery,
-    device: DeviceId,
-    message: Bytes,
-}
+/// An early copy of urgent facts, and who sent it.
+type Copied = (DeviceId, Bytes);
 
 async fn gather(
     ingest: Ingest,
@@ -134,15 +126,16 @@ async fn sort_in(
             Some(status) => group.notes.push((delivery, device, Note::Status(status))),
             None => stray(ingest, &delivery).await,
         },
-        // The same signed fact comes by its lane, and has its effect there.
+        // The same signed fact comes by its lane, and has its effect there. So the broker is told at once: copies that wait,
+        // unacknowledged, would be all that it may have on its way here, and it would deliver nothing of the ledger.
         Some(Topic { device, channel: Channel::Alert }) => {
-            if let Err(full) = copies.try_send(Copied { delivery, device, message: payload }) {
+            if let Err(full) = copies.try_send((device, payload)) {
                 ingest.metrics().alerts.inc();
                 ingest.metrics().alerts_lost.inc();
-                let Copied { delivery, device, .. } = full.into_inner();
+                let (device, _) = full.into_inner();
                 tracing::warn!(%device, "an early copy was left aside, too many wait: the fact comes in its turn");
-                delivery.acknowledge().await;
             }
+            delivery.acknowledge().await;
         }
         _ => stray(ingest, &delivery).await,
     }

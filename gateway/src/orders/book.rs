@@ -23,7 +23,7 @@ pub struct Outcome<'a> {
     pub detail: &'a str,
     /// As the branch has it from the centre.
     pub line: &'a str,
-    /// Its place in the log.
+    /// Its place in the log: where it was carried out, the one in which that was done.
     pub at: OrderHead,
     /// How often these facts say that it was carried out.
     pub done: i32,
@@ -89,6 +89,9 @@ impl<'a> Outcomes<'a> {
             Some(earlier) => {
                 let done = earlier.done + outcome.done;
                 if earlier.state == "applied" {
+                    if outcome.done > 0 {
+                        earlier.at = outcome.at;
+                    }
                     earlier.done = done;
                 } else {
                     *earlier = Outcome { done, ..outcome };

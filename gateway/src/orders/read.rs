@@ -199,17 +199,16 @@ pub async fn is_overtaken(
     order: &Order,
 ) -> Result<bool, DbError> {
     let Some(recall) = rules::names_recall(&order.body) else { return Ok(false) };
-    // What the log has counts by its place there, what it lost by the place that it had.
+    // By the places in which the branch carried them out: one that was adopted has another place in the log since.
     let later: Vec<Vec<u8>> = sqlx::query_scalar(
         "SELECT coalesce(i.bytes, o.bytes)
          FROM orders.outcome o
-         LEFT JOIN orders.log l USING (tenant_id, branch_id, order_id)
          LEFT JOIN orders.issued i USING (tenant_id, order_id)
          JOIN orders.outcome this
            ON (this.tenant_id, this.branch_id, this.order_id) = (o.tenant_id, o.branch_id, $2)
          WHERE o.branch_id = $1 AND o.order_id <> $2 AND o.kind IN ('recall.issued', 'recall.lifted')
            AND o.state <> 'refused' AND coalesce(i.bytes, o.bytes) IS NOT NULL
-           AND (coalesce(l.incarnation, o.incarnation), coalesce(l.seq, o.seq)) > (this.incarnation, this.seq)
+           AND (o.incarnation, o.seq) > (this.incarnation, this.seq)
          UNION ALL
          SELECT i.bytes FROM orders.log l JOIN orders.issued i USING (tenant_id, order_id)
          JOIN orders.outcome this

@@ -305,7 +305,12 @@ async fn put(
                            CASE WHEN keeps THEN '' ELSE excluded.reason END,
                            CASE WHEN keeps THEN '' ELSE excluded.detail END
                     FROM (VALUES (o.state = 'applied' OR (o.state = 'contained' AND excluded.state = 'refused'))) AS k (keeps)),
-                incarnation = excluded.incarnation, seq = excluded.seq, at = now()",
+                -- The place in which it was done stays: one that was adopted is told once more, as known, from another place.
+                (incarnation, seq) = (
+                    SELECT CASE WHEN keeps THEN o.incarnation ELSE excluded.incarnation END,
+                           CASE WHEN keeps THEN o.seq ELSE excluded.seq END
+                    FROM (VALUES (o.state = 'applied' AND o.done > 0 AND excluded.done = 0)) AS k (keeps)),
+                at = now()",
     )
     .bind(tenant.as_str())
     .bind(branch)

@@ -1,5 +1,7 @@
 //! A box asks what it is, a person decides, the box is told.
 
+use std::collections::BTreeSet;
+
 use pestle_domain::{
     appeal::{Appeal, BoxPlace, Contested},
     ids::{AppealId, StoreId},
@@ -8,7 +10,12 @@ use pestle_domain::{
     staff::Role,
     units::UnixMillis,
 };
-use pestle_gateway::testing::{self, TestGateway};
+use pestle_gateway::{
+    appeals::store,
+    db::Tx,
+    ingest::store::give_epoch,
+    testing::{self, TestGateway},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -98,6 +105,46 @@ async fn a_box_waits_for_a_person_and_two_decisions_never_give_the_same_number()
     assert_eq!(status, 409, "{body}");
     assert!(body["message"].as_str().unwrap().contains("Somebody has decided"), "{body}");
     assert_eq!(u64::from(enrolled(&gateway).await.response.identity.first_epoch), one.max(two) + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_no_box_can_have_come_to_is_told_and_uses_up_none_of_the_branch_s() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::CentralIt).await;
+    let north = enrolled(&gateway).await;
+    let (mut absurd, usual) = (appeal(&north, 1), appeal(&north, 2));
+    absurd.highest_epoch = u32::MAX - 1;
+    for one in [&absurd, &usual] {
+        assert_eq!(ask(&gateway, &north, one).await, (200, json!({ "ruling": "waiting" })));
+    }
+    let token = token(&gateway, Role::CentralIt).await;
+    let (status, body) = rule(&gateway, &token, &absurd, "go_on").await;
+    assert_eq!(status, 409, "{body}");
+    assert!(body["message"].as_str().unwrap().contains("come to epoch 4294967294"), "{body}");
+    assert_eq!(rule(&gateway, &token, &usual, "go_on").await.1["data"]["appeal"]["epoch"], 42);
+    assert_eq!(enrolled(&gateway).await.response.identity.first_epoch, 43);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_boxes_of_a_branch_that_appeal_at_once_both_get_a_number() {
+    let gateway = testing::gateway().await;
+    seed(&gateway, Role::CentralIt).await;
+    let north = enrolled(&gateway).await;
+    let identity = &north.response.identity;
+    let (tenant, branch, device) = (&identity.tenant, &identity.branch, &identity.device);
+    let db = gateway.running.app.db.tenant(tenant);
+    let mut both = [db.begin().await.unwrap(), db.begin().await.unwrap()];
+    for (number, tx) in (1..).zip(&mut both) {
+        store::keep(tx, (tenant, branch, device), &appeal(&north, number), "192.0.2.7").await.unwrap();
+    }
+    let give = async |mut tx: Tx| {
+        let given = give_epoch(&mut tx, tenant, branch, 41).await.unwrap();
+        tx.commit().await.unwrap();
+        given
+    };
+    let [one, other] = both;
+    let (one, other) = tokio::join!(give(one), give(other));
+    assert_eq!([one, other].into_iter().collect::<BTreeSet<_>>(), [Some(42), Some(43)].into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,11 @@
 //! Two stores under one name, at the centre: the second is held off, and what it carries over later counts once.
 
-use pestle_domain::{ids::StoreId, wire::batch::RefusalReason};
+use pestle_domain::{
+    fact::EpochOpened,
+    ids::StoreId,
+    journal::{Carried, Parent},
+    wire::batch::RefusalReason,
+};
 use uuid::Uuid;
 
 use super::{
@@ -115,4 +120,28 @@ async fn a_journal_that_was_begun_anew_under_the_same_name_is_carried_over_and_i
     assert_eq!(sales(&centre).await, [(2,)]);
     let number = i64::try_from(common).unwrap();
     assert_eq!(breaks(&centre).await, [("lost".to_owned(), 1, number)], "all that the box had before");
+}
+
+#[tokio::test]
+async fn what_a_box_says_that_it_carried_and_cannot_have_ends_nobody_s_look_at_what_is_broken() {
+    let centre = Centre::new().await;
+    let (original, common) = sold_once(&centre).await;
+    let beyond = i64::MAX.unsigned_abs() + 1;
+    for (epoch, (first, last)) in
+        (2..).zip([(beyond, beyond), (u64::MAX, u64::MAX), (9, 3), (common + 1, common)])
+    {
+        let mut next = original.copy_up_to(0);
+        (next.stream.epoch, next.store) = (epoch, StoreId(Uuid::now_v7()));
+        let parent = Parent { epoch: 1, head: original.head(common), store: original.store };
+        let carried = vec![Carried { epoch: 1, first, last }];
+        next.write(vec![EpochOpened { store: next.store, parent: Some(parent), carried }.into()]);
+        committed(&centre.one(next.batch(1, 1)).await);
+        assert_eq!(breaks(&centre).await, [], "{first} to {last}");
+    }
+    // A person is shown each but the last, of which its box had kept nothing.
+    let kept = reasons(&centre).await;
+    assert_eq!(kept, vec![("unfolded".to_owned(), 1); 3]);
+    // And as an earlier version stored it.
+    centre.as_owner("UPDATE ingest.stream SET carried = '[{\"epoch\": 1, \"first\": 18446744073709551615, \"last\": 18446744073709551615}]' WHERE epoch = 5").await;
+    assert_eq!(breaks(&centre).await, []);
 }

@@ -1,11 +1,22 @@
 //! What a box has lost is given back to it, as it was hashed, and to nobody else.
 
+use std::time::{Duration, Instant};
+
 use pestle_domain::{
+    fact::{BoxBooksIncomplete, BoxFactsFetched, FactBody},
     journal::{Head, Lane},
+    signature::Hash,
     staff::Role,
     wire::facts::{Asked, FACTS_PATH, PAGE_FACTS_MAX, Page},
 };
-use pestle_gateway::testing::{self, TestGateway};
+use pestle_gateway::{
+    ingest::{
+        box_words::{BoxWords, book},
+        rules::{VerifiedFact, read_line},
+    },
+    testing::{self, TestGateway},
+};
+use sqlx::{Connection as _, PgConnection};
 
 use super::{branch::Branch, centre::Centre, centre::committed, whole::Wired};
 use crate::platform::client::{enrolled, seed, trusting, url};
@@ -102,4 +113,42 @@ async fn what_a_box_has_fetched_back_is_no_alarm_any_more() {
         sent = second.last();
         assert_eq!(alarms().await, expected, "{from} to {to}");
     }
+}
+
+#[tokio::test]
+async fn two_gateways_that_book_what_came_back_in_other_orders_do_not_wait_for_each_other_in_turn() {
+    let centre = Centre::new().await;
+    let mut north = Branch::new("north", "box-1");
+    centre.enrol(&north).await;
+    let lacks = |epoch| FactBody::from(BoxBooksIncomplete { epoch, from: 1, to: 9 });
+    let last = north.write(vec![lacks(1), lacks(2)]);
+    committed(&centre.one(north.batch(1, last)).await);
+    let hash = Hash([0; 32]);
+    let fetched = |epoch| FactBody::from(BoxFactsFetched { epoch, from: 1, to: 9, hash });
+    north.write(vec![fetched(1), fetched(2)]);
+    let facts: Vec<VerifiedFact> =
+        north.lines[2..].iter().map(|line| read_line(line, hash).unwrap()).collect();
+    let book_in = async |order: [usize; 2]| {
+        let mut words = BoxWords::default();
+        for index in order {
+            words.add(&north.stream, 3, &facts[index], facts[index].body().unwrap());
+        }
+        let mut tx = centre.db.tenant(&north.stream.tenant).begin().await.unwrap();
+        book(&mut tx, &north.stream.tenant, &words).await.map_err(|error| format!("{error:?}"))?;
+        tx.commit().await.map_err(|error| error.to_string())
+    };
+    // Each comes as far as behind its first row while this holds the next table.
+    let mut root = PgConnection::connect_with(&centre.root()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE ingest.box_fetched IN EXCLUSIVE MODE").execute(&mut root).await.unwrap();
+    let let_go = async {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let waiting = "SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                       WHERE NOT l.granted AND a.datname = current_database()";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut root).await.unwrap() < 2 {
+            assert!(Instant::now() < deadline, "both wait");
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut root).await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(book_in([0, 1]), book_in([1, 0]), let_go);
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
 }

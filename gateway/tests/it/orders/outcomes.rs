@@ -7,12 +7,12 @@ use pestle_domain::{
 use pestle_gateway::{
     db::Tx,
     orders::{
-        issue::{self, NotIssued},
+        issue::{self as issuing, NotIssued, Whom},
         read,
     },
 };
 
-use super::desk::{Desk, adjust, applied, id, lifting, recall};
+use super::desk::{Desk, adjust, applied, id, issue, lifting, only, recall};
 use crate::ingest::centre::tenant;
 
 fn refused(at: OrderHead, line: &str, named: bool) -> FactBody {
@@ -101,30 +101,68 @@ async fn an_order_that_was_lost_and_done_twice_is_shown_as_both() {
 }
 
 #[tokio::test]
-async fn a_recall_that_was_lost_with_its_end_holds_no_more_in_whichever_order_they_are_adopted() {
-    for adopted in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 1, 4, 3]] {
+async fn recalls_that_were_lost_with_their_ends_hold_as_they_did_in_whichever_order_they_are_adopted() {
+    let orders = [
+        recall("R-1"),
+        lifting("R-1"),
+        recall("R-2"),
+        lifting("R-2"),
+        recall("R-2"),
+        recall("R-3"),
+        lifting("R-3"),
+    ];
+    // As the console lists them, the other way round, the last of a recall before its first and behind it.
+    for (adopted, told) in [
+        ([1, 2, 3, 4, 5, 6, 7], false),
+        ([1, 2, 3, 4, 5, 6, 7], true),
+        ([7, 6, 5, 4, 3, 2, 1], true),
+        ([5, 2, 1, 7, 4, 3, 6], false),
+        ([4, 3, 6, 5, 2, 7, 1], true),
+    ] {
         let mut desk = Desk::new().await;
         desk.order(9, adjust(1)).await;
-        desk.order(1, recall("R-1")).await;
-        desk.order(2, lifting("R-1")).await;
-        desk.order(3, recall("R-2")).await;
-        desk.order(4, lifting("R-2")).await;
-        // And one that was issued again behind its end.
-        desk.order(5, recall("R-2")).await;
+        for (number, body) in (1..).zip(&orders) {
+            desk.order(number, body.clone()).await;
+        }
         let orders = desk.sent(OrderHead::START).await.unwrap().orders;
         desk.restore(1).await;
         desk.as_root("DELETE FROM catalogue.recall").await;
         for (at, line) in &orders {
             desk.report(vec![applied(*at, line, OrderHow::InTurn)]).await;
         }
-        desk.adopt(id(5)).await.unwrap();
-        assert_eq!(desk.recalled("north").await, ["R-2"]);
+        let mut stands = orders.last().unwrap().0;
         for order in adopted {
             desk.adopt(id(order)).await.unwrap();
-            assert_eq!(desk.recalled("north").await, ["R-2"], "{order} of {adopted:?}");
+            // The box may have it from its new place before the next is adopted.
+            if told {
+                let again = desk.sent(stands).await.unwrap();
+                stands = again.after();
+                for (at, line) in &again.orders {
+                    desk.report(vec![applied(*at, line, OrderHow::Known)]).await;
+                }
+            }
         }
+        assert_eq!(desk.recalled("north").await, ["R-2"], "{adopted:?}, told: {told}");
         assert_eq!(desk.open().await, []);
     }
+}
+
+#[tokio::test]
+async fn a_recall_that_was_issued_for_a_branch_and_then_for_all_is_in_force_once_both_are_adopted() {
+    let mut desk = Desk::new().await;
+    desk.order(9, adjust(1)).await;
+    for (number, whom) in [(1, only(&["north"])), (2, Whom::All)] {
+        assert!(issue(&desk.centre.db, (id(number), recall("R-1")), whom).await.unwrap());
+    }
+    let orders = desk.sent(OrderHead::START).await.unwrap().orders;
+    desk.restore(1).await;
+    desk.as_root("DELETE FROM catalogue.recall").await;
+    for (at, line) in &orders {
+        desk.report(vec![applied(*at, line, OrderHow::InTurn)]).await;
+    }
+    desk.adopt(id(1)).await.unwrap();
+    desk.adopt(id(2)).await.unwrap();
+    assert_eq!(desk.recalled("north").await, ["R-1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,7 +175,7 @@ async fn of_two_who_adopt_an_order_at_once_one_hears_that_it_was_done() {
     let adopt = async |tx: &mut Tx| {
         let order = Order::from_line(line.as_bytes()).unwrap().unwrap();
         let (north, line) = ("north".parse().unwrap(), line.as_bytes().to_vec());
-        issue::adopt(tx, &tenant(), &north, (order, line), "Somebody").await
+        issuing::adopt(tx, &tenant(), &north, (order, line), "Somebody").await
     };
     let acme = tenant();
     let db = desk.centre.db.tenant(&acme);
@@ -206,6 +244,23 @@ async fn what_was_refused_before_a_box_began_anew_is_to_be_ordered_anew_and_is_n
         desk.report(vec![refused(third, &three, true)]).await;
         assert!(desk.open().await.contains(&(id(3), "refused".to_owned())));
     }
+}
+
+#[tokio::test]
+async fn what_was_refused_before_a_restore_is_left_behind_by_a_box_that_began_anew_after_it() {
+    let mut desk = Desk::new().await;
+    for number in 1..=5 {
+        desk.order(number, adjust(1)).await;
+    }
+    let orders = desk.sent(OrderHead::START).await.unwrap().orders;
+    desk.restore(1).await;
+    desk.order(6, adjust(1)).await;
+    let joined = desk.sent(orders[0].0).await.unwrap().after();
+    assert!(joined.incarnation > orders[4].0.incarnation && joined.seq < orders[4].0.seq);
+    desk.report(vec![refused(orders[4].0, &orders[4].1, true)]).await;
+    assert!(desk.open().await.contains(&(id(5), "refused".to_owned())));
+    desk.report(vec![OrdersJoined { at: joined }.into()]).await;
+    assert!(desk.open().await.contains(&(id(5), "left_behind".to_owned())));
 }
 
 #[tokio::test]
