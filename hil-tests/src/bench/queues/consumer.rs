@@ -47,7 +47,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(10);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A server that says nothing for so long is gone: each request ends after a second.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// More than a broker has on their way to us.
+/// Acknowledgements that wait to be sent: some statements' worth.
 const REQUESTS_MAX: usize = 1024;
 /// What the program is called at the brokers.
 const PROGRAM: &str = "centre-program";
@@ -274,7 +274,8 @@ pub async fn subscribe_once(centre: SocketAddr) -> Result<()> {
 
 async fn from_mqtt(centre: SocketAddr, group: usize, table: &mut Table) {
     let (client, events) = mqtt_client(centre);
-    let (sender, mut messages) = mpsc::channel(REQUESTS_MAX);
+    // Unbounded, so that whoever polls never waits for us while we wait for room for an acknowledgement: the backlog bounds it.
+    let (sender, mut messages) = mpsc::unbounded_channel();
     let polling = tokio::spawn(poll(client.clone(), events, sender));
     while !table.is_over() {
         let Ok(Some(first)) = tokio::time::timeout(LOOK_EVERY, messages.recv()).await else { continue };
@@ -296,14 +297,14 @@ async fn from_mqtt(centre: SocketAddr, group: usize, table: &mut Table) {
     polling.abort();
 }
 
-async fn poll(client: AsyncClient, mut events: EventLoop, messages: mpsc::Sender<Publish>) {
+async fn poll(client: AsyncClient, mut events: EventLoop, messages: mpsc::UnboundedSender<Publish>) {
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => {
                 let _queued = client.try_subscribe(bridge::FILTER, QoS::AtLeastOnce);
             }
             Ok(Event::Incoming(Incoming::Publish(message))) => {
-                if messages.send(message).await.is_err() {
+                if messages.send(message).is_err() {
                     return;
                 }
             }
