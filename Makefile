@@ -54,7 +54,7 @@ simulate: ## live SEEDS simulated lives (100000) and check each step; FROM=… i
 	$(CARGO) build --release $(LOCKED) --workspace --bins
 	exec $(TARGET)/release/pestle-simulate --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(BUG),--bug $(BUG))
 
-bench: setup-bench ## measure against the baselines; writes target/bench.json; FIGURES="disk …" measures these alone
+bench: setup-bench ## measure against the baselines; writes target/bench.json; FIGURES="disk …" measures these alone, and replaces their rows there
 	$(CARGO) build --release $(LOCKED) --workspace --bins
 	exec $(TARGET)/release/pestle-bench $(FIGURES)
 

@@ -71,7 +71,7 @@ pub async fn measure(folder: &Path, cores: Cores, scale: Scale) -> Result<Row> {
     let name = "disk after ten million facts";
     let facts = scale.of(SALES) * sample::FACTS_PER_SALE;
     Ok(Row::against(name, "MiB", "after one million", &[(last, first)], Reach::AtMost(1.2)).noting(format!(
-        "{millions} times {facts} facts through one box in {} s, blocks of its whole data folder but the reserve; the most that was seen while a \
+        "one round: {millions} times {facts} facts through one box in {} s, blocks of its whole data folder but the reserve; the most that was seen while a \
          million waited: {} MiB; after each: {}",
         took.as_secs(),
         short(mib(most)),

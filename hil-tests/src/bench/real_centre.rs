@@ -45,7 +45,7 @@ pub struct Drained {
     pub took: Duration,
     /// That the agent sent, those that it sent again included.
     pub batches: u64,
-    /// The agent's largest resident memory, in MiB, its start included.
+    /// The agent's largest resident memory, in MiB, its start included, until it is asked to stop.
     pub peak_mib: f64,
 }
 
@@ -115,9 +115,9 @@ impl RealCentre {
         .await;
         drained.with_context(|| branch_box.log_tail())?;
         let took = began.elapsed();
-        let peak_mib = memory::peak_mib(agent.id())?;
         let web = branch_box.ready(&mut agent).await?;
         let batches = batches_sent(&web).await?;
+        let peak_mib = memory::peak_mib(agent.id())?;
         agent.stop().await;
         sqlx::raw_sql("CHECKPOINT").execute(&mut owner).await?;
         owner.close().await?;

@@ -1,8 +1,14 @@
 //! The table on the terminal and `target/bench.json`.
 
-use std::{fs, io, path::Path};
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::stats::Spread;
 
@@ -25,9 +31,13 @@ pub enum Reach {
 /// One line of the table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
+    /// Under which name it is measured: [`super::run::FIGURES`].
+    pub figure: String,
+    /// When, in milliseconds since 1970 UTC: `bench.json` keeps rows of several runs.
+    pub measured_ms: u64,
     /// What was measured.
     pub name: String,
-    /// Median over the rounds.
+    /// Median over the rounds; of a figure that is judged by itself the largest.
     pub value: f64,
     /// Smallest and largest of the rounds.
     pub value_spread: [f64; 2],
@@ -65,6 +75,8 @@ impl Row {
             }
         };
         Self {
+            figure: String::new(),
+            measured_ms: 0,
             name: name.into(),
             value: value.median,
             value_spread: [value.min, value.max],
@@ -79,12 +91,14 @@ impl Row {
         }
     }
 
-    /// A figure that is judged by itself: no more than `most`.
+    /// A figure that is judged by itself: never more than `most`, in no round.
     pub fn alone(name: &str, unit: &str, rounds: &[f64], most: f64) -> Self {
         let value = Spread::of(rounds);
         Self {
+            figure: String::new(),
+            measured_ms: 0,
             name: name.into(),
-            value: value.median,
+            value: value.max,
             value_spread: [value.min, value.max],
             unit: unit.into(),
             baseline: None,
@@ -92,9 +106,18 @@ impl Row {
             ratio: None,
             ratio_spread: None,
             reach: format!("≤ {most} {unit}"),
-            ok: value.median <= most && !rounds.is_empty(),
+            ok: value.max <= most && !rounds.is_empty(),
             notes: Vec::new(),
         }
+    }
+
+    /// Measured now, as a row of that figure.
+    #[must_use]
+    pub fn of_figure(mut self, figure: &str) -> Self {
+        figure.clone_into(&mut self.figure);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.measured_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self
     }
 
     /// Says how it was measured, or what else was seen.
@@ -158,6 +181,27 @@ pub struct Report {
     pub failures: Vec<Failure>,
 }
 
+/// What an earlier run wrote, as it stands there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Kept {
+    rows: Vec<Value>,
+    failures: Vec<Value>,
+}
+
+impl Kept {
+    /// Of that file; nothing where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Report {
     /// For the terminal: one line a figure, with its notes.
     pub fn table(&self, with_notes: bool) -> String {
@@ -188,12 +232,28 @@ impl Report {
         }
     }
 
-    /// Writes the rows as JSON.
+    /// Writes the rows as JSON. What is not of a figure that was measured now stays as `kept` has it.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write(&self, path: &Path) -> io::Result<()> {
-        fs::write(path, serde_json::to_vec_pretty(self).map_err(io::Error::other)?)
+    pub fn write(&self, path: &Path, kept: Kept) -> io::Result<()> {
+        let now: HashSet<&str> = (self.rows.iter().map(|row| row.figure.as_str()))
+            .chain(self.failures.iter().map(|failure| failure.name.as_str()))
+            .collect();
+        let other = |entry: &Value, key: &str| {
+            let figure = entry.get(key).and_then(Value::as_str);
+            figure.is_some_and(|figure| !now.contains(figure))
+        };
+        let Kept { mut rows, mut failures } = kept;
+        rows.retain(|row| other(row, "figure"));
+        failures.retain(|failure| other(failure, "name"));
+        for row in &self.rows {
+            rows.push(serde_json::to_value(row)?);
+        }
+        for failure in &self.failures {
+            failures.push(serde_json::to_value(failure)?);
+        }
+        fs::write(path, serde_json::to_vec_pretty(&Kept { rows, failures })?)
     }
 }
 
@@ -235,6 +295,8 @@ mod tests {
         assert!(!Row::alone("x", "MiB", &[41.0], 40.0).ok);
         assert!(Row::alone("x", "MiB", &[40.0], 40.0).ok);
         assert!(!Row::alone("x", "MiB", &[], 40.0).ok);
+        let once = Row::alone("x", "MiB", &[1.0, 1.0, 41.0], 40.0);
+        assert_eq!((once.value, once.ok), (41.0, false));
         let report = Report { rows: vec![], failures: vec![Failure { name: "x".into(), error: "y".into() }] };
         assert!(!report.all_reached());
     }
@@ -245,6 +307,29 @@ mod tests {
         assert!(row().only_if(true, "y").ok);
         let row = row().only_if(false, "the core was idle");
         assert!(!row.ok && row.notes[0].contains("the core was idle"));
+    }
+
+    #[test]
+    fn a_figure_that_is_measured_by_itself_takes_its_own_rows_place_and_leaves_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bench.json");
+        let row = |figure, value| Row::alone(figure, "MiB", &[value], 40.0).of_figure(figure);
+        let failed = |name: &str| Failure { name: name.into(), error: "y".into() };
+        let write = |rows, failures| {
+            Report { rows, failures }.write(&path, Kept::read(&path).unwrap()).unwrap();
+            let Kept { rows, failures } = Kept::read(&path).unwrap();
+            let rows: Vec<_> =
+                rows.iter().map(|row| (row["figure"].to_string(), row["value"].to_string())).collect();
+            let failures: Vec<_> = failures.iter().map(|failure| failure["name"].to_string()).collect();
+            format!("{rows:?} {failures:?}").replace(['\\', '"'], "")
+        };
+        assert_eq!(
+            write(vec![row("link", 1.0), row("disk", 2.0)], vec![failed("scan")]),
+            "[(link, 1.0), (disk, 2.0)] [scan]"
+        );
+        assert_eq!(write(vec![row("disk", 3.0)], vec![]), "[(link, 1.0), (disk, 3.0)] [scan]");
+        // What fails now was measured before: that does not stand beside it.
+        assert_eq!(write(vec![row("scan", 4.0)], vec![failed("link")]), "[(disk, 3.0), (scan, 4.0)] [link]");
     }
 
     #[test]

@@ -21,6 +21,16 @@ pub const FIGURES: [&str; 11] =
 /// Of these, what takes so long that it is measured only when it is named.
 pub const BY_NAME: [&str; 1] = ["disk"];
 
+/// What is not measured, since it is measured only when it is named.
+pub fn left_out(wanted: &[String]) -> Vec<&'static str> {
+    BY_NAME.into_iter().filter(|name| !is_wanted(wanted, name)).collect()
+}
+
+/// Where none is named, all but [`BY_NAME`].
+fn is_wanted(wanted: &[String], name: &str) -> bool {
+    (wanted.is_empty() && !BY_NAME.contains(&name)) || wanted.iter().any(|other| other == name)
+}
+
 /// Measures `wanted` (where none is named, all but [`BY_NAME`]), and tells `tell` what is being done.
 ///
 /// # Errors
@@ -31,14 +41,11 @@ pub async fn run(wanted: &[String], scale: Scale, tell: &dyn Fn(&str)) -> Result
     }
     let folder = WorkFolder::make()?;
     let cores = Cores::find()?;
-    let is_wanted = |name: &str| {
-        (wanted.is_empty() && !BY_NAME.contains(&name)) || wanted.iter().any(|other| other == name)
-    };
     let mut report = Report::default();
-    for name in FIGURES.into_iter().filter(|name| is_wanted(name)) {
+    for name in FIGURES.into_iter().filter(|name| is_wanted(wanted, name)) {
         tell(name);
         match Box::pin(figure(name, folder.path(), cores, scale)).await {
-            Ok(rows) => report.rows.extend(rows),
+            Ok(rows) => report.rows.extend(rows.into_iter().map(|row| row.of_figure(name))),
             Err(error) => {
                 report.failures.push(Failure { name: name.to_owned(), error: format!("{error:#}") })
             }
@@ -93,4 +100,16 @@ async fn end(world: World) -> Result<()> {
     let place = world.place.clone();
     drop(world);
     Ok(place.remove()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_only_by_name_is_told_as_left_out_until_it_is_named() {
+        assert_eq!(left_out(&[]), BY_NAME);
+        assert_eq!(left_out(&["commit".to_owned()]), BY_NAME);
+        assert!(left_out(&["commit".to_owned(), "disk".to_owned()]).is_empty());
+    }
 }

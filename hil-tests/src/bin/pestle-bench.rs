@@ -10,15 +10,15 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
-use pestle_hil_tests::bench::{feed, link, load, place, queues, run, stats::Scale, stock_port};
+use pestle_hil_tests::bench::{feed, link, load, place, queues, report::Kept, run, stats::Scale, stock_port};
 use pestle_hil_tests::ending::Ending;
 
 /// Measures Pestle against its baselines, prints the table and writes bench.json beside the build.
 #[derive(Debug, Parser)]
 #[command(name = "pestle-bench", version)]
 struct CommandLine {
-    /// Measure these alone: commit, group, scan, relay, link, ingest, queues, stock, footprint, million, disk. Then nothing is
-    /// written. disk is measured only when it is named: it takes a quarter of an hour
+    /// Measure these alone: commit, group, scan, relay, link, ingest, queues, stock, footprint, million, disk. Their rows take the
+    /// place of their own in bench.json. disk is measured only when it is named: it takes a quarter of an hour
     figures: Vec<String>,
     /// Few rounds of little: to see that all of it works. Its figures say nothing, and nothing is written
     #[arg(long)]
@@ -87,6 +87,11 @@ async fn execute(line: CommandLine) -> Result<bool> {
 
 async fn measure(figures: &[String], quick: bool) -> Result<bool> {
     let scale = if quick { Scale::QUICK } else { Scale::WHOLE };
+    let path = place::report_file();
+    // Before anything is measured: nothing of it is lost to a file that cannot be read.
+    let kept = if quick { Ok(Kept::default()) } else { Kept::read(&path) };
+    let kept = kept
+        .with_context(|| format!("read what was measured before; move {} out of the way", path.display()))?;
     let ending = Ending::by_signals()?;
     let measured = Box::pin(run::run(figures, scale, &|name| println!("· measuring {name} …")));
     let Some(report) = ending.unless(measured).await else { bail!("ended before all was measured") };
@@ -96,10 +101,14 @@ async fn measure(figures: &[String], quick: bool) -> Result<bool> {
     }
     println!();
     print!("{}", report.table(true));
-    if figures.is_empty() && !quick {
-        let path = place::report_file();
-        report.write(&path).with_context(|| format!("write {}", path.display()))?;
-        println!("\nwritten to {}", path.display());
+    if !quick {
+        report.write(&path, kept).with_context(|| format!("write {}", path.display()))?;
+        println!("\nwritten to {}; what is there of other figures is kept", path.display());
+    }
+    if figures.is_empty() {
+        for name in run::left_out(figures) {
+            println!("{name}: only when named: make bench FIGURES={name}");
+        }
     }
     if quick {
         println!("\nThis was a quick look: nothing of it is a measurement.");

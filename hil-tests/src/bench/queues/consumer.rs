@@ -2,17 +2,19 @@
 //! waits goes in with one statement. `pestle-bench consume`.
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
+use pestle_domain::ids::FactId;
 use rumqttc::v5::{
     AsyncClient, Event, EventLoop, Incoming, MqttOptions,
     mqttbytes::{QoS, v5::Publish},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::mpsc;
 
 use super::{
@@ -32,15 +34,20 @@ pub const QUIET: Duration = Duration::from_secs(45);
 pub const QUIET_QUICK: Duration = Duration::from_secs(6);
 /// Before the first message, whatever the quiet: two servers have to find each other.
 const FIRST_WITHIN: Duration = Duration::from_secs(45);
-/// Until a share of what waits has arrived.
-const ARRIVED_WITHIN: Duration = Duration::from_secs(120);
-/// Between two attempts, while the broker is down.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// What the centre has is in the table when nothing more came for so long, the branch being down.
+pub const STILL: Duration = Duration::from_secs(2);
+/// Until the program is at its table.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How often the table is looked at.
+const COUNT_EVERY: Duration = Duration::from_millis(20);
+/// Between two attempts, while the broker is down: short, so that the program is there before the branch's broker, which tries
+/// every few seconds, and its clock begins with the first message that reaches the centre.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// How often it is seen whether it is over, while nothing comes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A server that says nothing for so long is gone: each request ends after a second.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// More than a broker has on their way to us.
+/// Acknowledgements that wait to be sent: some statements' worth.
 const REQUESTS_MAX: usize = 1024;
 /// What the program is called at the brokers.
 const PROGRAM: &str = "centre-program";
@@ -60,14 +67,14 @@ pub enum Source {
     },
 }
 
-/// What to do. It ends once there are enough rows, or nothing comes any more.
+/// What to do. It ends once there are enough facts, or nothing comes any more.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Job {
     /// Where the table is.
     pub dsn: String,
     /// Where messages come from.
     pub source: Source,
-    /// So many rows end it at once; without a number only the quiet does.
+    /// So many different facts end it at once; without a number only the quiet does.
     pub enough: Option<u64>,
     /// Most rows of one statement.
     pub group: usize,
@@ -78,7 +85,7 @@ pub struct Job {
 /// What came.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Drained {
-    /// From the first message to the commit of the last.
+    /// From the first message to the commit of the last that was not there yet.
     pub seconds: f64,
 }
 
@@ -90,31 +97,57 @@ pub async fn run() -> Result<()> {
     helper::work((), async |job| consume(job).await).await
 }
 
-/// Waits until the table has so many rows.
+/// Waits until the program is at its table: from then on it looks for its broker.
 ///
 /// # Errors
-/// When they do not come.
-pub async fn arrived(owner: &mut PgConnection, rows: u64) -> Result<()> {
+/// When it does not come.
+pub async fn ready(owner: &mut PgConnection) -> Result<()> {
     let owner = tokio::sync::Mutex::new(owner);
-    let looked = until("rows at the centre", ARRIVED_WITHIN, || async {
+    let looked = until("the program at the centre", READY_WITHIN, || async {
         let mut owner = owner.lock().await;
-        let now: i64 = sqlx::query_scalar("SELECT count(*) FROM bench.message")
-            .fetch_one(&mut **owner)
-            .await
-            .map_err(|error| error.to_string())?;
-        if u64::try_from(now).is_ok_and(|now| now >= rows) { Ok(()) } else { Err(format!("{now} of {rows}")) }
+        let there: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1)",
+        )
+        .bind(PROGRAM)
+        .fetch_one(&mut **owner)
+        .await
+        .map_err(|error| error.to_string())?;
+        if there { Ok(()) } else { Err("it is not there".to_owned()) }
     });
     Ok(looked.await?)
 }
 
+/// Waits until the table has so many different facts, or no new one came for `quiet`; hands back how many it has.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn arrived(owner: &mut PgConnection, wanted: u64, quiet: Duration) -> Result<u64> {
+    let (mut facts, mut since) = (0, Instant::now());
+    loop {
+        let now: i64 = sqlx::query_scalar("SELECT count(DISTINCT fact_id) FROM bench.message")
+            .fetch_one(&mut *owner)
+            .await?;
+        let now = u64::try_from(now)?;
+        if now > facts {
+            (facts, since) = (now, Instant::now());
+        }
+        if facts >= wanted || since.elapsed() > if facts == 0 { quiet.max(FIRST_WITHIN) } else { quiet } {
+            return Ok(facts);
+        }
+        tokio::time::sleep(COUNT_EVERY).await;
+    }
+}
+
 async fn consume(job: Job) -> Result<Drained> {
+    let options = job.dsn.parse::<PgConnectOptions>()?.application_name(PROGRAM);
     let mut table = Table {
-        connection: PgConnection::connect(&job.dsn).await?,
+        connection: options.connect().await?,
         enough: job.enough,
         quiet: job.quiet,
-        rows: 0,
+        facts: HashSet::new(),
         first: None,
         last: Instant::now(),
+        newest: None,
         broken: None,
     };
     match job.source {
@@ -124,7 +157,7 @@ async fn consume(job: Job) -> Result<Drained> {
     if let Some(error) = table.broken {
         return Err(error).context("put messages into the table");
     }
-    let seconds = table.first.map_or(Duration::ZERO, |first| table.last - first);
+    let seconds = table.first.zip(table.newest).map_or(Duration::ZERO, |(first, newest)| newest - first);
     Ok(Drained { seconds: seconds.as_secs_f64() })
 }
 
@@ -132,27 +165,33 @@ struct Table {
     connection: PgConnection,
     enough: Option<u64>,
     quiet: Duration,
-    rows: u64,
+    /// What is in the table: a message that comes twice is no second fact.
+    facts: HashSet<FactId>,
     first: Option<Instant>,
     /// The last commit; before the first, the beginning.
     last: Instant,
+    /// The last commit of a fact that was not there yet.
+    newest: Option<Instant>,
     broken: Option<anyhow::Error>,
 }
 
 impl Table {
     fn is_over(&self) -> bool {
         self.broken.is_some()
-            || self.enough.is_some_and(|enough| self.rows >= enough)
-            || self.last.elapsed() > if self.rows == 0 { FIRST_WITHIN } else { self.quiet }
+            || self.enough.is_some_and(|enough| self.facts.len() as u64 >= enough)
+            || self.last.elapsed() > if self.facts.is_empty() { FIRST_WITHIN } else { self.quiet }
     }
 
     /// `false` when the database refuses: then it is over.
     async fn put(&mut self, bodies: Vec<Vec<u8>>) -> bool {
-        let count = bodies.len() as u64;
         match self.insert(bodies).await {
-            Ok(()) => {
-                self.rows += count;
+            Ok(ids) => {
                 self.last = Instant::now();
+                let before = self.facts.len();
+                self.facts.extend(ids);
+                if self.facts.len() > before {
+                    self.newest = Some(self.last);
+                }
                 true
             }
             Err(error) => {
@@ -162,12 +201,13 @@ impl Table {
         }
     }
 
-    async fn insert(&mut self, bodies: Vec<Vec<u8>>) -> Result<()> {
-        let ids = bodies.iter().map(|body| Ok(fact_id(body)?.0)).collect::<Result<Vec<_>>>()?;
+    async fn insert(&mut self, bodies: Vec<Vec<u8>>) -> Result<Vec<FactId>> {
+        let facts = bodies.iter().map(|body| fact_id(body)).collect::<Result<Vec<_>>>()?;
+        let ids: Vec<_> = facts.iter().map(|fact| fact.0).collect();
         let statement =
             "INSERT INTO bench.message (fact_id, body) SELECT * FROM unnest($1::uuid[], $2::bytea[])";
         sqlx::query(statement).bind(ids).bind(bodies).execute(&mut self.connection).await?;
-        Ok(())
+        Ok(facts)
     }
 }
 
@@ -234,7 +274,8 @@ pub async fn subscribe_once(centre: SocketAddr) -> Result<()> {
 
 async fn from_mqtt(centre: SocketAddr, group: usize, table: &mut Table) {
     let (client, events) = mqtt_client(centre);
-    let (sender, mut messages) = mpsc::channel(REQUESTS_MAX);
+    // Unbounded, so that whoever polls never waits for us while we wait for room for an acknowledgement: the backlog bounds it.
+    let (sender, mut messages) = mpsc::unbounded_channel();
     let polling = tokio::spawn(poll(client.clone(), events, sender));
     while !table.is_over() {
         let Ok(Some(first)) = tokio::time::timeout(LOOK_EVERY, messages.recv()).await else { continue };
@@ -256,14 +297,14 @@ async fn from_mqtt(centre: SocketAddr, group: usize, table: &mut Table) {
     polling.abort();
 }
 
-async fn poll(client: AsyncClient, mut events: EventLoop, messages: mpsc::Sender<Publish>) {
+async fn poll(client: AsyncClient, mut events: EventLoop, messages: mpsc::UnboundedSender<Publish>) {
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => {
                 let _queued = client.try_subscribe(bridge::FILTER, QoS::AtLeastOnce);
             }
             Ok(Event::Incoming(Incoming::Publish(message))) => {
-                if messages.send(message).await.is_err() {
+                if messages.send(message).is_err() {
                     return;
                 }
             }

@@ -14,7 +14,8 @@ use super::{
         real_centre::{RealCentre, committed},
         stats::per_second,
     },
-    Outcome,
+    Blows, FIRST_BLOW_AT,
+    effects::Effects,
 };
 use crate::waiting::until;
 
@@ -37,6 +38,28 @@ pub(super) async fn calm(
     Ok(per_second(seq, drained.took))
 }
 
+/// What became of a backlog on whose way agent and gateway were killed.
+#[derive(Debug)]
+pub(super) struct Struck {
+    facts: u64,
+    blows: Blows,
+    /// Between what was sold and what it did at the centre.
+    pub(super) differences: Vec<String>,
+}
+
+impl std::fmt::Display for Struck {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { facts, blows, differences } = self;
+        match &differences[..] {
+            [] => write!(formatter, "stock, cash and sales of {facts} facts are as they were sold")?,
+            [first, ..] => {
+                write!(formatter, "of {facts} facts {} sums differ, the first: {first}", differences.len())?
+            }
+        }
+        write!(formatter, " (killed: {blows})")
+    }
+}
+
 /// Agent and gateway killed on the way, each once.
 pub(super) async fn struck(
     centre: &mut RealCentre,
@@ -44,39 +67,29 @@ pub(super) async fn struck(
     cores: Cores,
     run: u64,
     sales: u64,
-) -> Result<Outcome> {
+) -> Result<Struck> {
     let (branch_box, seq) = sold(centre, folder, run, sales).await?;
     let device = branch_box.stream().device;
     let mut owner = centre.owner().await?;
-    let began = std::time::Instant::now();
+    let earlier = Effects::at_centre(&mut owner, BRANCH).await?;
     let mut agent = branch_box.start(cores.branch, &centre.keeper)?;
-    arrived(&mut owner, &device, seq / 3).await.with_context(|| branch_box.log_tail())?;
+    arrived(&mut owner, &device, seq / FIRST_BLOW_AT).await.with_context(|| branch_box.log_tail())?;
     agent.kill();
+    let before = committed(&mut owner, &device).await?.min(seq);
+    let waiting = seq - before;
     let mut agent = branch_box.start(cores.branch, &centre.keeper)?;
-    arrived(&mut owner, &device, 2 * seq / 3).await.with_context(|| branch_box.log_tail())?;
+    let half = before + waiting.div_ceil(2);
+    let now = arrived(&mut owner, &device, half).await.with_context(|| branch_box.log_tail())?;
+    let blows = Blows { waiting, came: now.min(seq) - before };
     drop(owner);
     centre.gateway.kill();
     centre.gateway.start().await?;
     let mut owner = centre.owner().await?;
     arrived(&mut owner, &device, seq).await.with_context(|| branch_box.log_tail())?;
-    let took = began.elapsed();
     agent.stop().await;
-    let (rows, facts): (i64, i64) = sqlx::query_as(
-        "SELECT count(*), count(DISTINCT fact_id) FROM ingest.fact JOIN ingest.stream USING (tenant_id, stream_id)
-         WHERE device_id = $1 AND lane = 'ledger' AND seq <= $2",
-    )
-    .bind(device.as_str())
-    .bind(i64::try_from(seq)?)
-    .fetch_one(&mut owner)
-    .await?;
-    let (rows, facts) = (u64::try_from(rows)?, u64::try_from(facts)?);
+    let found = Effects::at_centre(&mut owner, BRANCH).await?.since(&earlier);
     fs::remove_dir_all(&branch_box.folder)?;
-    Ok(Outcome {
-        rate: per_second(seq, took),
-        told: seq,
-        lost: seq.saturating_sub(facts),
-        doubled: rows - facts,
-    })
+    Ok(Struck { facts: seq, blows, differences: Effects::of_sales(run, sales).differences(&found) })
 }
 
 async fn sold(centre: &RealCentre, folder: &Path, run: u64, sales: u64) -> Result<(BranchBox, u64)> {
@@ -87,12 +100,12 @@ async fn sold(centre: &RealCentre, folder: &Path, run: u64, sales: u64) -> Resul
     Ok((branch_box, seq))
 }
 
-async fn arrived(owner: &mut PgConnection, device: &DeviceId, seq: u64) -> Result<()> {
+async fn arrived(owner: &mut PgConnection, device: &DeviceId, seq: u64) -> Result<u64> {
     let owner = tokio::sync::Mutex::new(owner);
     let looked = until("facts at the centre", ARRIVED_WITHIN, || async {
         let mut owner = owner.lock().await;
         let reached = committed(&mut owner, device).await.map_err(|error| error.to_string())?;
-        if reached >= seq { Ok(()) } else { Err(format!("{reached} of {seq}")) }
+        if reached >= seq { Ok(reached) } else { Err(format!("{reached} of {seq}")) }
     });
     Ok(looked.await?)
 }
