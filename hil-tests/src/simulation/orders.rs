@@ -15,7 +15,7 @@ use pestle_agent::orders::{
 };
 use pestle_domain::{
     fact::{FactBody, OrdersJoined},
-    ids::{ActId, DeviceId, OrderId},
+    ids::{ActId, DeviceId, OrderId, ProductId},
     order::{Order, OrderHead, OrderLog, StockAdjust},
     units::Quantity,
     wire::orders::{Orders, Span, build},
@@ -116,32 +116,9 @@ impl OrderLogs {
         Some((before, after, run))
     }
 
-    /// What is wrong with a branch's log once everything has arrived: an order that nobody carried out and no disaster took
-    /// (`is_destroyed`), or one that was done twice although one box alone was there.
-    ///
-    /// # Errors
-    /// In words.
-    pub fn all_done(
-        &self,
-        branch: &str,
-        may_be_twice: bool,
-        is_destroyed: impl Fn(ActId) -> bool,
-    ) -> Result<(), String> {
-        for Logged { at, order, .. } in self.of(branch) {
-            let judged = self.outcomes.get(&(branch.to_owned(), *order)).copied().unwrap_or_default();
-            // A new box takes the log up behind what the centre has heard of; a centre that is put back after that, to before
-            // it heard, shows the order as waiting for good.
-            if !judged.applied && is_destroyed(act_of(*order)) {
-                continue;
-            }
-            if !judged.applied {
-                return Err(format!("order {} of {branch} was never carried out", at.seq));
-            }
-            if judged.done != 1 && !may_be_twice {
-                return Err(format!("order {} of {branch} was carried out {} times", at.seq, judged.done));
-            }
-        }
-        Ok(())
+    /// Number and order of each place of a branch's log.
+    pub fn places(&self, branch: &str) -> impl Iterator<Item = (u64, OrderId)> {
+        self.of(branch).iter().map(|logged| (logged.at.seq, logged.order))
     }
 }
 
@@ -182,7 +159,9 @@ impl Centre {
 impl World {
     /// A person at the centre corrects a branch's book.
     pub(super) fn issue_order(&mut self, branch: usize, product: usize, packs: i64) {
-        let Some(product) = PRODUCTS.get(product).and_then(|name| name.parse().ok()) else { return };
+        let Some(product) = PRODUCTS.get(product).and_then(|name| name.parse::<ProductId>().ok()) else {
+            return;
+        };
         let Some(sender) =
             self.centre.senders.values().find(|one| one.branch.as_str() == branch_name(branch))
         else {
@@ -193,10 +172,12 @@ impl World {
         }
         let log = log_of(sender);
         let id = OrderId(named(6, self.number()));
-        let (lot, reason) = (Some("A".into()), "counted".into());
-        let body = StockAdjust { product, lot, delta: Quantity(packs), reason }.into();
+        let (lot, reason) = ("A", "counted".into());
+        let ordered = (product.as_str().into(), lot.into(), packs);
+        let body = StockAdjust { product, lot: Some(lot.into()), delta: Quantity(packs), reason }.into();
         let order = Order { id, issued_at: self.centre_clock(), by: "office".into(), body };
         let Some(line) = order.to_line().ok().and_then(|line| String::from_utf8(line).ok()) else { return };
+        self.oracle.ordered(branch, (id, &line), ordered);
         let store = &mut self.centre.store;
         store.changes += 1;
         store.orders.write(&log, store.incarnation, id, line.into());
@@ -236,7 +217,7 @@ impl World {
                 agent.desk.waiting = came.orders.into_iter().skip(skip).collect();
                 self.next_order(site);
             }
-            Verdict::Join(at) => self.carry_out(site, vec![OrdersJoined { at }.into()]),
+            Verdict::Join(at) => self.carry_out(site, None, vec![OrdersJoined { at }.into()]),
             Verdict::Repeat | Verdict::Stale | Verdict::Gap => {}
             Verdict::Fork => {
                 return Err(format!("box {site} of {branch} is sent other orders than it has carried out"));
@@ -259,15 +240,19 @@ impl World {
             }
             return;
         };
-        let bodies = match bug {
+        let mut bodies = match bug {
             // Nobody remembers what was carried out.
             Some(Bug::OrderRepeated) => decide(&OrderBook::default(), at, &line, "sim"),
             _ => decide(agent.books.orders(), at, &line, "sim"),
         };
-        self.carry_out(site, bodies);
+        if bug == Some(Bug::OrderWithoutEffect) {
+            bodies.retain(|body| !matches!(body, FactBody::StockAdjusted(_)));
+        }
+        self.carry_out(site, Some(&line), bodies);
     }
 
-    fn carry_out(&mut self, site: usize, bodies: Vec<FactBody>) {
+    /// Records what a box makes of an order's line, or of its place in the log.
+    fn carry_out(&mut self, site: usize, line: Option<&str>, bodies: Vec<FactBody>) {
         let number = self.number();
         let order = bodies.iter().find_map(|body| match body {
             FactBody::OrderApplied(applied) => Some(applied.order),
@@ -280,14 +265,10 @@ impl World {
             agent.desk.stated = Some(stated);
             agent.desk.under_way = Some(act);
         }
-        let moved = bodies.iter().filter_map(|body| match body {
-            FactBody::StockAdjusted(adjusted) => {
-                let lot = adjusted.lot.clone().unwrap_or_default();
-                Some((adjusted.product.as_str().into(), lot, adjusted.delta.0))
-            }
-            _ => None,
-        });
-        let effect = Effect { stock: moved.collect(), ..Effect::default() };
+        let effect = match line {
+            Some(line) => self.oracle.effect_of_order((site, branch), line, &bodies),
+            None => Effect::default(),
+        };
         self.begin(site, (branch, NO_TILL, act), Draft { bodies, effect });
     }
 
