@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use pestle_domain::{
-    fact::{Fact, FactBody},
+    fact::{Fact, FactBody, OrderRefused},
     ids::OrderId,
     order::OrderHow,
 };
 
 use super::{Effect, Oracle};
+use crate::simulation::schedule::PACKS_IMPOSSIBLE;
 
 /// What was ordered, by the line that says it.
 #[derive(Debug, Default)]
@@ -24,10 +25,17 @@ struct Ordered {
     stock: (Box<str>, Box<str>, i64),
 }
 
+impl OrderAccount {
+    fn is_impossible(&self, order: OrderId) -> bool {
+        self.0.values().any(|one| one.order == order && one.stock.2 >= PACKS_IMPOSSIBLE)
+    }
+}
+
 /// What facts at the centre say of an order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Done {
     applied: bool,
+    refused: bool,
     times: u32,
 }
 
@@ -82,10 +90,16 @@ impl Oracle {
         if attempt.effect.order.is_none() {
             return;
         }
-        if let Ok(Some(Fact { body: FactBody::OrderApplied(applied), .. })) = Fact::from_line(line) {
-            let done = self.centre.orders.entry((attempt.branch, applied.order)).or_default();
-            done.applied = true;
-            done.times += u32::from(applied.how != OrderHow::Known);
+        match Fact::from_line(line).ok().flatten().map(|fact| fact.body) {
+            Some(FactBody::OrderApplied(applied)) => {
+                let done = self.centre.orders.entry((attempt.branch, applied.order)).or_default();
+                done.applied = true;
+                done.times += u32::from(applied.how != OrderHow::Known);
+            }
+            Some(FactBody::OrderRefused(OrderRefused { order: Some(order), .. })) => {
+                self.centre.orders.entry((attempt.branch, order)).or_default().refused = true;
+            }
+            _ => {}
         }
     }
 
@@ -106,6 +120,17 @@ impl Oracle {
             // it heard, shows the order as waiting for good.
             if !done.applied && self.order_is_destroyed(branch, order) {
                 continue;
+            }
+            if self.orders.is_impossible(order) {
+                match (done.applied, done.refused) {
+                    (true, _) => {
+                        return Err(format!(
+                            "order {seq} of branch {branch} was carried out, which nobody can"
+                        ));
+                    }
+                    (false, false) => return Err(format!("order {seq} of branch {branch} was never judged")),
+                    (false, true) => continue,
+                }
             }
             if !done.applied {
                 return Err(format!("order {seq} of branch {branch} was never carried out"));
