@@ -38,11 +38,13 @@ pub enum Bug {
     OrderRepeated,
     /// What a box has of a run of orders is skipped, and one order more.
     OrderSkipped,
+    /// An order is told as carried out, and what it changes is not in the act.
+    OrderWithoutEffect,
 }
 
 impl Bug {
     /// All.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AckBeforeCommit,
         Self::AckNotCompared,
         Self::EarlyLifeAck,
@@ -59,6 +61,7 @@ impl Bug {
         Self::RepeatForgotten,
         Self::OrderRepeated,
         Self::OrderSkipped,
+        Self::OrderWithoutEffect,
     ];
 }
 

@@ -6,7 +6,7 @@ use pestle_domain::{
         AdjustReason, FactBody, LotIn, ReadingSampled, ReceiptNumber, SaleCompleted, SaleLine, Sample,
         StockAdjusted, StockOpened, StockReceived, StockSold, TaxShare, Tender, TillReceived,
     },
-    ids::{ProductId, SessionId, TillId},
+    ids::{OrderId, ProductId, SessionId, TillId},
     money::{BasisPoints, Currency, Money},
     stock::Wanted,
     units::{MilliCelsius, Quantity},
@@ -32,6 +32,15 @@ pub struct Effect {
     pub sold: Option<i64>,
     /// Its receipt.
     pub receipt: Option<ReceiptNumber>,
+    /// The order of the centre that it judges.
+    pub order: Option<OrderId>,
+}
+
+impl Effect {
+    /// Whether neither stock nor cash changes.
+    pub fn is_nothing(&self) -> bool {
+        self.stock.is_empty() && self.cash.is_none() && self.sold.is_none() && self.receipt.is_none()
+    }
 }
 
 /// An act to be recorded.

@@ -5,6 +5,7 @@ use pestle_domain::journal::Lane;
 use super::{
     COPY_EVERY_MS,
     broker::Weather,
+    conformance::Asked,
     gateway::NextCommit,
     oracle::Set,
     schedule::{GATEWAYS, LIFE_MS, Step},
@@ -206,6 +207,13 @@ impl World {
     }
 
     fn restore_centre(&mut self, ms: u64) {
+        if let Some(history) = &mut self.history {
+            // Another store that is asked the same cannot be put back: it begins its next life with all that it has.
+            history.push(Asked::NewLife);
+            self.centre.store.incarnation += 1;
+            self.oracle.centre_restored(&self.centre);
+            return;
+        }
         let now = self.events.now();
         let copy = self.copies.iter().rev().find(|(at, ..)| at + ms <= now).or(self.copies.first());
         // No further than the recovery window: a second restore may find nothing that young.

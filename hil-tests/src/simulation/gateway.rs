@@ -16,6 +16,7 @@ use super::{
     bug::Bug,
     centre::named,
     conformance::Asked,
+    orders::ORDERS_MAX,
     world::{Happening, World},
 };
 
@@ -140,7 +141,12 @@ impl World {
             for word in self.centre.heads(&device, &heads).unwrap_or_default() {
                 self.say(&device, &word)?;
             }
-            if let Some(message) = self.centre.orders_behind(&device, orders) {
+            if let Some(history) = &mut self.history
+                && !self.centre.away
+            {
+                history.push(Asked::Heads(device.clone(), orders));
+            }
+            if let Some(message) = self.centre.orders_behind(&device, orders, ORDERS_MAX) {
                 self.tell(|| format!("the centre sends {device} orders"));
                 self.send_orders(&device, &message);
             }

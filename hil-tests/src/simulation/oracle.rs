@@ -1,12 +1,15 @@
 //! What must hold, checked after every step against what people were told: no told act is lost, none is applied twice,
 //! stock and cash are the sums of the acts that are there, chains are unbroken, no receipt number is given twice, and every refusal
-//! is counted. It keeps its own account in plain numbers and asks none of the product's rules, but for a chain's hash.
+//! is counted. It keeps its own account in plain numbers, of what the centre ordered too, and asks none of the product's rules, but for a
+//! chain's hash.
+
+mod ordered;
 
 use std::collections::{BTreeMap, HashMap};
 
 use pestle_domain::{
     fact::ReceiptNumber,
-    ids::{ActId, FactId},
+    ids::{ActId, FactId, OrderId},
     journal::Head,
 };
 use uuid::Uuid;
@@ -17,6 +20,7 @@ use super::{
     disk::Disk,
     memory::{Memory, Quarantined, StreamRow},
 };
+use ordered::{Done, OrderAccount};
 
 /// One try to record an act.
 #[derive(Debug)]
@@ -92,6 +96,8 @@ pub struct Oracle {
     /// What was found where it could not be said.
     broken: Option<String>,
     receipts: HashMap<(usize, ReceiptNumber), ActId>,
+    /// What the centre ordered.
+    orders: OrderAccount,
     /// Branches of which an old copy was put back or a second box ran: a receipt number may have been given twice there.
     pub forked: [bool; super::schedule::BRANCHES],
     /// Branches whose box and centre may differ for good, since one of them lacks what the other had.
@@ -110,6 +116,8 @@ struct Seen {
     sold: BTreeMap<String, (i64, i64)>,
     /// Acts that count, each with the attempt that arrived first.
     acts: HashMap<(usize, ActId), usize>,
+    /// What became of orders, by branch.
+    orders: HashMap<(usize, OrderId), Done>,
 }
 
 /// The id of a part of an attempt: its number is in it, so that what is found says what it is.
@@ -282,6 +290,7 @@ impl Oracle {
             }
             *parts |= 1 << part;
             touched.push(number);
+            self.count_order(number, &slot.bytes);
         }
         self.centre.rows = store.written.len();
         touched.dedup();
@@ -306,11 +315,13 @@ impl Oracle {
             return Ok(());
         }
         self.centre.whole.insert(number);
-        if attempt.effect == Effect::default() {
+        if attempt.effect.is_nothing() {
             return Ok(());
         }
         // A person who asked again after the box had lost the first record: it happened once.
-        let first = *self.centre.acts.entry((attempt.branch, attempt.act)).or_insert(number);
+        // And an order happens once, under whichever act a box does it.
+        let act = attempt.effect.order.map_or(attempt.act, |order| ActId(order.0));
+        let first = *self.centre.acts.entry((attempt.branch, act)).or_insert(number);
         if first != number {
             if self.forked[attempt.branch] || self.parted[attempt.branch] {
                 return Ok(());
@@ -377,11 +388,6 @@ impl Oracle {
             Some(number) => Err(format!("act {number} never reached the centre: {}", self.describe(number))),
             None => Ok(()),
         }
-    }
-
-    /// Whether a disaster took a record of an act.
-    pub fn is_destroyed(&self, branch: usize, act: ActId) -> bool {
-        self.attempts.iter().any(|one| one.destroyed && one.branch == branch && one.act == act)
     }
 
     /// Acts that were told and are at the centre.

@@ -15,7 +15,7 @@ use pestle_agent::orders::{
 };
 use pestle_domain::{
     fact::{FactBody, OrdersJoined},
-    ids::{ActId, DeviceId, OrderId},
+    ids::{ActId, DeviceId, OrderId, ProductId},
     order::{Order, OrderHead, OrderLog, StockAdjust},
     units::Quantity,
     wire::orders::{Orders, Span, build},
@@ -25,13 +25,14 @@ use pestle_gateway::{ingest::rules::Sender, orders::book::Outcomes};
 use super::{
     bug::Bug,
     centre::Centre,
+    conformance::{Asked, OrderRow},
     deeds::{Draft, Effect, PRODUCTS},
     site::named,
     world::{World, branch_name, centre_key},
 };
 
 /// Most orders in one message: few, so that a box has to ask again.
-const ORDERS_MAX: usize = 2;
+pub(super) const ORDERS_MAX: usize = 2;
 /// No person stands at this till.
 const NO_TILL: usize = usize::MAX;
 
@@ -86,14 +87,14 @@ impl OrderLogs {
     }
 
     /// What a box lacks that stands at `stated`; `None` for nothing.
-    fn behind(&self, branch: &str, stated: OrderHead) -> Option<Behind<'_>> {
+    fn behind(&self, branch: &str, stated: OrderHead, most: usize) -> Option<Behind<'_>> {
         let log = self.of(branch);
         let is_open = |logged: &&Logged| !self.outcomes.contains_key(&(branch.to_owned(), logged.order));
         if stated == OrderHead::START {
             // Nothing of these orders stands in a snapshot: what somebody has judged is passed over.
             let open = log.iter().find(is_open).map(|logged| logged.at.seq);
             if open == Some(1) {
-                return self.run(branch, 1);
+                return self.run(branch, 1, most);
             }
             let place = log.iter().rev().find(|logged| open.is_none_or(|open| logged.at.seq < open))?;
             return Some((place.at, place.at, Vec::new()));
@@ -101,47 +102,52 @@ impl OrderLogs {
         let known = log.iter().any(|logged| logged.at.is_at(stated.seq, &stated.hash));
         let later = || log.iter().find(|logged| logged.at.incarnation > stated.incarnation);
         let first = if known { stated.seq + 1 } else { later()?.at.seq };
-        self.run(branch, first)
+        self.run(branch, first, most)
     }
 
-    /// The orders from number `first` on that were written in one life of the database.
-    fn run(&self, branch: &str, first: u64) -> Option<Behind<'_>> {
+    /// The orders from number `first` on that were written in one life of the database, `most` of them.
+    fn run(&self, branch: &str, first: u64, most: usize) -> Option<Behind<'_>> {
         let log = self.of(branch);
         let from = log.iter().position(|logged| logged.at.seq == first)?;
         let before = from.checked_sub(1).map_or(OrderHead::START, |before| log[before].at);
         let life = log[from].at.incarnation;
         let run: Vec<&Logged> =
-            log[from..].iter().take_while(|logged| logged.at.incarnation == life).take(ORDERS_MAX).collect();
+            log[from..].iter().take_while(|logged| logged.at.incarnation == life).take(most).collect();
         let after = run.last()?.at;
         Some((before, after, run))
     }
 
-    /// What is wrong with a branch's log once everything has arrived: an order that nobody carried out and no disaster took
-    /// (`is_destroyed`), or one that was done twice although one box alone was there.
-    ///
-    /// # Errors
-    /// In words.
-    pub fn all_done(
-        &self,
-        branch: &str,
-        may_be_twice: bool,
-        is_destroyed: impl Fn(ActId) -> bool,
-    ) -> Result<(), String> {
-        for Logged { at, order, .. } in self.of(branch) {
-            let judged = self.outcomes.get(&(branch.to_owned(), *order)).copied().unwrap_or_default();
-            // A new box takes the log up behind what the centre has heard of; a centre that is put back after that, to before
-            // it heard, shows the order as waiting for good.
-            if !judged.applied && is_destroyed(act_of(*order)) {
-                continue;
-            }
-            if !judged.applied {
-                return Err(format!("order {} of {branch} was never carried out", at.seq));
-            }
-            if judged.done != 1 && !may_be_twice {
-                return Err(format!("order {} of {branch} was carried out {} times", at.seq, judged.done));
-            }
-        }
-        Ok(())
+    /// Number and order of each place of a branch's log.
+    pub fn places(&self, branch: &str) -> impl Iterator<Item = (u64, OrderId)> {
+        self.of(branch).iter().map(|logged| (logged.at.seq, logged.order))
+    }
+
+    /// The heads that a branch's log has had.
+    pub fn heads(&self, branch: &str) -> impl Iterator<Item = OrderHead> {
+        self.of(branch).iter().map(|logged| logged.at)
+    }
+
+    /// All places, for comparison with another store.
+    pub fn rows(&self) -> BTreeMap<(String, i64), OrderRow> {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let row = |branch: &String, logged: &Logged| {
+            let judged = self.outcomes.get(&(branch.clone(), logged.order));
+            let row = OrderRow {
+                incarnation: number(logged.at.incarnation),
+                hash: logged.at.hash.to_string(),
+                order: logged.order.to_string(),
+                settled: judged.is_some(),
+                state: judged
+                    .map_or("", |judged| if judged.applied { "applied" } else { "refused" })
+                    .to_owned(),
+                done: judged.map_or(0, |judged| judged.done),
+            };
+            ((branch.clone(), number(logged.at.seq)), row)
+        };
+        self.branches
+            .iter()
+            .flat_map(|(branch, log)| log.iter().map(move |logged| row(branch, logged)))
+            .collect()
     }
 }
 
@@ -166,13 +172,21 @@ fn log_of(sender: &Sender) -> OrderLog {
 }
 
 impl Centre {
+    /// Writes an order into a branch's log; its line.
+    pub fn issue(&mut self, log: &OrderLog, order: &Order) -> Option<String> {
+        let line = String::from_utf8(order.to_line().ok()?).ok()?;
+        self.store.changes += 1;
+        self.store.orders.write(log, self.store.incarnation, order.id, line.as_str().into());
+        Some(line)
+    }
+
     /// What is to be sent to a box that stands at `stated`, signed. Only the writing box of a branch is sent orders.
-    pub fn orders_behind(&self, device: &DeviceId, stated: OrderHead) -> Option<Bytes> {
+    pub fn orders_behind(&self, device: &DeviceId, stated: OrderHead, most: usize) -> Option<Bytes> {
         let sender = self.senders.get(device).filter(|sender| !sender.revoked && !self.away)?;
         if sender.term + 1 < self.next_term(sender.branch.as_str()) {
             return None;
         }
-        let (before, after, run) = self.store.orders.behind(sender.branch.as_str(), stated)?;
+        let (before, after, run) = self.store.orders.behind(sender.branch.as_str(), stated, most)?;
         let span = Span { log: log_of(sender), before, after };
         let header = span.sign(&centre_key(), &SystemRandom::new()).ok()?;
         build(&header, run.iter().map(|logged| logged.line.as_bytes())).ok().map(Bytes::from)
@@ -182,7 +196,9 @@ impl Centre {
 impl World {
     /// A person at the centre corrects a branch's book.
     pub(super) fn issue_order(&mut self, branch: usize, product: usize, packs: i64) {
-        let Some(product) = PRODUCTS.get(product).and_then(|name| name.parse().ok()) else { return };
+        let Some(product) = PRODUCTS.get(product).and_then(|name| name.parse::<ProductId>().ok()) else {
+            return;
+        };
         let Some(sender) =
             self.centre.senders.values().find(|one| one.branch.as_str() == branch_name(branch))
         else {
@@ -193,13 +209,15 @@ impl World {
         }
         let log = log_of(sender);
         let id = OrderId(named(6, self.number()));
-        let (lot, reason) = (Some("A".into()), "counted".into());
-        let body = StockAdjust { product, lot, delta: Quantity(packs), reason }.into();
+        let (lot, reason) = ("A", "counted".into());
+        let ordered = (product.as_str().into(), lot.into(), packs);
+        let body = StockAdjust { product, lot: Some(lot.into()), delta: Quantity(packs), reason }.into();
         let order = Order { id, issued_at: self.centre_clock(), by: "office".into(), body };
-        let Some(line) = order.to_line().ok().and_then(|line| String::from_utf8(line).ok()) else { return };
-        let store = &mut self.centre.store;
-        store.changes += 1;
-        store.orders.write(&log, store.incarnation, id, line.into());
+        let Some(line) = self.centre.issue(&log, &order) else { return };
+        self.oracle.ordered(branch, (id, &line), ordered);
+        if let Some(history) = &mut self.history {
+            history.push(Asked::Issue(log.clone(), Box::new(order)));
+        }
         self.tell(|| format!("the centre orders {packs} packs in {}", log.branch));
     }
 
@@ -236,7 +254,7 @@ impl World {
                 agent.desk.waiting = came.orders.into_iter().skip(skip).collect();
                 self.next_order(site);
             }
-            Verdict::Join(at) => self.carry_out(site, vec![OrdersJoined { at }.into()]),
+            Verdict::Join(at) => self.carry_out(site, None, vec![OrdersJoined { at }.into()]),
             Verdict::Repeat | Verdict::Stale | Verdict::Gap => {}
             Verdict::Fork => {
                 return Err(format!("box {site} of {branch} is sent other orders than it has carried out"));
@@ -259,15 +277,19 @@ impl World {
             }
             return;
         };
-        let bodies = match bug {
+        let mut bodies = match bug {
             // Nobody remembers what was carried out.
             Some(Bug::OrderRepeated) => decide(&OrderBook::default(), at, &line, "sim"),
             _ => decide(agent.books.orders(), at, &line, "sim"),
         };
-        self.carry_out(site, bodies);
+        if bug == Some(Bug::OrderWithoutEffect) {
+            bodies.retain(|body| !matches!(body, FactBody::StockAdjusted(_)));
+        }
+        self.carry_out(site, Some(&line), bodies);
     }
 
-    fn carry_out(&mut self, site: usize, bodies: Vec<FactBody>) {
+    /// Records what a box makes of an order's line, or of its place in the log.
+    fn carry_out(&mut self, site: usize, line: Option<&str>, bodies: Vec<FactBody>) {
         let number = self.number();
         let order = bodies.iter().find_map(|body| match body {
             FactBody::OrderApplied(applied) => Some(applied.order),
@@ -280,14 +302,10 @@ impl World {
             agent.desk.stated = Some(stated);
             agent.desk.under_way = Some(act);
         }
-        let moved = bodies.iter().filter_map(|body| match body {
-            FactBody::StockAdjusted(adjusted) => {
-                let lot = adjusted.lot.clone().unwrap_or_default();
-                Some((adjusted.product.as_str().into(), lot, adjusted.delta.0))
-            }
-            _ => None,
-        });
-        let effect = Effect { stock: moved.collect(), ..Effect::default() };
+        let effect = match line {
+            Some(line) => self.oracle.effect_of_order((site, branch), line, &bodies),
+            None => Effect::default(),
+        };
         self.begin(site, (branch, NO_TILL, act), Draft { bodies, effect });
     }
 
@@ -310,6 +328,6 @@ impl World {
         let Some(agent) = &own.agent else { return false };
         let idle = agent.desk.under_way.is_none() && agent.desk.waiting.is_empty();
         let stated = agent.desk.stated(agent.books.orders());
-        idle && self.centre.orders_behind(&own.sender.device, stated).is_none()
+        idle && self.centre.orders_behind(&own.sender.device, stated, ORDERS_MAX).is_none()
     }
 }

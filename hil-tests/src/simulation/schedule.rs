@@ -216,6 +216,9 @@ const FAULTS: [Fault; 18] = [
     (5, |r| Step::LookAfter { branch: r.index(BRANCHES) }),
 ];
 
+/// Packs that no shelf holds: a box has to refuse such an order, and goes on behind it.
+pub const PACKS_IMPOSSIBLE: i64 = 2_000_000_000;
+
 /// How long people work and things go wrong. After that all is mended, and everything has to arrive.
 pub const LIFE_MS: u64 = 300_000;
 
@@ -248,9 +251,11 @@ pub fn draw(seed: u64) -> Vec<Planned> {
     }
     // Drawn by themselves: whatever else happens in a life does not depend on them.
     let mut random = Seeded::of_all(&[seed, 3]);
+    let mut impossible = Seeded::of_all(&[seed, 4]);
     for _ in 0..random.below(6) {
         let (branch, product) = (random.index(BRANCHES), random.index(super::deeds::PRODUCTS.len()));
         let packs = i64::try_from(1 + random.below(4)).unwrap_or(1);
+        let packs = if impossible.per_mille(120) { PACKS_IMPOSSIBLE } else { packs };
         steps.push(Planned { at: random.below(LIFE_MS), step: Step::Order { branch, product, packs } });
     }
     steps.sort_by_key(|planned| planned.at);

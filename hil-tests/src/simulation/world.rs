@@ -243,9 +243,7 @@ impl World {
     /// second box was there.
     fn orders_are_done(&self) -> Result<(), String> {
         (0..BRANCHES).try_for_each(|branch| {
-            let may_be_twice = self.oracle.forked[branch] || self.oracle.parted[branch];
-            let is_destroyed = |act| self.oracle.is_destroyed(branch, act);
-            self.centre.store.orders.all_done(branch_name(branch), may_be_twice, is_destroyed)
+            self.oracle.orders_are_done(branch, self.centre.store.orders.places(branch_name(branch)))
         })
     }
 

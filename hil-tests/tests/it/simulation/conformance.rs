@@ -1,27 +1,33 @@
 //! The event store in memory, on which the simulation stands, against the real one: the same histories, the same answers,
-//! the same heads, facts, quarantine, stock and cash.
+//! the same heads, facts, quarantine, stock and cash, the same logs of orders and what became of each.
 
 use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use pestle_domain::{
-    ids::TenantId,
+    ids::{ConnectionId, DeviceId, TenantId},
     journal::{Acknowledgement, Head, Stream},
+    order::{Order, OrderHead, OrderLog},
     signature::{SignatureError, SigningKey},
-    wire::orders::{Header, Span},
+    wire::{
+        message::Heads,
+        orders::{Header, Span},
+    },
 };
 use pestle_gateway::{
     ingest::{Incoming, Ingest, live::Live, metrics::IngestMetrics, rules::Sender, seal::Seal},
     inventory::cache::StockCache,
+    orders::issue::{self, Whom, Writer},
     testing::{self, TestDatabase},
 };
 use pestle_hil_tests::simulation::{
-    conformance::{Asked, EventStore, InMemory, Said, SessionSums, State, ask},
+    conformance::{Asked, EventStore, InMemory, OrderRow, Said, SessionSums, State, ask},
     history,
     world::centre_key,
 };
-use sqlx::{AssertSqlSafe, postgres::PgRow};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgRow};
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 /// Lives whose histories are asked of both.
 const LIVES: std::ops::RangeInclusive<u64> = 1..=24;
@@ -126,6 +132,44 @@ impl EventStore for Postgres {
         settled.iter().map(Said::from).collect()
     }
 
+    fn issue(&mut self, log: &OrderLog, order: &Order) {
+        let Order { id, issued_at, by, body } = order.clone();
+        let writer = Writer { by, name: "office".into(), at: issued_at };
+        let whom = Whom::Some(vec![log.branch.clone()]);
+        self.runtime.block_on(async {
+            let mut tx = self.database.db.tenant(&log.tenant).begin().await.unwrap();
+            assert!(issue::issue(&mut tx, &log.tenant, (id, body), &whom, &writer).await.unwrap());
+            tx.commit().await.unwrap();
+        });
+    }
+
+    fn orders(&mut self, device: &DeviceId, stated: OrderHead) -> Said {
+        let heads = Heads {
+            v: 1,
+            connection: ConnectionId(Uuid::nil()),
+            streams: vec![],
+            waiting: 0,
+            // No snapshot holds a box back here.
+            snapshot: 1_000,
+            agent: "sim".into(),
+            orders: Some(stated),
+        };
+        let message = self.runtime.block_on(async {
+            let sender = self.ingest.sender(device).await.unwrap().unwrap();
+            self.ingest.orders(&sender, &heads).await.unwrap()
+        });
+        Said::of_orders(message.as_deref())
+    }
+
+    fn new_life(&mut self) {
+        self.runtime.block_on(async {
+            let mut root = PgConnection::connect_with(&self.database.root()).await.unwrap();
+            sqlx::raw_sql("SELECT ingest.raise_incarnation()").execute(&mut root).await.unwrap();
+            root.close().await.unwrap();
+        });
+        self.ingest = gateway(&self.database);
+    }
+
     fn state(&mut self) -> State {
         let mut state = State::default();
         let named =
@@ -164,6 +208,16 @@ impl EventStore for Postgres {
         state
             .days
             .extend(days.into_iter().map(|(branch, day, sales, gross)| ((branch, day), (sales, gross))));
+        type Placed = (String, i64, i64, String, String, bool, String, i32);
+        let orders: Vec<Placed> = self.rows(
+            "SELECT l.branch_id, l.seq, l.incarnation, encode(l.hash, 'hex'), l.order_id::text, l.settled,
+                    coalesce(o.state, ''), coalesce(o.done, 0)
+             FROM orders.log l LEFT JOIN orders.outcome o USING (tenant_id, branch_id, order_id)",
+        );
+        for (branch, seq, incarnation, hash, order, settled, word, done) in orders {
+            let row = OrderRow { incarnation, hash, order, settled, state: word, done };
+            state.orders.insert((branch, seq), row);
+        }
         state
     }
 }
@@ -171,6 +225,7 @@ impl EventStore for Postgres {
 #[test]
 fn the_store_in_memory_and_postgresql_answer_alike_and_end_alike() {
     let (mut duplicates, mut refused, mut gaps) = (0, 0, 0);
+    let (mut done, mut orders_refused, mut open, mut cut) = (0, 0, 0, 0);
     for seed in LIVES {
         let history: Vec<Asked> = history(seed);
         let (words, state) = ask(&history, &mut InMemory::new(centre_key()));
@@ -185,13 +240,23 @@ fn the_store_in_memory_and_postgresql_answer_alike_and_end_alike() {
         assert_eq!(state.sessions, real_state.sessions, "seed {seed}");
         assert_eq!(state.days, real_state.days, "seed {seed}");
         assert_eq!(state.facts, real_state.facts, "seed {seed}");
+        assert_eq!(state.orders, real_state.orders, "seed {seed}");
         duplicates += state.facts.values().filter(|(.., again)| *again).count();
         refused += state.quarantine.len();
         gaps += words.iter().flatten().filter(|said| matches!(said, Said::Gap(_))).count();
+        done += state.orders.values().filter(|row| row.state == "applied").count();
+        orders_refused += state.orders.values().filter(|row| row.state == "refused").count();
+        open += state.orders.values().filter(|row| !row.settled).count();
+        let whole = |said: &&Said| matches!(said, Said::Orders(_, orders) if orders.len() == 200);
+        cut += words.iter().flatten().filter(whole).count();
     }
     // Histories in which nothing ever goes wrong would agree with any store.
     assert!(
         duplicates > 0 && refused > 0 && gaps > 0,
         "{duplicates} duplicates, {refused} refusals, {gaps} gaps"
+    );
+    assert!(
+        done > 0 && orders_refused > 0 && open > 0 && cut > 0,
+        "orders: {done} done, {orders_refused} refused, {open} open; {cut} messages as long as can be"
     );
 }
