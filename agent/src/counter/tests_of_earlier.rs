@@ -284,7 +284,7 @@ fn what_only_a_fetched_page_tells_to_be_missing_is_named_by_the_act_that_takes_t
     assert_eq!(rig.kinds(), ["box.books_incomplete", "box.books_incomplete", "box.facts_fetched"]);
     assert_eq!(rig.branch.missing(), std::slice::from_ref(&older));
     // And so it is after a restart.
-    assert_eq!(rig.restart().branch.missing().last(), Some(&older));
+    assert!(rig.restart().branch.missing().contains(&older));
 }
 
 #[test]
