@@ -45,6 +45,8 @@ pub struct Books {
     pub(super) stock_opened: BTreeSet<ActId>,
     /// Facts that could not be had when the books were rebuilt, and were not fetched back since.
     pub(super) missing: Vec<BoxBooksIncomplete>,
+    /// Those of them of which no fact tells: the centre has not heard of them.
+    pub(super) unnamed: Vec<BoxBooksIncomplete>,
     /// Facts that were fetched back.
     pub(super) fetched: Vec<BoxBooksIncomplete>,
     /// The place of the act that is booked, or was booked last. It is kept beside the books.
@@ -66,6 +68,7 @@ impl Default for Books {
             remembered: Remembered::default(),
             stock_opened: BTreeSet::new(),
             missing: Vec::new(),
+            unnamed: Vec::new(),
             fetched: Vec::new(),
             at: Place::START,
             prints: BTreeMap::new(),
@@ -101,6 +104,11 @@ impl Books {
     /// Facts of this box that are not in these books.
     pub fn missing(&self) -> &[BoxBooksIncomplete] {
         &self.missing
+    }
+
+    /// Of the missing facts those that no fact names yet.
+    pub fn unnamed(&self) -> &[BoxBooksIncomplete] {
+        &self.unnamed
     }
 
     /// Facts of this box that were fetched back into these books.
@@ -238,7 +246,7 @@ impl Books {
                 _ => self.note_paper(unknown.document, Paper::Unknown),
             },
             FactBody::StockOpened(_) => drop(self.stock_opened.insert(fact.act)),
-            FactBody::BoxBooksIncomplete(range) => self.note_missing(range),
+            FactBody::BoxBooksIncomplete(range) => self.note_named(range),
             FactBody::StaffDenied(denied) => self.note_denial(&denied.staff, &fact.at),
             FactBody::StaffSignedIn(signed_in) => drop(self.denials.remove(&signed_in.staff)),
             _ => {}

@@ -23,6 +23,9 @@ pub struct KeptBooks {
     denials: Vec<(StaffId, Denials)>,
     stock_opened: Vec<ActId>,
     missing: Vec<BoxBooksIncomplete>,
+    /// Older agents wrote none: what they kept as missing counts as named.
+    #[serde(default)]
+    unnamed: Vec<BoxBooksIncomplete>,
     #[serde(default)]
     fetched: Vec<BoxBooksIncomplete>,
     orders: OrderBook,
@@ -37,6 +40,7 @@ impl From<&Books> for KeptBooks {
             denials: books.denials.iter().map(|(staff, denials)| (staff.clone(), denials.clone())).collect(),
             stock_opened: books.stock_opened.iter().copied().collect(),
             missing: books.missing.clone(),
+            unnamed: books.unnamed.clone(),
             fetched: books.fetched.clone(),
             orders: books.orders.clone(),
         }
@@ -50,6 +54,7 @@ impl From<KeptBooks> for Books {
             denials: kept.denials.into_iter().collect(),
             stock_opened: kept.stock_opened.into_iter().collect(),
             missing: kept.missing,
+            unnamed: kept.unnamed,
             fetched: kept.fetched,
             orders: kept.orders,
             ..Self::default()
@@ -66,5 +71,26 @@ impl From<KeptBooks> for Books {
         let _known = books.ledger.apply(&StockOpened { lines: lines.collect() }.into());
         books.prints = kept.prints.into_iter().map(|print| (print.act(), print)).collect();
         books
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_agent_kept_as_missing_is_read_and_counts_as_named() {
+        let range = |from, to| BoxBooksIncomplete { epoch: 1, from, to };
+        let mut books = Books::default();
+        books.note_missing(&range(1, 9));
+        let mut kept = serde_json::to_value(KeptBooks::from(&books)).unwrap();
+        let whole = Books::from(serde_json::from_value::<KeptBooks>(kept.clone()).unwrap());
+        assert_eq!((whole.missing(), whole.unnamed()), (&[range(1, 9)][..], &[range(1, 9)][..]));
+        // As it was before the field, and before the one before it.
+        for field in ["unnamed", "fetched"] {
+            assert!(kept.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+            let old = Books::from(serde_json::from_value::<KeptBooks>(kept.clone()).unwrap());
+            assert_eq!((old.missing(), old.unnamed()), (&[range(1, 9)][..], &[][..]));
+        }
     }
 }

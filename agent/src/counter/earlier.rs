@@ -40,18 +40,31 @@ impl Books {
         from <= to && self.missing.iter().any(covers)
     }
 
-    /// Notes what cannot be read, as far as it is not known as missing and was not fetched back.
+    /// Notes what cannot be read, as far as it is not known as missing and was not fetched back. No fact names it yet.
     pub fn note_missing(&mut self, range: &BoxBooksIncomplete) {
         for one in self.not_known(range) {
-            self.missing.push(one);
+            self.missing.push(one.clone());
+            self.unnamed.push(one);
         }
         self.missing.sort_by_key(|range| (range.epoch, range.from));
+    }
+
+    /// The same of what a fact names.
+    pub fn note_named(&mut self, range: &BoxBooksIncomplete) {
+        self.note_missing(range);
+        self.unnamed = without(std::mem::take(&mut self.unnamed), range);
     }
 
     /// The parts of a range that are neither known as missing nor fetched back.
     pub fn not_known(&self, range: &BoxBooksIncomplete) -> Vec<BoxBooksIncomplete> {
         let known = self.missing.iter().chain(&self.fetched);
         known.fold(vec![range.clone()], without)
+    }
+
+    /// What an act says that takes facts in, which tell of `older` ones that are missing as well.
+    pub fn fetching(&self, fetched: &BoxFactsFetched, older: Option<&BoxBooksIncomplete>) -> Vec<FactBody> {
+        let older = older.map(|older| self.not_known(older)).unwrap_or_default();
+        older.into_iter().map(FactBody::from).chain([fetched.clone().into()]).collect()
     }
 
     /// Takes facts in that were fetched back. Nothing happens where they are not missing, so that doing it again does nothing.
@@ -69,6 +82,7 @@ impl Books {
         self.at = stood;
         let taken = BoxBooksIncomplete { epoch, from, to };
         self.missing = without(std::mem::take(&mut self.missing), &taken);
+        self.unnamed = without(std::mem::take(&mut self.unnamed), &taken);
         self.fetched.push(taken);
         self.fetched.sort_by_key(|range| (range.epoch, range.from));
         self.fetched.dedup_by(|next, before| {
@@ -199,7 +213,10 @@ impl Stray {
 }
 
 /// What is left of ranges without one of them.
-fn without(ranges: Vec<BoxBooksIncomplete>, taken: &BoxBooksIncomplete) -> Vec<BoxBooksIncomplete> {
+pub(crate) fn without(
+    ranges: Vec<BoxBooksIncomplete>,
+    taken: &BoxBooksIncomplete,
+) -> Vec<BoxBooksIncomplete> {
     let mut left = Vec::new();
     for range in ranges {
         let apart = range.epoch != taken.epoch || range.to < taken.from || taken.to < range.from;

@@ -87,8 +87,9 @@ pub enum Event {
     Orders(VerifiedOrders),
     /// Facts are missing in the books that nobody has named yet.
     Missing(BoxBooksIncomplete),
-    /// Facts that were missing, fetched and verified: they are kept on the disk.
-    Fetched(BoxFactsFetched, Vec<EarlierAct>),
+    /// Facts that were missing, fetched and verified: they are kept on the disk. And older ones, if they tell of any that the
+    /// box has not.
+    Fetched(BoxFactsFetched, Vec<EarlierAct>, Option<BoxBooksIncomplete>),
     /// Time passes.
     Tick,
     /// The box is shutting down.

@@ -56,7 +56,7 @@ pub struct Folded {
     pub at: Where,
     /// Up to where a checkpoint had them.
     pub kept: Place,
-    /// What is missing in them, and no fact tells it yet.
+    /// What is missing in them, and no fact names yet: it is to be recorded.
     pub missing: Vec<BoxBooksIncomplete>,
 }
 
@@ -98,7 +98,9 @@ pub(super) fn fold(
         at.store = epoch.store;
     }
     let missing = missing_behind(&epochs, kept).into_iter().chain(read.holes(&epochs));
-    let missing = missing.flat_map(|range| books.not_known(&range)).collect();
+    // Whether it can be recorded or not: no checkpoint may be taken for whole.
+    missing.for_each(|range| books.note_missing(&range));
+    let missing = books.unnamed.clone();
     Ok(Folded { books, at, kept, missing })
 }
 

@@ -268,8 +268,6 @@ async fn record_missing(parts: &CounterParts, folded: &mut Folded) {
             ?range,
             "facts of this box cannot be read, and are in no checkpoint: the books lack them"
         );
-        // Whether it can be recorded or not: no checkpoint may be taken for whole.
-        folded.books.note_missing(&range);
         let (stamp, id) = (parts.clock.stamp(), ActId(Uuid::now_v7()));
         let act = Act::new(id, &Actor::Machine, &stamp, vec![range.into()], || FactId(Uuid::now_v7()));
         let facts = act.facts.clone();
@@ -280,7 +278,7 @@ async fn record_missing(parts: &CounterParts, folded: &mut Folded) {
                 folded.at.place = committed.last;
                 folded.at.head = committed.head;
             }
-            // The next start finds and says it again.
+            // The books keep that nobody named it: the next start says it again.
             Err(error) => tracing::error!(%error, "what the books lack could not be recorded"),
         }
     }

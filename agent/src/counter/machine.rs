@@ -10,7 +10,7 @@ use std::{
 };
 
 use pestle_domain::{
-    fact::{Act, Actor, BoxFactsFetched, Fact, FactBody},
+    fact::{Act, Actor, BoxBooksIncomplete, BoxFactsFetched, Fact, FactBody},
     ids::{ActId, FactId, StaffId, TillId},
     journal::Lane,
     sale::Basket,
@@ -102,7 +102,7 @@ pub(super) enum Purpose {
     /// An order of the centre.
     Order,
     /// What is missing in the books is named.
-    Missing,
+    Missing(BoxBooksIncomplete),
     /// What was missing is taken into the books.
     Fetched(BoxFactsFetched, Vec<EarlierAct>),
 }
@@ -232,7 +232,7 @@ impl Branch {
             }
             Event::Orders(came) => self.orders_came(now, came, out),
             Event::Missing(range) => self.found_missing(now, &range, out),
-            Event::Fetched(fetched, acts) => self.fetched_facts(now, fetched, acts, out),
+            Event::Fetched(fetched, acts, older) => self.fetched_facts(now, fetched, acts, older, out),
             Event::Tick => {
                 self.next_order(now, out);
                 self.sign_out_idle(now, out);
@@ -453,7 +453,7 @@ impl Branch {
                 self.signed_in(now, ticket, &till, &staff, station, result, out);
             }
             Purpose::Order => self.order_recorded(now, &facts, result, out),
-            Purpose::Missing => self.show_missing(out),
+            Purpose::Missing(_) => self.show_missing(out),
             Purpose::Fetched(fetched, acts) if result.is_ok() => self.take_in(&fetched, &acts, out),
             Purpose::Fetched(..) => {}
             Purpose::Till(till) => self.till_act_ended(now, &till, &facts, result, out),

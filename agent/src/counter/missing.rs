@@ -7,7 +7,7 @@ use pestle_domain::{
 };
 
 use super::{
-    earlier::EarlierAct,
+    earlier::{EarlierAct, without},
     live::Tone,
     machine::{Branch, Effect, Now, Purpose},
     records::PrintIntent,
@@ -65,24 +65,25 @@ impl Branch {
         range: &BoxBooksIncomplete,
         out: &mut Vec<Effect>,
     ) {
-        let named = |purpose: &Purpose| *purpose == Purpose::Missing;
-        if self.under_way.values().any(|one| named(&one.purpose)) {
-            return;
-        }
-        for range in self.books.not_known(range) {
+        let named = self.under_way.values().filter_map(|one| match &one.purpose {
+            Purpose::Missing(range) => Some(range),
+            _ => None,
+        });
+        for range in named.fold(self.books.not_known(range), without) {
             let (act, intent) = (ActId((now.draw)()), PrintIntent { print: false });
-            let bodies = vec![range.into()];
-            self.append(now, act, Lane::Ledger, &Actor::Machine, bodies, intent, Purpose::Missing, out);
+            let (bodies, purpose) = (vec![range.clone().into()], Purpose::Missing(range));
+            self.append(now, act, Lane::Ledger, &Actor::Machine, bodies, intent, purpose, out);
         }
     }
 
     /// Facts were fetched that are missing: once the act is on the disk that says so, they are in the books, now and at each
-    /// later start.
+    /// later start. What they alone tell to be missing as well is named by the same act: nobody asks for them again.
     pub(super) fn fetched_facts(
         &mut self,
         now: &mut Now<'_>,
         fetched: BoxFactsFetched,
         acts: Vec<EarlierAct>,
+        older: Option<BoxBooksIncomplete>,
         out: &mut Vec<Effect>,
     ) {
         let same = |purpose: &Purpose| matches!(purpose, Purpose::Fetched(one, _) if *one == fetched);
@@ -91,7 +92,7 @@ impl Branch {
             return;
         }
         let (act, intent) = (ActId((now.draw)()), PrintIntent { print: false });
-        let bodies = vec![fetched.clone().into()];
+        let bodies = self.books.fetching(&fetched, older.as_ref());
         let purpose = Purpose::Fetched(fetched, acts);
         self.append(now, act, Lane::Ledger, &Actor::Machine, bodies, intent, purpose, out);
     }

@@ -14,7 +14,7 @@ use pestle_domain::{ids::StoreId, journal::Head};
 use super::{
     checkpoint::{self, Where},
     checkpoints::FILES,
-    fold::{FoldError, Nowhere},
+    fold::FoldError,
     keep::Keep,
 };
 use crate::{
@@ -48,10 +48,9 @@ pub fn stage(
     (store, place, head): (StoreId, Place, Head),
 ) -> Result<(), RebaseError> {
     let keep = Keep::new(folder)?;
-    let folded = keep.fold(ledger, &Nowhere)?;
-    let mut books = folded.books;
-    // No fact of the new epoch would tell it.
-    books.missing.extend(folded.missing);
+    // The facts that say what was fetched lie before the checkpoints' place in the new epoch: no later fold takes the pages in.
+    // What is missing and has no fact yet is in these books, and is named in the new epoch.
+    let books = keep.fold(ledger, keep.fetched())?.books;
     let staged = folder.join(STAGED);
     create_folder(&staged)?;
     let at = Where { store, place, head };

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{
     books::Books,
     earlier::EarlierAct,
+    event::Event,
     testing::{Rig, pence, till},
 };
 use crate::journal::Place;
@@ -248,4 +249,56 @@ fn what_stands_elsewhere_too_and_what_is_not_missing_is_not_taken_in() {
     books.note_missing(&range(1, 4, 4));
     assert_eq!(books.not_known(&range(1, 1, 5)), [range(1, 3, 3), range(1, 5, 5)]);
     assert_eq!(books.not_known(&range(2, 1, 5)), [range(2, 1, 5)]);
+}
+
+#[test]
+fn ranges_that_turn_out_to_be_missing_at_the_same_time_are_all_named_and_each_once() {
+    let range = |epoch, from, to| BoxBooksIncomplete { epoch, from, to };
+    let mut rig = Rig::new();
+    // A slow disk: nothing of it is recorded before the last is told.
+    for told in [range(1, 10, 12), range(2, 5, 9), range(1, 1, 11), range(2, 5, 9)] {
+        rig.hear(Event::Missing(told));
+    }
+    rig.commit();
+    let wanted = [range(1, 1, 9), range(1, 10, 12), range(2, 5, 9)];
+    assert_eq!(rig.branch.missing(), wanted);
+    assert_eq!(rig.kinds(), ["box.books_incomplete"; 3]);
+}
+
+#[test]
+fn what_only_a_fetched_page_tells_to_be_missing_is_named_by_the_act_that_takes_the_page_in() {
+    let acts = journal(&[(1, Deed::Open)]);
+    let older = BoxBooksIncomplete { epoch: 0, from: 1, to: 9 };
+    let mut rig = Rig::new();
+    rig.hear(Event::Missing(BoxBooksIncomplete { epoch: 1, from: 1, to: 1 }));
+    rig.commit();
+    let came = || Event::Fetched(fetched(&acts), acts.clone(), Some(older.clone()));
+    // The disk refuses: the page is in nobody's books, and is asked for again.
+    rig.hear(came());
+    let (commit, ..) = rig.pending.remove(0);
+    assert_eq!(rig.pending, []);
+    rig.hear(Event::Appended(commit, Err("the disk is full".to_owned())));
+    assert_eq!((rig.branch.missing()[0].epoch, rig.branch.fetched()), (1, &[][..]));
+    rig.hear(came());
+    rig.commit();
+    assert_eq!(rig.kinds(), ["box.books_incomplete", "box.books_incomplete", "box.facts_fetched"]);
+    assert_eq!(rig.branch.missing(), std::slice::from_ref(&older));
+    // And so it is after a restart.
+    assert!(rig.restart().branch.missing().contains(&older));
+}
+
+#[test]
+fn what_no_fact_names_yet_is_kept_apart_until_one_does_or_it_is_there_again() {
+    let range = |from, to| BoxBooksIncomplete { epoch: 1, from, to };
+    let acts = journal(&[(1, Deed::Adjust), (1, Deed::Adjust), (1, Deed::Adjust)]);
+    let mut books = Books::default();
+    books.note_missing(&range(1, 9));
+    assert_eq!((books.missing(), books.unnamed()), (&[range(1, 9)][..], &[range(1, 9)][..]));
+    books.take_in(&fetched(&acts), &acts);
+    assert_eq!((books.missing(), books.unnamed()), (&[range(4, 9)][..], &[range(4, 9)][..]));
+    books.note_named(&range(4, 6));
+    assert_eq!((books.missing(), books.unnamed()), (&[range(4, 9)][..], &[range(7, 9)][..]));
+    books.note_named(&range(7, 12));
+    let missing = [range(4, 9), range(10, 12)];
+    assert_eq!((books.missing(), books.unnamed()), (&missing[..], &[][..]));
 }

@@ -16,14 +16,14 @@ use super::{
     centre::ask,
     kept::FetchedPages,
     page::{self, NotTaken, Taken},
-    work::{self, Ended},
+    work::{self, Done, Ended},
 };
 use crate::{
     centre::{Centre, ExchangeError},
     counter::{event::Event, handle::Counter},
     durable_file::FileError,
     identity::DeviceIdentity,
-    journal::{Journal, Place},
+    journal::{Journal, Place, aside::SetAside},
     snapshot::explain,
 };
 
@@ -63,6 +63,9 @@ pub enum RoundError {
     /// The disk.
     #[error("fetched facts cannot be kept")]
     Kept(#[from] FileError),
+    /// The disk.
+    #[error("what the box's earlier records say of themselves cannot be read")]
+    Aside(#[source] FileError),
     /// The journal did not take it in time.
     #[error("what was fetched was not recorded in time")]
     NotRecorded,
@@ -91,29 +94,28 @@ pub struct FetchTask {
     counter: Counter,
     lacks: watch::Receiver<Lacks>,
     ended: Ended,
+    /// Whether the epochs that were set aside are among them.
+    knows_aside: bool,
     tails_asked: u32,
     /// Lives of the store behind whose ends the centre has another history.
     parted: BTreeSet<u32>,
-    /// Pages that were taken in before this place can go once two checkpoints are there.
-    taken_before: Place,
+    done: Done,
 }
 
 impl FetchTask {
     /// For the books of `counter`.
     pub fn new(parts: FetchParts, counter: Counter) -> Self {
         let epochs = parts.ledger.epochs();
-        let head = epochs
-            .last()
-            .map_or(Place::START, |epoch| Place { epoch: epoch.stream.epoch, seq: epoch.head.seq });
         let lacks = counter.lacks();
         Self {
             ended: Ended::of(&epochs),
+            knows_aside: false,
             parts,
             counter,
             lacks,
             tails_asked: 0,
             parted: BTreeSet::new(),
-            taken_before: head,
+            done: Done::default(),
         }
     }
 
@@ -124,6 +126,10 @@ impl FetchTask {
         let mut said = None;
         loop {
             let round = async {
+                if !self.knows_aside {
+                    self.ended.learn(self.parts.set_aside().await?);
+                    self.knows_aside = true;
+                }
                 if self.tails_asked < TAILS_TIMES && Instant::now() >= tails_due {
                     self.look_for_tails().await?;
                     self.tails_asked += 1;
@@ -215,17 +221,13 @@ impl FetchTask {
         let (taken, message) = self.parts.page(asked, &self.ended).await?.ok_or_else(not_there)?;
         let fetched = taken.fetched.ok_or_else(not_there)?;
         self.parts.keep(&fetched, message).await?;
-        if let Some(parent) = &taken.parent {
-            self.ended.note(parent);
-            if let Some(older) = work::older(parent, &self.parts.ledger.epochs()) {
-                self.counter.tell(Event::Missing(older)).await;
-            }
-        }
+        let older = taken.parent.and_then(|parent| {
+            self.ended.note(&parent);
+            work::older(&parent, &self.parts.ledger.epochs())
+        });
         let to = fetched.to;
-        self.counter.tell(Event::Fetched(fetched, taken.acts)).await;
+        self.counter.tell(Event::Fetched(fetched, taken.acts, older)).await;
         self.taken_in(epoch, from).await?;
-        let ledger = &self.parts.ledger;
-        self.taken_before = Place { epoch: ledger.stream().epoch, seq: ledger.head().seq };
         tracing::info!(epoch, from, to, "facts were fetched back from the centre");
         Ok(())
     }
@@ -242,24 +244,24 @@ impl FetchTask {
     }
 
     /// Removes pages that two checkpoints of the books are behind of; how long until it is to be looked again.
-    async fn clean(&self) -> Duration {
+    async fn clean(&mut self) -> Duration {
         let (pages, lacks) = (self.parts.pages.clone(), self.lacks.borrow().clone());
-        let safe = *self.counter.watch_safe().borrow() >= self.taken_before;
-        let left = blocking(move || {
-            let ranges = pages.ranges()?;
-            let needed = |range: &&pestle_domain::fact::BoxBooksIncomplete| {
-                lacks
-                    .missing
-                    .iter()
-                    .any(|one| one.epoch == range.epoch && one.from <= range.to && range.from <= one.to)
-            };
-            let done: Vec<_> = ranges.iter().filter(|range| !needed(range)).collect();
-            if safe {
-                done.iter().try_for_each(|range| pages.remove(range))?;
-            }
-            Ok::<bool, FileError>(!safe && !done.is_empty())
+        // After what the books lack: of whatever they have taken in, the act lies before it.
+        let ledger = &self.parts.ledger;
+        let head = Place { epoch: ledger.stream().epoch, seq: ledger.head().seq };
+        let (safe, mut done) = (*self.counter.watch_safe().borrow(), self.done.clone());
+        let looked = blocking(move || {
+            done.look(&pages.ranges()?, &lacks, head);
+            let gone = done.in_checkpoints(safe).iter().try_for_each(|range| pages.remove(range));
+            gone.map(|()| (done.waits_for(safe), done))
         });
-        match left.await {
+        let left = looked.await.map(|looked| {
+            looked.map(|(waits, done)| {
+                self.done = done;
+                waits
+            })
+        });
+        match left {
             Ok(Ok(true)) => {
                 self.counter.keep_books().await;
                 CLEAN_EVERY
@@ -296,6 +298,15 @@ impl FetchParts {
             page::take(&message, &asked, own, &known, key).map(|taken| (taken, message))
         });
         Ok(Some(taken.await??))
+    }
+
+    /// What is known of epochs that were set aside.
+    ///
+    /// # Errors
+    /// [`RoundError`].
+    pub async fn set_aside(&self) -> Result<Vec<SetAside>, RoundError> {
+        let journal = self.ledger.clone();
+        blocking(move || journal.set_aside()).await?.map_err(RoundError::Aside)
     }
 
     /// Keeps a page durably.

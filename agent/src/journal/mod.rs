@@ -23,10 +23,11 @@
 //! their contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`]
 //! (group commit), [`reader`], [`ack`] (acknowledgements and pruning), [`ahead`] (a centre that has more), [`keeper`] (what
 //! is done off the commit's path), [`commits_took`] (how long the disk takes), [`carry`] (acts that are recorded once more in a
-//! new epoch).
+//! new epoch), [`aside`] (what the epochs before it still tell).
 
 pub mod ack;
 pub mod ahead;
+pub mod aside;
 pub mod carry;
 pub mod commits_took;
 pub mod error;

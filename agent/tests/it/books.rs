@@ -35,7 +35,7 @@ fn id(number: u64) -> ActId {
     ActId(Uuid::from_u128(number.into()))
 }
 
-fn act(number: u64, bodies: Vec<pestle_domain::fact::FactBody>) -> NewAct {
+pub(crate) fn act(number: u64, bodies: Vec<pestle_domain::fact::FactBody>) -> NewAct {
     let mut next = u128::from(number) << 16;
     Act::new(id(number), &Actor::Machine, &stamp(), bodies, || {
         next += 1;
@@ -77,7 +77,7 @@ pub(crate) fn sold(number: u64) -> NewAct {
 pub(crate) struct Store {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) ledger: Journal,
-    keep: Keep,
+    pub(crate) keep: Keep,
 }
 
 impl Store {
@@ -146,7 +146,7 @@ impl Store {
 
 /// What must be known of packs 1 to `last`, and of none behind.
 #[track_caller]
-fn knows(folded: &Folded, first: u64, last: u64) {
+pub(crate) fn knows(folded: &Folded, first: u64, last: u64) {
     let product = "p-1".parse().unwrap();
     assert_eq!(folded.books.ledger.on_hand(&product), Quantity(1_000_000 - i64::try_from(last).unwrap()));
     for number in first..=last {
@@ -279,8 +279,11 @@ fn when_both_checkpoints_are_lost_what_left_the_box_is_named_and_can_be_had_from
     one.ledger.close_blocking();
 }
 
+/// What it is, and its bytes.
+pub(crate) type Page = (BoxFactsFetched, Vec<u8>);
+
 /// A page of these facts, as the centre would send it.
-fn page(one: &Store, first: u64, last: u64) -> (BoxFactsFetched, Vec<u8>) {
+pub(crate) fn page(one: &Store, first: u64, last: u64) -> Page {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     let whole = one.ledger.for_each(Place::START, |_, act| -> Result<(), JournalError> {
         lines.extend(act.lines().map(<[u8]>::to_vec));
@@ -358,6 +361,30 @@ fn a_fetched_page_is_in_the_books_from_the_act_on_that_names_it_whatever_is_cut_
     let one = one.restart();
     knows(&one.fold(), 1, 250);
     one.ledger.close_blocking();
+}
+
+#[test]
+fn what_could_not_be_named_is_named_by_a_later_start_though_a_checkpoint_knows_it() {
+    let one = Store::new();
+    one.sell(1..=250);
+    one.checkpoint();
+    one.checkpoint();
+    assert_eq!(one.prune(), 2);
+    for file in one.checkpoints() {
+        fs::remove_file(file).unwrap();
+    }
+    let one = one.restart();
+    let lost = BoxBooksIncomplete { epoch: 1, from: 1, to: one.first_kept() - 1 };
+    // The disk took the checkpoint, and not the act before it.
+    one.checkpoint();
+    let one = one.restart();
+    let folded = one.fold();
+    assert!(folded.kept > Place::START);
+    assert_eq!((&folded.missing[..], folded.books.missing()), (&[lost.clone()][..], &[lost.clone()][..]));
+    one.ledger.append_blocking(act(900, vec![lost.clone().into()])).unwrap();
+    one.checkpoint();
+    let again = one.restart().fold();
+    assert_eq!((again.missing, again.books.missing()), (vec![], &[lost][..]));
 }
 
 #[test]

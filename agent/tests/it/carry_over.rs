@@ -20,7 +20,7 @@ use pestle_agent::{
 use pestle_domain::{fact::BoxBooksIncomplete, ids::ActId, journal::Lane};
 
 use crate::{
-    books::{Store, sold},
+    books::{self as stores, Store, sold},
     journal::{act, stamp},
     program::enrolled_box,
 };
@@ -210,15 +210,7 @@ fn what_had_left_the_box_stays_in_the_books_and_is_named_when_they_are_lost() {
     assert!(one.prune() > 0);
     let first_kept = one.first_kept();
     let whole = one.fold();
-    let counter = one.folder.path().join("counter");
-    let built = journals::carry::build(&one.ledger, EPOCH, &stamp()).unwrap();
-    let place = Place { epoch: EPOCH, seq: built.head.seq };
-    rebase::stage(&counter, &one.ledger, (built.store, place, built.head)).unwrap();
-    let lane = one.ledger.folder().to_owned();
-    one.ledger.close_blocking();
-    journals::carry::swap(&lane, EPOCH, &built.epochs).unwrap();
-    rebase::adopt(&counter).unwrap();
-    let one = one.restart();
+    let (one, place) = carry_over(one);
     let folded = one.fold();
     let mut wanted = whole.books.clone();
     wanted.stand_at(place);
@@ -232,5 +224,62 @@ fn what_had_left_the_box_stays_in_the_books_and_is_named_when_they_are_lost() {
     // Of what it was before, that alone is missing which had left the box: the rest stands in the new epoch.
     let missing = one.fold().missing;
     assert_eq!(missing, [BoxBooksIncomplete { epoch: 1, from: 1, to: first_kept - 1 }]);
+    one.ledger.close_blocking();
+}
+
+/// Records everything once more, as a start does that has a plan, and starts. Up to where the books must be.
+fn carry_over(one: Store) -> (Store, Place) {
+    let counter = one.folder.path().join("counter");
+    let built = journals::carry::build(&one.ledger, EPOCH, &stamp()).unwrap();
+    let place = Place { epoch: EPOCH, seq: built.head.seq };
+    rebase::stage(&counter, &one.ledger, (built.store, place, built.head)).unwrap();
+    let lane = one.ledger.folder().to_owned();
+    one.ledger.close_blocking();
+    journals::carry::swap(&lane, EPOCH, &built.epochs).unwrap();
+    rebase::adopt(&counter).unwrap();
+    (one.restart(), place)
+}
+
+/// A box whose oldest two generations left it before both checkpoints were lost, and the facts that are in them.
+fn without_its_first_facts() -> (Store, BoxBooksIncomplete, [stores::Page; 2]) {
+    let one = Store::new();
+    one.sell(1..=250);
+    let pages = [stores::page(&one, 1, 100), stores::page(&one, 101, 400)];
+    one.checkpoint();
+    one.checkpoint();
+    assert_eq!((one.prune(), one.first_kept()), (2, 401));
+    for file in one.checkpoints() {
+        fs::remove_file(file).unwrap();
+    }
+    (one.restart(), BoxBooksIncomplete { epoch: 1, from: 1, to: 400 }, pages)
+}
+
+#[test]
+fn what_was_fetched_back_behind_the_newest_checkpoint_is_in_the_books_of_the_new_epoch() {
+    let (one, lost, pages) = without_its_first_facts();
+    one.ledger.append_blocking(stores::act(900, vec![lost.clone().into()])).unwrap();
+    one.checkpoint();
+    for (number, (fetched, message)) in (901..).zip(&pages) {
+        one.keep.fetched().keep(fetched, message).unwrap();
+        one.ledger.append_blocking(stores::act(number, vec![fetched.clone().into()])).unwrap();
+    }
+    let (one, place) = carry_over(one);
+    // Two checkpoints have them: the pages may go.
+    fs::remove_dir_all(one.folder.path().join("counter/fetched")).unwrap();
+    let folded = one.fold();
+    assert_eq!((folded.kept, folded.books.missing(), folded.books.fetched()), (place, &[][..], &[lost][..]));
+    stores::knows(&folded, 1, 250);
+    one.ledger.close_blocking();
+}
+
+#[test]
+fn what_nobody_had_named_before_it_was_carried_over_is_named_in_the_new_epoch() {
+    let (one, lost, _) = without_its_first_facts();
+    let (one, place) = carry_over(one);
+    let folded = one.fold();
+    assert_eq!((folded.kept, &folded.missing[..]), (place, std::slice::from_ref(&lost)));
+    one.ledger.append_blocking(stores::act(900, vec![lost.clone().into()])).unwrap();
+    let folded = one.fold();
+    assert_eq!((folded.missing, folded.books.missing()), (vec![], &[lost][..]));
     one.ledger.close_blocking();
 }
