@@ -86,12 +86,10 @@ impl Foundation {
         let (mut ledger, mut first) = open(Lane::Ledger)?;
         let (mut telemetry, mut second) = open(Lane::Telemetry)?;
         if let Some(plan) = plan {
-            match carry::build(data_dir, &plan, (&ledger, &telemetry), &clock.stamp()) {
+            match carry::decide(data_dir, &plan, (&ledger, &telemetry), &clock.stamp())? {
                 Ok(built) => {
                     ledger.close_blocking();
                     telemetry.close_blocking();
-                    // From here on it is finished, whatever happens.
-                    built.write(data_dir)?;
                     carried.done = carry::swap(data_dir, &built)?;
                     (ledger, first) = open(Lane::Ledger)?;
                     (telemetry, second) = open(Lane::Telemetry)?;
@@ -99,7 +97,6 @@ impl Foundation {
                 Err(error) => {
                     let why = snapshot::explain(&error);
                     tracing::error!("a contradiction could not be resolved: {why}");
-                    carry::give_up(data_dir, [&ledger, &telemetry])?;
                     carried.trouble = Some(why);
                 }
             }

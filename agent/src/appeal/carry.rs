@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use pestle_domain::fact::Stamp;
+use pestle_domain::{
+    fact::{BoxBooksIncomplete, Stamp},
+    journal::Lane,
+};
 
 use super::plan::{Plan, Stage, Swapped, journals};
 use crate::{
@@ -12,6 +15,7 @@ use crate::{
     },
     durable_file::FileError,
     journal::{Journal, JournalError, Place, carry},
+    snapshot,
 };
 
 /// What must stay free beside what is built, in bytes: the box goes on selling in it.
@@ -84,6 +88,35 @@ pub fn highest_epoch(journals: &[&Journal]) -> u32 {
     journals.iter().flat_map(|journal| journal.epochs()).map(|epoch| epoch.stream.epoch).max().unwrap_or(0)
 }
 
+/// Builds the plan's epoch and writes down that it is built: from then on it is finished, whatever happens. Where that cannot be done the
+/// plan is given up, as far as the disk lets it be, and the journals are as they were; one that stays is begun again at the
+/// next start. Blocks on the disk.
+///
+/// # Errors
+/// [`FileError`] alone where nobody knows whether it was written down: nothing may be recorded. The inner one says why not, where
+/// the box can go on as it was.
+pub fn decide(
+    data_dir: &Path,
+    plan: &Plan,
+    journals: (&Journal, &Journal),
+    stamp: &Stamp,
+) -> Result<Result<Plan, CarryError>, FileError> {
+    let built = build(data_dir, plan, journals, stamp);
+    let error = match built.and_then(|built| built.write(data_dir).map(|()| built).map_err(CarryError::File))
+    {
+        Ok(built) => return Ok(Ok(built)),
+        Err(error) => error,
+    };
+    Plan::take_back(data_dir)?;
+    if let Err(error) = give_up(data_dir, [journals.0, journals.1]) {
+        let why = snapshot::explain(&error);
+        tracing::error!(
+            "what was built for a plan that cannot be carried out could not be thrown away: {why}"
+        );
+    }
+    Ok(Err(error))
+}
+
 /// Builds the plan's epoch beside both journals, and the books' checkpoints for it; the plan's next stage is handed back and is not
 /// written yet. The journals are only read. Blocks on the disk.
 ///
@@ -106,7 +139,12 @@ pub fn build(
             let place = Place { epoch: plan.epoch, seq: built.head.seq };
             rebase::stage(&data_dir.join("counter"), ledger, (built.store, place, built.head))?;
         }
-        lanes.push(Swapped { lane: journal.stream().lane, epochs: built.epochs, acts: built.acts });
+        lanes.push(Swapped {
+            lane: journal.stream().lane,
+            epochs: built.epochs,
+            acts: built.acts,
+            left_out: built.left_out,
+        });
     }
     Ok(Plan { epoch: plan.epoch, stage: Stage::Swap { lanes } })
 }
@@ -124,10 +162,24 @@ pub fn swap(data_dir: &Path, plan: &Plan) -> Result<Option<String>, FileError> {
     rebase::adopt(&data_dir.join("counter"))?;
     Plan::drop_from(data_dir)?;
     let acts: u64 = lanes.iter().map(|lane| lane.acts).sum();
+    let left_out: Vec<_> =
+        lanes.iter().flat_map(|lane| lane.left_out.iter().map(|range| (lane.lane, range))).collect();
     Ok(Some(format!(
-        "{acts} acts were recorded once more in epoch {}, as it was decided at the centre; the records before it are kept aside.",
-        plan.epoch
+        "{acts} acts were recorded once more in epoch {}, as it was decided at the centre; the records before it are kept aside.{}",
+        plan.epoch,
+        left_out_in_words(&left_out)
     )))
+}
+
+fn left_out_in_words(left_out: &[(Lane, &BoxBooksIncomplete)]) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    let one = |(lane, range): &(Lane, &BoxBooksIncomplete)| {
+        format!("{} facts {} to {} of epoch {}", lane.as_str(), range.from, range.to, range.epoch)
+    };
+    let ranges: Vec<_> = left_out.iter().map(one).collect();
+    format!(" Not among them, since they cannot be read: {}. Call support.", ranges.join(", "))
 }
 
 /// Throws away what was built for a plan that cannot be carried out. Blocks on the disk.
@@ -142,7 +194,13 @@ pub fn give_up(data_dir: &Path, journals: [&Journal; 2]) -> Result<(), FileError
 
 #[cfg(test)]
 mod tests {
+    use pestle_domain::journal::Stream;
+
     use super::*;
+    use crate::journal::{
+        Limits, Settings,
+        testing::{act, stamp, stream},
+    };
 
     #[test]
     fn a_number_that_the_box_has_used_is_refused_with_what_to_do() {
@@ -160,5 +218,48 @@ mod tests {
         let said = check_room(100 * MIB, 188 * MIB).unwrap_err().to_string();
         assert!(said.contains("188 MiB") && said.contains("189 are needed"), "{said}");
         assert!(check_room(u64::MAX, u64::MAX - 1).is_err());
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_carried_out_stops_nothing_even_where_it_cannot_be_thrown_away() {
+        for broken in
+            ["journal/ledger/building", "journal/telemetry/building", "journal/carry-over.json.part"]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let data = folder.path();
+            let open = |lane: Lane| {
+                let settings = Settings {
+                    folder: data.join("journal").join(lane.as_str()),
+                    stream: Stream { lane, ..stream() },
+                    limits: Limits::default(),
+                };
+                Journal::open(settings, &stamp()).unwrap().0
+            };
+            let (ledger, telemetry) = (open(Lane::Ledger), open(Lane::Telemetry));
+            ledger.append_blocking(act(1, 2).into()).unwrap();
+            let plan = Plan { epoch: 7, stage: Stage::Build };
+            plan.write(data).unwrap();
+            // What stands there is in the way of whatever is to be written or removed.
+            let in_the_way = data.join(broken);
+            if broken.ends_with(".part") {
+                std::fs::create_dir(&in_the_way).unwrap();
+            } else {
+                std::fs::write(&in_the_way, "").unwrap();
+            }
+            decide(data, &plan, (&ledger, &telemetry), &stamp()).unwrap().unwrap_err();
+            ledger.append_blocking(act(2, 2).into()).unwrap();
+            let left = Plan::read(data).unwrap();
+            assert!(left.is_none_or(|left| left.stage == Stage::Build), "{broken}: nothing is swapped");
+            ledger.close_blocking();
+            telemetry.close_blocking();
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_carried_is_named() {
+        assert_eq!(left_out_in_words(&[]), "");
+        let range = BoxBooksIncomplete { epoch: 2, from: 5, to: 9 };
+        let words = left_out_in_words(&[(Lane::Ledger, &range)]);
+        assert!(words.contains("ledger facts 5 to 9 of epoch 2"), "{words}");
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pestle_domain::journal::Lane;
+use pestle_domain::{fact::BoxBooksIncomplete, journal::Lane};
 use serde::{Deserialize, Serialize};
 
 use crate::durable_file::{self, FileError, create_folder, sync_folder};
@@ -42,6 +42,9 @@ pub struct Swapped {
     pub epochs: Vec<u32>,
     /// How many acts.
     pub acts: u64,
+    /// Facts that could not be read and do not stand in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<BoxBooksIncomplete>,
 }
 
 impl Plan {
@@ -60,6 +63,18 @@ impl Plan {
     pub fn write(&self, data_dir: &Path) -> Result<(), FileError> {
         create_folder(&journals(data_dir))?;
         durable_file::write_json(&path(data_dir), self)
+    }
+
+    /// Makes sure, after a plan to swap could not be written, that none is there: what could not be written may stand there all the
+    /// same. The next start would put what was built into the place of what is recorded from now on.
+    ///
+    /// # Errors
+    /// [`FileError`]: nothing may be recorded.
+    pub fn take_back(data_dir: &Path) -> Result<(), FileError> {
+        match Self::read(data_dir)? {
+            Some(Self { stage: Stage::Swap { .. }, .. }) => Self::drop_from(data_dir),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Drops it: it is carried out, or cannot be.
@@ -94,12 +109,18 @@ mod tests {
     fn a_plan_is_read_as_it_was_written_until_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Plan::read(folder.path()).unwrap(), None);
-        let swapped = Swapped { lane: Lane::Ledger, epochs: vec![1, 2], acts: 9 };
+        let swapped = Swapped { lane: Lane::Ledger, epochs: vec![1, 2], acts: 9, left_out: Vec::new() };
         for stage in [Stage::Build, Stage::Swap { lanes: vec![swapped] }] {
             let plan = Plan { epoch: 7, stage };
             plan.write(folder.path()).unwrap();
             assert_eq!(Plan::read(folder.path()).unwrap(), Some(plan));
         }
+        Plan::take_back(folder.path()).unwrap();
+        assert_eq!(Plan::read(folder.path()).unwrap(), None, "no swap stays");
+        let plan = Plan { epoch: 7, stage: Stage::Build };
+        plan.write(folder.path()).unwrap();
+        Plan::take_back(folder.path()).unwrap();
+        assert_eq!(Plan::read(folder.path()).unwrap(), Some(plan), "what was decided stays");
         Plan::drop_from(folder.path()).unwrap();
         Plan::drop_from(folder.path()).unwrap();
         assert_eq!(Plan::read(folder.path()).unwrap(), None);

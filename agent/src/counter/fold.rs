@@ -199,8 +199,12 @@ fn missing_behind(epochs: &[EpochState], place: Place) -> Vec<BoxBooksIncomplete
         let number = epoch.stream.epoch;
         if number > known.epoch {
             // What stands in this epoch once more is not missing; what had left the box before that is.
+            let mut held = Place::START;
             for carried in epoch.carried.iter().filter(|carried| carried.epoch > known.epoch) {
-                range(carried.epoch, 1, carried.first.saturating_sub(1));
+                // One life has a range for each piece of it that could be read.
+                let behind = if held.epoch == carried.epoch { held.seq } else { 0 };
+                range(carried.epoch, behind + 1, carried.first.saturating_sub(1));
+                held = Place { epoch: carried.epoch, seq: carried.last };
             }
             if epoch.carried.is_empty()
                 && let Some(parent) = epoch.parent.as_ref().filter(|parent| parent.epoch > known.epoch)
@@ -229,4 +233,38 @@ fn facts_of<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = F
             None
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use pestle_domain::journal::{Carried, Lane, Parent, Stream};
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_recorded_once_more_is_missing_and_what_was_is_not() {
+        let head = |seq| Head { seq, hash: Head::EMPTY.hash };
+        let carried = |epoch, first, last| Carried { epoch, first, last };
+        let epoch = EpochState {
+            stream: Stream {
+                tenant: "acme".parse().unwrap(),
+                branch: "north".parse().unwrap(),
+                term: 1,
+                device: "box-1".parse().unwrap(),
+                lane: Lane::Ledger,
+                epoch: 7,
+            },
+            store: StoreId(Uuid::nil()),
+            head: head(40),
+            acknowledged: Head::EMPTY,
+            first_kept: 1,
+            parent: Some(Parent { epoch: 2, head: head(20), store: StoreId(Uuid::nil()) }),
+            // Facts 1 to 3 had left the box; 8 and 9 could not be read, nor the last two of epoch 2.
+            carried: vec![carried(1, 4, 7), carried(1, 10, 12), carried(2, 1, 18), carried(2, 21, 20)],
+            witness: None,
+        };
+        let range = |epoch, from, to| BoxBooksIncomplete { epoch, from, to };
+        let expected = [range(1, 1, 3), range(1, 8, 9), range(2, 19, 20)];
+        assert_eq!(missing_behind(&[epoch], Place::START), expected);
+    }
 }

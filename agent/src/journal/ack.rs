@@ -64,21 +64,29 @@ pub fn own_value(own: Option<Hash>, acknowledged: Head, named: Head) -> Option<H
 }
 
 /// Whether the centre has more of an epoch that is over than the box still has: `ended` is the last fact of one that is.
-pub fn is_ahead(own: Option<Hash>, ended: Option<u64>, named: Head) -> bool {
+fn is_ahead(own: Option<Hash>, ended: Option<u64>, named: Head) -> bool {
     own.is_none() && ended.is_some_and(|end| named.seq > end)
 }
 
 /// Weighs an acknowledgement of `stream` whose signature was verified; `own` is this store's chain value at the number
-/// that it names, if it has that. The head is what counts as acknowledged from now on, where that changes.
+/// that it names, if it has that, and `ended` the last fact of an epoch that is over. The head is what counts as acknowledged
+/// from now on, where that changes.
 pub fn weigh(
     ack: &Acknowledgement,
     stream: &Stream,
     known: Standing,
     own: Option<Hash>,
+    ended: Option<u64>,
 ) -> (Word, Option<Head>) {
     let verdict = judge_ack(ack, stream, known.acknowledged, |_| own);
     let lives = compare_lives(known.incarnation, ack.incarnation);
     match verdict {
+        AckVerdict::Contradicts { .. } if is_ahead(own, ended, ack.head) => {
+            // That it has more says nothing of what is here: it may be another store's, and nothing goes for it. What it had
+            // before it was restored says nothing at all.
+            let word = if lives.is_lt() { Word::OfEarlierLife } else { Word::Ahead(ack.head) };
+            (word, None)
+        }
         AckVerdict::OtherStream | AckVerdict::Contradicts { .. } => (Word::Judged(verdict), None),
         _ if lives.is_lt() => (Word::OfEarlierLife, None),
         AckVerdict::Committed(head) => (Word::Judged(verdict), Some(head)),
@@ -97,35 +105,34 @@ impl Journal {
     /// As [`Journal::read_blocking`].
     pub fn acknowledge(&self, ack: &Acknowledgement) -> Result<Word, JournalError> {
         let number = ack.stream.epoch;
-        let known = {
-            let book = self.shared.book();
-            book.epoch(number).map(|epoch| {
-                (epoch.manifest.stream.clone(), epoch.acknowledged, epoch.incarnation, epoch.head.seq)
-            })
-        };
-        let Some((stream, acknowledged, incarnation, end)) = known else {
-            return Ok(Word::Judged(AckVerdict::OtherStream));
-        };
-        let own = if ack.stream == stream { self.hash_at(number, ack.head.seq)? } else { None };
-        let own = own_value(own, acknowledged, ack.head);
-        let ended = (number != self.stream().epoch).then_some(end);
-        if ack.stream == stream && is_ahead(own, ended, ack.head) {
-            // That it has more says nothing of what is here: it may be another store's, and nothing goes for it.
-            return Ok(Word::Ahead(ack.head));
+        let other = Ok(Word::Judged(AckVerdict::OtherStream));
+        if self.shared.book().epoch(number).is_none_or(|epoch| epoch.manifest.stream != ack.stream) {
+            return other;
         }
-        let (word, now) = weigh(ack, &stream, Standing { acknowledged: acknowledged.seq, incarnation }, own);
-        if matches!(word, Word::OfEarlierLife)
-            || matches!(word, Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }))
-        {
-            return Ok(word);
-        }
-        self.shared.heard(number);
-        if now.is_some() || incarnation != ack.incarnation {
-            if let Some(epoch) = self.shared.book_mut().epoch_mut(number) {
-                epoch.acknowledged = now.unwrap_or(epoch.acknowledged);
-                epoch.incarnation = ack.incarnation;
-                epoch.witness = if now.is_some() { Witness::of(ack) } else { epoch.witness };
+        let is_over = number != self.stream().epoch;
+        let own = self.hash_at(number, ack.head.seq)?;
+        // Looked at and noted under one lock: what is fetched back changes the same, on another thread.
+        let (word, is_news) = {
+            let mut book = self.shared.book_mut();
+            let Some(epoch) = book.epoch_mut(number) else { return other };
+            let own = own_value(own, epoch.acknowledged, ack.head);
+            let known = Standing { acknowledged: epoch.acknowledged.seq, incarnation: epoch.incarnation };
+            let (word, now) = weigh(ack, &ack.stream, known, own, is_over.then_some(epoch.head.seq));
+            if matches!(word, Word::OfEarlierLife | Word::Ahead(_))
+                || matches!(word, Word::Judged(AckVerdict::OtherStream | AckVerdict::Contradicts { .. }))
+            {
+                return Ok(word);
             }
+            let is_news = now.is_some() || epoch.incarnation != ack.incarnation;
+            if let Some(head) = now {
+                epoch.acknowledged = head;
+                epoch.witness = Witness::of(ack);
+            }
+            epoch.incarnation = ack.incarnation;
+            (word, is_news)
+        };
+        self.shared.heard(number);
+        if is_news {
             self.shared.acknowledged.send_modify(|count| *count += 1);
             self.shared.keeper.mark();
         }
@@ -291,5 +298,22 @@ mod tests {
         assert!(!is_ahead(None, Some(5), named));
         assert!(!is_ahead(None, None, named), "the current one is judged");
         assert!(!is_ahead(Some(named.hash), Some(4), named));
+    }
+
+    #[test]
+    fn that_it_was_ahead_before_it_was_restored_says_nothing() {
+        let stream = crate::journal::testing::stream();
+        let ack = |incarnation| Acknowledgement {
+            incarnation,
+            stream: stream.clone(),
+            head: head(100, "a"),
+            key: pestle_domain::signature::KeyId("0011223344556677".into()),
+            signature: pestle_domain::signature::Signature::from_bytes([1; 64]),
+        };
+        let known = Standing { acknowledged: 40, incarnation: 4 };
+        let word = |incarnation| weigh(&ack(incarnation), &stream, known, None, Some(90)).0;
+        assert_eq!(word(3), Word::OfEarlierLife);
+        assert_eq!(word(4), Word::Ahead(head(100, "a")));
+        assert_eq!(word(5), Word::Ahead(head(100, "a")));
     }
 }

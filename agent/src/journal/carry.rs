@@ -20,7 +20,7 @@ use std::{
 };
 
 use pestle_domain::{
-    fact::{Envelope, Stamp},
+    fact::{BoxBooksIncomplete, Envelope, Stamp},
     ids::{ActId, StoreId},
     journal::{Carried, Head, Parent, Stream},
     units::UnixMillis,
@@ -54,6 +54,8 @@ pub struct Built {
     pub acts: u64,
     /// The epochs that they stood in, which are to be set aside.
     pub epochs: Vec<u32>,
+    /// Facts of them that could not be read, as was known before.
+    pub left_out: Vec<BoxBooksIncomplete>,
 }
 
 /// Whether an act is recorded once more: all are, but what a store says of itself alone.
@@ -67,23 +69,61 @@ pub fn may_carry(epoch: &Stream, stream: &Stream) -> bool {
     (&epoch.tenant, &epoch.branch, epoch.lane) == (&stream.tenant, &stream.branch, stream.lane)
 }
 
-/// What the new epoch says that it holds: each life with its facts that were still here, and what those say in turn.
-pub fn carried_of<'a>(epochs: impl IntoIterator<Item = &'a EpochState>) -> Vec<Carried> {
-    epochs
-        .into_iter()
-        .flat_map(|epoch| {
-            let own = Carried { epoch: epoch.stream.epoch, first: epoch.first_kept, last: epoch.head.seq };
-            epoch.carried.iter().copied().chain([own])
-        })
-        .collect()
+/// What the new epoch says that it holds: each life with its facts that were still here, but for those `left_out`, and what those say
+/// in turn.
+pub fn carried_of<'a>(
+    epochs: impl IntoIterator<Item = &'a EpochState>,
+    left_out: &[BoxBooksIncomplete],
+) -> Vec<Carried> {
+    let of = |epoch: &EpochState| {
+        let number = epoch.stream.epoch;
+        let mut first = epoch.first_kept;
+        let mut own = Vec::new();
+        for hole in left_out.iter().filter(|hole| hole.epoch == number) {
+            own.push(Carried { epoch: number, first, last: hole.from.saturating_sub(1) });
+            first = hole.to + 1;
+        }
+        // A hole at the end is told by a range with nothing in it behind.
+        own.push(Carried { epoch: number, first, last: epoch.head.seq });
+        epoch.carried.iter().copied().chain(own).collect::<Vec<_>>()
+    };
+    epochs.into_iter().flat_map(of).collect()
 }
 
 /// Builds epoch `number` beside the journal, out of everything that is in it. What an attempt before left there is removed. Blocks on
 /// the disk; nothing may be recorded meanwhile.
 ///
+/// What is known to be damaged is left out, and the new epoch does not say that it holds it. What cannot be read just now and is
+/// no finding yet would be lost with the epoch that is set aside: nothing is built then.
+///
 /// # Errors
-/// [`JournalError::Store`] when the disk refuses: the journal is as it was.
+/// [`JournalError::Store`] when the disk refuses, [`JournalError::Hole`] when it does not read what it should: the journal is as
+/// it was.
 pub fn build(journal: &Journal, number: u32, stamp: &Stamp) -> Result<Built, JournalError> {
+    let known = journal.findings();
+    let mut left_out = Vec::new();
+    loop {
+        let built = attempt(journal, number, stamp, &left_out)?;
+        if built.left_out == left_out {
+            return Ok(built);
+        }
+        let is_new = |hole: &&BoxBooksIncomplete| !known.iter().any(|finding| finding.explains(hole));
+        // What differs from one reading to the next is no damage that is known either.
+        let fresh = built.left_out.iter().find(is_new).or_else(|| left_out.first());
+        if let Some(BoxBooksIncomplete { epoch, from, to }) = fresh.cloned() {
+            return Err(JournalError::Hole { epoch, from, to, kept: journal.folder().to_owned() });
+        }
+        // The epoch's first fact says what it holds: it is written anew.
+        left_out = built.left_out;
+    }
+}
+
+fn attempt(
+    journal: &Journal,
+    number: u32,
+    stamp: &Stamp,
+    left_out: &[BoxBooksIncomplete],
+) -> Result<Built, JournalError> {
     let settings = &journal.shared.settings;
     let building = settings.folder.join(file::BUILDING);
     remove(&building)?;
@@ -99,7 +139,7 @@ pub fn build(journal: &Journal, number: u32, stamp: &Stamp) -> Result<Built, Jou
             head: epoch.head,
             store: epoch.store,
         }),
-        carried: carried_of(&epochs),
+        carried: carried_of(&epochs, left_out),
     };
     let mut builder = Builder::begin(&building, &manifest, settings.limits)?;
     let opened = epoch_opened(&manifest, stamp);
@@ -111,17 +151,19 @@ pub fn build(journal: &Journal, number: u32, stamp: &Stamp) -> Result<Built, Jou
         .map_err(|_| JournalError::Unwritable)?;
     builder.push(opened.id, &lines, &[], stamp.wall_ms)?;
     let numbers: Vec<u32> = epochs.iter().map(|epoch| epoch.stream.epoch).collect();
-    let mut acts = 0;
-    journal.for_each(Place::START, |place, act| -> Result<(), JournalError> {
+    let (mut acts, mut holes) = (0, Vec::new());
+    let push = |place: Place, act: &StoredAct| -> Result<(), JournalError> {
         if numbers.contains(&place.epoch) && act_is_carried(act) {
             let lines: Vec<Vec<u8>> = act.lines().map(<[u8]>::to_vec).collect();
             builder.push(act.act, &lines, act.attachment(), stamp.wall_ms)?;
             acts += 1;
         }
         Ok(())
-    })?;
+    };
+    journal.for_each_and_hole(Place::START, push, |hole| holes.push(hole))?;
+    holes.retain(|hole: &BoxBooksIncomplete| numbers.contains(&hole.epoch));
     let head = builder.end(stamp.wall_ms)?;
-    Ok(Built { store: manifest.store, head, acts, epochs: numbers })
+    Ok(Built { store: manifest.store, head, acts, epochs: numbers, left_out: holes })
 }
 
 /// An act that cannot be read is carried as well: the chain vouches that it was written so.
@@ -281,7 +323,7 @@ mod tests {
     use super::*;
     use crate::journal::{
         Settings,
-        testing::{act, stamp, stream},
+        testing::{Fault, act, clear_faults, set_fault, stamp, stream},
     };
 
     fn settings(folder: &Path) -> Settings {
@@ -417,5 +459,53 @@ mod tests {
         ));
         assert!(!may_carry(&Stream { branch: "south".parse().unwrap(), ..own.clone() }, &own));
         assert!(!may_carry(&Stream { tenant: "other".parse().unwrap(), ..own.clone() }, &own));
+    }
+
+    #[test]
+    fn acts_that_cannot_be_read_and_are_no_finding_yet_are_not_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = written(folder.path(), 9);
+        let journal = open(folder.path());
+        let first = folder.path().join("epoch-00001/generation-0000000000000001");
+        set_fault(&first, Fault::Read(0));
+        let refused = build(&journal, 5, &stamp());
+        clear_faults(&first);
+        assert!(
+            matches!(refused, Err(JournalError::Hole { epoch: 1, .. } | JournalError::Store(_))),
+            "{refused:?}"
+        );
+        journal.close_blocking();
+        let (journal, _) = Journal::open(settings(folder.path()), &stamp()).unwrap();
+        assert_eq!(contents(&journal), before, "the journal is as it was");
+    }
+
+    #[test]
+    fn the_new_epoch_does_not_say_that_it_holds_what_is_known_to_be_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = written(folder.path(), 9);
+        let damaged = folder.path().join("epoch-00001/generation-0000000000000001");
+        let journal = open(folder.path());
+        set_fault(&damaged, Fault::Read(0));
+        assert!(matches!(build(&journal, 5, &stamp()), Err(JournalError::Hole { .. })), "nobody knew of it");
+        let end = journal.epochs()[0].head.seq;
+        let built = build(&journal, 5, &stamp()).unwrap();
+        let [hole] = built.left_out.as_slice() else { panic!("{:?}", built.left_out) };
+        assert_eq!(
+            usize::try_from(built.acts).unwrap(),
+            before.len() - usize::try_from(hole.to + 1 - hole.from).unwrap() / 3
+        );
+        journal.close_blocking();
+        clear_faults(&damaged);
+        swap(folder.path(), 5, &built.epochs).unwrap();
+        let (journal, _) = Journal::open(settings(folder.path()), &stamp()).unwrap();
+        let carried = journal.epochs().pop().unwrap().carried;
+        let of_first: Vec<_> = carried.into_iter().filter(|range| range.epoch == 1).collect();
+        assert_eq!(
+            of_first,
+            [
+                Carried { epoch: 1, first: 1, last: hole.from - 1 },
+                Carried { epoch: 1, first: hole.to + 1, last: end }
+            ]
+        );
     }
 }

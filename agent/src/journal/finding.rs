@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use pestle_domain::journal::Head;
+use pestle_domain::{fact::BoxBooksIncomplete, journal::Head};
 use serde::{Deserialize, Serialize};
 
 /// Something that is not as it was written.
@@ -79,6 +79,20 @@ impl Finding {
                     && until.is_none_or(|until| its_until.is_some_and(|its_until| its_until <= until))
             }
             _ => self == other,
+        }
+    }
+
+    /// Whether these facts cannot be read because of it.
+    pub fn explains(&self, hole: &BoxBooksIncomplete) -> bool {
+        match self {
+            Self::Damaged { epoch, first, until, .. } => {
+                *epoch == hole.epoch && *first <= hole.from && until.is_none_or(|until| hole.to <= until)
+            }
+            Self::Gap { epoch, from, to } => *epoch == hole.epoch && *from <= hole.from && hole.to <= *to,
+            Self::TailLost { .. }
+            | Self::MarkLost { .. }
+            | Self::Redescribed { .. }
+            | Self::EpochUnreadable { .. } => false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Reading acts back: for the relay, and to build what is folded from them.
 
 use pestle_domain::{
+    fact::BoxBooksIncomplete,
     journal::{Head, Stream},
     signature::Hash,
 };
@@ -91,7 +92,20 @@ impl Journal {
     pub fn for_each<E: From<JournalError>>(
         &self,
         behind: Place,
+        f: impl FnMut(Place, &StoredAct) -> Result<(), E>,
+    ) -> Result<Place, E> {
+        self.for_each_and_hole(behind, f, |_| ())
+    }
+
+    /// [`Journal::for_each`], which shows to `lost` what it leaves out.
+    ///
+    /// # Errors
+    /// As [`Journal::for_each`].
+    pub fn for_each_and_hole<E: From<JournalError>>(
+        &self,
+        behind: Place,
         mut f: impl FnMut(Place, &StoredAct) -> Result<(), E>,
+        mut lost: impl FnMut(BoxBooksIncomplete),
     ) -> Result<Place, E> {
         let mut reached = behind;
         for epoch in self.epochs() {
@@ -104,6 +118,7 @@ impl Journal {
             while next <= epoch.head.seq {
                 let acts = match self.read_blocking(number, next, STEP_BYTES) {
                     Err(JournalError::Hole { to, .. }) => {
+                        lost(BoxBooksIncomplete { epoch: number, from: next, to });
                         next = to + 1;
                         continue;
                     }

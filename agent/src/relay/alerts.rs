@@ -65,6 +65,7 @@ impl Alerts {
         if self.sent.len() == WAITING_MAX {
             // It went out once; a second time there is no room for it.
             self.sent.remove(0);
+            self.dropped += 1;
         }
         self.sent.push(alert);
         Some(alert)
@@ -75,7 +76,7 @@ impl Alerts {
         self.waiting.is_empty()
     }
 
-    /// How many were given up since the start, because too many waited.
+    /// How many were given up since the start, because there were too many: before they went out, or for a second time.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -122,6 +123,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_sent_a_second_time_because_too_much_went_out_is_counted() {
+        let mut alerts = Alerts::default();
+        for index in 0..40 {
+            alerts.note(alert(500 + 2 * index));
+            assert!(alerts.next(|_| 1).is_some());
+        }
+        assert_eq!(alerts.dropped(), 8);
+    }
+
+    #[test]
     fn alerts_of_a_ledger_that_stands_still_stay_bounded_over_reconnections() {
         let mut alerts = Alerts::default();
         for round in 0..10 {
@@ -133,5 +144,6 @@ mod tests {
             assert!(alerts.waiting.len() <= WAITING_MAX && alerts.sent.is_empty());
         }
         assert_eq!(alerts.next(|_| 1), Some(alert(500 + 40 * 9 + 2 * 19 - 2 * 31)), "the latest stay");
+        assert_eq!(alerts.dropped(), 200 - 32, "each that is given up is counted");
     }
 }

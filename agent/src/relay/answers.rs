@@ -151,7 +151,7 @@ pub fn word_of(stream: StreamKey, seq: u64, incarnation: u64, word: Word) -> Opt
             stream,
             format!("the centre has committed fact {} of this box with other contents", centre.seq),
         )),
-        // What the box has lost is fetched back; nothing is held for it.
-        Word::Judged(AckVerdict::OtherStream) | Word::OfEarlierLife | Word::Ahead(_) => None,
+        Word::Ahead(head) => Some(Event::Ahead { stream, seq: head.seq }),
+        Word::Judged(AckVerdict::OtherStream) | Word::OfEarlierLife => None,
     }
 }

@@ -89,7 +89,7 @@ pub struct RelayCounters {
     pub alarms: AtomicU64,
     /// Urgent acts that were sent early.
     pub alerts: AtomicU64,
-    /// Urgent acts that were not sent early, because too many waited: they come in their turn.
+    /// Urgent acts that were not sent early, or not a second time, because there were too many: they come in their turn.
     pub alerts_dropped: AtomicU64,
 }
 
@@ -233,7 +233,6 @@ impl RelayTask {
                 _ = heads.changed() => Some(Event::Heads(self.known())),
                 alert = urgent(&mut told) => {
                     self.alerts.note(alert);
-                    self.counters.alerts_dropped.store(self.alerts.dropped(), Relaxed);
                     None
                 }
                 Some(read) = alerts_read.recv() => {
@@ -252,6 +251,8 @@ impl RelayTask {
                 self.take(event);
             }
             self.look_for_alerts();
+            // Whichever of these gave one up: a new one, a connection that ended, one that was sent.
+            self.counters.alerts_dropped.store(self.alerts.dropped(), Relaxed);
         }
         if let Some(connection) = self.connection.take() {
             connection.leave(&self.parts.clock, LEAVE_MAX).await;

@@ -111,6 +111,9 @@ pub struct Stream {
     held: Option<Held>,
     /// The centre has another history than this store. It stays so over broken connections, until the centre takes more of it.
     contradicted: bool,
+    /// Up to which fact the centre has signed for this stream, which is over and has less here. It can acknowledge nothing of what it
+    /// is sent again then; that it refuses what is not the same, it still can.
+    ahead: Option<u64>,
 }
 
 /// What a refusal led to.
@@ -144,6 +147,7 @@ impl Stream {
             suspect_until: 0,
             held: None,
             contradicted: false,
+            ahead: None,
         }
     }
 
@@ -157,6 +161,30 @@ impl Stream {
         self.contradicted = true;
         self.unsend();
         self.hold(now_ms, why);
+    }
+
+    /// The centre has more of it than this box, up to `seq`.
+    pub fn is_behind(&mut self, seq: u64) {
+        self.ahead = Some(seq);
+    }
+
+    /// Nothing came for what is in flight: where the centre has more than this box, nothing will. The stream stands still then, in the
+    /// words that are returned, and others have its place. Its chain is compared elsewhere; what is acknowledged by that, or
+    /// by a centre that was restored, lets it go on.
+    pub fn stand_behind(&mut self, now_ms: u64) -> Option<String> {
+        let seq = self.ahead?;
+        let why = format!(
+            "the centre has {} facts up to {seq} of epoch {}, which ends with fact {} here: this box has lost the rest. Facts {} to {} wait \
+             until they were compared with the centre's; all that was recorded later is sent. If this stays for an hour, call support",
+            self.key.lane.as_str(),
+            self.key.epoch,
+            self.head,
+            self.acknowledged + 1,
+            self.head,
+        );
+        self.unsend();
+        self.hold(now_ms, why.clone());
+        Some(why)
     }
 
     /// Facts that the centre has not acknowledged.
@@ -240,6 +268,7 @@ impl Stream {
 
     /// The centre has everything up to `seq`.
     pub fn acknowledge(&mut self, now_ms: u64, seq: u64) {
+        self.is_not_behind();
         if seq > self.acknowledged {
             self.progress_at_ms = now_ms;
             self.contradicted = false;
@@ -272,6 +301,7 @@ impl Stream {
 
     /// The centre's database was restored and has everything up to `seq` alone.
     pub fn restored(&mut self, seq: u64) {
+        self.is_not_behind();
         self.rewind(seq);
         self.acknowledged = self.acknowledged.min(seq);
     }
@@ -337,6 +367,12 @@ impl Stream {
     /// Stands still for a while, and says why.
     pub fn hold(&mut self, now_ms: u64, why: String) {
         self.held = Some(Held { why, until_ms: now_ms + HELD_MS });
+    }
+
+    fn is_not_behind(&mut self) {
+        if self.ahead.take().is_some() {
+            self.held = None;
+        }
     }
 
     fn suspicion_ends(&mut self) {

@@ -91,6 +91,13 @@ pub enum Event {
         /// Whether our own chain has the same value there.
         ours: bool,
     },
+    /// The centre has more of a life of the store that is over than this box. It acknowledges nothing by that.
+    Ahead {
+        /// Of which stream.
+        stream: StreamKey,
+        /// Up to here.
+        seq: u64,
+    },
     /// A verified statement names a head that we do not have.
     Contradicted(StreamKey, String),
     /// The centre refuses a batch; `None` when it could not even read which.
@@ -257,6 +264,11 @@ impl Link {
             Event::Rewind { stream, batch, seq, ours } => {
                 self.rewind(now_ms, stream, batch, seq, ours, &mut effects)
             }
+            Event::Ahead { stream, seq } => {
+                if let Some(stream) = self.streams.get_mut(&stream) {
+                    stream.is_behind(seq);
+                }
+            }
             Event::Contradicted(stream, why) => self.contradicted(now_ms, stream, why, &mut effects),
             Event::Refused { batch, reason, message } => {
                 self.refused(now_ms, batch, reason, &message, &mut effects)
@@ -306,6 +318,10 @@ impl Link {
             self.asked_at_ms = now_ms;
             self.heads_at_ms = now_ms + HEADS_EVERY_MS;
             effects.push(Effect::StateHeads);
+        }
+        // What it had to say against them it has said by now; nothing else will come.
+        for stream in self.streams.values_mut().filter(|stream| stream.overdue(now_ms, ANSWER_MS_MAX)) {
+            effects.extend(stream.stand_behind(now_ms).map(Effect::Alarm));
         }
         // Asked, and still no answer: what is in flight was lost.
         for stream in self.streams.values_mut().filter(|stream| stream.overdue(now_ms, 3 * ANSWER_MS_MAX)) {

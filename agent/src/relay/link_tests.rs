@@ -3,6 +3,9 @@ use crate::relay::{BATCH_BYTES_MAX, lane::LEDGER_WINDOW};
 use proptest::prelude::*;
 use uuid::Uuid;
 
+#[path = "link_behind_tests.rs"]
+mod behind;
+
 const LEDGER: StreamKey = StreamKey { lane: Lane::Ledger, epoch: 1 };
 const TELEMETRY: StreamKey = StreamKey { lane: Lane::Telemetry, epoch: 1 };
 

@@ -150,6 +150,26 @@ fn a_life_of_the_store_that_was_taken_away_is_named_as_what_nothing_here_can_pro
 }
 
 #[test]
+fn facts_of_a_life_that_is_over_which_went_after_a_comparison_are_not_called_changed() {
+    for acknowledged in [0, 20] {
+        let centre = signing_key();
+        let one = a_box(300, acknowledged, None, &centre);
+        let mut later = settings(one.folder.path(), small());
+        later.stream.term = 2;
+        let (journal, _) = Journal::open(later, &stamp()).unwrap();
+        journal.all_there(1, 1);
+        journal.close_blocking();
+        let first = generations(one.folder.path()).remove(0);
+        fs::remove_dir_all(first).unwrap();
+        let verified = look(one.folder.path(), &centre);
+        assert_eq!(verified.differs, Vec::<String>::new());
+        let said = &verified.unproved[0];
+        assert!(said.contains("were removed, and no acknowledgement was kept that reaches so far"), "{said}");
+        assert!(verified.holds[0].contains("are whole"), "{verified:?}");
+    }
+}
+
+#[test]
 fn a_flipped_byte_is_named_by_the_first_fact_that_it_touches() {
     let centre = signing_key();
     let one = a_box(150, 150, None, &centre);

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use pestle_agent::{
     journal::{
         Finding, Place, StoredAct,
-        ack::{Standing, Word, dated, is_ahead, may_go, own_value, weigh},
+        ack::{Standing, Word, dated, may_go, own_value, weigh},
         ahead::all_there,
         manifest::{Begun, EpochManifest, Sealed},
         mark::Mark,
@@ -229,11 +229,8 @@ impl Journal {
             own = Some(ack.head.hash);
         }
         let ended = (number != self.stream.epoch).then_some(epoch.readable().seq);
-        if is_ahead(own, ended, ack.head) {
-            return Word::Ahead(ack.head);
-        }
         let known = Standing { acknowledged: acknowledged.seq, incarnation };
-        let (word, moved) = weigh(ack, &epoch.manifest.stream, known, own);
+        let (word, moved) = weigh(ack, &epoch.manifest.stream, known, own, ended);
         if bug == Some(Bug::RestoreIgnored)
             && let Word::Restored(_) = word
         {
@@ -258,7 +255,7 @@ impl Journal {
             return false;
         }
         let Some(known) = self.standings.get_mut(&number) else { return false };
-        let compared = all_there(*known, end, incarnation);
+        let Some(compared) = all_there(*known, end, incarnation) else { return false };
         let is_news = *known != compared;
         *known = compared;
         self.heard.insert(number, now);
