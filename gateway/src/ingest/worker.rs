@@ -69,9 +69,9 @@ pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>) {
 
 /// Notes early copies beside the ledger, which waits for none of them.
 async fn note_copies(ingest: Ingest, mut copies: mpsc::Receiver<Copied>) {
-    let mut some = Vec::with_capacity(COPIES_MAX);
+    let mut some = Vec::new();
     while copies.recv_many(&mut some, COPIES_MAX).await > 0 {
-        ingest.early(some.drain(..).collect()).boxed().await;
+        ingest.early(std::mem::take(&mut some)).boxed().await;
     }
 }
 
