@@ -199,6 +199,7 @@ impl Foundation {
         Ok(FetchParts {
             identity: self.identity.clone(),
             ledger: self.ledger.clone(),
+            telemetry: self.telemetry.clone(),
             pages: pages.clone(),
             centre: Https { host: host.to_owned(), port, tls },
         })

@@ -3,7 +3,12 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use pestle_domain::{fact::BoxFactsFetched, journal::Stream, signature::Hash, wire::facts::Asked};
+use pestle_domain::{
+    fact::BoxFactsFetched,
+    journal::{Lane, Stream},
+    signature::Hash,
+    wire::facts::Asked,
+};
 use pestle_drivers::backoff::Backoff;
 use tokio::{
     sync::watch,
@@ -81,6 +86,8 @@ pub struct FetchParts {
     pub identity: Arc<DeviceIdentity>,
     /// Whose chain it must be.
     pub ledger: Journal,
+    /// And the chain of the readings, which no books need: only where it ends is compared.
+    pub telemetry: Journal,
     /// Where pages are kept.
     pub pages: FetchedPages,
     /// Who is asked.
@@ -98,7 +105,7 @@ pub struct FetchTask {
     knows_aside: bool,
     tails_asked: u32,
     /// Lives of the store behind whose ends the centre has another history.
-    parted: BTreeSet<u32>,
+    parted: BTreeSet<(Lane, u32)>,
     done: Done,
 }
 
@@ -167,28 +174,39 @@ impl FetchTask {
         }
     }
 
-    /// Names what the centre has behind the ends of earlier lives.
+    /// Names what the centre has behind the ends of earlier lives, and lets what lies before them rest: the centre has that too.
     async fn look_for_tails(&mut self) -> Result<(), RoundError> {
-        for asked in self.ended.tails() {
-            let taken = match self.parts.page(&asked, &self.ended).await {
+        let readings = Ended::of(&self.parts.telemetry.epochs());
+        let ledger = self.ended.clone();
+        for (lane, ended) in [(Lane::Ledger, ledger), (Lane::Telemetry, readings)] {
+            self.look_behind(lane, &ended).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_behind(&mut self, lane: Lane, ended: &Ended) -> Result<(), RoundError> {
+        for asked in ended.tails(lane) {
+            let taken = match self.parts.page(&asked, ended).await {
                 Ok(Some((taken, _))) => taken,
                 Ok(None) => continue,
                 // Another history stands there. That is for a person, who hears of it where it is refused.
                 Err(RoundError::NotTaken(error @ NotTaken::Contradicts { .. })) => {
-                    if self.parted.insert(asked.epoch) {
+                    if self.parted.insert((lane, asked.epoch)) {
                         tracing::warn!("{}", explain(&error));
                     }
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            if taken.last + 1 >= asked.from {
-                let journal = self.parts.ledger.clone();
+            if taken.last >= asked.from.saturating_sub(1) {
+                let journal = self.parts.journal(lane).clone();
                 blocking(move || journal.all_there(asked.epoch, taken.incarnation)).await?;
             }
             if let Some(lost) = work::tail(&asked, taken.last) {
-                tracing::warn!(?lost, "the centre has facts that this box has lost");
-                self.counter.tell(Event::Missing(lost)).await;
+                tracing::warn!(?lane, ?lost, "the centre has facts that this box has lost");
+                if lane == Lane::Ledger {
+                    self.counter.tell(Event::Missing(lost)).await;
+                }
             }
         }
         Ok(())
@@ -280,6 +298,13 @@ impl FetchTask {
 }
 
 impl FetchParts {
+    fn journal(&self, lane: Lane) -> &Journal {
+        match lane {
+            Lane::Ledger => &self.ledger,
+            Lane::Telemetry => &self.telemetry,
+        }
+    }
+
     /// Asks for a page and verifies it; `None` where the centre has nothing of that life of the store.
     ///
     /// # Errors
@@ -287,7 +312,7 @@ impl FetchParts {
     pub async fn page(&self, asked: &Asked, ended: &Ended) -> Result<Option<(Taken, Vec<u8>)>, RoundError> {
         let Some(message) = ask(&self.centre, asked).await? else { return Ok(None) };
         let (journal, identity, ended, asked) =
-            (self.ledger.clone(), self.identity.clone(), ended.clone(), *asked);
+            (self.journal(asked.lane).clone(), self.identity.clone(), ended.clone(), *asked);
         let taken = blocking(move || {
             let known = |epoch: u32, seq: u64| -> Option<Hash> {
                 ended.hash_at(epoch, seq).or_else(|| journal.hash_at(epoch, seq).ok().flatten())

@@ -59,9 +59,9 @@ impl Ended {
 
     /// For each: whether the centre has facts behind its end, which the box has lost. A life that came to nothing lost nothing
     /// that another could name.
-    pub fn tails(&self) -> Vec<Asked> {
+    pub fn tails(&self, lane: Lane) -> Vec<Asked> {
         let asked = |(epoch, (head, store)): (&u32, &(Head, StoreId))| Asked {
-            lane: Lane::Ledger,
+            lane,
             epoch: *epoch,
             store: Some(*store),
             from: head.seq + 1,
@@ -169,7 +169,7 @@ mod tests {
         let values =
             [(1, 10), (2, 5), (2, 20), (3, 6), (3, 30), (3, 5)].map(|(epoch, seq)| ended.hash_at(epoch, seq));
         assert_eq!(values, [1, 2, 2, 3, 3, 0].map(|byte| (byte > 0).then_some(Hash([byte; 32]))));
-        let asked: Vec<_> = ended.tails().iter().map(|asked| (asked.epoch, asked.from)).collect();
+        let asked: Vec<_> = ended.tails(Lane::Ledger).iter().map(|asked| (asked.epoch, asked.from)).collect();
         assert_eq!(asked, [(1, 11), (2, 21), (3, 31)]);
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let (head, store) = (Head { seq: 9, hash: Hash([1; 32]) }, StoreId(uuid::Uuid::from_u128(3)));
         ended.note(&Parent { epoch: 1, head, store });
         let asked = Asked { lane: Lane::Ledger, epoch: 1, store: Some(store), from: 10, to: None };
-        assert_eq!(ended.tails(), [asked]);
+        assert_eq!(ended.tails(Lane::Ledger), [asked]);
         assert_eq!((ended.hash_at(1, 9), ended.hash_at(1, 8)), (Some(head.hash), None));
         assert_eq!(tail(&asked, 9), None);
         let lost = BoxBooksIncomplete { epoch: 1, from: 10, to: 12 };

@@ -4,10 +4,9 @@
 use std::{fs, time::Duration};
 
 use pestle_domain::{
-    fact::{ClockQuality, Stamp},
+    fact::Stamp,
     journal::{AckVerdict, Acknowledgement, Head, Stream, judge_ack},
     signature::Hash,
-    units::UnixMillis,
 };
 
 use super::{
@@ -16,10 +15,7 @@ use super::{
     witness::Witness,
     writer::write_seal,
 };
-use crate::{
-    clock::RELEASED_AFTER,
-    durable_file::{FileError, sync_folder},
-};
+use crate::durable_file::{FileError, sync_folder};
 
 /// Nothing goes unless the centre has said so lately that it has the epoch: three of the intervals in which a box that is
 /// online asks (30 s). A box that is offline does not know whether the centre was restored since.
@@ -140,18 +136,16 @@ impl Journal {
     }
 
     /// Removes the generations that the centre has had for longer than the retention time, as it has said so just now, and
-    /// whose facts are all at or before `folded`. Returns how many. Nothing goes while the clock is doubted. Blocks on
-    /// the disk.
+    /// whose facts are all at or before `folded`. Returns how many. What the wall clock shows decides nothing. Blocks on the
+    /// disk.
     ///
     /// # Errors
     /// [`JournalError::Store`] when the disk refuses.
     pub fn prune(&self, now: &Stamp, folded: Place) -> Result<usize, JournalError> {
-        if now.clock == ClockQuality::Doubted {
-            return Ok(0);
-        }
-        self.date_seals(now.wall_ms)?;
-        let sealed_before = self.sealed_before(now);
-        if self.prunable(sealed_before, folded) == 0 {
+        let age_ms = self.shared.age().at(&self.shared.settings.folder, now)?;
+        self.date_seals(now, age_ms)?;
+        let before = self.let_go_before(age_ms);
+        if self.prunable(before, folded) == 0 {
             return Ok(0);
         }
         // What is removed must be known as acknowledged to the next start.
@@ -167,7 +161,7 @@ impl Journal {
                 if !self.shared.heard_lately(epoch.number(), HEARD_WITHIN) {
                     continue;
                 }
-                let count = prunable(epoch, sealed_before, folded);
+                let count = prunable(epoch, before, folded);
                 removed.extend(epoch.generations.drain(..count).map(|entry| entry.folder));
             }
             let gone = |epoch: &Epoch| epoch.generations.is_empty() && epoch.number() != last;
@@ -188,34 +182,41 @@ impl Journal {
 
     /// Whether generations stay for one reason alone: their facts are not all at or before `folded`.
     pub fn is_held(&self, now: &Stamp, folded: Place) -> bool {
-        let sealed_before = self.sealed_before(now);
+        let before = self.let_go_before(self.shared.age().look(now));
         let everything = Place { epoch: u32::MAX, seq: u64::MAX };
-        now.clock != ClockQuality::Doubted
-            && self.prunable(sealed_before, everything) > self.prunable(sealed_before, folded)
+        self.prunable(before, everything) > self.prunable(before, folded)
     }
 
-    fn sealed_before(&self, now: &Stamp) -> UnixMillis {
-        let retention = i64::try_from(self.shared.settings.limits.retention.as_millis()).unwrap_or(i64::MAX);
-        UnixMillis(now.wall_ms.0.saturating_sub(retention))
+    /// What the centre has had since this age may go; `None` while the store is younger than the retention time.
+    fn let_go_before(&self, age_ms: u64) -> Option<u64> {
+        let retention = u64::try_from(self.shared.settings.limits.retention.as_millis()).unwrap_or(u64::MAX);
+        age_ms.checked_sub(retention)
     }
 
-    fn prunable(&self, sealed_before: UnixMillis, folded: Place) -> usize {
+    fn prunable(&self, before: Option<u64>, folded: Place) -> usize {
         let book = self.shared.book();
         let last = book.current().number();
         let of = |epoch: &Epoch| {
             let gone = epoch.generations.is_empty() && epoch.number() != last;
-            prunable(epoch, sealed_before, folded) + usize::from(gone)
+            prunable(epoch, before, folded) + usize::from(gone)
         };
         book.epochs.iter().map(of).sum()
     }
 
-    /// Dates what is not dated, or was at a time that cannot be: that counts as now, the first time that is trusted.
-    fn date_seals(&self, now: UnixMillis) -> Result<(), JournalError> {
+    /// Dates what is not dated, or was at an age that cannot be: that counts as now.
+    fn date_seals(&self, now: &Stamp, age_ms: u64) -> Result<(), JournalError> {
         let misdated: Vec<_> = {
             let book = self.shared.book();
             let entries = book.epochs.iter().flat_map(|epoch| {
                 let known = Standing { acknowledged: epoch.acknowledged.seq, incarnation: epoch.incarnation };
-                let dated = move |sealed| dated(sealed, known, now);
+                let now = now.wall_ms;
+                let dated = move |sealed| {
+                    dated(
+                        sealed,
+                        known,
+                        Since { at: now, incarnation: known.incarnation, age_ms: Some(age_ms) },
+                    )
+                };
                 epoch
                     .generations
                     .iter()
@@ -236,34 +237,35 @@ impl Journal {
 }
 
 /// How many of an epoch's oldest generations may go.
-fn prunable(epoch: &Epoch, sealed_before: UnixMillis, folded: Place) -> usize {
+fn prunable(epoch: &Epoch, before: Option<u64>, folded: Place) -> usize {
     let known = Standing { acknowledged: epoch.acknowledged.seq, incarnation: epoch.incarnation };
-    let goes = |sealed: Sealed| may_go(&sealed, epoch.number(), known, sealed_before, folded);
+    let goes = |sealed: Sealed| may_go(&sealed, epoch.number(), known, before, folded);
     epoch.generations.iter().take_while(|entry| entry.sealed.is_some_and(goes)).count()
 }
 
 /// Whether a generation of `epoch` may go: the centre has it, has had it for long enough, and it is folded. Retention
 /// counts from the acknowledgement and not from the seal: what a box brings after a long time offline is old at once, and a
-/// centre that is put back a moment later needs it again. So it counts anew in each life of the centre's database.
-pub fn may_go(sealed: &Sealed, epoch: u32, known: Standing, before: UnixMillis, folded: Place) -> bool {
+/// centre that is put back a moment later needs it again. So it counts anew in each life of the centre's database. `before` is the
+/// age of the store at which the centre must have had it, where the store is as old as that.
+pub fn may_go(sealed: &Sealed, epoch: u32, known: Standing, before: Option<u64>, folded: Place) -> bool {
     let since = sealed.acknowledged.filter(|since| since.incarnation == known.incarnation);
+    let had = since.and_then(|since| since.age_ms);
     sealed.last.seq <= known.acknowledged
-        && sealed.at < before
-        && since.is_some_and(|since| since.at < before)
+        && had.zip(before).is_some_and(|(had, before)| had <= before)
         && Place { epoch, seq: sealed.last.seq } <= folded
 }
 
 /// A seal as it is to be written anew: since when the centre is known to have the whole generation, in this life of its
-/// database; `None` where it says so already.
-pub fn dated(sealed: Sealed, known: Standing, now: UnixMillis) -> Option<Sealed> {
-    let cannot_be = |at: UnixMillis| at < RELEASED_AFTER || at > now;
-    let at = if cannot_be(sealed.at) { now } else { sealed.at };
+/// database, which is `now` where nothing or something impossible says otherwise; `None` where it says so already.
+pub fn dated(sealed: Sealed, known: Standing, now: Since) -> Option<Sealed> {
+    // Dated ahead of the store's age: that was lost, or these are another store's files.
+    let can_be = |since: &Since| since.age_ms.is_some_and(|then| Some(then) <= now.age_ms);
     let acknowledged = match sealed.acknowledged {
         _ if sealed.last.seq > known.acknowledged => None,
-        Some(since) if since.incarnation == known.incarnation && !cannot_be(since.at) => Some(since),
-        _ => Some(Since { at: now, incarnation: known.incarnation }),
+        Some(since) if since.incarnation == known.incarnation && can_be(&since) => Some(since),
+        _ => Some(now),
     };
-    let new = Sealed { at, acknowledged, ..sealed };
+    let new = Sealed { acknowledged, ..sealed };
     (new != sealed).then_some(new)
 }
 

@@ -39,7 +39,7 @@ pub struct Sealed {
     pub last: Head,
     /// How many facts it holds.
     pub facts: u64,
-    /// When, by the box's clock.
+    /// When, by the box's clock. Nothing is decided by it.
     pub at: UnixMillis,
     /// Since when the centre has all of it: retention counts from here. It is not there before that, nor in what older
     /// agents wrote.
@@ -50,10 +50,13 @@ pub struct Sealed {
 /// When the centre was first seen to have something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Since {
-    /// By the box's clock.
+    /// By the box's clock. Nothing is decided by it.
     pub at: UnixMillis,
     /// In which life of the centre's database: an earlier one's word counts no more.
     pub incarnation: u64,
+    /// How long the store had been in use ([`super::age`]), in milliseconds. Older agents wrote none, and counted by the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
 }
 
 /// File names.
@@ -68,6 +71,8 @@ pub mod file {
     pub const SEALED: &str = "sealed.json";
     /// sled's folder.
     pub const STORE: &str = "store";
+    /// [`super::super::age`].
+    pub const AGE: &str = "age.json";
     /// [`super::super::told`].
     pub const FINDINGS: &str = "findings.json";
     /// Ends the names of folders that are being removed.

@@ -26,6 +26,7 @@
 //! new epoch), [`aside`] (what the epochs before it still tell).
 
 pub mod ack;
+pub mod age;
 pub mod ahead;
 pub mod aside;
 pub mod carry;
@@ -225,7 +226,7 @@ impl Journal {
     /// Opens the journal in `settings.folder`, creating it if it is not there, and checks it. Blocks on the disk.
     ///
     /// What is damaged is set aside and told in the report; the journal then goes on in a new epoch. `stamp` dates
-    /// the fact that opens a new epoch.
+    /// the fact that opens a new epoch, and from it on time passes for retention.
     ///
     /// # Errors
     /// [`JournalError::Store`] when the disk refuses: then nothing was changed.
@@ -243,6 +244,7 @@ impl Journal {
         }
         let mut shared = Shared::new(settings, opened.book, stores, keeper, report.findings.clone());
         shared.kept_findings = Some(Mutex::new(opened.findings));
+        shared.age = Mutex::new(age::KeptAge::open(&shared.settings.folder, stamp));
         let shared = Arc::new(shared);
         keeper::spawn(shared.clone(), wakes)?;
         let (queue, commands) = mpsc::channel(QUEUE_ACTS_MAX);

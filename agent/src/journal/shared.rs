@@ -13,8 +13,8 @@ use pestle_domain::journal::{Head, Stream};
 use tokio::sync::watch;
 
 use super::{
-    CommitsTook, Finding, JournalError, Settings, StoreError, keeper, manifest::Book, stores::Stores,
-    told::Findings,
+    CommitsTook, Finding, JournalError, Settings, StoreError, age::KeptAge, keeper, manifest::Book,
+    stores::Stores, told::Findings,
 };
 
 /// Whether the journal's threads work.
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) acknowledged: watch::Sender<u64>,
     /// When the centre last said of each epoch that it has it.
     heard: Mutex<HashMap<u32, Instant>>,
+    /// How long it has been in use.
+    pub(super) age: Mutex<KeptAge>,
     /// Why nothing can be recorded just now.
     pub(crate) trouble: watch::Sender<Option<String>>,
     /// Whether that is for want of room.
@@ -90,6 +92,7 @@ impl Shared {
             head: watch::Sender::new(head),
             acknowledged: watch::Sender::new(0),
             heard: Mutex::default(),
+            age: Mutex::default(),
             trouble: watch::Sender::new(None),
             out_of_room: AtomicBool::new(false),
             life: watch::Sender::new(Life::Running),
@@ -108,6 +111,9 @@ impl Shared {
     }
     pub(crate) fn committed(&self) -> MutexGuard<'_, Head> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(super) fn age(&self) -> MutexGuard<'_, KeptAge> {
+        self.age.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// The centre has said that it has an epoch, as far as it was acknowledged.
     pub(super) fn heard(&self, epoch: u32) {

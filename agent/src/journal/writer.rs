@@ -296,7 +296,7 @@ pub(crate) fn write_seal(folder: &std::path::Path, sealed: &Sealed) -> Result<()
     durable_file::write_json(&folder.join(file::SEALED), sealed)
 }
 
-/// The wall clock, for retention alone: nothing is decided by it but when an acknowledged generation may go.
+/// The wall clock, for whoever reads the files: nothing is decided by it.
 pub(crate) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

@@ -1,6 +1,10 @@
 //! The books across restarts: checkpoints, what is recorded behind them, and what the ledger may let go.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use pestle_agent::{
     counter::{
@@ -13,13 +17,13 @@ use pestle_agent::{
 };
 use pestle_domain::{
     fact::{
-        Act, Actor, BoxBooksIncomplete, BoxFactsFetched, ClockQuality, DrawerCause, DrawerOpened, LotIn,
-        LotMove, Provenance, ReceiptNumber, Stamp, StockOpened, StockSold,
+        Act, Actor, BoxBooksIncomplete, BoxFactsFetched, DrawerCause, DrawerOpened, LotIn, LotMove,
+        Provenance, ReceiptNumber, Stamp, StockOpened, StockSold,
     },
     ids::{ActId, FactId},
     journal::Head,
     signature::Hash,
-    units::{Quantity, UnixMillis},
+    units::Quantity,
     wire::facts::{FACTS_VERSION, PageHeader, build},
 };
 use uuid::Uuid;
@@ -122,13 +126,14 @@ impl Store {
 
     /// All is acknowledged, and the retention time is over: what goes is what the checkpoints let go.
     pub(crate) fn prune(&self) -> usize {
+        static DAYS: AtomicU64 = AtomicU64::new(0);
         self.ledger.acknowledge(&ack(&self.ledger, self.ledger.head())).unwrap();
         let safe = *self.keep.watch_safe().borrow();
         // Retention counts from the acknowledgement, which is dated when somebody looks.
-        let today = Stamp { clock: ClockQuality::Free, ..stamp() };
-        assert_eq!(self.ledger.prune(&today, safe).unwrap(), 0);
-        let later = Stamp { wall_ms: UnixMillis(i64::MAX), ..today };
-        self.ledger.prune(&later, safe).unwrap()
+        let in_days = |days: u64| Stamp { mono_ms: days * 86_400_000, ..stamp() };
+        let today = DAYS.fetch_add(72, Relaxed);
+        let gone = [today, today + 36].map(|days| self.ledger.prune(&in_days(days), safe).unwrap());
+        gone.iter().sum()
     }
 
     pub(crate) fn first_kept(&self) -> u64 {

@@ -234,7 +234,7 @@ fn a_generation_goes_only_when_it_is_acknowledged_and_old_and_folded() {
         journal.append_blocking(act(number, 3, 0)).unwrap();
     }
     let head = journal.head();
-    let later = at(i64::MAX, ClockQuality::Free);
+    let later = days(36);
     let folded = Place { epoch: 1, seq: head.seq };
     assert_eq!(journal.prune(&later, folded).unwrap(), 0, "not acknowledged");
 
@@ -249,11 +249,13 @@ fn a_generation_goes_only_when_it_is_acknowledged_and_old_and_folded() {
     assert_eq!(journal.acknowledge(&ack(&journal, head)).unwrap(), committed);
     assert_eq!(journal.acknowledge(&ack(&journal, head)).unwrap(), Word::Judged(AckVerdict::Old));
     assert_eq!(journal.waiting(), 0);
-    let today = at(wall_ms(), ClockQuality::Free);
-    assert_eq!(journal.prune(&today, folded).unwrap(), 0, "not old enough");
+    assert_eq!(journal.prune(&days(0), folded).unwrap(), 0, "not old enough");
+    // A clock that is set, and one that is doubted, make nothing old and keep nothing.
+    for clock in [ClockQuality::Synchronised, ClockQuality::Doubted] {
+        let set = Stamp { wall_ms: UnixMillis(i64::MAX), clock, ..days(0) };
+        assert_eq!(journal.prune(&set, folded).unwrap(), 0, "the same moment by another clock");
+    }
     assert_eq!(journal.prune(&later, Place::START).unwrap(), 0, "not folded");
-    let doubted = at(i64::MAX, ClockQuality::Doubted);
-    assert_eq!(journal.prune(&doubted, folded).unwrap(), 0, "a clock that is doubted");
     assert_eq!(journal.prune(&later, folded).unwrap(), 2, "the open one stays");
     assert_eq!(generations(folder.path()).len(), 1);
     journal.close_blocking();
@@ -266,38 +268,64 @@ fn a_generation_goes_only_when_it_is_acknowledged_and_old_and_folded() {
     journal.close_blocking();
 }
 
-fn at(wall_ms: i64, clock: ClockQuality) -> Stamp {
-    Stamp { wall_ms: UnixMillis(wall_ms), clock, ..stamp() }
-}
-
-fn wall_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
+/// So many days after the journal was opened, the machine running all the time.
+fn days(days: u64) -> Stamp {
+    let stamp = stamp();
+    Stamp { mono_ms: stamp.mono_ms + days * 86_400_000, ..stamp }
 }
 
 #[test]
-fn a_generation_sealed_in_1970_stays_for_the_retention_time_from_the_first_trusted_moment() {
+fn an_acknowledgement_that_an_older_agent_dated_by_the_clock_counts_from_now() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open_well(folder.path(), small());
     for number in 1..=70 {
         journal.append_blocking(act(number, 3, 0)).unwrap();
     }
+    journal.acknowledge(&ack(&journal, journal.head())).unwrap();
+    let folded = Place { epoch: 1, seq: u64::MAX };
+    assert_eq!(journal.prune(&days(0), folded).unwrap(), 0);
     journal.close_blocking();
     drop(journal);
     let first = generations(folder.path())[0].join("sealed.json");
     let mut sealed: serde_json::Value =
         serde_json::from_str(std::fs::read_to_string(&first).unwrap().lines().next().unwrap()).unwrap();
-    sealed["at"] = 86_400_000.into();
+    let since = sealed["acknowledged"].as_object_mut().unwrap();
+    assert_eq!(since.remove("age_ms"), Some(0.into()));
+    since.insert("at".to_owned(), 86_400_000.into());
     pestle_agent::durable_file::write_json(&first, &sealed).unwrap();
 
     let journal = open_well(folder.path(), small());
     journal.acknowledge(&ack(&journal, journal.head())).unwrap();
+    assert_eq!(journal.prune(&days(36), folded).unwrap(), 0, "dated now");
+    assert_eq!(journal.prune(&days(70), folded).unwrap(), 0);
+    assert!(journal.prune(&days(72), folded).unwrap() >= 1);
+    journal.close_blocking();
+}
+
+#[test]
+fn what_passes_while_the_machine_is_off_is_not_counted_and_another_machines_clock_makes_nothing_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_well(folder.path(), small());
+    for number in 1..=70 {
+        journal.append_blocking(act(number, 3, 0)).unwrap();
+    }
     let folded = Place { epoch: 1, seq: u64::MAX };
-    let today = wall_ms();
-    let days = |days: i64| at(today + days * 86_400_000, ClockQuality::Free);
-    assert_eq!(journal.prune(&days(0), folded).unwrap(), 0, "acknowledged a moment ago");
-    assert_eq!(journal.prune(&days(34), folded).unwrap(), 0);
-    assert!(journal.prune(&days(36), folded).unwrap() >= 1);
+    journal.acknowledge(&ack(&journal, journal.head())).unwrap();
+    assert_eq!(journal.prune(&days(0), folded).unwrap(), 0);
+    assert_eq!(journal.prune(&days(20), folded).unwrap(), 0);
+    journal.close_blocking();
+    drop(journal);
+    let other = |days: u64| Stamp {
+        boot: "another machine".into(),
+        mono_ms: days * 86_400_000,
+        wall_ms: UnixMillis(i64::MAX),
+        ..stamp()
+    };
+    let (journal, _) = Journal::open(settings(folder.path(), small()), &other(100)).unwrap();
+    journal.acknowledge(&ack(&journal, journal.head())).unwrap();
+    assert_eq!(journal.prune(&other(100), folded).unwrap(), 0);
+    assert_eq!(journal.prune(&other(114), folded).unwrap(), 0, "thirty-four in all");
+    assert!(journal.prune(&other(115), folded).unwrap() >= 1, "thirty-five in all");
     journal.close_blocking();
 }
 
@@ -309,8 +337,6 @@ fn retention_counts_from_the_acknowledgement_and_not_from_the_seal() {
         journal.append_blocking(act(number, 3, 0)).unwrap();
     }
     let folded = Place { epoch: 1, seq: u64::MAX };
-    let today = wall_ms();
-    let days = |days: i64| at(today + days * 86_400_000, ClockQuality::Free);
     // Forty days offline; then the centre has it, and may be put back to the minute before.
     assert_eq!(journal.prune(&days(40), folded).unwrap(), 0, "not acknowledged");
     journal.acknowledge(&ack(&journal, journal.head())).unwrap();

@@ -4,10 +4,6 @@ use std::{sync::Mutex, thread, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use pestle_agent::journal::{Journal, JournalError, Limits, Place, Settings};
-use pestle_domain::{
-    fact::{ClockQuality, Stamp},
-    units::UnixMillis,
-};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -194,8 +190,7 @@ impl Player<'_> {
             if seeded.percent(15) {
                 let folded = seeded.below(journal.head().seq + 1);
                 self.recorder.tell(Event::MayPrune { folded });
-                let now = Stamp { wall_ms: UnixMillis(i64::MAX), clock: ClockQuality::Free, ..acts::stamp() };
-                journal.prune(&now, Place { epoch: journal.stream().epoch, seq: folded })?;
+                journal.prune(&acts::stamp(), Place { epoch: journal.stream().epoch, seq: folded })?;
             }
         }
         Ok(())

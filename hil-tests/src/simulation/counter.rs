@@ -80,7 +80,7 @@ impl World {
     fn prune(&mut self, site: usize) {
         let now = self.events.now();
         let bug = self.bug;
-        let wall = self.sites[site].wall(now);
+        let Some(stamp) = self.sites[site].stamp(now) else { return };
         let Site { agent: Some(agent), disk, .. } = &mut self.sites[site] else { return };
         // An act whose sync is under way is not in the books yet.
         if !agent.syncing[0].is_empty() {
@@ -92,7 +92,7 @@ impl World {
         // No book is made of readings.
         let folded = [disk.safe(), Place { epoch: u32::MAX, seq: u64::MAX }];
         for ((journal, folder), folded) in agent.lanes.iter().zip(&mut disk.lanes).zip(folded) {
-            any |= journal.prune(folder, (now, wall), folded, bug);
+            any |= journal.prune(folder, &stamp, folded, bug);
         }
         if any {
             self.oracle.disks[site] = Set::of(&self.sites[site].disk);

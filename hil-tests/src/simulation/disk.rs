@@ -8,6 +8,7 @@ use pestle_agent::{
     counter::books::Books,
     journal::{
         Finding, Place, StoredAct,
+        age::Age,
         manifest::{Begun, EpochManifest, Sealed},
         mark::Mark,
         record::{Joiner, encode},
@@ -36,6 +37,8 @@ pub struct LaneFolder {
     pub epochs: Vec<EpochFolder>,
     /// What a person set aside: kept, and not sent any more.
     pub aside: Vec<EpochFolder>,
+    /// How long it has been in use.
+    pub age: Age,
     /// Found, told or not.
     pub findings: Vec<Finding>,
     /// The highest number that any epoch ever had here.

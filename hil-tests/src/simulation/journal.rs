@@ -8,13 +8,14 @@ use pestle_agent::{
         Finding, Place, StoredAct,
         ack::{Standing, Word, dated, may_go, own_value, weigh},
         ahead::all_there,
-        manifest::{Begun, EpochManifest, Sealed},
+        manifest::{Begun, EpochManifest, Sealed, Since},
         mark::Mark,
         open::{Last, goes_on},
     },
     relay::{lane::StreamKey, link::Known},
 };
 use pestle_domain::{
+    fact::Stamp,
     ids::StoreId,
     journal::{Acknowledgement, Head, Lane, Parent, Stream},
     signature::Hash,
@@ -262,15 +263,11 @@ impl Journal {
         is_news
     }
 
-    /// Removes the generations that may go, by the box's clock; none behind `folded`. Says whether any went.
-    pub fn prune(
-        &self,
-        folder: &mut LaneFolder,
-        (now, wall): (u64, UnixMillis),
-        folded: Place,
-        bug: Option<Bug>,
-    ) -> bool {
-        let before = UnixMillis(wall.0 - RETENTION_MS);
+    /// Removes the generations that may go, by the store's age; none behind `folded`. Says whether any went.
+    pub fn prune(&self, folder: &mut LaneFolder, now: &Stamp, folded: Place, bug: Option<Bug>) -> bool {
+        folder.age = folder.age.at(now);
+        let age_ms = folder.age.age_ms;
+        let before = age_ms.checked_sub(RETENTION_MS);
         let mut any = false;
         for epoch in &mut folder.epochs {
             let number = epoch.manifest.stream.epoch;
@@ -278,10 +275,11 @@ impl Journal {
             let acknowledged = if bug == Some(Bug::PrunedUnacknowledged) { u64::MAX } else { head.seq };
             let known = Standing { acknowledged, incarnation };
             for generation in &mut epoch.generations {
-                let new = generation.sealed.and_then(|sealed| dated(sealed, known, wall));
+                let since = Since { at: now.wall_ms, incarnation, age_ms: Some(age_ms) };
+                let new = generation.sealed.and_then(|sealed| dated(sealed, known, since));
                 generation.sealed = new.or(generation.sealed);
             }
-            if self.heard.get(&number).is_none_or(|at| at + HEARD_WITHIN_MS < now) {
+            if self.heard.get(&number).is_none_or(|at| at + HEARD_WITHIN_MS < now.mono_ms) {
                 continue;
             }
             let goes = |generation: &GenerationFolder| {

@@ -48,7 +48,7 @@ pub const RECOVERY_WINDOW_MS: u64 = 45_000;
 /// interval in which it asks.
 pub const HEARD_WITHIN_MS: u64 = 35_000;
 /// How long a box keeps what is acknowledged: longer than both together, as the real 35 days are.
-pub const RETENTION_MS: i64 = 90_000;
+pub const RETENTION_MS: u64 = 90_000;
 /// How often the database is copied.
 pub const COPY_EVERY_MS: u64 = 10_000;
 

@@ -160,7 +160,8 @@ impl Site {
         UnixMillis(WALL_MS + i64::try_from(now).unwrap_or(0) + self.clock_ms)
     }
 
-    fn stamp(&self, now: u64) -> Option<Stamp> {
+    /// A moment, by its clocks.
+    pub fn stamp(&self, now: u64) -> Option<Stamp> {
         let business_date: Day = "2026-11-21".parse().ok()?;
         let boot = format!("boot-{}", self.life).into();
         Some(Stamp { boot, mono_ms: now, wall_ms: self.wall(now), clock: ClockQuality::Free, business_date })
@@ -188,11 +189,14 @@ impl Site {
     /// numbers the act.
     pub fn start(&mut self, now: u64, bug: Option<Bug>, mut begin: impl FnMut() -> (StoreId, ActId, usize)) {
         self.life += 1;
-        let wall = self.wall(now);
+        let (wall, stamp) = (self.wall(now), self.stamp(now));
         let lanes = Lane::ALL.map(|lane| {
             let stream = self.stream(lane);
             let (store, act, attempt) = begin();
             let folder = &mut self.disk.lanes[lane_index(lane)];
+            if let Some(stamp) = &stamp {
+                folder.age = folder.age.at(stamp);
+            }
             let (mut journal, new) = Journal::open(folder, &stream, (store, wall), bug);
             if new {
                 let manifest = folder.epochs.last().map(|epoch| epoch.manifest.clone());

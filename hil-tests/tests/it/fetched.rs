@@ -138,7 +138,7 @@ impl<'a> Scene<'a> {
         self.branch.verify().await.unwrap();
     }
 
-    /// The last facts of the ledger are gone, after the centre had them.
+    /// The last facts of the ledger and the last readings are gone, after the centre had them.
     async fn the_ledger_loses_its_end(&self) {
         let counter = self.open().await;
         self.sell(&counter).await;
@@ -154,7 +154,9 @@ impl<'a> Scene<'a> {
         }
         let before = self.account(&counter).await;
         self.branch.stop().await;
-        fs::remove_dir_all(generations(&self.folder, 1).last().unwrap()).unwrap();
+        for lane in ["ledger", "telemetry"] {
+            fs::remove_dir_all(generations_of(&self.folder, lane, 1).last().unwrap()).unwrap();
+        }
         let papers = self.branch.printer.view().counts.receipts;
 
         self.branch.start().await.unwrap();
@@ -309,9 +311,13 @@ fn is_that_sale(answer: &serde_json::Value, sale: &Sale) {
     assert_eq!(told, (Some(sale.receipt.epoch.into()), Some(sale.receipt.number)), "{answer}");
 }
 
-/// The folders of an epoch's generations, the oldest first.
+/// The folders of the generations of one of the ledger's epochs, the oldest first.
 fn generations(branch: &Path, epoch: u32) -> Vec<PathBuf> {
-    let epoch = branch.join(format!("journal/ledger/epoch-{epoch:05}"));
+    generations_of(branch, "ledger", epoch)
+}
+
+fn generations_of(branch: &Path, lane: &str, epoch: u32) -> Vec<PathBuf> {
+    let epoch = branch.join(format!("journal/{lane}/epoch-{epoch:05}"));
     let entries = fs::read_dir(epoch).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     found.sort();
