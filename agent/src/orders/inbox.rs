@@ -2,7 +2,7 @@
 //!
 //! The log is one chain. A life of the centre's database (an *incarnation*) goes on where the one before it ended, as far as
 //! it knew: after a restore that is behind what the branch has judged. So a run of a later life joins wherever the branch
-//! once stood; a run of the same life joins at the head alone.
+//! once stood, or before the place at which this box took the log up; a run of the same life joins at the head alone.
 
 use pestle_domain::{order::OrderHead, wire::orders::VerifiedOrders};
 
@@ -36,7 +36,10 @@ pub fn judge(book: &OrderBook, came: &VerifiedOrders) -> Verdict {
         return if is_new { Verdict::Join(before) } else { Verdict::Stale };
     }
     if after.incarnation > head.incarnation {
-        return if book.had(before.seq, &before.hash) { Verdict::Take { skip: 0 } } else { Verdict::Gap };
+        // A centre answers a place that its log does not have with the beginning of the life that it lost it with. Where that
+        // lies before this box's time in the branch, nothing can be compared.
+        let joins = book.had(before.seq, &before.hash) || book.is_before_memory(before.seq);
+        return if joins { Verdict::Take { skip: 0 } } else { Verdict::Gap };
     }
     if after.incarnation < head.incarnation {
         return if book.had(after.seq, &after.hash) { Verdict::Repeat } else { Verdict::Stale };

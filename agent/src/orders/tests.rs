@@ -306,6 +306,26 @@ fn a_new_box_takes_up_the_log_where_the_centre_says_and_one_that_is_not_new_does
     assert_eq!(judge(&branch.book, &there), Verdict::Stale);
 }
 
+#[test]
+fn a_new_box_takes_orders_of_a_centre_that_was_put_back_to_before_it_took_up_the_log() {
+    let mut centre = Centre::new();
+    (0..4).for_each(|_| centre.issue());
+    let mut branch = Branch::default();
+    branch.record(vec![pestle_domain::fact::OrdersJoined { at: centre.head() }.into()]);
+    centre.restore(2);
+    (0..3).for_each(|_| centre.issue());
+    let after = VerifiedOrders { before: centre.head(), orders: centre.run(4, 1).orders };
+    assert_eq!(judge(&branch.book, &after), Verdict::Gap, "what begins behind its place it would remember");
+    assert_eq!(branch.hear(&centre.answer(branch.book.head(), 2).unwrap(), 9), Verdict::Take { skip: 0 });
+    assert_eq!(branch.hear(&centre.answer(branch.book.head(), 9).unwrap(), 9), Verdict::Take { skip: 0 });
+    assert_eq!((branch.packs(), branch.book.head()), (3, centre.head()));
+    // And again.
+    centre.restore(5);
+    centre.issue();
+    branch.hear(&centre.answer(branch.book.head(), 9).unwrap(), 9);
+    assert_eq!((branch.packs(), branch.book.head()), (4, centre.head()));
+}
+
 fn reason_of(bodies: &[FactBody]) -> &str {
     match bodies {
         [FactBody::OrderRefused(refused)] => &refused.reason,
