@@ -98,10 +98,11 @@ impl OrderBook {
         OrderHead::START.is_at(seq, hash) || self.heads.iter().any(|head| head.is_at(seq, hash))
     }
 
-    /// Whether this place lies before everything that is remembered, as it does for a box that took the log up behind it: then nobody
-    /// here can say whether the branch's log stood there.
-    pub fn is_before_memory(&self, seq: u64) -> bool {
-        self.heads.front().is_some_and(|oldest| seq < oldest.seq)
+    /// Whether this place lies before everything that is remembered, in a life of the centre's database that is known here: as it does for
+    /// a box that took the log up behind it. Nobody here can say whether the branch's log stood there.
+    pub fn is_before_memory(&self, place: &OrderHead) -> bool {
+        let oldest = self.heads.front();
+        place.incarnation <= self.head.incarnation && oldest.is_some_and(|oldest| place.seq < oldest.seq)
     }
 
     /// The head at a number in one life of the centre's database, as far as it is remembered.

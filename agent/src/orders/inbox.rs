@@ -36,9 +36,9 @@ pub fn judge(book: &OrderBook, came: &VerifiedOrders) -> Verdict {
         return if is_new { Verdict::Join(before) } else { Verdict::Stale };
     }
     if after.incarnation > head.incarnation {
-        // A centre answers a place that its log does not have with the beginning of the life that it lost it with. Where that
-        // lies before this box's time in the branch, nothing can be compared.
-        let joins = book.had(before.seq, &before.hash) || book.is_before_memory(before.seq);
+        // What begins a later life behind a place before this box's time in the branch cannot be compared, and passes nothing over:
+        // the centre's log has nothing else between the two lives.
+        let joins = book.had(before.seq, &before.hash) || book.is_before_memory(&before);
         return if joins { Verdict::Take { skip: 0 } } else { Verdict::Gap };
     }
     if after.incarnation < head.incarnation {

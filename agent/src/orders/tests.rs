@@ -98,7 +98,7 @@ impl Centre {
         let of_one_life =
             self.entries[first..].iter().take_while(|(head, _)| head.incarnation == incarnation);
         VerifiedOrders {
-            before: OrderHead { incarnation, ..before },
+            before,
             orders: of_one_life.take(most).map(|(head, line)| (*head, line.as_str().into())).collect(),
         }
     }
@@ -314,8 +314,12 @@ fn a_new_box_takes_orders_of_a_centre_that_was_put_back_to_before_it_took_up_the
     branch.record(vec![pestle_domain::fact::OrdersJoined { at: centre.head() }.into()]);
     centre.restore(2);
     (0..3).for_each(|_| centre.issue());
-    let after = VerifiedOrders { before: centre.head(), orders: centre.run(4, 1).orders };
-    assert_eq!(judge(&branch.book, &after), Verdict::Gap, "what begins behind its place it would remember");
+    let judged = |centre: &Centre, first| judge(&branch.book, &centre.run(first, 9));
+    assert_eq!(judged(&centre, 3), Verdict::Gap, "not from the middle of that life");
+    let mut later = centre.clone();
+    later.restore(1);
+    later.issue();
+    assert_eq!(judged(&later, 4), Verdict::Gap, "nor the beginning of the one after it");
     assert_eq!(branch.hear(&centre.answer(branch.book.head(), 2).unwrap(), 9), Verdict::Take { skip: 0 });
     assert_eq!(branch.hear(&centre.answer(branch.book.head(), 9).unwrap(), 9), Verdict::Take { skip: 0 });
     assert_eq!((branch.packs(), branch.book.head()), (3, centre.head()));

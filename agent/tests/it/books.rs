@@ -245,8 +245,8 @@ impl EarlierFacts for Kept {
     }
 }
 
-#[test]
-fn when_both_checkpoints_are_lost_what_left_the_box_is_named_and_can_be_had_from_elsewhere() {
+/// A store whose first facts have left it, whose checkpoints are gone, and what its books lack now.
+fn without_both_checkpoints() -> (Store, BoxBooksIncomplete) {
     let one = Store::new();
     one.sell(1..=250);
     one.checkpoint();
@@ -257,6 +257,12 @@ fn when_both_checkpoints_are_lost_what_left_the_box_is_named_and_can_be_had_from
     }
     let one = one.restart();
     let lost = BoxBooksIncomplete { epoch: 1, from: 1, to: one.first_kept() - 1 };
+    (one, lost)
+}
+
+#[test]
+fn when_both_checkpoints_are_lost_what_left_the_box_is_named_and_can_be_had_from_elsewhere() {
+    let (one, lost) = without_both_checkpoints();
     let folded = one.fold();
     assert_eq!(folded.missing, std::slice::from_ref(&lost));
     assert!(!folded.books.has_opened_stock(id(0)));
@@ -370,16 +376,7 @@ fn a_fetched_page_is_in_the_books_from_the_act_on_that_names_it_whatever_is_cut_
 
 #[test]
 fn what_could_not_be_named_is_named_by_a_later_start_though_a_checkpoint_knows_it() {
-    let one = Store::new();
-    one.sell(1..=250);
-    one.checkpoint();
-    one.checkpoint();
-    assert_eq!(one.prune(), 2);
-    for file in one.checkpoints() {
-        fs::remove_file(file).unwrap();
-    }
-    let one = one.restart();
-    let lost = BoxBooksIncomplete { epoch: 1, from: 1, to: one.first_kept() - 1 };
+    let (one, lost) = without_both_checkpoints();
     // The disk took the checkpoint, and not the act before it.
     one.checkpoint();
     let one = one.restart();

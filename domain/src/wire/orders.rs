@@ -34,6 +34,9 @@ pub struct Header {
     pub count: u64,
     /// Chain value before the first.
     pub previous: Hash,
+    /// In which life the order before the first was written, where that was an earlier one: this message begins a life then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_incarnation: Option<u64>,
     /// Chain value after the last.
     pub hash: Hash,
     /// The centre's key.
@@ -54,15 +57,26 @@ pub struct Span {
 }
 
 impl Span {
+    /// The life before, where the first order begins another one behind what that has left.
+    fn earlier_life(&self) -> Option<u64> {
+        let begins = self.before.seq > 0 && self.before.incarnation < self.after.incarnation;
+        begins.then_some(self.before.incarnation)
+    }
+
     /// What the centre signs.
     fn statement(&self) -> Preimage {
-        self.log
+        let statement = self
+            .log
             .preimage(ORDERS_LABEL)
             .u64(self.after.incarnation)
             .u64(self.before.seq)
             .bytes(&self.before.hash.0)
             .u64(self.after.seq)
-            .bytes(&self.after.hash.0)
+            .bytes(&self.after.hash.0);
+        match self.earlier_life() {
+            Some(life) => statement.u64(life),
+            None => statement,
+        }
     }
 
     /// Signs it.
@@ -71,6 +85,7 @@ impl Span {
     /// [`SignatureError::NoRandom`].
     pub fn sign(self, key: &SigningKey, random: &dyn SecureRandom) -> Result<Header, SignatureError> {
         let signature = key.sign(&self.statement(), random)?;
+        let previous_incarnation = self.earlier_life();
         let Self { log, before, after } = self;
         Ok(Header {
             v: WIRE_VERSION,
@@ -79,6 +94,7 @@ impl Span {
             first: before.seq.saturating_add(1),
             count: after.seq.saturating_sub(before.seq),
             previous: before.hash,
+            previous_incarnation,
             hash: after.hash,
             key: key.id().clone(),
             signature,
@@ -91,8 +107,11 @@ impl Header {
         let before = self.first.saturating_sub(1);
         Span {
             log: self.log.clone(),
-            // Which life wrote the order before is not said, and not needed: number and hash name it.
-            before: OrderHead { incarnation: self.incarnation, seq: before, hash: self.previous },
+            before: OrderHead {
+                incarnation: self.previous_incarnation.unwrap_or(self.incarnation),
+                seq: before,
+                hash: self.previous,
+            },
             after: OrderHead {
                 incarnation: self.incarnation,
                 seq: before.saturating_add(self.count),
@@ -156,7 +175,7 @@ pub struct Orders<'a> {
 /// Orders whose chain and signature hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedOrders {
-    /// The head before the first. Its incarnation is the message's, whoever wrote the order before.
+    /// The head before the first. Its incarnation is the message's where that is not said; a centre of before never said it.
     pub before: OrderHead,
     /// Each order with the head after it. Empty for "take up the log behind `before`".
     pub orders: Vec<(OrderHead, Box<str>)>,

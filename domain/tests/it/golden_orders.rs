@@ -171,3 +171,31 @@ fn a_signed_head_cannot_be_passed_off_as_the_place_where_a_new_box_begins() {
         Err(OrdersError::WrongSignature(_))
     ));
 }
+
+#[test]
+fn that_orders_begin_a_life_of_the_centre_is_said_and_signed() {
+    let (key, lines) = (samples::key(), lines());
+    let before = OrderHead { incarnation: 1, ..heads(&lines)[0] };
+    let after = before.after(&log(), 2, &lines[1]);
+    let sent = |before: OrderHead| {
+        let span = Span { log: log(), before, after };
+        let header = span.sign(&key, &SystemRandom::new()).unwrap();
+        orders::build(&header, [lines[1].as_slice()]).unwrap()
+    };
+    let read = |bytes: &[u8]| Orders::parse(bytes).unwrap().verify(key.public()).map(|orders| orders.before);
+    let said = String::from_utf8(sent(before)).unwrap();
+    assert_eq!(read(said.as_bytes()).unwrap(), before);
+    let middle = String::from_utf8(sent(OrderHead { incarnation: 2, ..before })).unwrap();
+    assert!(!middle.contains("previous_incarnation"));
+    assert_eq!(read(middle.as_bytes()).unwrap().incarnation, 2, "nothing is said in the middle of one");
+
+    let field = "\"previous_incarnation\":1,";
+    let hash = "\"hash\":";
+    for forged in [
+        said.replacen(field, "", 1),
+        said.replacen(field, "\"previous_incarnation\":0,", 1),
+        middle.replacen(hash, &format!("{field}{hash}"), 1),
+    ] {
+        assert!(matches!(read(forged.as_bytes()), Err(OrdersError::WrongSignature(_))), "{forged}");
+    }
+}
