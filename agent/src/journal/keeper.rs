@@ -7,7 +7,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pestle_domain::journal::Head;
@@ -22,6 +22,9 @@ use crate::durable_file::FileError;
 
 /// At the latest so long after a commit the mark says it.
 const MARK_AFTER: Duration = Duration::from_secs(1);
+/// Marks that are not waited for come no closer together: while a backlog drains, acknowledgements come by the hundred, and
+/// what a mark does not say of them is only sent once more.
+const MARKS_APART: Duration = Duration::from_millis(100);
 
 enum Wake {
     Mark,
@@ -42,7 +45,7 @@ impl Handle {
         (Self(sender), Wakes(receiver))
     }
 
-    /// The mark is to be written now.
+    /// The mark is to be written soon.
     pub(crate) fn mark(&self) {
         // When the keeper has ended, so has the journal, with a last mark.
         let _ = self.0.send(Wake::Mark);
@@ -79,6 +82,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, wakes: Wakes) -> Result<(), JournalErro
 
 fn run(shared: &Shared, wakes: &Wakes) {
     let mut marks: Vec<Written> = Vec::new();
+    let mut last_written: Option<Instant> = None;
     loop {
         let mut ends = Vec::new();
         let mut waiting = Vec::new();
@@ -88,8 +92,7 @@ fn run(shared: &Shared, wakes: &Wakes) {
             Wake::End(done) => ends.push(done),
         };
         match wakes.0.recv_timeout(MARK_AFTER) {
-            // Many acknowledgements that wait need one mark.
-            Ok(wake) => std::iter::once(wake).chain(wakes.0.try_iter()).for_each(&mut take),
+            Ok(wake) => gather(wake, &wakes.0, last_written).for_each(&mut take),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -99,6 +102,7 @@ fn run(shared: &Shared, wakes: &Wakes) {
         if let Err(error) = &written {
             tracing::error!(error = ?error, "the journal's mark could not be written");
         }
+        last_written = Some(Instant::now());
         for done in waiting {
             // Whoever asked may have gone.
             let _ = done.send(written.is_ok());
@@ -111,6 +115,22 @@ fn run(shared: &Shared, wakes: &Wakes) {
             return;
         }
     }
+}
+
+/// What one mark answers: what came, and what comes until a mark is due that nobody waits for.
+fn gather(first: Wake, wakes: &Receiver<Wake>, last: Option<Instant>) -> impl Iterator<Item = Wake> {
+    let due = last.map(|last| last + MARKS_APART);
+    let mut is_waited_for = !matches!(first, Wake::Mark);
+    let mut first = Some(first);
+    std::iter::from_fn(move || {
+        let next = first.take().or_else(|| {
+            let left =
+                due.filter(|_| !is_waited_for).map(|due| due.saturating_duration_since(Instant::now()));
+            wakes.recv_timeout(left.unwrap_or_default()).ok()
+        })?;
+        is_waited_for |= !matches!(next, Wake::Mark);
+        Some(next)
+    })
 }
 
 struct Written {

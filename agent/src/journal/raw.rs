@@ -27,6 +27,8 @@ use crate::durable_file::{FileError, is_unreadable};
 
 /// What is scanned in one go; a sealed log of 200 MiB must not fill a small box's memory.
 const BLOCK_BYTES: usize = 1024 * 1024;
+/// What is read ahead of acts that lie one behind the other: some fifty sales.
+const AHEAD_BYTES: usize = 128 * 1024;
 /// What is given up at a time where the disk cannot read: a sector of most disks, a page of every system.
 const SECTOR_BYTES: usize = 4096;
 /// A sector that fails is asked for so often: some come back.
@@ -37,19 +39,23 @@ trait ReadLog: std::fmt::Debug + Send + Sync {
     fn size(&self) -> io::Result<u64>;
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    fn read_exact_at(&self, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.read_at(bytes, offset) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(got) => {
-                    bytes = &mut bytes[got..];
-                    offset += got as u64;
-                }
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let read = self.read_up_to(bytes, offset)?;
+        if read < bytes.len() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// Fills `bytes`, or as much of them as the log has.
+    fn read_up_to(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(got) => filled += got,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(filled)
     }
 }
 
@@ -68,6 +74,47 @@ impl ReadLog for Log {
         #[cfg(test)]
         super::testing::read_fault(&self.path, offset, bytes.len())?;
         self.file.read_at(bytes, offset)
+    }
+}
+
+/// A stretch of the log in memory, for whoever reads acts that lie one behind the other.
+#[derive(Debug)]
+struct Window<'a> {
+    log: Option<&'a dyn ReadLog>,
+    /// Read in one go.
+    ahead: usize,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    fn over(log: Option<&'a dyn ReadLog>, ahead: usize) -> Self {
+        Self { log, ahead, offset: 0, bytes: Vec::new() }
+    }
+
+    /// The bytes of a chunk; of a log that is not there, none.
+    fn bytes_of(&mut self, spot: &Spot) -> Result<&[u8], RecordError> {
+        let length = spot.length as usize;
+        let within = |window: &Self| {
+            let start = usize::try_from(spot.offset.checked_sub(window.offset)?).ok()?;
+            let end = start.checked_add(length).filter(|end| *end <= window.bytes.len())?;
+            Some(start..end)
+        };
+        if within(self).is_none()
+            && let Some(log) = self.log
+        {
+            self.offset = spot.offset;
+            self.bytes.resize(length.max(self.ahead), 0);
+            let read = log.read_up_to(&mut self.bytes, spot.offset);
+            self.bytes.truncate(read.unwrap_or(0));
+            if self.bytes.len() < length {
+                // A sector behind the chunk may be the one that cannot be read.
+                self.bytes.resize(length, 0);
+                let read = log.read_exact_at(&mut self.bytes, spot.offset);
+                read.inspect_err(|_| self.bytes.clear()).map_err(|_| RecordError::Unreadable)?;
+            }
+        }
+        Ok(within(self).and_then(|range| self.bytes.get(range)).unwrap_or_default())
     }
 }
 
@@ -220,8 +267,9 @@ impl RawStore {
         let from = self.acts.partition_point(|act| act.first < first);
         let mut acts = Vec::new();
         let mut bytes = 0;
+        let mut window = Window::over(self.log.as_deref(), AHEAD_BYTES);
         for spot in self.acts[from..].iter().take_while(|spot| spot.after.seq <= until) {
-            let act = match self.read_act(spot) {
+            let act = match self.read_act(spot, &mut window) {
                 Ok(act) => act,
                 Err(source) if acts.is_empty() => return Err(Lost { last: spot.after.seq, source }),
                 Err(_) => break,
@@ -244,7 +292,8 @@ impl RawStore {
         let Some(spot) = self.acts.get(index).filter(|spot| spot.first <= seq) else { return Ok(None) };
         let before = index.checked_sub(1).map_or(self.before, |index| self.acts[index].after);
         let joins = before.seq + 1 == spot.first;
-        Ok(Some((joins.then_some(before), self.read_act(spot)?)))
+        let act = self.read_act(spot, &mut Window::over(self.log.as_deref(), 0))?;
+        Ok(Some((joins.then_some(before), act)))
     }
 
     /// The head of that number, if an act that joins ends there.
@@ -264,6 +313,8 @@ impl RawStore {
 
     fn verify(&mut self, found: BTreeMap<ChunkName, Spot>, stream: &Stream) {
         let mut head = self.before;
+        let log = self.log.take();
+        let mut window = Window::over(log.as_deref(), AHEAD_BYTES);
         let mut chunks = found.into_iter().filter(|((first, _), _)| *first > self.before.seq).peekable();
         while let Some(((first, part), spot)) = chunks.peek().copied() {
             // A power cut takes any part of what was not confirmed, and leaves the others. Only what was confirmed must be
@@ -275,7 +326,7 @@ impl RawStore {
                 self.spots.push(spot);
             }
             let is_island = first > head.seq + 1;
-            match self.join(begun) {
+            match join(&self.spots[begun..], &mut window) {
                 Ok(act) if is_island || act.verify(stream, &head).is_ok() => {
                     if self.joined == self.acts.len() && !is_island {
                         self.joined += 1;
@@ -288,47 +339,26 @@ impl RawStore {
                 Ok(_) | Err(_) => self.spots.truncate(begun),
             }
         }
+        self.log = log;
     }
 
-    /// The act whose chunks are those from `begun` on.
-    fn join(&self, begun: usize) -> Result<StoredAct, RecordError> {
-        let mut joiner = Joiner::default();
-        let mut joined = None;
-        for spot in &self.spots[begun..] {
-            joined = self.read_chunk(spot, |chunk| joiner.join(chunk))?;
-        }
-        joined.ok_or(RecordError::Parts)
-    }
-
-    fn read_act(&self, spot: &ActSpot) -> Result<StoredAct, StoreError> {
-        let mut joiner = Joiner::default();
-        let (from, to) = (spot.chunks.0 as usize, spot.chunks.1 as usize);
-        let mut outcome = Err(RecordError::Parts);
-        for chunk in self.spots.get(from..to).unwrap_or_default() {
-            outcome = self.read_chunk(chunk, |chunk| joiner.join(chunk));
-            if outcome.is_err() {
-                break;
-            }
-        }
+    fn read_act(&self, spot: &ActSpot, window: &mut Window<'_>) -> Result<StoredAct, StoreError> {
         let damaged =
             |source| StoreError::Record { path: self.folder.clone(), behind: spot.first - 1, source };
-        match outcome.map_err(damaged)? {
-            Some(act) if act.after == spot.after => Ok(act),
-            _ => Err(damaged(RecordError::Chain)),
-        }
+        let (from, to) = (spot.chunks.0 as usize, spot.chunks.1 as usize);
+        let act = join(self.spots.get(from..to).unwrap_or_default(), window).map_err(damaged)?;
+        if act.after == spot.after { Ok(act) } else { Err(damaged(RecordError::Chain)) }
     }
+}
 
-    fn read_chunk<T>(
-        &self,
-        spot: &Spot,
-        mut f: impl FnMut(Chunk<'_>) -> Result<T, RecordError>,
-    ) -> Result<T, RecordError> {
-        let mut bytes = vec![0; spot.length as usize];
-        if let Some(log) = &self.log {
-            log.read_exact_at(&mut bytes, spot.offset).map_err(|_| RecordError::Unreadable)?;
-        }
-        Chunk::parse(&bytes).and_then(&mut f)
+/// The act that lies in these chunks.
+fn join(spots: &[Spot], window: &mut Window<'_>) -> Result<StoredAct, RecordError> {
+    let mut joiner = Joiner::default();
+    let mut joined = None;
+    for spot in spots {
+        joined = Chunk::parse(window.bytes_of(spot)?).and_then(|chunk| joiner.join(chunk))?;
     }
+    joined.ok_or(RecordError::Parts)
 }
 
 /// Finds every whole chunk, and counts the sectors that the disk could not read. sled copies values when it tidies its
@@ -399,15 +429,7 @@ fn read_block(
 
 /// Where the magic begins within `range`; it may end in `whole`, which goes on behind `range`.
 fn find(range: &[u8], whole: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(step) = range.get(at..)?.iter().position(|byte| *byte == MAGIC[0]) {
-        at += step;
-        if record::begins(&whole[at..]) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
+    memchr::memchr_iter(MAGIC[0], range).find(|at| record::begins(&whole[*at..]))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The writer: one thread that puts acts on the disk, many with one sync where many wait.
 //!
-//! On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
+//! Which acts share a sync, [`super::gather`] says. On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
 //! error a fence is set behind the last fact that was confirmed, before anybody is answered: whatever of an act reached the
 //! disk after it does not count, since the caller is told "not recorded". The next act begins another generation. Where even
 //! the fence fails, the answer is another one, unless nothing of the act had reached the store: nobody knows what the next
@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use pestle_domain::{ids::ActId, journal::Head, units::UnixMillis};
@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Committed, JournalError, Life, Place, Shared,
+    gather::Gathering,
     generation::{DiskSays, Generation, StoreError, panic_text},
     manifest::{Begun, Entry, Sealed, file, generation_folder},
     record,
@@ -54,7 +55,8 @@ pub(crate) fn spawn(
     let name = format!("journal-{}", shared.stream.lane.as_str());
     let folder = shared.settings.folder.clone();
     let head = *shared.committed();
-    let writer = Writer { shared, generation: Some(generation), head, bytes: 0 };
+    let gathering = Gathering::default();
+    let writer = Writer { shared, generation: Some(generation), head, bytes: 0, gathering };
     thread::Builder::new()
         .name(name)
         .spawn(move || writer.run(commands))
@@ -69,6 +71,7 @@ struct Writer {
     head: Head,
     /// Of the current generation's records.
     bytes: u64,
+    gathering: Gathering,
 }
 
 impl Writer {
@@ -86,19 +89,18 @@ impl Writer {
 
     /// Until the journal is closed.
     fn work(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        let mut taken = Vec::with_capacity(GROUP_ACTS_MAX);
         let mut group = Vec::with_capacity(GROUP_ACTS_MAX);
-        while let Some(command) = commands.blocking_recv() {
+        let ends = |command: &Command| matches!(command, Command::Close(_));
+        while self.gathering.next(commands, &mut taken, GROUP_ACTS_MAX, ends) {
             let mut close = None;
-            let mut next = Some(command);
-            while let Some(command) = next {
+            for command in taken.drain(..) {
                 match command {
                     Command::Append(append) => group.push(append),
                     Command::Close(done) => close = Some(done),
                 }
-                let full = group.len() >= GROUP_ACTS_MAX || close.is_some();
-                next = if full { None } else { commands.try_recv().ok() };
             }
-            self.commit(&mut group);
+            self.commit(&mut group, commands);
             if let Some(done) = close {
                 commands.close();
                 self.end();
@@ -111,10 +113,12 @@ impl Writer {
         self.end();
     }
 
-    fn commit(&mut self, group: &mut Vec<Append>) {
+    /// Those in `commands` came too late for this one.
+    fn commit(&mut self, group: &mut Vec<Append>, commands: &mpsc::Receiver<Command>) {
         if group.is_empty() {
             return;
         }
+        let (acts, began) = (group.len(), Instant::now());
         #[cfg(test)]
         super::testing::panic_at(&self.shared.settings.folder, super::testing::Fault::Writer);
         let shared = self.shared.clone();
@@ -126,8 +130,14 @@ impl Writer {
             })
         });
         match outcome {
-            Ok((heads, bytes)) => self.committed(group, &heads, bytes),
-            Err(error) => self.failed(group, error),
+            Ok((heads, bytes)) => {
+                self.gathering.committed(acts, commands.len(), began.elapsed());
+                self.committed(group, &heads, bytes);
+            }
+            Err(error) => {
+                self.gathering = Gathering::default();
+                self.failed(group, error);
+            }
         }
     }
 

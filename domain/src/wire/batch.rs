@@ -159,7 +159,7 @@ impl BatchError {
 /// Only where JSON cannot say the header, which no field of ours allows.
 pub fn build<'a>(
     header: &Header,
-    lines: impl IntoIterator<Item = &'a [u8]>,
+    lines: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>,
 ) -> Result<Vec<u8>, serde_json::Error> {
     super::with_lines(header, lines)
 }
@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
         if message.len() > MESSAGE_BYTES_MAX {
             return Err(BatchError::TooLong(message.len()));
         }
-        let mut pieces = message.strip_suffix(b"\n").unwrap_or(message).split(|byte| *byte == b'\n');
+        let mut pieces = super::lines_of(message);
         let first = pieces.next().unwrap_or_default();
         let header: Header = match serde_json::from_slice(first) {
             Ok(header) => header,

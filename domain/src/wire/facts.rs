@@ -98,7 +98,7 @@ pub enum PageError {
 /// Only where JSON cannot say the header, which no field of ours allows.
 pub fn build<'a>(
     header: &PageHeader,
-    lines: impl IntoIterator<Item = &'a [u8]>,
+    lines: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>,
 ) -> Result<Vec<u8>, serde_json::Error> {
     super::with_lines(header, lines)
 }
@@ -113,7 +113,7 @@ impl<'a> Page<'a> {
         struct Version {
             facts: u16,
         }
-        let mut pieces = message.strip_suffix(b"\n").unwrap_or(message).split(|byte| *byte == b'\n');
+        let mut pieces = super::lines_of(message);
         let first = pieces.next().unwrap_or_default();
         let Version { facts } = serde_json::from_slice(first).map_err(PageError::Header)?;
         if facts > FACTS_VERSION {

@@ -194,7 +194,7 @@ impl VerifiedOrders {
 /// Only where JSON cannot say the header, which no field of ours allows.
 pub fn build<'a>(
     header: &Header,
-    lines: impl IntoIterator<Item = &'a [u8]>,
+    lines: impl IntoIterator<Item = &'a [u8], IntoIter: Clone>,
 ) -> Result<Vec<u8>, serde_json::Error> {
     super::with_lines(header, lines)
 }

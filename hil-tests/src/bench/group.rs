@@ -37,16 +37,19 @@ const SALES_ALONE: u64 = 800;
 /// When the disk refuses.
 pub fn measure(folder: &Path, scale: Scale) -> Result<Vec<Row>> {
     let folder = folder.join("group");
-    let (mut alone, mut ours) = (Vec::new(), Vec::new());
+    let (mut alone, mut ours, mut together) = (Vec::new(), Vec::new(), Vec::new());
     let mut others: [Vec<f64>; 4] = Default::default();
+    let mut sled_alone = Vec::new();
     for round in 0..scale.rounds as u64 {
         let anew = |name: &str| -> Result<PathBuf> {
             let folder = folder.join(name);
             super::place::make_anew(&folder)?;
             Ok(folder)
         };
-        alone.push(journal(&anew("alone")?, 1, scale.of(SALES_ALONE))?);
-        ours.push(journal(&anew("journal")?, TILLS, scale.of(SALES))?);
+        alone.push(journal(&anew("alone")?, 1, scale.of(SALES_ALONE))?.0);
+        let (sold, acts_a_commit) = journal(&anew("journal")?, TILLS, scale.of(SALES))?;
+        ours.push(sold);
+        together.push(acts_a_commit);
         for (index, kind) in [Kind::Sqlite, Kind::Redb].into_iter().enumerate() {
             let store = Grouped::open(kind, &anew("grouped")?)?;
             others[index].push(sell(TILLS, scale.of(SALES), |sale| store.commit(bytes_of(round, sale)?))?);
@@ -55,6 +58,9 @@ pub fn measure(folder: &Path, scale: Scale) -> Result<Vec<Row>> {
             others[2 + index]
                 .push(sell(TILLS, scale.of(SALES), |sale| store.commit(sale, &bytes_of(round, sale)?))?);
         }
+        let store = Grouped::open(Kind::Sled, &anew("grouped")?)?;
+        sled_alone.push(sell(TILLS, scale.of(SALES), |sale| store.commit(bytes_of(round, sale)?))?);
+        store.close()?;
         std::fs::remove_dir_all(&folder)?;
     }
     let [sqlite, redb, sqlite_alone, redb_alone] = others;
@@ -63,7 +69,8 @@ pub fn measure(folder: &Path, scale: Scale) -> Result<Vec<Row>> {
     let better = if Spread::of(&sqlite).median > Spread::of(&redb).median { &sqlite } else { &redb };
     let name = "durable sales, 8 tills";
     Ok(vec![
-        Row::against(name, "sales/s", "one till", &pairs(&alone), Reach::AtLeast(4.0)),
+        Row::against(name, "sales/s", "one till", &pairs(&alone), Reach::AtLeast(4.0))
+            .noting(format!("{} acts share a commit", median(&together))),
         Row::against(
             name,
             "sales/s",
@@ -72,25 +79,30 @@ pub fn measure(folder: &Path, scale: Scale) -> Result<Vec<Row>> {
             Reach::AtLeast(0.8),
         )
         .noting(format!(
-            "grouped alike: SQLite (WAL, synchronous=FULL) {} sales/s, redb {}; with a transaction for each sale: SQLite {}, \
-             redb {}",
+            "grouped alike: SQLite (WAL, synchronous=FULL) {} sales/s, redb {}, and sled without our chain {}; with a \
+             transaction for each sale: SQLite {}, redb {}",
             median(&sqlite),
             median(&redb),
+            median(&sled_alone),
             median(&sqlite_alone),
             median(&redb_alone)
         )),
     ])
 }
 
-fn journal(folder: &Path, tills: u64, sales: u64) -> Result<f64> {
+/// Sales a second, and how many of them shared a commit.
+fn journal(folder: &Path, tills: u64, sales: u64) -> Result<(f64, f64)> {
     let settings =
         Settings { folder: folder.join("journal"), stream: sample::stream(0), limits: Limits::default() };
     let (journal, _) = Journal::open(settings, &sample::stamp(0)).context("open the journal")?;
     let sold = sell(tills, sales, |sale| {
         Ok(journal.append_blocking(NewAct::from(Sales::of(0).sale(sale))).map(drop)?)
     });
+    let counters = journal.counters();
+    let commits = u32::try_from(counters.commits.load(Relaxed))?.max(1);
+    let acts_a_commit = f64::from(u32::try_from(counters.acts.load(Relaxed))?) / f64::from(commits);
     journal.close_blocking();
-    sold
+    Ok((sold?, acts_a_commit))
 }
 
 /// The sale's facts, as the journal stores them.

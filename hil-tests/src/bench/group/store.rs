@@ -1,18 +1,24 @@
 //! SQLite and redb, each durable before it answers: behind a thread that groups commits as the journal's does, and shared
-//! by all tills without it.
+//! by all tills without it. And sled alone, as the journal uses it, to tell what of the journal's time is its store's.
 
 use std::{
+    fs::File,
     path::Path,
-    sync::{Mutex, PoisonError, mpsc},
+    sync::{Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use pestle_agent::journal::gather::Gathering;
 use redb::{Database, Durability, TableDefinition};
 use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
 
 /// As the journal's writer has it.
 const GROUP_ACTS_MAX: usize = 64;
+/// sled's own file.
+const LOG: &str = "db";
 const ACTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("acts");
 
 /// Which store.
@@ -22,12 +28,15 @@ pub enum Kind {
     Sqlite,
     /// With immediate durability: the same.
     Redb,
+    /// Its flush and an `fdatasync`, since the one does not do without the other.
+    Sled,
 }
 
 #[derive(Debug)]
 enum Store {
     Sqlite(Connection),
     Redb(Database),
+    Sled(sled::Db, File),
 }
 
 impl Store {
@@ -42,6 +51,10 @@ impl Store {
                 Self::Sqlite(connection)
             }
             Kind::Redb => Self::Redb(Database::create(folder.join("acts.redb"))?),
+            Kind::Sled => {
+                let store = sled::Config::new().path(folder).flush_every_ms(None).open()?;
+                Self::Sled(store, File::open(folder.join(LOG))?)
+            }
         })
     }
 
@@ -69,6 +82,13 @@ impl Store {
                 }
                 transaction.commit()?;
             }
+            Self::Sled(store, log) => {
+                for (first, body) in acts {
+                    store.insert(first.to_be_bytes(), body)?;
+                }
+                store.flush()?;
+                log.sync_data()?;
+            }
         }
         Ok(())
     }
@@ -76,13 +96,13 @@ impl Store {
 
 struct Waiting {
     body: Vec<u8>,
-    answer: mpsc::SyncSender<Result<()>>,
+    answer: oneshot::Sender<Result<()>>,
 }
 
 /// Behind a thread that takes what waits into one commit.
 #[derive(Debug)]
 pub struct Grouped {
-    queue: mpsc::SyncSender<Waiting>,
+    queue: mpsc::Sender<Waiting>,
     writer: JoinHandle<()>,
 }
 
@@ -93,15 +113,16 @@ impl Grouped {
     /// When the disk refuses.
     pub fn open(kind: Kind, folder: &Path) -> Result<Self> {
         let mut store = Store::open(kind, folder)?;
-        let (queue, waiting) = mpsc::sync_channel::<Waiting>(4 * GROUP_ACTS_MAX);
+        let (queue, mut waiting) = mpsc::channel::<Waiting>(4 * GROUP_ACTS_MAX);
         let writer = thread::Builder::new().name("group".to_owned()).spawn(move || {
             let mut next = 1;
             let mut group = Vec::with_capacity(GROUP_ACTS_MAX);
-            while let Ok(first) = waiting.recv() {
-                group.push(first);
-                group.extend(waiting.try_iter().take(GROUP_ACTS_MAX - 1));
+            let mut gathering = Gathering::default();
+            while gathering.next(&mut waiting, &mut group, GROUP_ACTS_MAX, |_| false) {
+                let began = Instant::now();
                 let outcome = store.commit((next..).zip(group.iter().map(|one| &*one.body)));
                 next += group.len() as u64;
+                gathering.committed(group.len(), waiting.len(), began.elapsed());
                 for one in group.drain(..) {
                     // Whoever asked waits for it.
                     let _ = one.answer.send(outcome.as_ref().copied().map_err(|error| anyhow!("{error:#}")));
@@ -116,9 +137,9 @@ impl Grouped {
     /// # Errors
     /// When the disk refuses.
     pub fn commit(&self, body: Vec<u8>) -> Result<()> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        self.queue.send(Waiting { body, answer }).context("the writer has ended")?;
-        answered.recv().context("the writer has ended")?
+        let (answer, answered) = oneshot::channel();
+        self.queue.blocking_send(Waiting { body, answer }).ok().context("the writer has ended")?;
+        answered.blocking_recv().context("the writer has ended")?
     }
 
     /// Ends the thread and closes the store.
