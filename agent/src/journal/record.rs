@@ -220,6 +220,27 @@ impl<'a> Chunk<'a> {
     /// # Errors
     /// [`RecordError::Magic`], [`RecordError::Cut`], [`RecordError::Checksum`], [`RecordError::Parts`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        let (chunk, sum) = Self::cut_out(bytes)?;
+        if checksum(chunk.first, chunk.part, chunk.parts, chunk.confirmed, chunk.slice) != sum {
+            return Err(RecordError::Checksum);
+        }
+        chunk.in_order()
+    }
+
+    /// [`Chunk::parse`] of bytes whose checksum was right a moment ago, and which the chain of facts will check.
+    ///
+    /// # Errors
+    /// As [`Chunk::parse`], without [`RecordError::Checksum`].
+    pub fn parse_again(bytes: &'a [u8]) -> Result<Self, RecordError> {
+        Self::cut_out(bytes)?.0.in_order()
+    }
+
+    fn in_order(self) -> Result<Self, RecordError> {
+        if self.part >= self.parts || self.first == 0 { Err(RecordError::Parts) } else { Ok(self) }
+    }
+
+    /// The chunk, and the checksum that it states.
+    fn cut_out(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), RecordError> {
         let mut reader = Reader(bytes);
         let magic = reader.take(4)?;
         if !begins(magic) {
@@ -235,13 +256,7 @@ impl<'a> Chunk<'a> {
             return Err(RecordError::Cut);
         }
         let slice = reader.take(length)?;
-        if checksum(first, part, parts, confirmed, slice) != sum {
-            return Err(RecordError::Checksum);
-        }
-        if part >= parts || first == 0 {
-            return Err(RecordError::Parts);
-        }
-        Ok(Self { first, part, parts, confirmed, slice })
+        Ok((Self { first, part, parts, confirmed, slice }, sum))
     }
 
     /// Bytes that it takes.
