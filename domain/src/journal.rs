@@ -110,16 +110,31 @@ impl Head {
     /// SHA-256(`pestle-fact-v1` ‖ position ‖ previous hash ‖ bytes).
     #[must_use]
     pub fn after(&self, stream: &Stream, line: &[u8]) -> Self {
-        // No store counts so far: a number from outside may claim to.
-        let seq = self.seq.saturating_add(1);
-        let hash = stream.preimage(FACT_LABEL).u64(seq).bytes(&self.hash.0).bytes(line).hash();
-        Self { seq, hash }
+        self.after_all(stream, [line])
+    }
+
+    /// [`Head::after`] each of `lines`.
+    pub fn each_after<'a>(
+        self,
+        stream: &Stream,
+        lines: impl IntoIterator<Item = &'a [u8]>,
+    ) -> impl Iterator<Item = Self> {
+        let common = stream.preimage(FACT_LABEL);
+        let length = common.as_bytes().len();
+        lines.into_iter().scan((self, common), move |(head, preimage), line| {
+            // No store counts so far: a number from outside may claim to.
+            let seq = head.seq.saturating_add(1);
+            let begun = std::mem::take(preimage).cut_to(length);
+            *preimage = begun.u64(seq).bytes(&head.hash.0).bytes(line);
+            *head = Self { seq, hash: preimage.hash() };
+            Some(*head)
+        })
     }
 
     /// The head after all `lines`.
     #[must_use]
     pub fn after_all<'a>(&self, stream: &Stream, lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        lines.into_iter().fold(*self, |head, line| head.after(stream, line))
+        self.each_after(stream, lines).last().unwrap_or(*self)
     }
 
     /// What a device signs to vouch for everything up to this head.

@@ -86,7 +86,7 @@ pub enum SignatureError {
 
 /// Joins fields so that no two different lists give the same bytes: texts and byte strings are preceded by their
 /// length (32 bits), integers have a fixed width; all big-endian.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Preimage(Vec<u8>);
 
 impl Preimage {
@@ -116,6 +116,13 @@ impl Preimage {
     #[must_use]
     pub fn u64(mut self, number: u64) -> Self {
         self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    /// Its first `length` bytes: what many have in common is joined once.
+    #[must_use]
+    pub(crate) fn cut_to(mut self, length: usize) -> Self {
+        self.0.truncate(length);
         self
     }
 

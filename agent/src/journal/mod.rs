@@ -451,5 +451,6 @@ fn prepare(
         return Err(JournalError::TooLarge { bytes });
     }
     let (answer, answered) = oneshot::channel();
-    Ok((Append { act: act.act.id, lines, attachment: act.attachment.clone(), answer }, answered))
+    let draft = record::Draft::new(act.act.id, &lines, &act.attachment);
+    Ok((Append { facts: draft.facts(), draft, answer }, answered))
 }

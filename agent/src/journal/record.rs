@@ -127,8 +127,74 @@ pub fn parse_key(bytes: &[u8]) -> Option<(u64, u16)> {
     Some((u64::from_be_bytes(first.try_into().ok()?), u16::from_be_bytes(part.try_into().ok()?)))
 }
 
-/// Puts an act into the chunks that are stored. `after` is the head after the last of `lines`, `confirmed` the last fact that
-/// is certainly on the disk.
+/// An act's body before it has its place in the chain: whoever appends lays it out, and not the one thread that writes.
+#[derive(Debug, Default)]
+pub struct Draft {
+    /// Room for a chunk's header, then the body with zeros for the head after it.
+    bytes: Vec<u8>,
+    facts: u16,
+}
+
+impl Draft {
+    /// Of an act whose facts, as the writer checks before, are no more than [`FACTS_MAX`].
+    pub fn new(act: ActId, lines: &[Vec<u8>], attachment: &[u8]) -> Self {
+        let size = lines.iter().map(|line| line.len() + 4).sum::<usize>() + attachment.len();
+        let facts = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+        let mut bytes = Vec::with_capacity(CHUNK_HEADER_BYTES + BODY_HEADER_BYTES + size);
+        bytes.resize(CHUNK_HEADER_BYTES, 0);
+        bytes.extend_from_slice(act.0.as_bytes());
+        bytes.extend_from_slice(&Hash::ZERO.0);
+        bytes.extend_from_slice(&facts.to_be_bytes());
+        for line in lines {
+            bytes.extend_from_slice(&u32::try_from(line.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bytes.extend_from_slice(line);
+        }
+        bytes.extend_from_slice(attachment);
+        Self { bytes, facts }
+    }
+
+    /// How many facts it has.
+    pub fn facts(&self) -> u64 {
+        u64::from(self.facts)
+    }
+
+    /// The facts' lines.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let mut reader = Reader(self.bytes.get(CHUNK_HEADER_BYTES + BODY_HEADER_BYTES..).unwrap_or_default());
+        (0..self.facts).map_while(move |_| {
+            let length = reader.u32().ok()? as usize;
+            reader.take(length).ok()
+        })
+    }
+
+    /// The chunks that are stored. `after` is the head after its last fact, `confirmed` the last fact that is certainly on the
+    /// disk.
+    pub fn placed(mut self, confirmed: u64, after: &Head) -> Vec<(Key, Vec<u8>)> {
+        let first = after.seq + 1 - self.facts();
+        let hash = CHUNK_HEADER_BYTES + 16;
+        if let Some(room) = self.bytes.get_mut(hash..hash + after.hash.0.len()) {
+            room.copy_from_slice(&after.hash.0);
+        }
+        let body = self.bytes.get(CHUNK_HEADER_BYTES..).unwrap_or_default();
+        let parts = u16::try_from(body.len().div_ceil(SLICE_BYTES_MAX)).unwrap_or(u16::MAX);
+        if parts == 1 {
+            let header = header(first, (0, 1), confirmed, body);
+            self.bytes[..CHUNK_HEADER_BYTES].copy_from_slice(&header);
+            return vec![(key(first, 0), self.bytes)];
+        }
+        (0..parts)
+            .zip(body.chunks(SLICE_BYTES_MAX))
+            .map(|(part, slice)| {
+                let mut chunk = Vec::with_capacity(CHUNK_HEADER_BYTES + slice.len());
+                chunk.extend_from_slice(&header(first, (part, parts), confirmed, slice));
+                chunk.extend_from_slice(slice);
+                (key(first, part), chunk)
+            })
+            .collect()
+    }
+}
+
+/// [`Draft::placed`] of an act whose place is known.
 pub fn encode(
     act: ActId,
     confirmed: u64,
@@ -136,37 +202,28 @@ pub fn encode(
     lines: &[Vec<u8>],
     attachment: &[u8],
 ) -> Vec<(Key, Vec<u8>)> {
-    let size = BODY_HEADER_BYTES + lines.iter().map(|line| line.len() + 4).sum::<usize>() + attachment.len();
-    let mut body = Vec::with_capacity(size);
-    body.extend_from_slice(act.0.as_bytes());
-    body.extend_from_slice(&after.hash.0);
-    // Bounded by `FACTS_MAX` and by the size of an act, which the writer checks before.
-    body.extend_from_slice(&u16::try_from(lines.len()).unwrap_or(u16::MAX).to_be_bytes());
-    for line in lines {
-        body.extend_from_slice(&u32::try_from(line.len()).unwrap_or(u32::MAX).to_be_bytes());
-        body.extend_from_slice(line);
-    }
-    body.extend_from_slice(attachment);
-    cut(after.seq + 1 - lines.len() as u64, confirmed, &body)
+    Draft::new(act, lines, attachment).placed(confirmed, after)
 }
 
-fn cut(first: u64, confirmed: u64, body: &[u8]) -> Vec<(Key, Vec<u8>)> {
-    let parts = u16::try_from(body.len().div_ceil(SLICE_BYTES_MAX)).unwrap_or(u16::MAX);
-    (0..parts)
-        .zip(body.chunks(SLICE_BYTES_MAX))
-        .map(|(part, slice)| {
-            let mut chunk = Vec::with_capacity(CHUNK_HEADER_BYTES + slice.len());
-            chunk.extend_from_slice(MAGIC);
-            chunk.extend_from_slice(&first.to_be_bytes());
-            chunk.extend_from_slice(&part.to_be_bytes());
-            chunk.extend_from_slice(&parts.to_be_bytes());
-            chunk.extend_from_slice(&u32::try_from(slice.len()).unwrap_or(u32::MAX).to_be_bytes());
-            chunk.extend_from_slice(&confirmed.to_be_bytes());
-            chunk.extend_from_slice(&checksum(first, part, parts, Some(confirmed), slice));
-            chunk.extend_from_slice(slice);
-            (key(first, part), chunk)
-        })
-        .collect()
+fn header(first: u64, (part, parts): (u16, u16), confirmed: u64, slice: &[u8]) -> [u8; CHUNK_HEADER_BYTES] {
+    let mut header = [0; CHUNK_HEADER_BYTES];
+    let length = u32::try_from(slice.len()).unwrap_or(u32::MAX);
+    let fields: [&[u8]; 7] = [
+        MAGIC,
+        &first.to_be_bytes(),
+        &part.to_be_bytes(),
+        &parts.to_be_bytes(),
+        &length.to_be_bytes(),
+        &confirmed.to_be_bytes(),
+        &checksum(first, part, parts, Some(confirmed), slice),
+    ];
+    let mut rest = header.as_mut_slice();
+    for field in fields {
+        let (room, behind) = rest.split_at_mut(field.len());
+        room.copy_from_slice(field);
+        rest = behind;
+    }
+    header
 }
 
 /// The first eight bytes of a SHA-256: against accidents; the chain guards against everything else.

@@ -14,7 +14,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use pestle_domain::{ids::ActId, journal::Head, units::UnixMillis};
+use pestle_domain::{journal::Head, units::UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     gather::Gathering,
     generation::{DiskSays, Generation, StoreError, panic_text},
     manifest::{Begun, Entry, Sealed, file, generation_folder},
-    record,
+    record::Draft,
 };
 use crate::durable_file::{self, FileError, create_folder};
 
@@ -38,12 +38,12 @@ pub(crate) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// An act whose lines were made.
+/// An act that was laid out.
 #[derive(Debug)]
 pub(crate) struct Append {
-    pub(crate) act: ActId,
-    pub(crate) lines: Vec<Vec<u8>>,
-    pub(crate) attachment: Vec<u8>,
+    /// Taken when it is written.
+    pub(crate) draft: Draft,
+    pub(crate) facts: u64,
     pub(crate) answer: oneshot::Sender<Result<Committed, JournalError>>,
 }
 
@@ -158,13 +158,13 @@ impl Writer {
         book.current().generations.last().map(Entry::store).unwrap_or_default()
     }
 
-    fn write(&self, store: &Generation, group: &[Append]) -> Result<(Vec<Head>, u64), StoreError> {
+    fn write(&self, store: &Generation, group: &mut [Append]) -> Result<(Vec<Head>, u64), StoreError> {
         let mut head = self.head;
         let mut bytes = 0;
         let mut heads = Vec::with_capacity(group.len());
         for append in group {
-            head = head.after_all(&self.shared.stream, append.lines.iter().map(Vec::as_slice));
-            let chunks = record::encode(append.act, self.head.seq, &head, &append.lines, &append.attachment);
+            head = head.after_all(&self.shared.stream, append.draft.lines());
+            let chunks = std::mem::take(&mut append.draft).placed(self.head.seq, &head);
             bytes += chunks.iter().map(|(_, chunk)| chunk.len() as u64).sum::<u64>();
             store.insert(chunks)?;
             heads.push(head);
@@ -187,7 +187,7 @@ impl Writer {
         counters.facts.fetch_add(self.head.seq - before.seq, Relaxed);
         counters.commits.fetch_add(1, Relaxed);
         for (append, head) in group.drain(..).zip(heads) {
-            let first = Place { epoch, seq: head.seq + 1 - append.lines.len() as u64 };
+            let first = Place { epoch, seq: head.seq + 1 - append.facts };
             let last = Place { epoch, seq: head.seq };
             // A caller that went away has its act recorded all the same.
             let _ = append.answer.send(Ok(Committed { first, last, head: *head }));

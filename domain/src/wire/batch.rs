@@ -198,15 +198,9 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`BatchError::WrongHash`], [`BatchError::WrongSignature`].
     pub fn verify(&self, key: &VerifyingKey) -> Result<Vec<Head>, BatchError> {
-        let mut head = self.header.before();
-        let heads: Vec<Head> = self
-            .lines
-            .iter()
-            .map(|line| {
-                head = head.after(&self.header.stream, line);
-                head
-            })
-            .collect();
+        let before = self.header.before();
+        let heads: Vec<Head> = before.each_after(&self.header.stream, self.lines.iter().copied()).collect();
+        let head = heads.last().copied().unwrap_or(before);
         if head != self.header.after() {
             return Err(BatchError::WrongHash);
         }

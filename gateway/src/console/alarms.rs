@@ -197,6 +197,25 @@ pub(super) struct Alarms {
     rows: Vec<AlarmLine>,
 }
 
+fn of_refused(row: ingest::quarantine::QuarantineRow, now: OffsetDateTime) -> AlarmLine {
+    let message = match row.reason.as_str() {
+        ingest::rules::FENCED => format!(
+            "{}. If no other box sells under this name, book it: POST /api/v1/quarantine/{}/book",
+            row.message, row.quarantine_id
+        ),
+        _ => row.message,
+    };
+    AlarmLine {
+        when: row.last_at,
+        at: view::ago(row.last_at, now),
+        tone: view::BAD,
+        kind: view::reason(&row.reason).to_owned(),
+        place: format!("{} · {}", row.device_id, row.channel),
+        message,
+        times: row.times,
+    }
+}
+
 /// The part of the page that says what was refused, and what cannot be right; the latest first.
 pub(super) fn alarms(
     refused: Vec<ingest::quarantine::QuarantineRow>,
@@ -205,15 +224,7 @@ pub(super) fn alarms(
     branches: &Branches,
     now: OffsetDateTime,
 ) -> Alarms {
-    let from_refused = refused.into_iter().map(|row| AlarmLine {
-        when: row.last_at,
-        at: view::ago(row.last_at, now),
-        tone: view::BAD,
-        kind: view::reason(&row.reason).to_owned(),
-        place: format!("{} · {}", row.device_id, row.channel),
-        message: row.message,
-        times: row.times,
-    });
+    let from_refused = refused.into_iter().map(|row| of_refused(row, now));
     let from_doubts = doubts.into_iter().map(|row| AlarmLine {
         when: row.at,
         at: view::ago(row.at, now),
@@ -276,6 +287,24 @@ mod tests {
             view::BAD,
             "facts 1 to 300 of epoch 2, 7 to 9 of epoch 3",
         );
+    }
+
+    #[test]
+    fn what_may_be_what_a_box_lost_says_how_it_is_booked_and_nothing_else_does() {
+        let line = |reason: &str| {
+            let row = ingest::quarantine::QuarantineRow {
+                quarantine_id: 41,
+                device_id: "north-1".into(),
+                channel: "ledger".into(),
+                reason: reason.into(),
+                message: "facts 7 to 9".into(),
+                times: 1,
+                last_at: OffsetDateTime::UNIX_EPOCH,
+            };
+            of_refused(row, OffsetDateTime::UNIX_EPOCH).message
+        };
+        assert!(line("fenced").contains("/api/v1/quarantine/41/book"));
+        assert_eq!(line("contradicts"), "facts 7 to 9");
     }
 
     #[test]

@@ -123,6 +123,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(crate::appeals::device::routes())
         .merge(crate::appeals::api::routes())
         .merge(crate::ingest::lost::api::routes())
+        .merge(crate::ingest::api::routes())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! does and [`transaction`] does it: it stores the batches of one tenant and [`fold`]s them, [`repeats`] tells which acts
 //! counted before, [`refold`] does so for what an earlier version left; [`store`] is the SQL, [`read`] that of pages;
 //! [`Ingest`] takes messages to answers: [`settle`] says what is tried again and how, [`refusal`] keeps what is not taken,
-//! [`seal`] signs; [`directory`] tells whose device it is; [`lost`] gives boxes back what they have lost; [`worker`] gathers
+//! [`by_hand`] books what a person takes out of it all the same ([`api`]), [`seal`] signs; [`directory`] tells whose device it is; [`lost`] gives boxes back what they have lost; [`worker`] gathers
 //! deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent, [`box_words`] what a box says of
 //! itself; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
@@ -13,7 +13,9 @@
 //! decides what is new, and the answer to what is not is the same acknowledgement again.
 
 pub mod alerts;
+pub mod api;
 pub mod box_words;
+pub mod by_hand;
 pub mod directory;
 pub mod fold;
 pub mod link;

@@ -106,18 +106,57 @@ pub struct QuarantineRow {
     pub last_at: time::OffsetDateTime,
 }
 
-/// The latest of the quarantine, and how many rows there are.
+/// The latest of the quarantine that nobody has booked, and how many rows there are of these.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn latest(connection: &mut PgConnection, limit: i64) -> Result<(Vec<QuarantineRow>, i64), DbError> {
     let rows = sqlx::query_as(
         "SELECT quarantine_id, device_id, channel, reason, message, times, last_at
-         FROM ingest.quarantine ORDER BY last_at DESC LIMIT $1",
+         FROM ingest.quarantine WHERE booked_at IS NULL ORDER BY last_at DESC LIMIT $1",
     )
     .bind(limit)
     .fetch_all(&mut *connection)
     .await?;
-    let total = sqlx::query_scalar("SELECT count(*) FROM ingest.quarantine").fetch_one(connection).await?;
+    let total = sqlx::query_scalar("SELECT count(*) FROM ingest.quarantine WHERE booked_at IS NULL")
+        .fetch_one(connection)
+        .await?;
     Ok((rows, total))
+}
+
+/// One row with its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct KeptRow {
+    /// Who sent it.
+    pub device_id: String,
+    /// In one word.
+    pub reason: String,
+    /// Exactly as it came; `None` where the device had filled its share.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// What is kept under a number.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn find(connection: &mut PgConnection, number: i64) -> Result<Option<KeptRow>, DbError> {
+    Ok(sqlx::query_as("SELECT device_id, reason, bytes FROM ingest.quarantine WHERE quarantine_id = $1")
+        .bind(number)
+        .fetch_optional(connection)
+        .await?)
+}
+
+/// It is booked, and nobody needs to look at it any more.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn note_booked(connection: &mut PgConnection, number: i64, by: &str) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE ingest.quarantine SET booked_by = $2, booked_at = now() WHERE quarantine_id = $1 AND booked_at IS NULL",
+    )
+    .bind(number)
+    .bind(by)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -73,6 +73,8 @@ pub struct Verified {
     pub header: Header,
     /// In order.
     pub facts: Vec<VerifiedFact>,
+    /// A person has said that it counts although its life of the store has ended.
+    pub by_hand: bool,
     message: Bytes,
 }
 
@@ -161,7 +163,7 @@ impl Refusal {
         let what = format!("{}, {} to {}", describe(&header.stream), header.first, header.after().seq);
         let message = if fenced {
             format!(
-                "facts of {what}: that life of the box's store has ended, and another one of the box goes on: a second store is alive"
+                "facts of {what}: that life of the box's store has ended, and another one of the box goes on: a second store is alive, or this is what the box lost when it ended"
             )
         } else {
             format!(
@@ -262,7 +264,7 @@ pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verif
         })
         .collect();
     let header = batch.header;
-    Ok(Verified { header, facts, message })
+    Ok(Verified { header, facts, by_hand: false, message })
 }
 
 /// A line of the event store, as this version reads it; `None` for a newer envelope.
@@ -358,7 +360,7 @@ pub enum Verdict {
     Gap,
     /// The centre has other bytes at one of its positions.
     Contradicts,
-    /// It would join a life of the store that has ended before it: a second store is alive.
+    /// It belongs to a life of the store that has ended before it: a second store is alive, or the box lost what it is.
     Fenced,
 }
 
@@ -372,10 +374,12 @@ pub fn compared_at(head: &Head, header: &Header) -> Option<u64> {
 }
 
 /// Whether new facts of a batch come from a second live store: the box itself has said, in a later life of its store, that this
-/// one ended at `fence`. What it recorded before that is taken however late it comes.
+/// one ended at `fence`. What it recorded before that is taken however late it comes, and what a person has judged. Behind it nothing
+/// is asked for again: it may be the only copy of what the box has lost, and is kept for a person.
 pub fn judge_fence(verdict: Verdict, batch: &Verified, fence: Option<u64>) -> Verdict {
-    match (verdict, fence) {
-        (Verdict::Apply { .. }, Some(fence)) if batch.header.after().seq > fence => Verdict::Fenced,
+    let is_behind = fence.is_some_and(|fence| batch.header.after().seq > fence);
+    match verdict {
+        Verdict::Apply { .. } | Verdict::Gap if is_behind && !batch.by_hand => Verdict::Fenced,
         _ => verdict,
     }
 }

@@ -1,9 +1,11 @@
 //! Gathers deliveries into groups, verifies one group while another is committed, answers, and only then tells the
 //! broker that a message is done with.
 //!
-//! Under load groups grow by themselves: what arrives during a commit is the next group.
+//! Under load groups grow by themselves: what arrives during a commit is the next group. In a backlog they stay large: a box sends
+//! a window of batches and goes on once they are committed, so that what arrives during a commit is only what was left of the
+//! window. Such a group is kept open until the commit before it is answered, and until what was answered by it has been sent.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -16,7 +18,7 @@ use pestle_domain::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, timeout_at},
 };
 
@@ -30,6 +32,13 @@ use crate::{db::DbError, http::error::chain};
 const PARK: Duration = Duration::from_millis(250);
 /// Longest that boxes are told to wait while the database is away, in milliseconds.
 const BUSY_RETRY_MS_MAX: u64 = 30_000;
+
+/// A group so large tells of a backlog.
+const BACKLOG_BYTES: usize = GROUP_BYTES_MAX / 4;
+/// In a backlog, nobody sends any more when so long nothing came...
+const SILENCE: Duration = Duration::from_millis(10);
+/// ...and this is how long is waited altogether.
+const LINGER_MAX: Duration = Duration::from_millis(200);
 
 /// Early copies that wait to be noted: a box sends few, and at a time when hundreds send more the ledger itself is at hand. As many
 /// again may just be noted; the longest of all of them are 32 MiB.
@@ -60,10 +69,11 @@ pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>) {
     // One group is committed, one waits verified, one is gathered.
     let (ready, groups) = mpsc::channel(1);
     let (copies, urgent) = mpsc::channel(COPIES_MAX);
+    let (done, settled) = watch::channel(0);
     tokio::join!(
-        gather(ingest.clone(), inbox, ready, copies).boxed(),
+        gather(ingest.clone(), inbox, (ready, settled), copies).boxed(),
         note_copies(ingest.clone(), urgent).boxed(),
-        settle(ingest, groups).boxed()
+        settle(ingest, groups, done).boxed()
     );
 }
 
@@ -78,28 +88,101 @@ async fn note_copies(ingest: Ingest, mut copies: mpsc::Receiver<Copied>) {
 /// An early copy of urgent facts, and who sent it.
 type Copied = (DeviceId, Bytes);
 
+/// `settled` is how many of the groups that went to `ready` are answered.
 async fn gather(
     ingest: Ingest,
     mut inbox: mpsc::Receiver<Delivery>,
-    ready: mpsc::Sender<Group>,
+    (ready, mut settled): (mpsc::Sender<Group>, watch::Receiver<u64>),
     copies: mpsc::Sender<Copied>,
 ) {
+    let (mut sent, mut before) = (0, 0);
     while let Some(first) = inbox.recv().await {
-        let (mut group, mut facts) = (Group::default(), Vec::new());
-        let mut bytes = first.publish.payload.len();
-        sort_in(&ingest, first, &mut group, &mut facts, &copies).await;
-        while bytes < GROUP_BYTES_MAX
+        let mut gathered = Gathered::default();
+        gathered.take(&ingest, first, &copies).await;
+        while gathered.has_room()
             && let Ok(next) = inbox.try_recv()
         {
-            bytes += next.publish.payload.len();
-            sort_in(&ingest, next, &mut group, &mut facts, &copies).await;
+            gathered.take(&ingest, next, &copies).await;
         }
-        let (deliveries, incoming): (Vec<_>, Vec<_>) = facts.into_iter().unzip();
-        let entries = ingest.read(incoming).boxed().await;
-        group.batches = deliveries.into_iter().zip(entries).collect();
-        if ready.send(group).await.is_err() {
+        gathered.verify(&ingest).await;
+        if before >= BACKLOG_BYTES && gathered.has_room() {
+            gathered
+                .stay_open(&ingest, &mut inbox, &copies, async {
+                    // Its sender lives as long as this.
+                    let _ = settled.wait_for(|done| *done >= sent).await.map(drop);
+                })
+                .await;
+            gathered.linger(&ingest, &mut inbox, &copies, before).await;
+            gathered.verify(&ingest).await;
+        }
+        before = gathered.bytes;
+        sent += 1;
+        if ready.send(gathered.group).await.is_err() {
             return;
         }
+    }
+}
+
+/// A group that still grows.
+#[derive(Default)]
+struct Gathered {
+    group: Group,
+    unread: Vec<(Delivery, Incoming)>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn has_room(&self) -> bool {
+        self.bytes < GROUP_BYTES_MAX
+    }
+
+    async fn take(&mut self, ingest: &Ingest, delivery: Delivery, copies: &mpsc::Sender<Copied>) {
+        self.bytes += delivery.publish.payload.len();
+        sort_in(ingest, delivery, &mut self.group, &mut self.unread, copies).await;
+    }
+
+    /// Takes what comes until the groups before are answered.
+    async fn stay_open(
+        &mut self,
+        ingest: &Ingest,
+        inbox: &mut mpsc::Receiver<Delivery>,
+        copies: &mpsc::Sender<Copied>,
+        answered: impl Future<Output = ()>,
+    ) {
+        let mut answered = std::pin::pin!(answered);
+        loop {
+            tokio::select! {
+                () = &mut answered => return,
+                next = inbox.recv(), if self.has_room() => match next {
+                    Some(next) => self.take(ingest, next, copies).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Takes what follows the answers, until it is as much as `before`.
+    async fn linger(
+        &mut self,
+        ingest: &Ingest,
+        inbox: &mut mpsc::Receiver<Delivery>,
+        copies: &mpsc::Sender<Copied>,
+        before: usize,
+    ) {
+        let end = Instant::now() + LINGER_MAX;
+        while self.bytes < before
+            && self.has_room()
+            && let Ok(Some(next)) = timeout_at(end.min(Instant::now() + SILENCE), inbox.recv()).await
+        {
+            self.take(ingest, next, copies).await;
+        }
+    }
+
+    /// Reads and verifies what came since.
+    async fn verify(&mut self, ingest: &Ingest) {
+        let (deliveries, incoming): (Vec<_>, Vec<_>) = self.unread.drain(..).unzip();
+        let entries = ingest.read(incoming).boxed().await;
+        self.group.batches.extend(deliveries.into_iter().zip(entries));
     }
 }
 
@@ -152,16 +235,21 @@ async fn stray(ingest: &Ingest, delivery: &Delivery) {
     delivery.acknowledge().await;
 }
 
-async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>) {
+async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>, done: watch::Sender<u64>) {
     let mut parked: Vec<Parked> = Vec::new();
     let mut outage = Outage::default();
-    while let Some(mut group) = next_group(&mut groups, &parked).await {
+    while let Some(next) = next_group(&mut groups, &parked).await {
+        let is_new = next.is_some();
+        let mut group = next.unwrap_or_default();
         let mut until: HashMap<usize, Instant> = HashMap::new();
         for (index, one) in parked.drain(..).enumerate() {
             until.insert(index, one.until);
             group.batches.insert(index, (one.delivery, one.entry));
         }
         settle_one(&ingest, group, &until, &mut parked, &mut outage).await;
+        if is_new {
+            done.send_modify(|count| *count += 1);
+        }
     }
 }
 
@@ -184,11 +272,14 @@ impl Outage {
     }
 }
 
-/// The next group; an empty one when a parked batch has waited long enough; `None` at the end.
-async fn next_group(groups: &mut mpsc::Receiver<Group>, parked: &[Parked]) -> Option<Group> {
+/// The next group; no group when a parked batch has waited long enough; `None` at the end.
+async fn next_group(groups: &mut mpsc::Receiver<Group>, parked: &[Parked]) -> Option<Option<Group>> {
     match parked.iter().map(|one| one.until).min() {
-        None => groups.recv().await,
-        Some(until) => timeout_at(until, groups.recv()).await.unwrap_or(Some(Group::default())),
+        None => groups.recv().await.map(Some),
+        Some(until) => match timeout_at(until, groups.recv()).await {
+            Ok(next) => next.map(Some),
+            Err(_) => Some(None),
+        },
     }
 }
 

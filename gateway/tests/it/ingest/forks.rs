@@ -6,11 +6,12 @@ use pestle_domain::{
     journal::{Carried, Parent},
     wire::batch::RefusalReason,
 };
+use pestle_gateway::ingest::{by_hand::NotBooked, quarantine};
 use uuid::Uuid;
 
 use super::{
     branch::Branch,
-    centre::{Centre, committed, refused},
+    centre::{Centre, committed, refused, tenant},
 };
 
 async fn reasons(centre: &Centre) -> Vec<(String, i64)> {
@@ -80,6 +81,57 @@ async fn a_life_that_was_carried_over_takes_no_more_and_what_a_second_store_adds
     committed(&centre.one(second.batch(1, second.last())).await);
     assert_eq!(centre.on_hand("north", "p-1").await, 94);
     centre.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn what_a_box_lost_and_a_broker_had_held_back_is_booked_by_hand_once_and_in_order() {
+    let centre = Centre::new().await;
+    let (mut branch, common) = sold_once(&centre).await;
+    let first = branch.sell("p-1", 2);
+    let second = branch.sell("p-1", 4);
+    // The box lost both sales, and said so before the broker brought them.
+    let next = branch.next_epoch(common);
+    committed(&centre.one(next.batch(1, next.last())).await);
+    for (from, to) in [(common + 1, first), (first + 1, second)] {
+        let reason = refused(&centre.one(branch.batch(from, to)).await);
+        assert_eq!(reason, RefusalReason::Contradicts);
+    }
+    let kept: Vec<(i64, String)> =
+        centre.rows("SELECT quarantine_id, reason FROM ingest.quarantine ORDER BY quarantine_id").await;
+    let [(one, reason), (other, _)] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!(reason, "fenced");
+    assert_eq!((centre.on_hand("north", "p-1").await, sales(&centre).await), (98, vec![(2,)]));
+
+    let ingest = centre.another_gateway();
+    let book = async |number| ingest.book_by_hand(&tenant(), number, "Kit").await;
+    assert!(matches!(book(one + 1_000).await, Err(NotBooked::Unknown)));
+    let gap = book(*other).await.unwrap_err().to_string();
+    assert!(gap.starts_with(&format!("facts {} to {first} of ", common + 1)), "{gap}");
+    let booked = book(*one).await.unwrap();
+    assert_eq!((booked.first, booked.last), (common + 1, first));
+    book(*other).await.unwrap();
+    assert_eq!((centre.on_hand("north", "p-1").await, sales(&centre).await), (92, vec![(4,)]));
+    book(*one).await.unwrap();
+    assert_eq!(centre.on_hand("north", "p-1").await, 92, "a repeat books nothing more");
+    centre.assert_books_balance().await;
+    let mut tx = centre.db.tenant(&tenant()).begin().await.unwrap();
+    assert_eq!(quarantine::latest(&mut tx, 10).await.unwrap(), (vec![], 0), "nobody needs to look any more");
+    // The box is told that the centre has more of that life than it has itself, and fetches it.
+    committed(&centre.one(branch.batch(first + 1, second)).await);
+}
+
+#[tokio::test]
+async fn what_contradicts_is_not_booked_by_hand() {
+    let centre = Centre::new().await;
+    let (mut original, common) = sold_once(&centre).await;
+    let mut copy = original.copy_up_to(common);
+    let (theirs, ours) = (original.sell("p-1", 2), copy.sell("p-1", 4));
+    committed(&centre.one(original.batch(common + 1, theirs)).await);
+    refused(&centre.one(copy.batch(common + 1, ours)).await);
+    let kept: Vec<(i64,)> = centre.rows("SELECT quarantine_id FROM ingest.quarantine").await;
+    let refusal = centre.another_gateway().book_by_hand(&tenant(), kept[0].0, "Kit").await;
+    assert!(matches!(refusal, Err(NotBooked::OtherReason(_))), "{refusal:?}");
+    assert_eq!(centre.on_hand("north", "p-1").await, 97);
 }
 
 #[tokio::test]
