@@ -71,6 +71,7 @@ pub async fn measure(folder: &Path, cores: Cores, scale: Scale) -> Result<Vec<Ro
         }
         let alone_s = alone.ask::<f64>(&job).await?;
         centre.gateway.start().await?;
+        super::centre::settle(&mut centre.owner().await?).await?;
         let drained = centre.drain(&full, cores.branch, job.head.seq).await?;
         drains.push((
             per_second(job.head.seq, drained.took),
