@@ -21,8 +21,8 @@
 //! In reading order: [`record`] (an act as bytes), [`generation`] (a store that is written), [`fence`] (where it ends after
 //! an error), [`raw`] (one that was written), [`manifest`], [`mark`] and [`witness`] (what is known about stores besides
 //! their contents), [`load`] (the checks at start-up), [`told`] (what they found), [`open`] (the repairs), [`writer`]
-//! (group commit) with [`gather`] (who shares a sync), [`reader`], [`ack`] (acknowledgements and pruning), [`ahead`] (a centre that has more), [`keeper`] (what
-//! is done off the commit's path), [`commits_took`] (how long the disk takes), [`carry`] (acts that are recorded once more in a
+//! (group commit) with [`gather`] (who shares a sync), [`reader`], [`ack`] (acknowledgements and pruning), [`ahead`] (a centre
+//! that has more), [`keeper`] (what is done off the commit's path), [`commits_took`] (how long the disk takes), [`carry`] (acts that are recorded once more in a
 //! new epoch), [`aside`] (what the epochs before it still tell).
 
 pub mod ack;

@@ -1,7 +1,7 @@
 //! The writer: one thread that puts acts on the disk, many with one sync where many wait.
 //!
-//! Which acts share a sync, [`super::gather`] says. On a commit's path lie the chain's hashes, sled's insert and flush, and one `fdatasync`; nothing else. After an
-//! error a fence is set behind the last fact that was confirmed, before anybody is answered: whatever of an act reached the
+//! Which acts share a sync, [`super::gather`] says. On a commit's path lie the chain's hashes, sled's insert and flush, and
+//! one `fdatasync`; nothing else. After an error a fence is set behind the last fact that was confirmed, before anybody is answered: whatever of an act reached the
 //! disk after it does not count, since the caller is told "not recorded". The next act begins another generation. Where even
 //! the fence fails, the answer is another one, unless nothing of the act had reached the store: nobody knows what the next
 //! start will find.

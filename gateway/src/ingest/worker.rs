@@ -105,14 +105,14 @@ async fn gather(
             gathered.take(&ingest, next, &copies).await;
         }
         gathered.verify(&ingest).await;
-        if before >= BACKLOG_BYTES && gathered.has_room() {
+        if gathered.bytes < expected(before) {
             gathered
                 .stay_open(&ingest, &mut inbox, &copies, async {
                     // Its sender lives as long as this.
                     let _ = settled.wait_for(|done| *done >= sent).await.map(drop);
                 })
                 .await;
-            gathered.linger(&ingest, &mut inbox, &copies, before).await;
+            gathered.linger(&ingest, &mut inbox, &copies, expected(before)).await;
             gathered.verify(&ingest).await;
         }
         before = gathered.bytes;
@@ -121,6 +121,12 @@ async fn gather(
             return;
         }
     }
+}
+
+/// How much of a group is worth waiting for, in bytes, after one of `before`: nothing outside of a backlog, and in one as much
+/// as before, as far as a group may grow.
+fn expected(before: usize) -> usize {
+    if before < BACKLOG_BYTES { 0 } else { before.min(GROUP_BYTES_MAX) }
 }
 
 /// A group that still grows.
@@ -161,17 +167,16 @@ impl Gathered {
         }
     }
 
-    /// Takes what follows the answers, until it is as much as `before`.
+    /// Takes what follows the answers, until it is as much as `expected`.
     async fn linger(
         &mut self,
         ingest: &Ingest,
         inbox: &mut mpsc::Receiver<Delivery>,
         copies: &mpsc::Sender<Copied>,
-        before: usize,
+        expected: usize,
     ) {
         let end = Instant::now() + LINGER_MAX;
-        while self.bytes < before
-            && self.has_room()
+        while self.bytes < expected
             && let Ok(Some(next)) = timeout_at(end.min(Instant::now() + SILENCE), inbox.recv()).await
         {
             self.take(ingest, next, copies).await;
@@ -238,18 +243,18 @@ async fn stray(ingest: &Ingest, delivery: &Delivery) {
 async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>, done: watch::Sender<u64>) {
     let mut parked: Vec<Parked> = Vec::new();
     let mut outage = Outage::default();
-    while let Some(next) = next_group(&mut groups, &parked).await {
-        let is_new = next.is_some();
-        let mut group = next.unwrap_or_default();
+    while let Some(next) = next(&mut groups, &parked).await {
+        let (mut group, settles) = match next {
+            Next::Group(group) => (group, 1),
+            Next::ParkedLongEnough => (Group::default(), 0),
+        };
         let mut until: HashMap<usize, Instant> = HashMap::new();
         for (index, one) in parked.drain(..).enumerate() {
             until.insert(index, one.until);
             group.batches.insert(index, (one.delivery, one.entry));
         }
         settle_one(&ingest, group, &until, &mut parked, &mut outage).await;
-        if is_new {
-            done.send_modify(|count| *count += 1);
-        }
+        done.send_modify(|count| *count += settles);
     }
 }
 
@@ -272,15 +277,23 @@ impl Outage {
     }
 }
 
-/// The next group; no group when a parked batch has waited long enough; `None` at the end.
-async fn next_group(groups: &mut mpsc::Receiver<Group>, parked: &[Parked]) -> Option<Option<Group>> {
-    match parked.iter().map(|one| one.until).min() {
-        None => groups.recv().await.map(Some),
+/// What is to be settled next.
+enum Next {
+    Group(Group),
+    /// Of what is parked something has waited long enough.
+    ParkedLongEnough,
+}
+
+/// `None` at the end.
+async fn next(groups: &mut mpsc::Receiver<Group>, parked: &[Parked]) -> Option<Next> {
+    let group = match parked.iter().map(|one| one.until).min() {
+        None => groups.recv().await,
         Some(until) => match timeout_at(until, groups.recv()).await {
-            Ok(next) => next.map(Some),
-            Err(_) => Some(None),
+            Ok(group) => group,
+            Err(_) => return Some(Next::ParkedLongEnough),
         },
-    }
+    };
+    group.map(Next::Group)
 }
 
 /// Settles a group: everything in it is answered and done with, or parked behind a gap.
@@ -415,6 +428,16 @@ mod tests {
         assert_eq!(told, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         outage.after(0);
         assert_eq!(outage.retry_ms(), 2_000);
+    }
+
+    #[test]
+    fn a_group_is_waited_for_in_a_backlog_alone_and_never_for_more_than_fits() {
+        let check = |before, bytes| assert_eq!(expected(before), bytes, "after {before}");
+        check(0, 0);
+        check(BACKLOG_BYTES - 1, 0);
+        check(BACKLOG_BYTES, BACKLOG_BYTES);
+        // The last batch of a group may pass its bound.
+        check(GROUP_BYTES_MAX + 9, GROUP_BYTES_MAX);
     }
 
     #[test]
