@@ -8,8 +8,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    authority::Authority, broker::Broker, config::Config, db::Db, enrolment::Tries, http::metrics::Metrics,
-    identity::Identity, ingest::live::Live, inventory::cache::StockCache, patients::erasures::Erasures,
+    authority::Authority,
+    broker::Broker,
+    config::Config,
+    db::Db,
+    enrolment::Tries,
+    http::metrics::Metrics,
+    identity::Identity,
+    ingest::{live::Live, metrics::IngestMetrics},
+    inventory::cache::StockCache,
+    patients::erasures::Erasures,
     snapshot::Snapshots,
 };
 
@@ -28,6 +36,8 @@ pub struct App {
     pub https: SocketAddr,
     /// What is counted.
     pub metrics: Metrics,
+    /// Of them, what ingest counts (`IngestMetrics::default()` at start).
+    pub ingest: IngestMetrics,
     /// Sign-in and tokens.
     pub identity: Identity,
     /// How often claim codes may be tried.

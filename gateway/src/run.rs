@@ -226,6 +226,7 @@ async fn start_rest(
         broker,
         https,
         metrics: Metrics::default(),
+        ingest: crate::ingest::metrics::IngestMetrics::default(),
         identity,
         enrolment: Tries::default(),
         erasures,
@@ -237,6 +238,7 @@ async fn start_rest(
         stop: stop.clone(),
     });
     app.metrics.register(|registry| app.broker.metrics().register(registry));
+    app.metrics.register(|registry| app.ingest.register(registry));
     app.metrics.register(|registry| app.erasures.register(registry));
     app.metrics.register(|registry| app.authority.keyring().register(registry));
     let mut tasks = Supervisor::new(stop);

@@ -91,8 +91,9 @@ fn run(shared: &Shared, wakes: &Wakes) {
             Wake::MarkNow(done) => waiting.push(done),
             Wake::End(done) => ends.push(done),
         };
+        let due = last_written.map(|written| written + MARKS_APART);
         match wakes.0.recv_timeout(MARK_AFTER) {
-            Ok(wake) => gather(wake, &wakes.0, last_written).for_each(&mut take),
+            Ok(wake) => gather(wake, &wakes.0, due).for_each(&mut take),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -117,9 +118,8 @@ fn run(shared: &Shared, wakes: &Wakes) {
     }
 }
 
-/// What one mark answers: what came, and what comes until a mark is due that nobody waits for.
-fn gather(first: Wake, wakes: &Receiver<Wake>, last: Option<Instant>) -> impl Iterator<Item = Wake> {
-    let due = last.map(|last| last + MARKS_APART);
+/// What one mark answers: what came, and what comes until it is due, as long as nobody waits for it.
+fn gather(first: Wake, wakes: &Receiver<Wake>, due: Option<Instant>) -> impl Iterator<Item = Wake> {
     let mut is_waited_for = !matches!(first, Wake::Mark);
     let mut first = Some(first);
     std::iter::from_fn(move || {
@@ -178,4 +178,41 @@ fn wanted(book: &Book, head: Head) -> Vec<(u32, std::path::PathBuf, Mark)> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// So many wakes are answered by the first mark, which is due after that.
+    fn answered(wakes: impl IntoIterator<Item = Wake>, due_after: Option<Duration>) -> (usize, Duration) {
+        let (sender, receiver) = channel();
+        for wake in wakes {
+            sender.send(wake).unwrap();
+        }
+        let begun = Instant::now();
+        let first = receiver.recv().unwrap();
+        let answered = gather(first, &receiver, due_after.map(|after| begun + after)).count();
+        (answered, begun.elapsed())
+    }
+
+    #[test]
+    fn marks_that_nobody_waits_for_come_no_closer_together_than_they_are_due() {
+        let apart = Duration::from_millis(50);
+        let (count, took) = answered((0..100).map(|_| Wake::Mark), Some(apart));
+        assert_eq!(count, 100);
+        assert!(took >= apart, "the mark was written after {took:?}");
+        // The first one of all is not waited for.
+        assert_eq!(answered([Wake::Mark, Wake::Mark], None).0, 2);
+    }
+
+    #[test]
+    fn a_mark_that_somebody_waits_for_is_written_at_once_with_what_came() {
+        let now = || Wake::MarkNow(channel().0);
+        assert_eq!(answered([now()], Some(LONG)).0, 1);
+        assert_eq!(answered([Wake::Mark, Wake::Mark, now(), Wake::Mark], Some(LONG)).0, 4);
+        assert_eq!(answered([Wake::Mark, Wake::End(channel().0)], Some(LONG)).0, 2);
+    }
 }

@@ -11,7 +11,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Ingest,
     by_hand::{Booked, NotBooked},
-    metrics::IngestMetrics,
 };
 use crate::{
     app::App,
@@ -57,16 +56,8 @@ async fn book(
     Named(number): Named<i64>,
 ) -> Result<Envelope<BookedView>, ApiError> {
     who.require(MAY_BOOK)?;
-    let ingest = Ingest::new(
-        app.db.clone(),
-        app.clone(),
-        app.live.clone(),
-        app.stock.clone(),
-        // Those of the broker's side count what boxes send.
-        IngestMetrics::default(),
-    );
     let Booked { stream, first, last } =
-        ingest.book_by_hand(&who.tenant, number, &who.name).await.map_err(|error| match error {
+        Ingest::of(&app).book_by_hand(&who.tenant, number, &who.name).await.map_err(|error| match error {
             NotBooked::Unknown => ApiError::not_found(error.to_string()),
             NotBooked::Db(error) => error.into(),
             other => ApiError::conflict(other.to_string()),

@@ -57,19 +57,17 @@ impl Default for IngestMetrics {
 
 impl IngestMetrics {
     /// Registers everything.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
+    pub fn register(&self, registry: &mut Registry) {
         let sub = registry.sub_registry_with_prefix("ingest");
-        sub.register("facts", "Facts stored", metrics.facts.clone());
-        sub.register("facts_unfolded", "Facts stored without their effects", metrics.unfolded.clone());
-        sub.register("batches", "Batches by what became of them", metrics.batches.clone());
-        sub.register("strays", "Messages from nobody or on no topic of ours", metrics.strays.clone());
-        sub.register("alerts", "Early copies of urgent facts", metrics.alerts.clone());
-        sub.register("alerts_lost", "Early copies that could not be noted", metrics.alerts_lost.clone());
-        sub.register("retried_alone", "Transactions repeated batch by batch", metrics.retried_alone.clone());
-        sub.register("database_away", "1 while the database is away", metrics.database_away.clone());
-        sub.register("transaction_seconds", "Lock to commit", metrics.transaction_seconds.clone());
-        metrics
+        sub.register("facts", "Facts stored", self.facts.clone());
+        sub.register("facts_unfolded", "Facts stored without their effects", self.unfolded.clone());
+        sub.register("batches", "Batches by what became of them", self.batches.clone());
+        sub.register("strays", "Messages from nobody or on no topic of ours", self.strays.clone());
+        sub.register("alerts", "Early copies of urgent facts", self.alerts.clone());
+        sub.register("alerts_lost", "Early copies that could not be noted", self.alerts_lost.clone());
+        sub.register("retried_alone", "Transactions repeated batch by batch", self.retried_alone.clone());
+        sub.register("database_away", "1 while the database is away", self.database_away.clone());
+        sub.register("transaction_seconds", "Lock to commit", self.transaction_seconds.clone());
     }
 
     /// Counts one batch.

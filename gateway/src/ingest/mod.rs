@@ -5,7 +5,7 @@
 //! counted before, [`refold`] does so for what an earlier version left; [`store`] is the SQL, [`read`] that of pages;
 //! [`Ingest`] takes messages to answers: [`settle`] says what is tried again and how, [`refusal`] keeps what is not taken,
 //! [`by_hand`] books what a person takes out of it all the same ([`api`]), [`seal`] signs; [`directory`] tells whose device it is; [`lost`] gives boxes back what they have lost; [`worker`] gathers
-//! deliveries into transactions; [`presence`] notes who is there, [`alerts`] what is urgent, [`box_words`] what a box says of
+//! deliveries into transactions, `gather` says how much goes into one; [`presence`] notes who is there, [`alerts`] what is urgent, [`box_words`] what a box says of
 //! itself; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
 //!
@@ -18,6 +18,7 @@ pub mod box_words;
 pub mod by_hand;
 pub mod directory;
 pub mod fold;
+mod gather;
 pub mod link;
 pub mod live;
 pub mod lost;
@@ -138,10 +139,9 @@ impl Ingest {
         Self { directory: Directory::new(db.clone()), db, seal, live, stock, metrics }
     }
 
-    /// The gateway's own. Once per process, since it registers its metrics.
+    /// The gateway's own.
     pub fn of(app: &Arc<App>) -> Self {
-        let metrics = app.metrics.register(IngestMetrics::register);
-        Self::new(app.db.clone(), app.clone(), app.live.clone(), app.stock.clone(), metrics)
+        Self::new(app.db.clone(), app.clone(), app.live.clone(), app.stock.clone(), app.ingest.clone())
     }
 
     /// Applies messages without a broker, in groups of one transaction each per tenant; while one group is

@@ -1,11 +1,7 @@
 //! Gathers deliveries into groups, verifies one group while another is committed, answers, and only then tells the
 //! broker that a message is done with.
-//!
-//! Under load groups grow by themselves: what arrives during a commit is the next group. In a backlog they stay large: a box sends
-//! a window of batches and goes on once they are committed, so that what arrives during a commit is only what was left of the
-//! window. Such a group is kept open until the commit before it is answered, and until what was answered by it has been sent.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -23,8 +19,12 @@ use tokio::{
 };
 
 use super::{
-    BUSY_RETRY_MS, Entry, GROUP_BYTES_MAX, Incoming, Ingest, Settled, link::Delivery, live::Changed,
-    presence, rules::Sender,
+    BUSY_RETRY_MS, Entry, Incoming, Ingest, Settled,
+    gather::{Grow, gather},
+    link::Delivery,
+    live::Changed,
+    presence,
+    rules::Sender,
 };
 use crate::{db::DbError, http::error::chain};
 
@@ -32,13 +32,6 @@ use crate::{db::DbError, http::error::chain};
 const PARK: Duration = Duration::from_millis(250);
 /// Longest that boxes are told to wait while the database is away, in milliseconds.
 const BUSY_RETRY_MS_MAX: u64 = 30_000;
-
-/// A group so large tells of a backlog.
-const BACKLOG_BYTES: usize = GROUP_BYTES_MAX / 4;
-/// In a backlog, nobody sends any more when so long nothing came...
-const SILENCE: Duration = Duration::from_millis(10);
-/// ...and this is how long is waited altogether.
-const LINGER_MAX: Duration = Duration::from_millis(200);
 
 /// Early copies that wait to be noted: a box sends few, and at a time when hundreds send more the ledger itself is at hand. As many
 /// again may just be noted; the longest of all of them are 32 MiB.
@@ -70,10 +63,15 @@ pub async fn run(ingest: Ingest, inbox: mpsc::Receiver<Delivery>) {
     let (ready, groups) = mpsc::channel(1);
     let (copies, urgent) = mpsc::channel(COPIES_MAX);
     let (done, settled) = watch::channel(0);
+    let gathering = {
+        let ingest = ingest.clone();
+        // Its end is that of the early copies.
+        async move { gather(|| Gathered::new(&ingest, &copies), inbox, ready, settled).await }
+    };
     tokio::join!(
-        gather(ingest.clone(), inbox, (ready, settled), copies).boxed(),
+        gathering.boxed(),
         note_copies(ingest.clone(), urgent).boxed(),
-        settle(ingest, groups, done).boxed()
+        settle(ingest.clone(), groups, done).boxed()
     );
 }
 
@@ -88,106 +86,42 @@ async fn note_copies(ingest: Ingest, mut copies: mpsc::Receiver<Copied>) {
 /// An early copy of urgent facts, and who sent it.
 type Copied = (DeviceId, Bytes);
 
-/// `settled` is how many of the groups that went to `ready` are answered.
-async fn gather(
-    ingest: Ingest,
-    mut inbox: mpsc::Receiver<Delivery>,
-    (ready, mut settled): (mpsc::Sender<Group>, watch::Receiver<u64>),
-    copies: mpsc::Sender<Copied>,
-) {
-    let (mut sent, mut before) = (0, 0);
-    while let Some(first) = inbox.recv().await {
-        let mut gathered = Gathered::default();
-        gathered.take(&ingest, first, &copies).await;
-        while gathered.has_room()
-            && let Ok(next) = inbox.try_recv()
-        {
-            gathered.take(&ingest, next, &copies).await;
-        }
-        gathered.verify(&ingest).await;
-        if gathered.bytes < expected(before) {
-            gathered
-                .stay_open(&ingest, &mut inbox, &copies, async {
-                    // Its sender lives as long as this.
-                    let _ = settled.wait_for(|done| *done >= sent).await.map(drop);
-                })
-                .await;
-            gathered.linger(&ingest, &mut inbox, &copies, expected(before)).await;
-            gathered.verify(&ingest).await;
-        }
-        before = gathered.bytes;
-        sent += 1;
-        if ready.send(gathered.group).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// How much of a group is worth waiting for, in bytes, after one of `before`: nothing outside of a backlog, and in one as much
-/// as before, as far as a group may grow.
-fn expected(before: usize) -> usize {
-    if before < BACKLOG_BYTES { 0 } else { before.min(GROUP_BYTES_MAX) }
-}
-
 /// A group that still grows.
-#[derive(Default)]
-struct Gathered {
+struct Gathered<'a> {
+    ingest: &'a Ingest,
+    copies: &'a mpsc::Sender<Copied>,
     group: Group,
     unread: Vec<(Delivery, Incoming)>,
     bytes: usize,
 }
 
-impl Gathered {
-    fn has_room(&self) -> bool {
-        self.bytes < GROUP_BYTES_MAX
+impl<'a> Gathered<'a> {
+    fn new(ingest: &'a Ingest, copies: &'a mpsc::Sender<Copied>) -> Self {
+        Self { ingest, copies, group: Group::default(), unread: Vec::new(), bytes: 0 }
+    }
+}
+
+impl Grow for Gathered<'_> {
+    type One = Delivery;
+    type Group = Group;
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 
-    async fn take(&mut self, ingest: &Ingest, delivery: Delivery, copies: &mpsc::Sender<Copied>) {
+    async fn take(&mut self, delivery: Delivery) {
         self.bytes += delivery.publish.payload.len();
-        sort_in(ingest, delivery, &mut self.group, &mut self.unread, copies).await;
+        sort_in(self.ingest, delivery, &mut self.group, &mut self.unread, self.copies).await;
     }
 
-    /// Takes what comes until the groups before are answered.
-    async fn stay_open(
-        &mut self,
-        ingest: &Ingest,
-        inbox: &mut mpsc::Receiver<Delivery>,
-        copies: &mpsc::Sender<Copied>,
-        answered: impl Future<Output = ()>,
-    ) {
-        let mut answered = std::pin::pin!(answered);
-        loop {
-            tokio::select! {
-                () = &mut answered => return,
-                next = inbox.recv(), if self.has_room() => match next {
-                    Some(next) => self.take(ingest, next, copies).await,
-                    None => return,
-                },
-            }
-        }
-    }
-
-    /// Takes what follows the answers, until it is as much as `expected`.
-    async fn linger(
-        &mut self,
-        ingest: &Ingest,
-        inbox: &mut mpsc::Receiver<Delivery>,
-        copies: &mpsc::Sender<Copied>,
-        expected: usize,
-    ) {
-        let end = Instant::now() + LINGER_MAX;
-        while self.bytes < expected
-            && let Ok(Some(next)) = timeout_at(end.min(Instant::now() + SILENCE), inbox.recv()).await
-        {
-            self.take(ingest, next, copies).await;
-        }
-    }
-
-    /// Reads and verifies what came since.
-    async fn verify(&mut self, ingest: &Ingest) {
+    async fn verify(&mut self) {
         let (deliveries, incoming): (Vec<_>, Vec<_>) = self.unread.drain(..).unzip();
-        let entries = ingest.read(incoming).boxed().await;
+        let entries = self.ingest.read(incoming).boxed().await;
         self.group.batches.extend(deliveries.into_iter().zip(entries));
+    }
+
+    fn close(self) -> Group {
+        self.group
     }
 }
 
@@ -428,16 +362,6 @@ mod tests {
         assert_eq!(told, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         outage.after(0);
         assert_eq!(outage.retry_ms(), 2_000);
-    }
-
-    #[test]
-    fn a_group_is_waited_for_in_a_backlog_alone_and_never_for_more_than_fits() {
-        let check = |before, bytes| assert_eq!(expected(before), bytes, "after {before}");
-        check(0, 0);
-        check(BACKLOG_BYTES - 1, 0);
-        check(BACKLOG_BYTES, BACKLOG_BYTES);
-        // The last batch of a group may pass its bound.
-        check(GROUP_BYTES_MAX + 9, GROUP_BYTES_MAX);
     }
 
     #[test]

@@ -137,18 +137,20 @@ impl Row {
         self
     }
 
+    /// `1.5 × [1.2–1.8]`; nothing where it stands by itself.
+    pub fn ratio_in_words(&self) -> String {
+        let both = self.ratio.zip(self.ratio_spread);
+        both.map(|(ratio, [low, high])| format!("{} × [{}–{}]", short(ratio), short(low), short(high)))
+            .unwrap_or_default()
+    }
+
     /// For the terminal.
     fn line(&self) -> String {
-        let against = match (self.baseline, self.ratio, self.ratio_spread) {
-            (Some(baseline), Some(ratio), Some([low, high])) => format!(
-                "{} {} · {} × [{}–{}]",
-                self.baseline_name,
-                short(baseline),
-                short(ratio),
-                short(low),
-                short(high)
-            ),
-            _ => "–".into(),
+        let against = match self.baseline {
+            Some(baseline) => {
+                format!("{} {} · {}", self.baseline_name, short(baseline), self.ratio_in_words())
+            }
+            None => "–".into(),
         };
         format!(
             "{} {:<44} {:>7} {:<8} [{}–{}] | {against} | {}",

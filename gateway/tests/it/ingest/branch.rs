@@ -105,6 +105,12 @@ impl Branch {
         next
     }
 
+    /// Its box has that key (PKCS #8).
+    pub(crate) fn sign_with(&mut self, document: Vec<u8>) {
+        self.key = SigningKey::from_pkcs8(&document).unwrap();
+        self.document = document;
+    }
+
     pub(crate) fn device(&self) -> DeviceId {
         self.stream.device.clone()
     }

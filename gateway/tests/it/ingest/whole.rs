@@ -5,10 +5,12 @@ use std::time::Duration;
 use pestle_domain::{
     ids::ConnectionId,
     journal::Head,
-    signature::SigningKey,
     staff::Role,
     units::UnixMillis,
-    wire::message::{Answer, Heads, Nudge, Presence, Status, StreamHead},
+    wire::{
+        batch::RefusalReason,
+        message::{Answer, Heads, Nudge, Presence, Status, StreamHead},
+    },
 };
 use pestle_gateway::testing::{self, TestGateway};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, mqttbytes::QoS};
@@ -16,10 +18,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{branch::Branch, centre::committed};
+use super::{
+    branch::Branch,
+    centre::{committed, refused},
+};
 use crate::platform::{
     broker::{connect, options, until},
-    client::{Enrolled, PASSWORD, enrolled, login, signed_in, trusting, url},
+    client::{Enrolled, PASSWORD, enrolled, login, signed_in, tenant, trusting, url},
+    roles::tokens,
 };
 
 /// A box on the wire.
@@ -39,7 +45,7 @@ impl Wired {
         let identity = &enrolled.response.identity;
         let mut branch = Branch::new(identity.branch.as_str(), identity.device.as_str());
         branch.stream.tenant = identity.tenant.clone();
-        branch.key = SigningKey::from_pkcs8(&enrolled.key.serialize_der()).unwrap();
+        branch.sign_with(enrolled.key.serialize_der());
         let device = identity.device.as_str();
         options.set_max_packet_size(Some(512 * 1024));
         let (client, mut events) = connect(options).await.unwrap();
@@ -247,4 +253,56 @@ async fn the_console_shows_boxes_stock_and_sales_and_moves_by_itself() {
     while !(seen.contains("Below zero") && seen.contains("GBP 7.50")) {
         seen.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn central_it_books_what_a_box_had_lost_and_nobody_else_does() {
+    use Role::{Admin, Assistant, CentralIt, FieldTech, Manager, Pharmacist, Technician};
+    let gateway = testing::gateway().await;
+    let may_not = [Assistant, Technician, Pharmacist, Manager, FieldTech];
+    let tokens = tokens(&gateway, &[&may_not[..], &[CentralIt, Admin]].concat()).await;
+    let enrolled = enrolled(&gateway).await;
+    let mut wired = Wired::new(&gateway, &enrolled).await;
+    let opened = wired.branch.open(10);
+    committed(&wired.send(1, opened).await);
+    // A broker holds the sale back; the box loses it, and goes on.
+    let lost = wired.branch.sell("p-1", 3);
+    let (_, held_back) = wired.branch.batch(opened + 1, lost);
+    let next = wired.branch.next_epoch(opened);
+    wired.say("up/ledger", next.batch(1, next.last()).1).await;
+    committed(&wired.answer().await);
+    wired.say("up/ledger", held_back).await;
+    assert_eq!(refused(&wired.answer().await), RefusalReason::Contradicts);
+    let app = &gateway.running.app;
+    let mut tx = app.db.tenant(&tenant()).begin().await.unwrap();
+    let (kept,): (i64,) =
+        sqlx::query_as("SELECT quarantine_id FROM ingest.quarantine").fetch_one(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let person = trusting(&gateway).build().unwrap();
+    let book = async |token: &str, number: i64| {
+        let path = url(&gateway, &format!("/api/v1/quarantine/{number}/book"));
+        let answer = person.post(path).bearer_auth(token).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let counted = |facts: u64| {
+        let text = app.metrics.text().unwrap();
+        let line = format!("pestle_gateway_ingest_facts_total {facts}\n");
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    };
+    counted(opened + next.last());
+    for (role, token) in &tokens {
+        if may_not.contains(role) {
+            assert_eq!(book(token, kept).await.0, 403, "{}", role.as_str());
+            continue;
+        }
+        assert_eq!(book(token, kept + 1_000).await.0, 404);
+        // Whoever comes second books nothing more.
+        let (status, body) = book(token, kept).await;
+        assert_eq!((status, body["data"]["first"].as_u64()), (200, Some(opened + 1)), "{body}");
+        counted(lost + next.last());
+    }
+    let check = format!("/api/v1/branches/{}/stock/p-1", wired.branch.stream.branch);
+    let (_, admin) = tokens.last().unwrap();
+    assert_eq!(get(&gateway, &person, admin, &check).await["data"]["quantity"], 6);
 }

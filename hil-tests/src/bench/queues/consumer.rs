@@ -1,5 +1,5 @@
-//! The small program at the centre: takes messages, puts each as a row into a table, and acknowledges what is committed. What
-//! waits goes in with one statement. `pestle-bench consume`.
+//! The small program at the centre: takes messages, puts each as a row into a table, and acknowledges what is committed. A
+//! statement takes one message, or what waits, up to a number. `pestle-bench consume`.
 
 use std::{
     collections::HashSet,

@@ -3,7 +3,8 @@
 //! the branch's broker, and the agent, on one; the centre's broker with the program and PostgreSQL, and the gateway, on the other.
 //!
 //! [`nats`] is a JetStream leaf node, [`bridge`] a Mosquitto bridge with persistence: each as its documentation has it, with the
-//! settings that are said there. [`consumer`] is the program. Facts wait in the branch while the centre is away; the program looks for
+//! settings that are said there. [`consumer`] is the program: a fact is a message, and a message a statement; the same with many rows
+//! a statement is told beside it. Facts wait in the branch while the centre is away; the program looks for
 //! its broker; then that comes, and theirs are timed from the first message that arrives to the commit of the last, which leaves out how
 //! long they take to connect. Pestle's clock begins with the TCP connection.
 //!
@@ -46,7 +47,7 @@ const SALES_STRUCK: u64 = 5_000;
 const FIRST_BLOW_AT: u64 = 10;
 /// Runs of sample sales that no other figure uses begin here.
 const RUNS: u64 = 200;
-/// Rows that one statement of the program puts in.
+/// Rows that one statement of a program puts in that takes what waits.
 const GROUP: usize = 256;
 
 /// Which queue.
@@ -135,72 +136,102 @@ pub async fn measure(folder: &Path, cores: Cores, scale: Scale) -> Result<Vec<Ro
     let mut owner = centre.owner().await?;
     sqlx::raw_sql(consumer::TABLE).execute(&mut owner).await?;
     let facts = scale.of(SALES) * sample::FACTS_PER_SALE;
-    let calm =
-        How { course: Course::Calm, group: GROUP, limits: bridge::Limits::Lifted, quick: !scale.counts() };
-    let (mut nats, mut mosquitto) = (Vec::new(), Vec::new());
+    let calm = How { course: Course::Calm, group: 1, limits: bridge::Limits::Lifted, quick: !scale.counts() };
+    let (mut nats, mut mosquitto) = (Queue::Nats.rounds(), Queue::Mosquitto.rounds());
     for run in (RUNS..).take(scale.rounds) {
         let ours = ours::calm(&centre, folder, cores, run, scale.of(SALES)).await?;
-        for (queue, rounds) in [(Queue::Nats, &mut nats), (Queue::Mosquitto, &mut mosquitto)] {
-            let lines = lines(run, scale.of(SALES))?;
-            let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
-            let theirs = one(queue, folder, cores, table, &lines, calm).await?;
-            rounds.push((ours, theirs));
+        let lines = lines(run, scale.of(SALES))?;
+        for of in [&mut nats, &mut mosquitto] {
+            for (group, rounds) in [(1, &mut of.singly), (GROUP, &mut of.grouped)] {
+                let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
+                let theirs = one(of.queue, folder, cores, table, &lines, How { group, ..calm }).await?;
+                rounds.push((ours, theirs));
+            }
         }
     }
     let run = RUNS + scale.rounds as u64;
     let struck_lines = lines(run, scale.of(SALES_STRUCK))?;
     let mut struck = Vec::new();
-    let mut singly = Vec::new();
     for queue in [Queue::Nats, Queue::Mosquitto] {
-        let both =
-            [(How { course: Course::Struck, ..calm }, &mut struck), (How { group: 1, ..calm }, &mut singly)];
-        for (how, outcomes) in both {
-            let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
-            outcomes.push(one(queue, folder, cores, table, &struck_lines, how).await?);
-        }
+        let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
+        let how = How { course: Course::Struck, group: GROUP, ..calm };
+        struck.push(one(queue, folder, cores, table, &struck_lines, how).await?);
     }
     let table = Table { owner: &mut owner, dsn: centre.owner_dsn()? };
-    let bounded = How { limits: bridge::Limits::Defaults, ..calm };
+    let bounded = How { limits: bridge::Limits::Defaults, group: GROUP, ..calm };
     let defaults = one(Queue::Mosquitto, folder, cores, table, &struck_lines, bounded).await?;
     drop(owner);
     let ours_struck = ours::struck(&mut centre, folder, cores, run, scale.of(SALES_STRUCK)).await?;
     centre.end().await?;
 
-    let row = |name: &str, rounds: &[(f64, Outcome)], what: &str| {
-        let pairs: Vec<_> = rounds.iter().map(|(ours, theirs)| (*ours, theirs.rate)).collect();
-        let lost = Spread::of(&rounds.iter().map(|(_, theirs)| as_number(theirs.lost)).collect::<Vec<_>>());
-        Row::against(name, "facts/s", what, &pairs, Reach::AtLeast(1.0)).noting(format!(
-            "{facts} facts a round, one a message; of these {}–{} never arrived; their program puts in up to {GROUP} rows with a \
-             statement",
+    let nothing_lost = ours_struck.differences.is_empty();
+    let killed = |of: usize| {
+        let theirs = struck.get(of).map(ToString::to_string).unwrap_or_default();
+        format!("both ends killed on the way, one run: {theirs}; ours: {ours_struck}")
+    };
+    let row = |of: &Rounds, killed: String| {
+        of.row(facts).noting(killed).only_if(nothing_lost, "ours must lose and double nothing")
+    };
+    Ok(vec![
+        row(&nats, killed(0)),
+        row(&mosquitto, killed(1)).noting(format!(
+            "with Mosquitto's own bound of 1,000 waiting messages, nothing killed, one run: {defaults}"
+        )),
+    ])
+}
+
+/// What a queue did beside us, round for round.
+struct Rounds {
+    queue: Queue,
+    /// With a statement for each message.
+    singly: Vec<(f64, Outcome)>,
+    /// With a statement for what waits, up to [`GROUP`].
+    grouped: Vec<(f64, Outcome)>,
+}
+
+impl Queue {
+    fn rounds(self) -> Rounds {
+        Rounds { queue: self, singly: Vec::new(), grouped: Vec::new() }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nats => "NATS JetStream leaf",
+            Self::Mosquitto => "Mosquitto bridge",
+        }
+    }
+}
+
+impl Rounds {
+    /// Judged against the small program that takes one message after the other; one that puts many rows in with a statement is
+    /// told beside it.
+    fn row(&self, facts: u64) -> Row {
+        let name = self.queue.name();
+        let rates = |rounds: &[(f64, Outcome)]| -> Vec<_> {
+            rounds.iter().map(|(ours, theirs)| (*ours, theirs.rate)).collect()
+        };
+        let lost = self.singly.iter().map(|(_, theirs)| as_number(theirs.lost)).collect::<Vec<_>>();
+        let lost = Spread::of(&lost);
+        let grouped = Row::against(name, "facts/s", name, &rates(&self.grouped), Reach::AtLeast(1.0));
+        Row::against(
+            &format!("drain: ours beside a {name}"),
+            "facts/s",
+            name,
+            &rates(&self.singly),
+            Reach::AtLeast(1.0),
+        )
+        .noting(format!(
+            "{facts} facts a round, one a message; of these {}–{} never arrived; their program takes one after the other, with a \
+             statement each",
             short(lost.min),
             short(lost.max)
         ))
-    };
-    let killed = |theirs: &Outcome, singly: &Outcome| {
-        format!(
-            "both ends killed on the way, one run: {theirs}; ours: {ours_struck}. With a statement for each row, one run: {} facts/s",
-            short(singly.rate)
-        )
-    };
-    let [of_nats, of_mosquitto] = [0usize, 1].map(|index| {
-        struck
-            .get(index)
-            .zip(singly.get(index))
-            .map(|(struck, singly)| killed(struck, singly))
-            .unwrap_or_default()
-    });
-    let nothing_lost = ours_struck.differences.is_empty();
-    Ok(vec![
-        row("drain: ours beside a NATS JetStream leaf", &nats, "NATS JetStream leaf")
-            .noting(of_nats)
-            .only_if(nothing_lost, "ours must lose and double nothing"),
-        row("drain: ours beside a Mosquitto bridge", &mosquitto, "Mosquitto bridge")
-            .noting(of_mosquitto)
-            .noting(format!(
-                "with Mosquitto's own bound of 1,000 waiting messages, nothing killed, one run: {defaults}"
-            ))
-            .only_if(nothing_lost, "ours must lose and double nothing"),
-    ])
+        .noting(format!(
+            "for information, the same rounds with up to {GROUP} rows a statement: theirs {}, ours {}",
+            grouped.baseline.map(short).unwrap_or_default(),
+            grouped.ratio_in_words()
+        ))
+    }
 }
 
 /// Where the program puts messages.

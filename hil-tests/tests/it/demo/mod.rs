@@ -183,7 +183,11 @@ async fn a_demo_that_is_killed_while_its_gateway_is_dead_leaves_no_process_and_i
     // The same when nobody wants the place any more, as after a test that failed.
     let mut second = Demo::start(&place);
     second.up().await;
-    std::fs::remove_dir_all(&place).unwrap();
+    // The programs still write: what appears while it is removed takes another attempt.
+    let removed = until("the place's end", UP_WITHIN, || {
+        std::future::ready(std::fs::remove_dir_all(&place).map_err(|error| error.to_string()))
+    });
+    removed.await.unwrap();
     kill_with_its_gateway(&mut second).await;
     let cluster = Place::cluster_of(&place);
     let gone = until("the cluster's end", UP_WITHIN, || {
