@@ -9,6 +9,8 @@ LOCKED ?= --locked
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Always the whole workspace, and always with its tests' features: any narrower choice would compile the dependencies twice.
 BUILD := $(CARGO) build $(LOCKED) --workspace --bins --tests
+# What is proved at full length and what is measured is built as it is shipped.
+SHIPPED := $(CARGO) build --release $(LOCKED) --workspace --bins
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,8 +34,9 @@ test: setup-test ## set up what is missing, then every check and every test
 	  $(CARGO) test $(LOCKED) --workspace --lib --bins --tests; \
 	fi
 
-chaos: setup-test build ## kill real programs at random under load and compare all totals; ROUNDS=500, SEED=… to repeat one
-	@exec $(TARGET)/debug/pestle-chaos --rounds $(or $(ROUNDS),500) $(if $(SEED),--seed $(SEED))
+chaos: setup-test ## kill real programs at random under load and compare all totals; ROUNDS=500, SEED=… to repeat one
+	$(SHIPPED)
+	@exec $(TARGET)/release/pestle-chaos --rounds $(or $(ROUNDS),500) $(if $(SEED),--seed $(SEED))
 
 fuzz: ## look for bytes that a parser cannot bear: FUZZ=gs1 for one target, RUNS=10000000 or SECONDS_EACH=3600
 	$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
@@ -45,17 +48,18 @@ fuzz: ## look for bytes that a parser cannot bear: FUZZ=gs1 for one target, RUNS
 
 # N cuts of the journal alone, and three for each hundred of them of the whole agent.
 N ?= 10000
-power-cuts: setup-test build ## cut the power N times (10000) and compare what is left with what was told; SEED=… chooses the cuts
-	$(TARGET)/debug/pestle-power-cuts journal --cuts $(N) $(if $(SEED),--seed $(SEED))
-	$(TARGET)/debug/pestle-power-cuts agent --cuts $$(( ($(N) * 3 + 99) / 100 )) $(if $(SEED),--seed $(SEED))
+power-cuts: setup-test ## cut the power N times (10000) and compare what is left with what was told; SEED=… chooses the cuts
+	$(SHIPPED)
+	$(TARGET)/release/pestle-power-cuts journal --cuts $(N) $(if $(SEED),--seed $(SEED))
+	$(TARGET)/release/pestle-power-cuts agent --cuts $$(( ($(N) * 3 + 99) / 100 )) $(if $(SEED),--seed $(SEED))
 
 SEEDS ?= 100000
 simulate: ## live SEEDS simulated lives (100000) and check each step; FROM=… is the first seed, BUG=… plants a bug
-	$(CARGO) build --release $(LOCKED) --workspace --bins
+	$(SHIPPED)
 	exec $(TARGET)/release/pestle-simulate --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(BUG),--bug $(BUG))
 
 bench: setup-bench ## measure against the baselines; writes target/bench.json; FIGURES="disk …" measures these alone, and replaces their rows there
-	$(CARGO) build --release $(LOCKED) --workspace --bins
+	$(SHIPPED)
 	exec $(TARGET)/release/pestle-bench $(FIGURES)
 
 screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser

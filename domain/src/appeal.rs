@@ -1,5 +1,6 @@
 //! A fork, and how a person resolves it: two stores wrote under one name, so that the centre can join but one of them. The box
-//! whose records are refused *appeals*; a person at the centre *rules* which of two things it is.
+//! whose records are refused *appeals*; a person at the centre *rules* which of two things it is. A box asks in the same way where
+//! some of what the centre lacks cannot be read any more: what lies behind that cannot join either, until all is recorded once more.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ pub struct Appeal {
     pub place: BoxPlace,
     /// The highest epoch that this box ever opened.
     pub highest_epoch: u32,
-    /// The streams that the centre refuses.
+    /// The streams that the centre refuses, or that are torn.
     pub contested: Vec<Contested>,
 }
 
@@ -46,7 +47,7 @@ pub struct BoxPlace {
     pub running_since: UnixMillis,
 }
 
-/// A stream that the centre refuses.
+/// A stream that the centre refuses, or that is torn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contested {
     /// Which.
@@ -65,6 +66,18 @@ pub struct Contested {
     pub waiting: u64,
     /// Chain values of this store, the last first: the centre learns from them how far both are the same.
     pub values: Vec<Head>,
+    /// Where it is torn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torn: Option<Torn>,
+}
+
+/// Facts that the centre lacks and their box cannot read any more: what lies behind them cannot join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Torn {
+    /// The first of them.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
 }
 
 /// What a person decided.

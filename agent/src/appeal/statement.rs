@@ -1,13 +1,13 @@
 //! What a box says of itself to the person who decides.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     fs,
     path::Path,
 };
 
 use pestle_domain::{
-    appeal::{Appeal, BoxPlace, CONTESTED_MAX, Contested, tell_at},
+    appeal::{Appeal, BoxPlace, CONTESTED_MAX, Contested, Torn, tell_at},
     fact::Envelope,
     ids::AppealId,
     journal::Head,
@@ -51,7 +51,7 @@ pub fn appeal(
     appeal: AppealId,
     place: BoxPlace,
     journals: &[Journal],
-    contradicted: &[StreamKey],
+    to_decide: &BTreeMap<StreamKey, Option<Torn>>,
     told: &mut Told,
 ) -> Result<Appeal, JournalError> {
     let all: Vec<&Journal> = journals.iter().collect();
@@ -59,8 +59,8 @@ pub fn appeal(
     for journal in journals {
         for epoch in journal.epochs() {
             let key = StreamKey { lane: epoch.stream.lane, epoch: epoch.stream.epoch };
-            if contradicted.contains(&key) && contested.len() < CONTESTED_MAX {
-                contested.push(of_stream(journal, epoch, told.0.entry(key))?);
+            if let Some(torn) = to_decide.get(&key).filter(|_| contested.len() < CONTESTED_MAX) {
+                contested.push(Contested { torn: *torn, ..of_stream(journal, epoch, told.0.entry(key))? });
             }
         }
     }
@@ -92,6 +92,7 @@ fn of_stream(
         first_at: known.first_at,
         last_at: last_at(journal, &epoch)?,
         values: known.values.clone(),
+        torn: None,
         stream: epoch.stream,
     })
 }

@@ -1,9 +1,9 @@
-//! Asks the centre, again and again, while it has another history than this box, and begins what a person decided.
+//! Asks the centre, again and again, while it has another history than this box or can never have all of this box's, and begins what a person decided.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use pestle_domain::{
-    appeal::{APPEAL_PATH, BoxPlace, Ruling},
+    appeal::{APPEAL_PATH, BoxPlace, Ruling, Torn},
     ids::AppealId,
 };
 use tokio::{sync::watch, time::sleep};
@@ -55,6 +55,19 @@ pub struct AppealParts {
     pub begin_again: CancellationToken,
 }
 
+/// Streams, and where they are torn.
+type ToDecide = BTreeMap<StreamKey, Option<Torn>>;
+
+/// What somebody has to decide.
+fn question(to_decide: &ToDecide) -> &'static str {
+    if to_decide.values().all(Option::is_some) {
+        "some of what the centre lacks cannot be read any more, and what was recorded behind it reaches the centre once somebody \
+         there decides that this box goes on"
+    } else {
+        "somebody at the centre has to decide which box is the branch's"
+    }
+}
+
 /// Runs until `stop`.
 pub async fn run(parts: AppealParts, stop: CancellationToken) {
     let mut task = Task {
@@ -66,13 +79,13 @@ pub async fn run(parts: AppealParts, stop: CancellationToken) {
         shown: None,
     };
     loop {
-        let contradicted = task.link.borrow_and_update().contradicted.clone();
-        let pause = if contradicted.is_empty() {
+        let to_decide = task.link.borrow_and_update().to_decide();
+        let pause = if to_decide.is_empty() {
             task.show(None).await;
             None
         } else {
             let said = tokio::select! {
-                said = task.ask(&contradicted) => said,
+                said = task.ask(&to_decide) => said,
                 () = stop.cancelled() => return,
             };
             task.show(Some(said)).await;
@@ -98,15 +111,18 @@ struct Task {
 
 impl Task {
     /// Asks once; what is to be said of it at the tills.
-    async fn ask(&mut self, contradicted: &[StreamKey]) -> String {
+    async fn ask(&mut self, to_decide: &ToDecide) -> String {
         let place = self.place().await;
-        let said = match self.ruling(place.clone(), contradicted).await {
+        let said = match self.ruling(place.clone(), to_decide).await {
             Err(why) => format!("the centre cannot be asked what to do ({why}); it is asked again"),
             Ok(Ruling::Waiting) => {
                 let trouble = self.parts.trouble.as_ref().map_or_else(String::new, |why| format!(" {why}."));
                 format!(
-                    "somebody at the centre has to decide which box is the branch's: this one is {} at {}, data in {}.{trouble}",
-                    place.host, place.address, place.data_dir
+                    "{}: this one is {} at {}, data in {}.{trouble}",
+                    question(to_decide),
+                    place.host,
+                    place.address,
+                    place.data_dir
                 )
             }
             Ok(Ruling::OwnName { branch, device }) => format!(
@@ -139,11 +155,11 @@ impl Task {
         BoxPlace { address: self.address.clone().unwrap_or_default(), ..self.parts.place.clone() }
     }
 
-    async fn ruling(&mut self, place: BoxPlace, contradicted: &[StreamKey]) -> Result<Ruling, String> {
-        let (journals, contradicted) = (self.parts.journals.clone(), contradicted.to_vec());
+    async fn ruling(&mut self, place: BoxPlace, to_decide: &ToDecide) -> Result<Ruling, String> {
+        let (journals, to_decide) = (self.parts.journals.clone(), to_decide.clone());
         let (appeal, mut told) = (self.appeal, std::mem::take(&mut self.told));
         let stated = tokio::task::spawn_blocking(move || {
-            let stated = statement::appeal(appeal, place, &journals, &contradicted, &mut told);
+            let stated = statement::appeal(appeal, place, &journals, &to_decide, &mut told);
             (stated, told)
         });
         let (stated, told) = stated.await.map_err(|error| error.to_string())?;

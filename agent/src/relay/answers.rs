@@ -95,7 +95,9 @@ impl RelayTask {
                 tracing::warn!(?batch, ?reason, message, "the centre refused a batch");
                 Some(Event::Refused { batch, reason, message })
             }
-            Answer::Busy { retry_ms, .. } => Some(Event::Busy { retry_ms }),
+            Answer::Busy { batch, retry_ms, alone } => {
+                Some(Event::Busy { retry_ms, alone: alone.then_some(batch) })
+            }
         }
     }
 

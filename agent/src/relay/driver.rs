@@ -12,6 +12,7 @@ use std::{
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use pestle_domain::{
+    appeal::Torn,
     ids::{BatchId, ConnectionId},
     journal::{Lane, Stream},
     signature::Hash,
@@ -372,6 +373,14 @@ impl RelayTask {
                     JournalError::Hole { .. } if is_current => {
                         ". Restart the box: what is sold after that reaches the centre again; and call support"
                     }
+                    // It never joins: the box records everything once more, in an epoch that the centre gives.
+                    JournalError::Hole { from, to, .. } => {
+                        let why = format!(
+                            "{error}. What was recorded behind them waits in this box until somebody decides at the centre's \
+                             console that it goes on"
+                        );
+                        return Event::Torn(stream, Torn { from, to }, why);
+                    }
                     _ => ": call support",
                 };
                 return Event::Unreadable(stream, format!("{error}{then}"));
@@ -434,6 +443,7 @@ impl RelayTask {
                 last_ack_at: state.last_ack_at,
                 detail: link.detail(),
                 contradicted: link.contradicted_streams(),
+                torn: link.torn_streams(),
                 rival: link.has_rival(),
             };
             let changed = *state != now;

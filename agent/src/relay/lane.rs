@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
+use pestle_domain::{appeal::Torn, ids::BatchId, journal::Lane, wire::batch::RefusalReason};
 use serde::Serialize;
 
 use super::BATCH_BYTES_MAX;
@@ -111,6 +111,8 @@ pub struct Stream {
     held: Option<Held>,
     /// The centre has another history than this store. It stays so over broken connections, until the centre takes more of it.
     contradicted: bool,
+    /// Facts that the centre lacks and that cannot be read any more. What lies behind them cannot join.
+    torn: Option<Torn>,
     /// Up to which fact the centre has signed for this stream, which is over and has less here. It can acknowledge nothing of what it
     /// is sent again then; that it refuses what is not the same, it still can.
     ahead: Option<u64>,
@@ -147,6 +149,7 @@ impl Stream {
             suspect_until: 0,
             held: None,
             contradicted: false,
+            torn: None,
             ahead: None,
         }
     }
@@ -154,6 +157,11 @@ impl Stream {
     /// Whether the centre has another history than this store.
     pub fn is_contradicted(&self) -> bool {
         self.contradicted
+    }
+
+    /// Where facts cannot be read any more that the centre lacks.
+    pub fn torn(&self) -> Option<Torn> {
+        self.torn
     }
 
     /// The centre has said that it has another history, in these words: the stream stands still, and a person decides.
@@ -226,12 +234,20 @@ impl Stream {
     /// A read has ended. Acts that do not follow on what is known belong to a read from before a rewind.
     pub fn read(&mut self, acts: &[Act]) {
         self.reading = false;
+        self.torn = None;
         for act in acts {
             let next = self.acts.back().map_or(self.from, |act| act.last) + 1;
             if act.first == next {
                 self.acts.push_back(*act);
             }
         }
+    }
+
+    /// These facts cannot be read any more: the stream stands still, but for another attempt now and then, and a person decides. True
+    /// if that is new.
+    pub fn tear(&mut self, now_ms: u64, torn: Torn, why: String) -> bool {
+        self.unreadable(now_ms, why);
+        self.torn.replace(torn) != Some(torn)
     }
 
     /// A read has failed: the stream stands still for a while.
@@ -272,6 +288,7 @@ impl Stream {
         if seq > self.acknowledged {
             self.progress_at_ms = now_ms;
             self.contradicted = false;
+            self.torn.take_if(|torn| torn.to <= seq);
         }
         self.acknowledged = self.acknowledged.max(seq);
         self.from = self.from.max(seq);
@@ -362,6 +379,16 @@ impl Stream {
         if self.from > self.acknowledged {
             self.rewind(self.acknowledged);
         }
+    }
+
+    /// The centre cannot store what is in flight: it is sent again behind `until_ms`, and others go on meanwhile.
+    pub fn stand_aside(&mut self, until_ms: u64) {
+        self.unsend();
+        let why = format!(
+            "the centre cannot store what this box sends of the {} lane: it waits here and is sent again, and somebody there has to look",
+            self.key.lane.as_str()
+        );
+        self.held = Some(Held { why, until_ms });
     }
 
     /// Stands still for a while, and says why.

@@ -10,11 +10,11 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use pestle_domain::{ids::BatchId, journal::Lane, wire::batch::RefusalReason};
+use pestle_domain::{appeal::Torn, ids::BatchId, journal::Lane, wire::batch::RefusalReason};
 
 use super::{
     lane::{ANSWER_MS_MAX, Act, Refused, Run, Stream, StreamKey, window_of},
-    state::Phase,
+    state::{Phase, TornStream},
 };
 use crate::journal::ack::compare_lives;
 
@@ -71,6 +71,8 @@ pub enum Event {
     Read(StreamKey, Vec<Act>),
     /// A read has failed.
     Unreadable(StreamKey, String),
+    /// Facts that the centre lacks can never be read again; in words too.
+    Torn(StreamKey, Torn, String),
     /// A verified acknowledgement of our own head.
     Acknowledged {
         /// Of which stream.
@@ -113,6 +115,8 @@ pub enum Event {
     Busy {
         /// Wait so long.
         retry_ms: u64,
+        /// Or this batch, and what its stream sends, alone.
+        alone: Option<BatchId>,
     },
     /// The centre asks where we stand.
     Nudged,
@@ -225,6 +229,12 @@ impl Link {
         self.streams.values().filter(|stream| stream.is_contradicted()).map(|stream| stream.key).collect()
     }
 
+    /// The streams that are torn.
+    pub fn torn_streams(&self) -> Vec<TornStream> {
+        let torn = |stream: &Stream| stream.torn().map(|torn| TornStream { stream: stream.key, torn });
+        self.streams.values().filter_map(torn).collect()
+    }
+
     /// Whether another box was lately at the broker under this name.
     pub fn has_rival(&self) -> bool {
         self.rival.is_some()
@@ -257,6 +267,7 @@ impl Link {
                     stream.read(&acts);
                 }
             }
+            Event::Torn(stream, torn, why) => self.torn(now_ms, stream, torn, why, &mut effects),
             Event::Unreadable(stream, why) => self.unreadable(now_ms, stream, why, &mut effects),
             Event::Acknowledged { stream, seq, incarnation } => {
                 self.acknowledged(now_ms, stream, seq, incarnation, &mut effects)
@@ -273,9 +284,18 @@ impl Link {
             Event::Refused { batch, reason, message } => {
                 self.refused(now_ms, batch, reason, &message, &mut effects)
             }
-            Event::Busy { retry_ms } => {
-                self.busy_until_ms = now_ms + retry_ms.clamp(*BUSY_MS.start(), *BUSY_MS.end());
-                self.streams.values_mut().for_each(Stream::unsend);
+            Event::Busy { retry_ms, alone } => {
+                let until_ms = now_ms + retry_ms.clamp(*BUSY_MS.start(), *BUSY_MS.end());
+                match alone {
+                    Some(batch) => {
+                        let stuck = self.streams.values_mut().find(|stream| stream.has(batch));
+                        stuck.into_iter().for_each(|stream| stream.stand_aside(until_ms));
+                    }
+                    None => {
+                        self.busy_until_ms = until_ms;
+                        self.streams.values_mut().for_each(Stream::unsend);
+                    }
+                }
             }
             Event::Nudged => effects.push(Effect::StateHeads),
             Event::Drain => {
@@ -400,6 +420,14 @@ impl Link {
     fn unreadable(&mut self, now_ms: u64, stream: StreamKey, why: String, effects: &mut Vec<Effect>) {
         if let Some(stream) = self.streams.get_mut(&stream) {
             stream.unreadable(now_ms, why.clone());
+            effects.push(Effect::Alarm(why));
+        }
+    }
+
+    fn torn(&mut self, now_ms: u64, stream: StreamKey, torn: Torn, why: String, effects: &mut Vec<Effect>) {
+        if let Some(stream) = self.streams.get_mut(&stream)
+            && stream.tear(now_ms, torn, why.clone())
+        {
             effects.push(Effect::Alarm(why));
         }
     }

@@ -241,11 +241,54 @@ fn a_box_that_may_not_send_at_all_does_not_search_for_a_culprit() {
 fn a_busy_centre_is_left_alone_for_as_long_as_it_asks() {
     let mut bench = online(8);
     bench.drain_sent();
-    bench.take(Event::Busy { retry_ms: 5_000 });
+    bench.take(Event::Busy { retry_ms: 5_000, alone: None });
     bench.wait(4_900);
     assert!(bench.sent.is_empty());
     bench.wait(100);
     assert_eq!(bench.drain_sent(), [(1, 8)]);
+}
+
+#[test]
+fn what_the_centre_cannot_store_waits_alone() {
+    let mut bench = online(8);
+    bench.journal(TELEMETRY, 4);
+    let stuck = bench.sent.iter().rfind(|(stream, _)| *stream == TELEMETRY).unwrap().1.batch;
+    bench.drain_sent();
+    let busy = Event::Busy { retry_ms: 60_000, alone: Some(stuck) };
+    bench.take(busy.clone());
+    // Of a window, each batch is answered so.
+    bench.take(busy);
+    bench.journal(LEDGER, 16);
+    assert_eq!(bench.sent.iter().map(|(stream, _)| *stream).collect::<Vec<_>>(), [LEDGER]);
+    assert!(bench.link.detail().unwrap().contains("cannot store"), "{:?}", bench.link.detail());
+    bench.sent.clear();
+    bench.wait(59_000);
+    assert!(bench.sent.iter().all(|(stream, _)| *stream == LEDGER));
+    bench.wait(1_000);
+    assert!(bench.sent.iter().any(|(stream, _)| *stream == TELEMETRY), "it is tried again");
+}
+
+#[test]
+fn what_lies_behind_facts_that_can_never_be_read_asks_for_a_person_and_the_next_life_goes_on() {
+    let mut bench = online(8);
+    let next = StreamKey { lane: Lane::Ledger, epoch: 2 };
+    bench.journal(next, 3);
+    let torn = Torn { from: 5, to: 6 };
+    let torn_now = |bench: &Bench| {
+        bench.link.torn_streams().iter().map(|one| (one.stream, one.torn)).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        bench.take(Event::Torn(LEDGER, torn, "facts 5 to 6 cannot be read".to_owned()));
+        assert_eq!(torn_now(&bench), [(LEDGER, torn)]);
+    }
+    assert_eq!(bench.alarms, ["facts 5 to 6 cannot be read"], "it is told once");
+    bench.take(Event::Disconnected { why: String::new(), random: 0 });
+    bench.take(Event::Connected);
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 1 });
+    assert_eq!(torn_now(&bench), [(LEDGER, torn)]);
+    // A page of facts has shown that the centre has it after all.
+    bench.take(Event::Acknowledged { stream: LEDGER, seq: 8, incarnation: 1 });
+    assert_eq!(torn_now(&bench), []);
 }
 
 #[test]
@@ -493,7 +536,7 @@ proptest! {
                     continue;
                 }
                 Some(2) => {
-                    bench.take(Event::Busy { retry_ms: 1_000 });
+                    bench.take(Event::Busy { retry_ms: 1_000, alone: None });
                     continue;
                 }
                 _ => {}

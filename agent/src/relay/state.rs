@@ -1,6 +1,8 @@
 //! What the counter's page, the metrics and the health page see of the link.
 
-use pestle_domain::units::UnixMillis;
+use std::collections::BTreeMap;
+
+use pestle_domain::{appeal::Torn, units::UnixMillis};
 use serde::Serialize;
 
 use super::lane::StreamKey;
@@ -32,6 +34,17 @@ impl Phase {
     }
 }
 
+/// A stream that is torn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TornStream {
+    /// Which.
+    #[serde(flatten)]
+    pub stream: StreamKey,
+    /// Where.
+    #[serde(flatten)]
+    pub torn: Torn,
+}
+
 /// The link at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LinkState {
@@ -45,6 +58,16 @@ pub struct LinkState {
     pub detail: Option<String>,
     /// Streams of which the centre has another history than this store: a person has to decide.
     pub contradicted: Vec<StreamKey>,
+    /// Streams with facts that the centre lacks and this box cannot read any more: a person has to decide here too.
+    pub torn: Vec<TornStream>,
     /// Another box was lately at the broker under this box's name, or seems to have been.
     pub rival: bool,
+}
+
+impl LinkState {
+    /// The streams about which a person at the centre has to decide, in order, and where they are torn.
+    pub fn to_decide(&self) -> BTreeMap<StreamKey, Option<Torn>> {
+        let contradicted = self.contradicted.iter().map(|stream| (*stream, None));
+        contradicted.chain(self.torn.iter().map(|one| (one.stream, Some(one.torn)))).collect()
+    }
 }

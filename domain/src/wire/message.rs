@@ -38,12 +38,15 @@ pub enum Answer {
         /// Where the centre stands, if the stream could be told.
         head: Option<Head>,
     },
-    /// The centre cannot take anything just now (its database is away): try again no sooner than this.
+    /// The centre cannot take anything just now (its database is away), or this one batch alone: try again no sooner than this.
     Busy {
         /// Which batch.
         batch: BatchId,
         /// Milliseconds.
         retry_ms: u64,
+        /// The database is there and does not take this one: its stream waits, and nothing else does.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
     },
 }
 

@@ -143,7 +143,8 @@ fn the_small_messages_survive_json() {
             message: "…".into(),
             head: Some(head),
         },
-        Answer::Busy { batch: BatchId(samples::uuid(1)), retry_ms: 500 },
+        Answer::Busy { batch: BatchId(samples::uuid(1)), retry_ms: 500, alone: false },
+        Answer::Busy { batch: BatchId(samples::uuid(1)), retry_ms: 60_000, alone: true },
     ] {
         let text = serde_json::to_string(&answer).unwrap();
         let back: Answer = serde_json::from_str(&text).unwrap();

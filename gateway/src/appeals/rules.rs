@@ -1,7 +1,7 @@
 //! What a person who decides has to know, in words; and what needs no person. Pure.
 
 use pestle_domain::{
-    appeal::{Appeal, CONTESTED_MAX, Contested, Parting, VALUES_MAX},
+    appeal::{Appeal, CONTESTED_MAX, Contested, Parting, Torn, VALUES_MAX},
     ids::{BranchId, DeviceId},
 };
 use time::{Duration, OffsetDateTime};
@@ -97,6 +97,13 @@ pub fn belongs_elsewhere<'a>(own: &BranchId, appeal: &'a Appeal) -> Option<&'a B
 pub fn difference(contested: &Contested, centre: u64, parting: Parting) -> String {
     let Contested { stream, head, waiting, .. } = contested;
     let (lane, epoch) = (stream.lane.as_str(), stream.epoch);
+    if let Some(Torn { from, to }) = contested.torn {
+        let last = head.seq;
+        return format!(
+            "{lane}, epoch {epoch}: the box cannot read facts {from} to {to} any more, and the centre has them not; what lies behind them, \
+             to {last}, cannot join before the box records it once more. {waiting} facts of the box wait"
+        );
+    }
     let same = match parting.same_to {
         0 => "they are nowhere known to be the same".to_owned(),
         same => format!("they are the same up to fact {same}"),
@@ -110,6 +117,11 @@ pub fn difference(contested: &Contested, centre: u64, parting: Parting) -> Strin
         "{lane}, epoch {epoch}: the box ends with fact {}, the centre with {centre}; {same}{differs}. {waiting} facts of the box wait",
         head.seq
     )
+}
+
+/// Whether no other history is in question: some of what the box has cannot be read any more, and that is all.
+pub fn is_torn_alone(appeal: &Appeal) -> bool {
+    !appeal.contested.is_empty() && appeal.contested.iter().all(|one| one.torn.is_some())
 }
 
 /// What each choice does, in a sentence.
@@ -171,6 +183,7 @@ mod tests {
             last_at: UnixMillis(2),
             waiting: 12,
             values: vec![],
+            torn: None,
         }
     }
 
@@ -251,6 +264,15 @@ mod tests {
         );
         assert!(said(36, Some(68)).contains("same up to fact 36 and differ at fact 68"));
         assert!(said(0, None).contains("nowhere known to be the same."));
+        let mut torn = appeal(vec![stream("north", "north-1", 1)]);
+        assert!(!is_torn_alone(&torn));
+        torn.contested[0].torn = Some(Torn { from: 82, to: 83 });
+        assert!(is_torn_alone(&torn));
+        assert_eq!(
+            difference(&torn.contested[0], 81, Parting { same_to: 80, differs_at: None }),
+            "ledger, epoch 3: the box cannot read facts 82 to 83 any more, and the centre has them not; what lies behind them, to 90, \
+             cannot join before the box records it once more. 12 facts of the box wait"
+        );
         assert!(consequence(Choice::GoOn, &"north-1".parse().unwrap()).contains("Nothing counts twice"));
         let step = step("https://centre:8443", "/var/lib/pestle", Some("ABCD"));
         assert!(

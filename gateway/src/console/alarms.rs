@@ -1,10 +1,19 @@
-//! What was refused, and what cannot be right: rows into words that say what to do. Pure.
+//! What was refused, and what cannot be right: rows into words that say what to do, and the forms by which a person does it.
+
+use std::sync::Arc;
 
 use askama::Template;
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Redirect, Response},
+};
 use time::OffsetDateTime;
 
-use super::{store::Branches, view};
+use super::{pages::html, store::Branches, view};
 use crate::{
+    app::App,
+    http::{error::ApiError, extract::Named},
+    identity::Principal,
     ingest::{self, alerts::AlertRow, box_words::BoxSays, read::Break},
     inventory,
     sales::store::read::SharedSeries,
@@ -52,6 +61,7 @@ impl Concerns {
                 place,
                 message,
                 times: 1,
+                kept: None,
             }
         });
         let series = self.series.iter().map(move |row| AlarmLine {
@@ -65,6 +75,7 @@ impl Concerns {
                 row.till_id, row.till_id, row.epoch
             ),
             times: 1,
+            kept: None,
         });
         let unfolded = (self.unfolded > 0).then(|| AlarmLine {
             when: now,
@@ -75,6 +86,7 @@ impl Concerns {
             message: "facts are stored and have no effect yet: a newer gateway may understand them, and the log says what is wrong"
                 .into(),
             times: self.unfolded,
+            kept: None,
         });
         let boxes = self.boxes.iter().map(move |row| {
             let (tone, kind, message) = of_box(row);
@@ -87,6 +99,7 @@ impl Concerns {
                 place,
                 message,
                 times: 1,
+                kept: None,
             }
         });
         let alerts = self.alerts.iter().map(move |row| AlarmLine {
@@ -97,6 +110,7 @@ impl Concerns {
             place: format!("{} · {}", branches.name(&row.branch_id), row.device_id),
             message: row.message.clone(),
             times: 1,
+            kept: None,
         });
         breaks.chain(series).chain(boxes).chain(unfolded).chain(alerts)
     }
@@ -189,6 +203,14 @@ struct AlarmLine {
     place: String,
     message: String,
     times: i64,
+    /// Where a person may say what becomes of it.
+    kept: Option<KeptForm>,
+}
+
+/// What a person may do with a row of the quarantine.
+struct KeptForm {
+    number: i64,
+    may_be_booked: bool,
 }
 
 #[derive(Template)]
@@ -197,11 +219,17 @@ pub(super) struct Alarms {
     rows: Vec<AlarmLine>,
 }
 
-fn of_refused(row: ingest::quarantine::QuarantineRow, now: OffsetDateTime) -> AlarmLine {
+fn of_refused(row: ingest::quarantine::QuarantineRow, may_book: bool, now: OffsetDateTime) -> AlarmLine {
+    let may_be_booked = ingest::by_hand::may_be_booked(&row.reason);
+    let number = row.quarantine_id;
     let message = match row.reason.as_str() {
         ingest::rules::FENCED => format!(
-            "{}. If no other box sells under this name, book it: POST /api/v1/quarantine/{}/book",
-            row.message, row.quarantine_id
+            "{}. If no other box sells under this name, central IT books it: number {number}",
+            row.message
+        ),
+        ingest::rules::NOT_ALLOWED => format!(
+            "{}. What it recorded before it was revoked, and cannot send again, central IT books: number {number}",
+            row.message
         ),
         _ => row.message,
     };
@@ -213,6 +241,7 @@ fn of_refused(row: ingest::quarantine::QuarantineRow, now: OffsetDateTime) -> Al
         place: format!("{} · {}", row.device_id, row.channel),
         message,
         times: row.times,
+        kept: may_book.then_some(KeptForm { number, may_be_booked }),
     }
 }
 
@@ -222,9 +251,10 @@ pub(super) fn alarms(
     doubts: Vec<inventory::store::DiscrepancyRow>,
     concerns: &Concerns,
     branches: &Branches,
+    may_book: bool,
     now: OffsetDateTime,
 ) -> Alarms {
-    let from_refused = refused.into_iter().map(|row| of_refused(row, now));
+    let from_refused = refused.into_iter().map(|row| of_refused(row, may_book, now));
     let from_doubts = doubts.into_iter().map(|row| AlarmLine {
         when: row.at,
         at: view::ago(row.at, now),
@@ -242,6 +272,7 @@ pub(super) fn alarms(
             ),
         },
         times: 1,
+        kept: None,
     });
     let mut rows: Vec<AlarmLine> =
         from_refused.chain(from_doubts).chain(concerns.lines(branches, now)).collect();
@@ -251,6 +282,30 @@ pub(super) fn alarms(
 
 fn lot(lot: &str) -> &str {
     if lot.is_empty() { "unknown" } else { lot }
+}
+
+#[derive(Template)]
+#[template(path = "console/not_done.html")]
+struct NotDone {
+    title: &'static str,
+    message: String,
+}
+
+fn decided<T>(done: Result<T, ApiError>, title: &'static str) -> Response {
+    match done {
+        Ok(_) => Redirect::to("/console#alarms-h").into_response(),
+        Err(error) => html(error.code.status(), &NotDone { title, message: error.message.into_owned() }),
+    }
+}
+
+/// Takes a person's word that nobody else needs to look at what is kept.
+pub async fn close(State(app): State<Arc<App>>, who: Principal, Named(number): Named<i64>) -> Response {
+    decided(ingest::api::close_one(&app, &who, number).await, "Not closed")
+}
+
+/// Takes a person's decision that what is kept counts.
+pub async fn book(State(app): State<Arc<App>>, who: Principal, Named(number): Named<i64>) -> Response {
+    decided(ingest::api::book_one(&app, &who, number).await, "Not booked")
 }
 
 #[cfg(test)]
@@ -290,8 +345,8 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_what_a_box_lost_says_how_it_is_booked_and_nothing_else_does() {
-        let line = |reason: &str| {
+    fn whoever_decides_closes_each_kept_row_and_books_what_may_be_booked_and_nobody_else_does() {
+        let shown = |reason: &str, may_book: bool| {
             let row = ingest::quarantine::QuarantineRow {
                 quarantine_id: 41,
                 device_id: "north-1".into(),
@@ -301,10 +356,21 @@ mod tests {
                 times: 1,
                 last_at: OffsetDateTime::UNIX_EPOCH,
             };
-            of_refused(row, OffsetDateTime::UNIX_EPOCH).message
+            let rows = vec![of_refused(row, may_book, OffsetDateTime::UNIX_EPOCH)];
+            Alarms { rows }.render().unwrap()
         };
-        assert!(line("fenced").contains("/api/v1/quarantine/41/book"));
-        assert_eq!(line("contradicts"), "facts 7 to 9");
+        let (close, book) = ("/console/quarantine/41/close", "/console/quarantine/41/book");
+        for (reason, may_be_booked, words) in [
+            ("fenced", true, "If no other box sells under this name, central IT books it: number 41"),
+            ("not_allowed", true, "central IT books: number 41"),
+            ("contradicts", false, "facts 7 to 9</td>"),
+        ] {
+            let page = shown(reason, true);
+            assert!(page.contains("facts 7 to 9") && page.contains(close), "{page}");
+            assert_eq!(page.contains(book), may_be_booked, "{page}");
+            let page = shown(reason, false);
+            assert!(!page.contains("<form") && page.contains(words), "{page}");
+        }
     }
 
     #[test]

@@ -40,7 +40,8 @@ struct AppealCard {
 struct ChoiceForm {
     id: String,
     go_on: String,
-    own_name: String,
+    /// Where another box may be in question.
+    own_name: Option<String>,
 }
 
 #[derive(Template)]
@@ -77,7 +78,8 @@ pub(super) fn appeals(
             form: form.map(|device| ChoiceForm {
                 id: seen.id.clone(),
                 go_on: rules::consequence(Choice::GoOn, &device),
-                own_name: rules::consequence(Choice::OwnName, &device),
+                own_name: (!rules::is_torn_alone(&row.said))
+                    .then(|| rules::consequence(Choice::OwnName, &device)),
             }),
         }
     };

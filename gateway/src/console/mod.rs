@@ -36,6 +36,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/console/sign-out", post(pages::sign_out))
         .route("/console/events", get(pages::events))
         .route("/console/appeals/{appeal}", post(appeals::rule))
+        .route("/console/quarantine/{number}/close", post(alarms::close))
+        .route("/console/quarantine/{number}/book", post(alarms::book))
         .route(
             "/console/console.css",
             get(|| async { asset("text/css; charset=utf-8", include_str!("console.css")) }),

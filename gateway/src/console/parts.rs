@@ -104,6 +104,7 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
     tx.commit().await.map_err(DbError::from)?;
 
     let may_rule = viewer.require(appeals::api::MAY_RULE).is_ok();
+    let may_book = viewer.require(ingest::api::MAY_BOOK).is_ok();
     let branches = Branches::of(&boxes);
     let mut listed: Vec<(String, String)> =
         boxes.iter().map(|row| (row.branch_id.clone(), row.branch_name.clone())).collect();
@@ -125,7 +126,7 @@ pub async fn read(app: &App, viewer: &Principal, asked: &Asked) -> Result<Parts,
         ("stock", stock(lots, lot_count, asked, now).render()?),
         ("orders", orders_part(&ordered, &branches, now).render()?),
         ("appeals", super::appeals::appeals(&asking, &branches, may_rule, now).render()?),
-        ("alarms", alarms(refused, doubts, &concerns, &branches, now).render()?),
+        ("alarms", alarms(refused, doubts, &concerns, &branches, may_book, now).render()?),
     ];
     Ok(Parts { all, branches: listed })
 }

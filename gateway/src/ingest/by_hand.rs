@@ -1,17 +1,26 @@
-//! Batches that were kept as `fenced`, and that a person books all the same.
+//! What a person decides on what was kept: that it counts all the same, or that nobody needs to look at it any more.
 //!
 //! A box that lost the end of its store goes on in a new epoch, and says where the one before ended. A batch of that end that a
 //! broker held back comes behind it: authentic, in its place, and perhaps the only copy left of what people were told. Nothing in
 //! it tells it from what a second live store adds, and so a person decides. Whatever they decide, no act counts twice: should a
 //! second store be carried over later, its acts are known by their ids.
+//!
+//! So it is with what a broker brings of a box that was revoked meanwhile: nobody may be able to send it again. Whether the box is
+//! one of ours now says nothing of what it had sold before; its signature and its stream do, and are asked when it is booked.
 
-use pestle_domain::{ids::TenantId, wire::message::Answer};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pestle_domain::{
+    ids::{DeviceId, TenantId},
+    wire::message::Answer,
+};
 
 use super::{
-    Entry, Incoming, Ingest, Settled,
+    Entry, Ingest, Settled,
     live::Changed,
-    quarantine,
-    rules::{self, FENCED},
+    quarantine::{self, Closed},
+    rules::{self, FENCED, NOT_ALLOWED, Sender, Verified},
 };
 use crate::db::DbError;
 
@@ -34,7 +43,7 @@ pub enum NotBooked {
     Unknown,
     /// It was refused for another reason.
     #[error(
-        "this was not kept because its life of the store had ended ({0}): what the box still has it sends by itself, and a contradiction is decided where it is shown"
+        "it was kept as {0}, and only what came of an ended life of a store or of a revoked box is booked by hand: what else to do about it, the manual says"
     )]
     OtherReason(String),
     /// The device had filled its share.
@@ -60,6 +69,11 @@ pub enum NotBooked {
     Db(#[from] DbError),
 }
 
+/// Whether a person may book what was kept for that reason.
+pub fn may_be_booked(reason: &str) -> bool {
+    reason == FENCED || reason == NOT_ALLOWED
+}
+
 impl Ingest {
     /// Books what is kept under `number`, as `by` has decided. A repeat books nothing more.
     ///
@@ -69,22 +83,16 @@ impl Ingest {
         let mut tx = self.db.tenant(tenant).begin().await?;
         let kept = quarantine::find(&mut tx, number).await?.ok_or(NotBooked::Unknown)?;
         tx.commit().await.map_err(DbError::from)?;
-        if kept.reason != FENCED {
+        if !may_be_booked(&kept.reason) {
             return Err(NotBooked::OtherReason(kept.reason));
         }
         let device = kept.device_id.parse().map_err(|_| DbError::bad_row("device", kept.device_id))?;
-        let message = kept.bytes.ok_or(NotBooked::NoBytes)?.into();
-        let (sender, mut batch) = match self.read(vec![Incoming { device, lane: None, message }]).await.pop()
-        {
-            Some(Entry::Batch(sender, batch)) => (sender, batch),
-            Some(Entry::Refused(_, _, refusal)) => return Err(NotBooked::Refused(refusal.message)),
-            Some(Entry::Away(_)) | None => return Err(DbError::lost().into()),
-        };
+        let (sender, mut batch) = self.read_kept(device, kept.bytes.ok_or(NotBooked::NoBytes)?).await?;
         batch.by_hand = true;
         let header = &batch.header;
         let booked =
             Booked { stream: rules::describe(&header.stream), first: header.first, last: header.after().seq };
-        match self.settle(vec![Entry::Batch(sender, batch)]).await.pop() {
+        match self.settle(vec![Entry::Batch(sender, Box::new(batch))]).await.pop() {
             Some(Settled::Answered(Answer::Committed(_))) => {}
             Some(Settled::Gap(_, _, head)) => {
                 let Booked { stream, first, .. } = booked;
@@ -100,5 +108,37 @@ impl Ingest {
         tx.commit().await.map_err(DbError::from)?;
         self.live.tell(Changed { alarms: true, ..Changed::nothing(tenant.clone()) });
         Ok(booked)
+    }
+
+    /// Reads and verifies a batch that was kept, as of a box that was never revoked.
+    async fn read_kept(
+        &self,
+        device: DeviceId,
+        bytes: Vec<u8>,
+    ) -> Result<(Arc<Sender>, Verified), NotBooked> {
+        let Some(known) = self.sender(&device).await? else {
+            return Err(NotBooked::Refused(format!("device {device} is not enrolled here")));
+        };
+        let sender = Arc::new(Sender { revoked: false, ..Sender::clone(&known) });
+        let batch = rules::read(&sender, None, Bytes::from(bytes));
+        batch.map(|batch| (sender, batch)).map_err(|refusal| NotBooked::Refused(refusal.message))
+    }
+
+    /// Nobody needs to look any more at what is kept under `number`, as `by` has decided. Nothing of it is deleted, and it may
+    /// still be booked; what comes once more is shown once more. `None` where nothing is kept under this number.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn close_by_hand(
+        &self,
+        tenant: &TenantId,
+        number: i64,
+        by: &str,
+    ) -> Result<Option<Closed>, DbError> {
+        let mut tx = self.db.tenant(tenant).begin().await?;
+        let closed = quarantine::close(&mut tx, number, by).await?;
+        tx.commit().await?;
+        self.live.tell(Changed { alarms: true, ..Changed::nothing(tenant.clone()) });
+        Ok(closed)
     }
 }

@@ -189,19 +189,17 @@ impl Ingest {
                 Answer::Rewind { batch: batch.header.batch, stream: batch.header.stream.clone(), head }
             }
             Settled::Away(entry) => self.busy(&entry, BUSY_RETRY_MS),
-            Settled::Stuck(entry) => self.busy(&entry, STUCK_RETRY_MS),
+            Settled::Stuck(entry) => {
+                self.metrics.count("stuck");
+                not_now(&entry, STUCK_RETRY_MS, true)
+            }
         }
     }
 
-    /// "Not now."
+    /// "Not now", of anything.
     pub fn busy(&self, entry: &Entry, retry_ms: u64) -> Answer {
-        self.metrics.count(if retry_ms == STUCK_RETRY_MS { "stuck" } else { "busy" });
-        let batch = match entry {
-            Entry::Batch(_, batch) => Some(batch.header.batch),
-            Entry::Refused(_, _, refusal) => refusal.batch,
-            Entry::Away(incoming) => named(&incoming.message),
-        };
-        Answer::Busy { batch: batch.unwrap_or(BatchId(uuid::Uuid::nil())), retry_ms }
+        self.metrics.count("busy");
+        not_now(entry, retry_ms, false)
     }
 
     /// Reads and verifies messages: the part that needs a processor and no database but for whose they are.
@@ -288,6 +286,15 @@ impl Ingest {
     pub fn metrics(&self) -> &IngestMetrics {
         &self.metrics
     }
+}
+
+fn not_now(entry: &Entry, retry_ms: u64, alone: bool) -> Answer {
+    let batch = match entry {
+        Entry::Batch(_, batch) => Some(batch.header.batch),
+        Entry::Refused(_, _, refusal) => refusal.batch,
+        Entry::Away(incoming) => named(&incoming.message),
+    };
+    Answer::Busy { batch: batch.unwrap_or(BatchId(uuid::Uuid::nil())), retry_ms, alone }
 }
 
 fn read_one(one: Incoming, sender: Result<Option<Arc<Sender>>, DbError>) -> Entry {

@@ -4,14 +4,34 @@ use pestle_domain::{
     ids::{BatchId, DeviceId, TenantId},
     signature::Hash,
 };
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::rules::FENCED;
 use crate::db::DbError;
 
-/// Rows of one device whose bytes are kept; later ones are counted, and kept as a hash alone.
-const BYTES_PER_DEVICE_MAX: i64 = 200;
-/// Rows of one device. What comes after is counted in its oldest row of the same reason.
-const ROWS_PER_DEVICE_MAX: i64 = 1_000;
+/// What of one device a person has yet to look at. What was booked or closed takes up no share.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    /// Rows. What comes after is counted in the oldest, of the same reason if there is one.
+    rows: i64,
+    /// Of them, those whose bytes are kept; of later ones the hash alone is.
+    with_bytes: i64,
+}
+
+/// Of all that is refused, whoever sent it; and, beside that, of what is shown without bytes, since the event store has them.
+const USUAL: Share = Share { rows: 1_000, with_bytes: 200 };
+/// Of what came of an ended life of a store. The box has signed it, so that nobody else fills this; and it may be the last copy.
+/// A day's batches of a busy branch are some hundred.
+const OF_ENDED_LIVES: Share = Share { rows: 11_000, with_bytes: 10_000 };
+
+/// SQL for the rows that share with one that is to be kept, given its device, reason and bytes.
+fn shared(device: &str, reason: &str, bytes: &str) -> String {
+    format!(
+        "device_id = {device} AND booked_at IS NULL AND closed_at IS NULL
+         AND (reason = '{FENCED}') = ({reason} = '{FENCED}')
+         AND (coalesce(octet_length(bytes), 1) = 0) = (octet_length({bytes}::bytea) = 0)"
+    )
+}
 
 /// Something that was refused, or that a person should look at.
 #[derive(Debug, Clone)]
@@ -33,7 +53,7 @@ pub struct Quarantined<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Keeps it; the same for the same reason is counted instead.
+/// Keeps it; the same for the same reason is counted instead, and a person looks at it again if one had closed it.
 ///
 /// # Errors
 /// [`DbError`].
@@ -42,28 +62,32 @@ pub async fn keep(
     tenant: &TenantId,
     kept: &Quarantined<'_>,
 ) -> Result<(), DbError> {
+    // A zero character is text for Rust, and none for PostgreSQL.
     let message = kept.message.replace('\0', "\u{FFFD}");
-    let written = sqlx::query(
+    let share = if kept.reason == FENCED { OF_ENDED_LIVES } else { USUAL };
+    let shared = shared("$2", "$5", "$8");
+    let insert = format!(
         "INSERT INTO ingest.quarantine AS q (tenant_id, device_id, channel, batch_id, reason, message, bytes_hash, bytes)
          SELECT $1, $2, $3, $4, $5, $6, $7, CASE WHEN own.with_bytes < $9 THEN $8::bytea END
-         FROM (SELECT count(*) AS rows, count(bytes) AS with_bytes,
-                      coalesce(bool_or(reason = $5 AND bytes_hash = $7), false) AS again
-               FROM ingest.quarantine WHERE device_id = $2) AS own
-         WHERE own.again OR own.rows < $10
-         ON CONFLICT (tenant_id, device_id, reason, bytes_hash) DO UPDATE SET times = q.times + 1, last_at = now()",
-    )
-    .bind(tenant.as_str())
-    .bind(kept.device.as_str())
-    .bind(kept.channel)
-    .bind(kept.batch.map(|batch| batch.0))
-    .bind(kept.reason)
-    .bind(&message)
-    .bind(&kept.identity.0[..])
-    .bind(kept.bytes)
-    .bind(BYTES_PER_DEVICE_MAX)
-    .bind(ROWS_PER_DEVICE_MAX)
-    .execute(&mut *connection)
-    .await?;
+         FROM (SELECT count(*) AS rows, count(bytes) AS with_bytes FROM ingest.quarantine WHERE {shared}) AS own
+         WHERE own.rows < $10
+            OR EXISTS (SELECT FROM ingest.quarantine WHERE (device_id, reason, bytes_hash) = ($2, $5, $7))
+         ON CONFLICT (tenant_id, device_id, reason, bytes_hash) DO UPDATE
+         SET times = q.times + 1, last_at = now(), bytes = coalesce(q.bytes, EXCLUDED.bytes), closed_by = NULL, closed_at = NULL"
+    );
+    let written = sqlx::query(AssertSqlSafe(insert))
+        .bind(tenant.as_str())
+        .bind(kept.device.as_str())
+        .bind(kept.channel)
+        .bind(kept.batch.map(|batch| batch.0))
+        .bind(kept.reason)
+        .bind(&message)
+        .bind(&kept.identity.0[..])
+        .bind(kept.bytes)
+        .bind(share.with_bytes)
+        .bind(share.rows)
+        .execute(&mut *connection)
+        .await?;
     if written.rows_affected() == 0 {
         count_with_the_oldest(connection, kept, &message).await?;
     }
@@ -76,14 +100,19 @@ async fn count_with_the_oldest(
     kept: &Quarantined<'_>,
     message: &str,
 ) -> Result<(), DbError> {
-    sqlx::query(
-        "UPDATE ingest.quarantine SET times = times + 1, last_at = now(), message = $2
-         WHERE quarantine_id = (SELECT min(quarantine_id) FROM ingest.quarantine WHERE device_id = $1)",
-    )
-    .bind(kept.device.as_str())
-    .bind(format!("and others, of which the last: {message}"))
-    .execute(connection)
-    .await?;
+    let shared = shared("$2", "$3", "$4");
+    let count = format!(
+        "UPDATE ingest.quarantine SET times = times + 1, last_at = now(), message = $1
+         WHERE quarantine_id = (SELECT quarantine_id FROM ingest.quarantine WHERE {shared}
+                                ORDER BY reason <> $3, quarantine_id LIMIT 1)"
+    );
+    sqlx::query(AssertSqlSafe(count))
+        .bind(format!("and others, of which the last: {message}"))
+        .bind(kept.device.as_str())
+        .bind(kept.reason)
+        .bind(kept.bytes)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -106,21 +135,23 @@ pub struct QuarantineRow {
     pub last_at: time::OffsetDateTime,
 }
 
-/// The latest of the quarantine that nobody has booked, and how many rows there are of these.
+/// The latest of the quarantine that nobody has booked or closed, and how many rows there are of these.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn latest(connection: &mut PgConnection, limit: i64) -> Result<(Vec<QuarantineRow>, i64), DbError> {
     let rows = sqlx::query_as(
         "SELECT quarantine_id, device_id, channel, reason, message, times, last_at
-         FROM ingest.quarantine WHERE booked_at IS NULL ORDER BY last_at DESC LIMIT $1",
+         FROM ingest.quarantine WHERE booked_at IS NULL AND closed_at IS NULL ORDER BY last_at DESC LIMIT $1",
     )
     .bind(limit)
     .fetch_all(&mut *connection)
     .await?;
-    let total = sqlx::query_scalar("SELECT count(*) FROM ingest.quarantine WHERE booked_at IS NULL")
-        .fetch_one(connection)
-        .await?;
+    let total = sqlx::query_scalar(
+        "SELECT count(*) FROM ingest.quarantine WHERE booked_at IS NULL AND closed_at IS NULL",
+    )
+    .fetch_one(connection)
+    .await?;
     Ok((rows, total))
 }
 
@@ -159,4 +190,30 @@ pub async fn note_booked(connection: &mut PgConnection, number: i64, by: &str) -
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// That somebody needs to look at a row no more.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Closed {
+    /// Who said so.
+    #[sqlx(rename = "closed_by")]
+    pub by: String,
+    /// And when.
+    #[sqlx(rename = "closed_at")]
+    pub at: time::OffsetDateTime,
+}
+
+/// Nobody needs to look at it any more; a repeat changes nothing. `None` where nothing is kept under this number.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn close(connection: &mut PgConnection, number: i64, by: &str) -> Result<Option<Closed>, DbError> {
+    Ok(sqlx::query_as(
+        "UPDATE ingest.quarantine SET closed_by = coalesce(closed_by, $2), closed_at = coalesce(closed_at, now())
+         WHERE quarantine_id = $1 RETURNING closed_by, closed_at",
+    )
+    .bind(number)
+    .bind(by)
+    .fetch_optional(connection)
+    .await?)
 }

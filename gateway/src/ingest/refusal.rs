@@ -12,10 +12,20 @@ use super::{
     Entry, Incoming, Ingest, Settled,
     live::Changed,
     quarantine::{self, Quarantined},
-    rules::{Refusal, Sender},
+    rules::{FENCED, Refusal, Sender},
+    settle::{RACES_MAX, is_overtaken},
     store::{self, Lock},
 };
 use crate::{db::DbError, http::error::chain};
+
+impl Entry {
+    /// Whether the broker that brought it may be the only one to have it: its box has said that this life of its store ended
+    /// before it, or was revoked and cannot come again. Whoever settles such a message is not done with it before it is kept.
+    pub fn is_last_copy(&self) -> bool {
+        let Self::Refused(_, sender, refusal) = self else { return false };
+        refusal.kept_as == Some(FENCED) || sender.as_ref().is_some_and(|sender| sender.revoked)
+    }
+}
 
 impl Ingest {
     pub(super) async fn refuse(
@@ -40,12 +50,13 @@ impl Ingest {
             None => head,
             Some(known) => match self.keep_refused(&incoming, known, &refusal).await {
                 Ok(found) => head.or(found),
+                // A box does not send again what it was told is refused: it is told to wait, and asks again.
                 Err(error) if error.is_away() => {
                     return Settled::Away(Entry::Refused(incoming, sender, refusal));
                 }
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "a refused batch could not be kept");
-                    head
+                    tracing::error!(device = %incoming.device, error = %chain(&error), "a refused batch cannot be kept: it waits in its branch, and somebody has to look");
+                    return Settled::Stuck(Entry::Refused(incoming, sender, refusal));
                 }
             },
         };
@@ -54,7 +65,23 @@ impl Ingest {
         Settled::Answered(Answer::Refused { batch, reason, message, head })
     }
 
+    /// Keeps it, tried again where another transaction was in the way; where the stream stands that it is of.
     async fn keep_refused(
+        &self,
+        incoming: &Incoming,
+        sender: &Sender,
+        refusal: &Refusal,
+    ) -> Result<Option<Head>, DbError> {
+        for _ in 0..RACES_MAX {
+            match self.keep_once(incoming, sender, refusal).await {
+                Err(error) if is_overtaken(&error) => {}
+                kept => return kept,
+            }
+        }
+        Err(DbError::lost())
+    }
+
+    async fn keep_once(
         &self,
         incoming: &Incoming,
         sender: &Sender,

@@ -155,6 +155,8 @@ pub struct Refusal {
 
 /// A second live store's facts: how the quarantine calls them.
 pub const FENCED: &str = "fenced";
+/// A revoked box's: how the quarantine calls them.
+pub const NOT_ALLOWED: &str = "not_allowed";
 
 impl Refusal {
     /// Of a batch that is authentic and cannot join: the centre has other bytes, or the batch comes from a second live store.
@@ -429,6 +431,14 @@ pub fn describe(stream: &Stream) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_revoked_box_sends_is_kept_under_the_word_by_which_it_is_booked() {
+        let (batch, stream, identity, message) = (None, None, None, String::new());
+        let reason = RefusalReason::NotAllowed;
+        let refusal = Refusal { batch, stream, identity, reason, message, kept_as: None };
+        assert_eq!(refusal.word(), NOT_ALLOWED);
+    }
 
     #[test]
     fn a_new_epoch_is_above_all_that_were_used_and_a_number_that_no_box_can_have_come_to_uses_none_up() {

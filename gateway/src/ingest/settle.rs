@@ -16,7 +16,7 @@ use super::{
 use crate::{db::DbError, http::error::chain};
 
 /// How often a transaction is tried that another gateway overtook.
-const RACES_MAX: usize = 3;
+pub(super) const RACES_MAX: usize = 3;
 
 /// What the database made of one batch.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Ingest {
 }
 
 /// Deadlock, serialisation failure or lock time-out (SQLSTATE class 40, 55P03): trying again helps.
-fn is_overtaken(error: &DbError) -> bool {
+pub(super) fn is_overtaken(error: &DbError) -> bool {
     let DbError::Statement(error) = error else { return false };
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("40") || code == "55P03")

@@ -544,7 +544,10 @@ pub async fn unfolded_facts(
         .collect()
 }
 
-/// Notes that facts have had their effect.
+/// Who closes what was kept of a fact that has its effect in the end.
+const BY_FOLDING: &str = "the centre, which has booked it";
+
+/// Notes that facts have had their effect: a person need not look at them any more.
 ///
 /// # Errors
 /// [`DbError`].
@@ -554,13 +557,19 @@ pub async fn mark_folded(
     facts: &[Effect<'_>],
 ) -> Result<(), DbError> {
     sqlx::query(
-        "UPDATE ingest.fact f SET folded = true, kind = new.kind
-         FROM unnest($2::bigint[], $3::text[]) AS new (seq, kind)
-         WHERE f.stream_id = $1 AND f.seq = new.seq AND NOT f.folded",
+        "WITH done AS (
+             UPDATE ingest.fact f SET folded = true, kind = new.kind
+             FROM unnest($2::bigint[], $3::text[]) AS new (seq, kind)
+             WHERE f.stream_id = $1 AND f.seq = new.seq AND NOT f.folded
+             RETURNING sha256(f.bytes) AS identity)
+         UPDATE ingest.quarantine q SET closed_by = $4, closed_at = now()
+         FROM done JOIN ingest.stream s ON s.stream_id = $1
+         WHERE (q.device_id, q.reason, q.bytes_hash) = (s.device_id, 'unfolded', done.identity) AND q.closed_at IS NULL",
     )
     .bind(stream)
     .bind(facts.iter().map(|effect| signed(effect.seq)).collect::<Vec<_>>())
     .bind(facts.iter().map(|effect| &*effect.fact.kind).collect::<Vec<_>>())
+    .bind(BY_FOLDING)
     .execute(connection)
     .await?;
     Ok(())

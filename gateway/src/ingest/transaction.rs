@@ -61,7 +61,8 @@ pub async fn apply(db: &Db, tenant: &TenantId, batches: &[&Verified], mode: Mode
     plan.judge(&store::chain_values(&mut tx, &plan.compared()).await?);
     plan.opened(&store::open_streams(&mut tx, tenant, &plan.fresh()).await?.ok_or(Failed::Raced)?);
     let mut new = plan.new_facts(mode);
-    if mode == Mode::KnownFacts {
+    // Also where effects are left out: a batch may have both, facts that are here already and one that cannot be folded.
+    if mode != Mode::Usual {
         let ids: Vec<Uuid> = new.iter().map(|new| new.fact.id.0).collect();
         let known = store::facts_by_id(&mut tx, &ids).await?;
         let Some(told_apart) = plan::tell_apart(new, known) else {
@@ -106,7 +107,8 @@ async fn note_doubts(
             reason: "unfolded",
             message: &format!("fact {} ({}): {message}", one.fact.id, one.fact.kind),
             identity: Hash::of(one.batch.line(one.fact)),
-            bytes: one.batch.line(one.fact),
+            // They are in the event store, in their place.
+            bytes: b"",
         };
         quarantine::keep(tx, tenant, &doubt).await?;
     }

@@ -28,8 +28,14 @@ use super::{
 };
 use crate::{db::DbError, http::error::chain};
 
-/// How long a batch behind a gap waits for what another gateway may be committing.
-const PARK: Duration = Duration::from_millis(250);
+/// How long a batch behind a gap waits for what another gateway may be committing: in a backlog that one keeps its group open for a
+/// commit and [`super::gather`]'s lingering, and then commits it.
+const PARK: Duration = Duration::from_secs(1);
+/// Messages that perhaps nobody can send again and that the database does not take now: so many stay with the broker, unacknowledged, and
+/// are tried with each group. More would take the place of everything else that it has on its way here.
+const LAST_COPIES_MAX: usize = 32;
+/// How long one of them waits where no group comes.
+const LAST_COPY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest that boxes are told to wait while the database is away, in milliseconds.
 const BUSY_RETRY_MS_MAX: u64 = 30_000;
 
@@ -259,6 +265,11 @@ async fn settle_one(
                 } else {
                     answer(&delivery, ingest.last_word(Settled::Gap(sender, batch, head)), &mut told).await;
                 }
+            }
+            Settled::Away(entry) | Settled::Stuck(entry)
+                if entry.is_last_copy() && parked.len() < LAST_COPIES_MAX =>
+            {
+                parked.push(Parked { until: Instant::now() + LAST_COPY_AGAIN, delivery, entry });
             }
             Settled::Away(entry) => {
                 away += 1;

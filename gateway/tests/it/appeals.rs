@@ -40,6 +40,7 @@ fn appeal(enrolled: &Enrolled, id: u128) -> Appeal {
         last_at: UnixMillis(2),
         waiting: 4,
         values: vec![head],
+        torn: None,
     };
     let place = BoxPlace {
         host: "till-box".into(),

@@ -2,7 +2,7 @@
 //!
 //! Machines are noisy and differ, so a figure is a ratio where it can be, and what counts is the median of five rounds, with the
 //! smallest and the largest shown. [`million`] has three rounds and [`disk`] one, since they take so long; a fixed bound holds for the
-//! largest of all rounds; and what is told in the notes of [`queues`] of blows, of single rows and of Mosquitto's bound is one run each.
+//! largest of all rounds; and what is told in the notes of [`queues`] of blows and of Mosquitto's bound is one run each.
 //!
 //! In reading order: [`run`] measures all; [`stats`] and [`report`] are what is made of numbers. The figures:
 //! [`commit`], [`group`], [`scan`], [`relay`], [`link`], [`ingest`], [`queues`], [`stock_check`], [`footprint`], [`million`], [`disk`].

@@ -317,5 +317,5 @@ fn busy(entry: &Entry, retry_ms: u64) -> Answer {
         Entry::Refused(_, _, refusal) => refusal.batch,
         Entry::Away(incoming) => named(&incoming.message),
     };
-    Answer::Busy { batch: batch.unwrap_or(BatchId(Uuid::nil())), retry_ms }
+    Answer::Busy { batch: batch.unwrap_or(BatchId(Uuid::nil())), retry_ms, alone: false }
 }

@@ -214,7 +214,7 @@ impl Memory {
                 .collect();
         }
         let mut again = Vec::new();
-        if mode == Mode::KnownFacts {
+        if mode != Mode::Usual {
             let known = new
                 .iter()
                 .filter_map(|one| Some((one.fact.id.0, self.bytes(one.fact.id.0)?.to_vec())))

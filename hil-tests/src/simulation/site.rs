@@ -406,7 +406,9 @@ impl Site {
                 agent.contradicted |= own && reason == RefusalReason::Contradicts;
                 Some(Event::Refused { batch, reason, message })
             }
-            Answer::Busy { retry_ms, .. } => Some(Event::Busy { retry_ms }),
+            Answer::Busy { batch, retry_ms, alone } => {
+                Some(Event::Busy { retry_ms, alone: alone.then_some(batch) })
+            }
         }
     }
 

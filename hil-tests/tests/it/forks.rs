@@ -1,5 +1,5 @@
-//! Forks on real processes: an old copy that was put back, a clone beside the original, a journal that was lost. What was sold in
-//! either history reaches the centre once, after a person has decided.
+//! Forks on real processes: an old copy that was put back, a clone beside the original, a journal that was lost, one that is damaged in
+//! what the centre lacks. What was sold in any history, and can be read, reaches the centre once, after a person has decided.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use pestle_domain::ids::ActId;
 use pestle_hil_tests::centre::Centre;
 use pestle_hil_tests::check::expected::{Stock, opening};
-use pestle_hil_tests::counter::{Counter, Receipt};
+use pestle_hil_tests::counter::{Counter, Sale};
 use pestle_hil_tests::demo_data::{Article, LotState, articles};
-use pestle_hil_tests::network::Cable;
+use pestle_hil_tests::network::{Cable, Weather};
 use pestle_hil_tests::processes::{build_folder, tool};
 use pestle_hil_tests::waiting::until;
 use pestle_hil_tests::world::{ADMIN, Branch, PEOPLE, Place, World, gateway};
@@ -42,8 +42,8 @@ impl Account {
         Self { stock: opening(&all, 0), sales: Vec::new(), articles: plain, serial: 0 }
     }
 
-    /// Sells one pack and notes it; the receipt.
-    async fn sell(&mut self, counter: &Counter) -> Receipt {
+    /// Sells one pack and notes it.
+    async fn sell(&mut self, counter: &Counter) -> Sale {
         self.serial += 1;
         let article = &self.articles[self.serial as usize % 7];
         let lot = &article.lots[0];
@@ -59,7 +59,7 @@ impl Account {
         let sale = sold.await.unwrap().last_sale.unwrap();
         self.sales.push((sale.receipt.to_string(), amount));
         *self.stock.entry((article.id.clone(), lot.lot.clone())).or_default() -= 1;
-        sale.receipt
+        sale
     }
 
     /// Every sale is at the centre once, to the cent and to the pack.
@@ -269,7 +269,7 @@ async fn an_old_copy_that_was_put_back_sells_on_and_after_a_decision_both_histor
     assert!(centre.rule(asking["id"].as_str().unwrap(), "own_name").await.is_err(), "a decision stands");
     goes_on_in(north, epoch).await;
     let counter = at_the_till(north).await;
-    let receipt = account.sell(&counter).await;
+    let receipt = account.sell(&counter).await.receipt;
     assert_eq!((u64::from(receipt.epoch), receipt.number), (epoch, 1), "fresh numbers");
     nothing_waits(&counter).await;
     account.assert_at(&centre, true).await;
@@ -334,7 +334,7 @@ async fn a_clone_beside_the_original_gets_its_own_name_and_what_both_sold_is_at_
     let epoch = carried.await.unwrap();
     goes_on_in(&clone, epoch).await;
     let second = at_the_till(&clone).await;
-    let receipt = account.sell(&second).await;
+    let receipt = account.sell(&second).await.receipt;
     assert_eq!((u64::from(receipt.epoch), receipt.number), (epoch, 1));
     account.sell(&counter).await;
     nothing_waits(&second).await;
@@ -363,11 +363,86 @@ async fn a_journal_that_was_lost_under_the_same_identity_begins_anew_where_the_c
     let epoch = ruled["appeal"]["epoch"].as_u64().unwrap();
     goes_on_in(north, epoch).await;
     let counter = at_the_till(north).await;
-    let receipt = account.sell(&counter).await;
+    let receipt = account.sell(&counter).await.receipt;
     assert_eq!((u64::from(receipt.epoch), receipt.number), (epoch, 1));
     nothing_waits(&counter).await;
     // Its books know no stock: what it sells was found on the shelf. What that adds up to is counted by people.
     account.assert_at(&centre, false).await;
     witnesses(&world, north).await;
+    end(world).await;
+}
+
+/// A bit turns in each copy of that act's lines in the ledger.
+fn damage(data: &Path, act: ActId) {
+    let folders = ["journal", "ledger"].iter().fold(data.to_owned(), |path, name| path.join(name));
+    let named = act.0.to_string();
+    let (mut folders, mut turned) = (vec![folders], 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let mut bytes = fs::read(entry.path()).unwrap();
+            let found = |(at, some): (usize, &[u8])| (some == named.as_bytes()).then_some(at);
+            let places: Vec<usize> = bytes.windows(named.len()).enumerate().filter_map(found).collect();
+            if !places.is_empty() {
+                places.iter().for_each(|at| bytes[*at] ^= 1);
+                fs::write(entry.path(), bytes).unwrap();
+                turned += places.len();
+            }
+        }
+    }
+    assert!(turned > 0, "{named} is nowhere in the ledger");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_behind_a_sale_that_the_disk_has_damaged_is_at_the_centre_after_a_decision() {
+    let _alone = whole_product().await;
+    let (_folder, world) = begin("torn").await;
+    let north = world.branch("north").unwrap();
+    let data = world.place.branch("north");
+    let centre = Centre::of(&world).await.unwrap();
+    let mut account = Account::new();
+    let counter = at_the_till(north).await;
+    account.sell(&counter).await;
+    nothing_waits(&counter).await;
+    north.set_line(Weather::Reset);
+    account.sell(&counter).await;
+    let before = (account.stock.clone(), account.sales.clone());
+    let damaged = account.sell(&counter).await;
+    (account.stock, account.sales) = before;
+    for _ in 0..2 {
+        account.sell(&counter).await;
+    }
+    north.stop().await;
+    damage(&data, damaged.act);
+
+    north.set_line(Weather::FAIR);
+    north.start().await.unwrap();
+    let counter = at_the_till(north).await;
+    account.sell(&counter).await;
+    let asking = asks(&centre, &data).await;
+    let differences = asking["differences"].to_string();
+    assert!(differences.contains("ledger, epoch 1: the box cannot read facts"), "{differences}");
+    let health = counter.health().await.unwrap();
+    assert_eq!(health["link"]["torn"][0]["epoch"], 1, "{health}");
+    assert!(health.to_string().contains("somebody there decides that this box goes on"), "{health}");
+    // What is sold from now on has a life of its own, and waits for nobody.
+    let sold = until("what lies before the damage and what is sold since", SOON, || async {
+        let sales = centre.sales("north").await.map_err(|error| format!("{error:#}"))?.len();
+        if sales == 3 { Ok(()) } else { Err(format!("{sales}")) }
+    });
+    sold.await.unwrap();
+
+    let ruled = centre.rule(asking["id"].as_str().unwrap(), "go_on").await.unwrap();
+    let epoch = ruled["appeal"]["epoch"].as_u64().unwrap();
+    goes_on_in(north, epoch).await;
+    let counter = at_the_till(north).await;
+    account.sell(&counter).await;
+    nothing_waits(&counter).await;
+    account.assert_at(&centre, true).await;
+    let health = counter.health().await.unwrap();
+    assert_eq!(health["link"]["torn"], serde_json::json!([]), "{health}");
     end(world).await;
 }

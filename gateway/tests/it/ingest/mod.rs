@@ -7,6 +7,7 @@ pub(crate) mod centre;
 mod exactly_once;
 mod figures;
 mod forks;
+mod kept;
 mod lost;
 mod presence;
 mod refusals;

@@ -10,7 +10,10 @@ use pestle_domain::{
     units::UnixMillis,
     wire::message::Answer,
 };
-use pestle_gateway::{ingest::refold, testing};
+use pestle_gateway::{
+    ingest::{quarantine, refold},
+    testing,
+};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -114,6 +117,36 @@ async fn facts_whose_effects_cannot_be_written_are_stored_unfolded_acknowledged_
 }
 
 #[tokio::test]
+async fn facts_that_are_here_already_and_one_whose_effects_cannot_be_written_are_taken_in_one_batch() {
+    let centre = Centre::new().await;
+    let mut branch = Branch::new("north", "box-1");
+    centre.enrol(&branch).await;
+    branch.open(10);
+    let known = branch.sell("p-1", 1);
+    committed(&centre.one(branch.batch(1, known)).await);
+    refuse(&centre, "sales.sale", "total_minor = 500").await;
+    // All of it once more in a new epoch, and a sale that the database does not take.
+    branch.sell("p-1", 2);
+    let carried = branch.carried_over(7);
+    let all = carried.last();
+    assert_eq!(committed(&centre.one(carried.batch(1, all)).await), carried.head(all));
+    let unfolded =
+        async || -> Vec<(i64,)> { centre.rows("SELECT count(*) FROM ingest.fact WHERE NOT folded").await };
+    // The sale's three, and that of the epoch.
+    assert_eq!((centre.on_hand("north", "p-1").await, unfolded().await), (9, vec![(4,)]));
+    committed(&centre.one(carried.batch(1, all)).await);
+    let mut root = PgConnection::connect_with(&centre.root()).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE sales.sale DROP CONSTRAINT refuse").execute(&mut root).await.unwrap();
+    root.close().await.unwrap();
+    assert_eq!(refold::all(&centre.db).await.unwrap(), 4);
+    assert_eq!((centre.on_hand("north", "p-1").await, unfolded().await), (7, vec![(0,)]));
+    let sales: Vec<(i64, i64)> =
+        centre.rows("SELECT count(*), sum(total_minor)::bigint FROM sales.sale").await;
+    assert_eq!(sales, [(2, 750)], "each once");
+    centre.assert_books_balance().await;
+}
+
+#[tokio::test]
 async fn a_batch_that_cannot_be_stored_waits_in_its_branch_and_holds_up_no_other() {
     let centre = Centre::new().await;
     let (mut north, mut south) = (Branch::new("north", "box-1"), Branch::new("south", "box-2"));
@@ -143,14 +176,21 @@ async fn what_was_stored_without_effects_is_folded_once_when_it_can_be() {
     let next = branch.sell("p-1", 1);
     committed(&centre.one(branch.batch(sold + 1, next)).await);
     assert_eq!(centre.on_hand("north", "p-1").await, 9);
+    let shown = async || {
+        let mut tx = centre.db.tenant(&branch.stream.tenant).begin().await.unwrap();
+        quarantine::latest(&mut tx, 10).await.unwrap().1
+    };
+    assert_eq!(shown().await, 3);
     // The reason stands: what has nothing to do with it is folded, and the sale waits on.
     assert_eq!(refold::all(&centre.db).await.unwrap(), 2);
+    assert_eq!(shown().await, 1, "what has its effect is no alarm any more");
     assert_eq!(centre.on_hand("north", "p-1").await, 7);
     let mut root = PgConnection::connect_with(&centre.root()).await.unwrap();
     sqlx::raw_sql("ALTER TABLE sales.sale DROP CONSTRAINT refuse").execute(&mut root).await.unwrap();
     root.close().await.unwrap();
     assert_eq!(refold::all(&centre.db).await.unwrap(), 1);
     assert_eq!(refold::all(&centre.db).await.unwrap(), 0);
+    assert_eq!(shown().await, 0);
     let sales: Vec<(i64, i64)> =
         centre.rows("SELECT count(*), sum(total_minor)::bigint FROM sales.sale").await;
     assert_eq!(sales, [(2, 750)]);

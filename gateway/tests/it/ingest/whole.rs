@@ -5,6 +5,7 @@ use std::time::Duration;
 use pestle_domain::{
     ids::ConnectionId,
     journal::Head,
+    signature::Hash,
     staff::Role,
     units::UnixMillis,
     wire::{
@@ -12,7 +13,10 @@ use pestle_domain::{
         message::{Answer, Heads, Nudge, Presence, Status, StreamHead},
     },
 };
-use pestle_gateway::testing::{self, TestGateway};
+use pestle_gateway::{
+    ingest::quarantine::{self, Quarantined},
+    testing::{self, TestGateway},
+};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions, mqttbytes::QoS};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -305,4 +309,105 @@ async fn central_it_books_what_a_box_had_lost_and_nobody_else_does() {
     let check = format!("/api/v1/branches/{}/stock/p-1", wired.branch.stream.branch);
     let (_, admin) = tokens.last().unwrap();
     assert_eq!(get(&gateway, &person, admin, &check).await["data"]["quantity"], 6);
+}
+
+/// Keeps something for people under that reason, and says under which number.
+async fn kept(gateway: &TestGateway, reason: &str) -> i64 {
+    let mut tx = gateway.running.app.db.tenant(&tenant()).begin().await.unwrap();
+    let device = "north-1".parse().unwrap();
+    let something = Quarantined {
+        device: &device,
+        channel: "ledger",
+        batch: None,
+        reason,
+        message: "facts 7 to 9",
+        identity: Hash::of(reason.as_bytes()),
+        bytes: b"what",
+    };
+    quarantine::keep(&mut tx, &tenant(), &something).await.unwrap();
+    let number = sqlx::query_scalar("SELECT max(quarantine_id) FROM ingest.quarantine")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    number
+}
+
+async fn still_open(gateway: &TestGateway) -> i64 {
+    let mut tx = gateway.running.app.db.tenant(&tenant()).begin().await.unwrap();
+    quarantine::latest(&mut tx, 10).await.unwrap().1
+}
+
+#[tokio::test]
+async fn central_it_closes_what_it_has_looked_at_and_nobody_else_does() {
+    use Role::{Admin, Assistant, CentralIt, FieldTech, Manager, Pharmacist, Technician};
+    let gateway = testing::gateway().await;
+    let may_not = [Assistant, Technician, Pharmacist, Manager, FieldTech];
+    let tokens = tokens(&gateway, &[&may_not[..], &[CentralIt, Admin]].concat()).await;
+    let number = kept(&gateway, "contradicts").await;
+    kept(&gateway, "wrong_hash").await;
+    let person = trusting(&gateway).build().unwrap();
+    let close = async |token: &str, number: i64| {
+        let path = url(&gateway, &format!("/api/v1/quarantine/{number}/close"));
+        let answer = person.post(path).bearer_auth(token).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let mut first = None;
+    for (role, token) in &tokens {
+        if may_not.contains(role) {
+            assert_eq!(close(token, number).await.0, 403, "{}", role.as_str());
+            assert_eq!(still_open(&gateway).await, 2);
+            continue;
+        }
+        assert_eq!(close(token, number + 1_000).await.0, 404);
+        let (status, body) = close(token, number).await;
+        assert_eq!((status, body["data"]["by"].as_str()), (200, Some("X")), "{body}");
+        assert_eq!(
+            first.get_or_insert_with(|| body["data"].clone()),
+            &body["data"],
+            "a repeat changes nothing"
+        );
+        assert_eq!(still_open(&gateway).await, 1);
+    }
+    kept(&gateway, "contradicts").await;
+    assert_eq!(still_open(&gateway).await, 2, "it has come again");
+}
+
+#[tokio::test]
+async fn the_console_has_a_form_for_what_is_kept_and_says_why_something_is_not_booked() {
+    let gateway = testing::gateway().await;
+    let tokens = tokens(&gateway, &[Role::Manager, Role::CentralIt]).await;
+    let (fenced, other) = (kept(&gateway, "fenced").await, kept(&gateway, "contradicts").await);
+    let person = trusting(&gateway).redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let [(_, manager), (_, central_it)] = &tokens[..] else { panic!("two") };
+    let cookie = |token: &str| format!("__Host-pestle={token}");
+    let page = async |token: &str| {
+        let page =
+            person.get(url(&gateway, "/console")).header("cookie", cookie(token)).send().await.unwrap();
+        page.text().await.unwrap()
+    };
+    let post = async |token: &str, number: i64, act: &str| {
+        let path = url(&gateway, &format!("/console/quarantine/{number}/{act}"));
+        let answer = person.post(path).header("cookie", cookie(token)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let action = |number: i64, act: &str| format!("/console/quarantine/{number}/{act}\"");
+    let shown = page(central_it).await;
+    for (number, act) in [(fenced, "book"), (fenced, "close"), (other, "close")] {
+        assert!(shown.contains(&action(number, act)), "{number} {act}: {shown}");
+    }
+    assert!(!shown.contains(&action(other, "book")), "{shown}");
+    let seen = page(manager).await;
+    assert!(seen.contains("facts 7 to 9") && !seen.contains("/console/quarantine/"), "{seen}");
+    for act in ["book", "close"] {
+        assert_eq!(post(manager, fenced, act).await.0, 403, "{act}");
+    }
+    let (status, said) = post(central_it, fenced, "book").await;
+    assert!(status == 409 && said.contains("Not booked"), "{status} {said}");
+    assert_eq!(post(central_it, fenced + 1_000, "close").await.0, 404);
+    for number in [other, fenced] {
+        assert_eq!(post(central_it, number, "close").await.0, 303);
+    }
+    let shown = page(central_it).await;
+    assert!(!shown.contains("facts 7 to 9"), "{shown}");
 }
