@@ -3,6 +3,7 @@
 mod agent;
 mod faults;
 mod journal;
+mod mounts;
 
 /// Another seed at each run finds more in a year; the run says which it was.
 fn drawn() -> u64 {
