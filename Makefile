@@ -63,7 +63,7 @@ bench: setup-bench ## measure against the baselines; writes target/bench.json; F
 	exec $(TARGET)/release/pestle-bench $(FIGURES)
 
 screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser
-	PESTLE_SCREENSHOTS=1 $(CARGO) test $(LOCKED) --workspace --test it browser -- --nocapture
+	PESTLE_SCREENSHOTS=1 $(CARGO) test $(LOCKED) --workspace --test it -- browser:: an_old_copy --nocapture
 
 data: build ## write the demo's catalogue and opening stock under hil-tests/data/ anew
 	@exec $(TARGET)/debug/pestle-demo data

@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
-    time::{Duration, Instant},
 };
 
 use aws_lc_rs::{
@@ -479,54 +478,6 @@ fn an_act_that_the_disk_refused_is_not_there_afterwards_and_the_next_is_recorded
     journal.close_blocking();
     drop(journal);
     assert_eq!(numbers(&all(&open_well(folder.path(), small()))), expected);
-}
-
-/// Not a check but a look: `cargo test -- --ignored --nocapture a_commit`.
-#[test]
-#[ignore = "prints the time of a commit beside that of a plain file; the bench crate measures it properly"]
-fn a_commit_takes_at_most_twice_as_long_as_a_plain_file() {
-    use std::io::Write as _;
-    let folder =
-        tempfile::tempdir_in(std::env::var("PESTLE_BENCH_DIR").unwrap_or_else(|_| "/var/tmp".into()))
-            .unwrap();
-    let journal = open_well(&folder.path().join("journal"), Limits::default());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let sale = act(1, 5, 300);
-    let bytes: Vec<u8> = sale
-        .act
-        .facts
-        .iter()
-        .flat_map(|fact| fact.to_line().unwrap())
-        .chain(sale.attachment.clone())
-        .collect();
-    println!("{} bytes", bytes.len());
-    let median = |mut times: Vec<Duration>| {
-        times.sort();
-        (times[times.len() / 2], times[times.len() * 99 / 100])
-    };
-    let mut plain = std::fs::File::create(folder.path().join("plain")).unwrap();
-    for round in 0..3 {
-        let baseline = (0..1_000)
-            .map(|_| {
-                let begun = Instant::now();
-                plain.write_all(&bytes).unwrap();
-                plain.sync_data().unwrap();
-                begun.elapsed()
-            })
-            .collect();
-        let commits = runtime.block_on(async {
-            let mut times = Vec::new();
-            for number in 0..1_000 {
-                let sale = act(number + 1_000 * round, 5, 300);
-                let begun = Instant::now();
-                journal.append(sale).await.unwrap();
-                times.push(begun.elapsed());
-            }
-            times
-        });
-        println!("plain {:?}, journal {:?}", median(baseline), median(commits));
-    }
-    journal.close_blocking();
 }
 
 #[test]

@@ -219,19 +219,30 @@ pub(super) struct Alarms {
     rows: Vec<AlarmLine>,
 }
 
+/// What a person does about it, where the message does not say so itself.
+fn todo(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        ingest::rules::FENCED => "If no other box sells under this name, central IT books it",
+        ingest::rules::NOT_ALLOWED => {
+            "What it recorded before it was revoked, and cannot send again, central IT books"
+        }
+        "contradicts" => "If its box asks under \"Two boxes with one name\", decide there",
+        "newer_version" => "Upgrade this gateway: the box sends it again by itself",
+        "malformed" | "wrong_hash" | "split_act" => {
+            "It is sent again by itself. If it comes again after Done, call support: the box keeps everything"
+        }
+        "wrong_signature" | "wrong_stream" => "Enrol the box again",
+        _ => return None,
+    })
+}
+
 fn of_refused(row: ingest::quarantine::QuarantineRow, may_book: bool, now: OffsetDateTime) -> AlarmLine {
     let may_be_booked = ingest::by_hand::may_be_booked(&row.reason);
     let number = row.quarantine_id;
-    let message = match row.reason.as_str() {
-        ingest::rules::FENCED => format!(
-            "{}. If no other box sells under this name, central IT books it: number {number}",
-            row.message
-        ),
-        ingest::rules::NOT_ALLOWED => format!(
-            "{}. What it recorded before it was revoked, and cannot send again, central IT books: number {number}",
-            row.message
-        ),
-        _ => row.message,
+    let message = match todo(&row.reason) {
+        Some(todo) if may_be_booked => format!("{}. {todo}: number {number}", row.message),
+        Some(todo) => format!("{}. {todo}", row.message),
+        None => row.message,
     };
     AlarmLine {
         when: row.last_at,
@@ -363,7 +374,9 @@ mod tests {
         for (reason, may_be_booked, words) in [
             ("fenced", true, "If no other box sells under this name, central IT books it: number 41"),
             ("not_allowed", true, "central IT books: number 41"),
-            ("contradicts", false, "facts 7 to 9</td>"),
+            ("contradicts", false, "facts 7 to 9. If its box asks under"),
+            ("wrong_stream", false, "facts 7 to 9. Enrol the box again"),
+            ("repeated", false, "facts 7 to 9</td>"),
         ] {
             let page = shown(reason, true);
             assert!(page.contains("facts 7 to 9") && page.contains(close), "{page}");

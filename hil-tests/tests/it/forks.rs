@@ -203,6 +203,22 @@ async fn witnesses(world: &World, branch: &Branch) {
     assert!(compared.contains("byte for byte"), "{compared}");
 }
 
+/// What the box was refused stays among the alarms until somebody says that they have looked at it.
+async fn look_after_what_was_kept(browser: &Browser) {
+    const DONE: &str = "#alarms button[formaction$=close]";
+    browser.find(DONE).await;
+    browser.look_at("section:has(#alarms)", "console-alarms").await;
+    // Each click loads the page anew, and the box may be refused once more before it hears of the decision.
+    let closed = until("everything that was kept to be closed", SOON, || async {
+        let click =
+            format!("const rows = document.querySelectorAll('{DONE}'); rows[0]?.click(); return rows.length");
+        let said = browser.page.execute(&click, vec![]).await.map_err(|error| error.to_string())?;
+        if said.json() == &serde_json::json!(0) { Ok(()) } else { Err(format!("{} are left", said.json())) }
+    });
+    closed.await.unwrap();
+    browser.says("#link", "Live").await;
+}
+
 /// Central IT looks at the console in a browser and clicks; the epoch that the centre gave.
 async fn decide_by_a_click(world: &World, centre: &Centre, asking: &Value) -> u64 {
     let browser = Browser::start().await;
@@ -213,11 +229,12 @@ async fn decide_by_a_click(world: &World, centre: &Centre, asking: &Value) -> u6
     browser.says("#link", "Live").await;
     browser.says("#appeals", "This is a second box").await;
     browser.says("#appeals", "the same up to fact").await;
-    browser.look("console-two-boxes").await;
+    browser.look_at("section:has(#appeals)", "console-two-boxes").await;
     // The part is renewed while it is looked at: an element that was found may be another by the time of its click.
     let click = "document.querySelector('#appeals button[value=go_on]').click()";
     browser.page.execute(click, vec![]).await.unwrap();
     browser.says("#appeals", "decided that it goes on").await;
+    look_after_what_was_kept(&browser).await;
     browser.quit().await;
     let all = centre.appeals().await.unwrap();
     let decided = all.iter().find(|one| one["id"] == asking["id"]).unwrap();

@@ -232,11 +232,6 @@ impl Branch {
         }
     }
 
-    /// The facts between two heads as a message.
-    pub(crate) fn between(&self, before: Head, after: Head) -> Vec<u8> {
-        self.with_header(&self.header_between(before, after))
-    }
-
     pub(crate) fn with_header(&self, header: &Header) -> Vec<u8> {
         let from = usize::try_from(header.first - 1).unwrap();
         let to = from + usize::try_from(header.count).unwrap();

@@ -5,7 +5,6 @@ mod audit;
 pub(crate) mod branch;
 pub(crate) mod centre;
 mod exactly_once;
-mod figures;
 mod forks;
 mod kept;
 mod lost;

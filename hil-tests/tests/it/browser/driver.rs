@@ -208,12 +208,19 @@ impl Browser {
 
     /// Looks at the page at each width; writes `docs/screenshots/<name>-<width>.png` when pictures are wanted.
     pub(crate) async fn look(&self, name: &str) {
+        self.look_at("body", name).await;
+    }
+
+    /// The same, with the picture from the top of what `css` selects.
+    pub(crate) async fn look_at(&self, css: &str, name: &str) {
         for size in WIDTHS {
             self.fit(size, name).await;
             if std::env::var_os("PESTLE_SCREENSHOTS").is_some() {
                 let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/screenshots");
                 std::fs::create_dir_all(&folder).unwrap();
-                self.page.execute("window.scrollTo(0, 0)", vec![]).await.unwrap();
+                let scroll =
+                    format!("document.querySelector('{css}').scrollIntoView({{ behavior: 'instant' }})");
+                self.page.execute(&scroll, vec![]).await.unwrap();
                 self.page.screenshot(&folder.join(format!("{name}-{}.png", size.0))).await.unwrap();
             }
         }
