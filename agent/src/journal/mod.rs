@@ -282,6 +282,15 @@ impl Journal {
         });
     }
 
+    /// What is known to be damaged, whether a fact tells it already or not.
+    pub(super) fn known_findings(&self) -> Vec<Finding> {
+        let mut known = self.findings();
+        if let Some(kept) = &self.shared.kept_findings {
+            known.extend(kept.lock().unwrap_or_else(PoisonError::into_inner).all().cloned());
+        }
+        known
+    }
+
     /// Resolves, with the reason, when a thread of the journal fails: the process is then to end and start anew.
     pub async fn died(&self) -> String {
         let mut life = self.shared.life.subscribe();

@@ -150,7 +150,7 @@ impl RawStore {
     }
 
     /// The acts from the one that begins at or behind `first` up to fact `until`, until their lines exceed `bytes_max`, or
-    /// until one of them cannot be read.
+    /// until one of them is missing or cannot be read: whoever goes on behind them meets the hole.
     ///
     /// # Errors
     /// [`Lost`] when the first of them cannot be read any more.
@@ -160,6 +160,9 @@ impl RawStore {
         let mut bytes = 0;
         let mut window = Window::over(self.log.as_deref(), AHEAD_BYTES);
         for spot in self.acts[from..].iter().take_while(|spot| spot.after.seq <= until) {
+            if acts.last().is_some_and(|act: &StoredAct| act.after.seq + 1 != spot.first) {
+                break;
+            }
             let act = match self.read_act(spot, &mut window) {
                 Ok(act) => act,
                 Err(source) if acts.is_empty() => return Err(Lost { last: spot.after.seq, source }),

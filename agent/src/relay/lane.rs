@@ -109,6 +109,8 @@ pub struct Stream {
     /// Up to here batches are halved.
     suspect_until: u64,
     held: Option<Held>,
+    /// Why nothing more is read for now. What was read before is sent meanwhile.
+    unread: Option<Held>,
     /// The centre has another history than this store. It stays so over broken connections, until the centre takes more of it.
     contradicted: bool,
     /// Facts that the centre lacks and that cannot be read any more. What lies behind them cannot join.
@@ -148,6 +150,7 @@ impl Stream {
             acts_max: usize::MAX,
             suspect_until: 0,
             held: None,
+            unread: None,
             contradicted: false,
             torn: None,
             ahead: None,
@@ -215,16 +218,18 @@ impl Stream {
         self.flights.len()
     }
 
-    /// Why it stands still, if it does.
+    /// Why it stands still, if it does, or will where it cannot read on.
     pub fn held(&self) -> Option<&str> {
-        self.held.as_ref().map(|held| held.why.as_str())
+        self.held.as_ref().or(self.unread.as_ref()).map(|held| held.why.as_str())
     }
 
     /// Where the next read begins, when one is due; marks it as begun.
-    pub fn begin_read(&mut self) -> Option<u64> {
+    pub fn begin_read(&mut self, now_ms: u64) -> Option<u64> {
+        self.unread.take_if(|unread| now_ms >= unread.until_ms);
         let next = self.acts.back().map_or(self.from, |act| act.last) + 1;
         let ahead: usize = self.acts.iter().skip(self.sent).map(|act| act.bytes).sum();
-        let due = !self.reading && self.held.is_none() && next <= self.head && ahead < READ_AHEAD_BYTES / 2;
+        let may = !self.reading && self.held.is_none() && self.unread.is_none();
+        let due = may && next <= self.head && ahead < READ_AHEAD_BYTES / 2;
         due.then(|| {
             self.reading = true;
             next
@@ -243,24 +248,22 @@ impl Stream {
         }
     }
 
-    /// These facts cannot be read any more: the stream stands still, but for another attempt now and then, and a person decides. True
-    /// if that is new.
+    /// These facts cannot be read any more: the stream stands still before them, but for another attempt now and then, and a person
+    /// decides. True if that is new.
     pub fn tear(&mut self, now_ms: u64, torn: Torn, why: String) -> bool {
         self.unreadable(now_ms, why);
         self.torn.replace(torn) != Some(torn)
     }
 
-    /// A read has failed: the stream stands still for a while.
+    /// A read has failed: the next is tried in a while.
     pub fn unreadable(&mut self, now_ms: u64, why: String) {
         self.reading = false;
-        self.hold(now_ms, why);
+        self.unread = Some(Held { why, until_ms: now_ms + HELD_MS });
     }
 
     /// The next batch, if the window has room.
     pub fn next_batch(&mut self, now_ms: u64, id: impl FnOnce() -> BatchId) -> Option<Run> {
-        if self.held.as_ref().is_some_and(|held| now_ms >= held.until_ms) {
-            self.held = None;
-        }
+        self.held.take_if(|held| now_ms >= held.until_ms);
         let window = if self.suspect_until > self.acknowledged { 1 } else { window_of(self.key.lane) };
         if self.held.is_some() || self.flights.len() >= window {
             return None;
@@ -288,7 +291,9 @@ impl Stream {
         if seq > self.acknowledged {
             self.progress_at_ms = now_ms;
             self.contradicted = false;
-            self.torn.take_if(|torn| torn.to <= seq);
+            if self.torn.take_if(|torn| torn.to <= seq).is_some() {
+                self.unread = None;
+            }
         }
         self.acknowledged = self.acknowledged.max(seq);
         self.from = self.from.max(seq);
@@ -375,7 +380,7 @@ impl Stream {
     /// out is sent after all, unless the centre signs for it.
     pub fn disconnected(&mut self) {
         self.unsend();
-        self.held = None;
+        (self.held, self.unread) = (None, None);
         if self.from > self.acknowledged {
             self.rewind(self.acknowledged);
         }

@@ -545,7 +545,7 @@ impl Link {
                     *room -= 1;
                     effects.push(Effect::Send(stream.key, run));
                 }
-                if let Some(from) = stream.begin_read() {
+                if let Some(from) = stream.begin_read(now_ms) {
                     effects.push(Effect::Read(stream.key, from));
                 }
             }

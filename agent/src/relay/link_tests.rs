@@ -282,6 +282,9 @@ fn what_lies_behind_facts_that_can_never_be_read_asks_for_a_person_and_the_next_
         assert_eq!(torn_now(&bench), [(LEDGER, torn)]);
     }
     assert_eq!(bench.alarms, ["facts 5 to 6 cannot be read"], "it is told once");
+    bench.drain_sent();
+    bench.journal(next, 9);
+    assert!(!bench.drain_sent().is_empty(), "the next life goes on");
     bench.take(Event::Disconnected { why: String::new(), random: 0 });
     bench.take(Event::Connected);
     bench.take(Event::Acknowledged { stream: LEDGER, seq: 4, incarnation: 1 });
@@ -289,6 +292,16 @@ fn what_lies_behind_facts_that_can_never_be_read_asks_for_a_person_and_the_next_
     // A page of facts has shown that the centre has it after all.
     bench.take(Event::Acknowledged { stream: LEDGER, seq: 8, incarnation: 1 });
     assert_eq!(torn_now(&bench), []);
+}
+
+#[test]
+fn what_was_read_before_facts_that_cannot_be_read_goes_on_its_way() {
+    let mut bench = online(40_000);
+    let sent = bench.drain_sent();
+    bench.take(Event::Torn(LEDGER, Torn { from: 20_001, to: 20_004 }, "torn".to_owned()));
+    assert_eq!(bench.link.detail().as_deref(), Some("torn"));
+    bench.acknowledge(LEDGER, sent[0].1);
+    assert_eq!(bench.drain_sent().len(), 1, "its place in the window is taken at once");
 }
 
 #[test]

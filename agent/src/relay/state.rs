@@ -65,9 +65,28 @@ pub struct LinkState {
 }
 
 impl LinkState {
-    /// The streams about which a person at the centre has to decide, in order, and where they are torn.
+    /// The streams about which a person at the centre has to decide, in order, and where they are torn. One that is contradicted
+    /// as well may be another box's: that is what has to be decided then.
     pub fn to_decide(&self) -> BTreeMap<StreamKey, Option<Torn>> {
-        let contradicted = self.contradicted.iter().map(|stream| (*stream, None));
-        contradicted.chain(self.torn.iter().map(|one| (one.stream, Some(one.torn)))).collect()
+        let torn = self.torn.iter().map(|one| (one.stream, Some(one.torn)));
+        torn.chain(self.contradicted.iter().map(|stream| (*stream, None))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pestle_domain::journal::Lane;
+
+    #[test]
+    fn a_stream_that_is_torn_and_another_box_s_too_asks_which_box_it_is() {
+        let [first, second] = [1, 2].map(|epoch| StreamKey { lane: Lane::Ledger, epoch });
+        let torn = Torn { from: 5, to: 6 };
+        let state = LinkState {
+            contradicted: vec![second],
+            torn: [first, second].map(|stream| TornStream { stream, torn }).to_vec(),
+            ..LinkState::default()
+        };
+        assert_eq!(state.to_decide(), BTreeMap::from([(first, Some(torn)), (second, None)]));
     }
 }

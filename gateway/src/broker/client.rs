@@ -16,7 +16,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a broker elsewhere keeps our session when we are away, in seconds.
 const SESSION_EXPIRY_S: u32 = 600;
 /// Messages that the broker may have on their way to us, unacknowledged: this many batches of 256 KiB are 16 MiB.
-pub(super) const RECEIVE_MAX: u16 = 64;
+pub(crate) const RECEIVE_MAX: u16 = 64;
 
 /// TLS for the gateway's own connections.
 #[derive(Clone)]

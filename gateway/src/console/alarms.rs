@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
+    Form,
     extract::State,
     response::{IntoResponse as _, Redirect, Response},
 };
@@ -309,9 +310,14 @@ fn decided<T>(done: Result<T, ApiError>, title: &'static str) -> Response {
     }
 }
 
-/// Takes a person's word that nobody else needs to look at what is kept.
-pub async fn close(State(app): State<Arc<App>>, who: Principal, Named(number): Named<i64>) -> Response {
-    decided(ingest::api::close_one(&app, &who, number).await, "Not closed")
+/// Takes a person's word that nobody else needs to look at what is kept, as their page showed it.
+pub async fn close(
+    State(app): State<Arc<App>>,
+    who: Principal,
+    Named(number): Named<i64>,
+    Form(seen): Form<ingest::api::Seen>,
+) -> Response {
+    decided(ingest::api::close_one(&app, &who, number, &seen).await, "Not closed")
 }
 
 /// Takes a person's decision that what is kept counts.
@@ -364,7 +370,7 @@ mod tests {
                 channel: "ledger".into(),
                 reason: reason.into(),
                 message: "facts 7 to 9".into(),
-                times: 1,
+                times: 3,
                 last_at: OffsetDateTime::UNIX_EPOCH,
             };
             let rows = vec![of_refused(row, may_book, OffsetDateTime::UNIX_EPOCH)];
@@ -380,6 +386,7 @@ mod tests {
         ] {
             let page = shown(reason, true);
             assert!(page.contains("facts 7 to 9") && page.contains(close), "{page}");
+            assert!(page.contains(r#"<input type="hidden" name="times" value="3">"#), "{page}");
             assert_eq!(page.contains(book), may_be_booked, "{page}");
             let page = shown(reason, false);
             assert!(!page.contains("<form") && page.contains(words), "{page}");

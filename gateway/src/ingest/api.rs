@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use pestle_domain::staff::Role;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Ingest,
-    by_hand::{Booked, NotBooked},
+    by_hand::{Booked, NotBooked, NotClosed},
     quarantine::Closed,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     http::{
         envelope::Envelope,
         error::{ApiError, ErrorBody},
-        extract::Named,
+        extract::{Named, Params},
     },
     identity::Principal,
 };
@@ -85,30 +85,49 @@ pub struct ClosedView {
     pub at: Option<String>,
 }
 
+/// What somebody has seen who closes something.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Seen {
+    /// How often it had come, as they saw it: where it came again since, it stays open. Without it, it is closed however often.
+    pub times: Option<i64>,
+}
+
 /// Says that somebody has looked at what is kept, and that nobody else needs to (central_it, admin). It leaves the console's alarms;
 /// its bytes stay, and it may still be booked. What comes once more is shown once more. A repeat changes nothing.
 #[utoipa::path(post, path = "/api/v1/quarantine/{number}/close", tag = "ingest",
-    params(("number" = i64, Path, description = "As the console shows it")), responses(
+    params(("number" = i64, Path, description = "As the console shows it"), Seen), responses(
     (status = 200, body = Envelope<ClosedView>),
     (status = 403, body = ErrorBody, description = "Another role does this"),
     (status = 404, body = ErrorBody, description = "Nothing is kept under this number"),
+    (status = 409, body = ErrorBody, description = "It came again since it was seen: look at it again"),
 ))]
 async fn close(
     State(app): State<Arc<App>>,
     who: Principal,
     Named(number): Named<i64>,
+    Params(seen): Params<Seen>,
 ) -> Result<Envelope<ClosedView>, ApiError> {
-    Ok(Envelope::saying(close_one(&app, &who, number).await?, "closed"))
+    Ok(Envelope::saying(close_one(&app, &who, number, &seen).await?, "closed"))
 }
 
 /// Closes what is kept under `number`, as `who` has decided.
 ///
 /// # Errors
-/// Another role does this; nothing is kept there; the database.
-pub async fn close_one(app: &Arc<App>, who: &Principal, number: i64) -> Result<ClosedView, ApiError> {
+/// Another role does this; nothing is kept there; it came again since; the database.
+pub async fn close_one(
+    app: &Arc<App>,
+    who: &Principal,
+    number: i64,
+    seen: &Seen,
+) -> Result<ClosedView, ApiError> {
     who.require(MAY_BOOK)?;
-    let closed = Ingest::of(app).close_by_hand(&who.tenant, number, &who.name).await?;
-    let Closed { by, at } = closed.ok_or_else(|| ApiError::not_found(NotBooked::Unknown.to_string()))?;
+    let closed = Ingest::of(app).close_by_hand(&who.tenant, number, seen.times, &who.name).await;
+    let Closed { by, at } = closed.map_err(|error| match error {
+        NotClosed::Unknown => ApiError::not_found(error.to_string()),
+        NotClosed::CameAgain => ApiError::conflict(error.to_string()),
+        NotClosed::Db(error) => error.into(),
+    })?;
     tracing::info!(number, by = %who.user, "what was kept was closed");
     Ok(ClosedView { by, at: at.format(&Rfc3339).ok() })
 }

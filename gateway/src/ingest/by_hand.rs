@@ -7,6 +7,7 @@
 //!
 //! So it is with what a broker brings of a box that was revoked meanwhile: nobody may be able to send it again. Whether the box is
 //! one of ours now says nothing of what it had sold before; its signature and its stream do, and are asked when it is booked.
+//! Where its life of the store had ended before it, that is a second question: it is kept once more, and asked by itself.
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ use pestle_domain::{
 use super::{
     Entry, Ingest, Settled,
     live::Changed,
-    quarantine::{self, Closed},
-    rules::{self, FENCED, NOT_ALLOWED, Sender, Verified},
+    quarantine::{self, Closed, Closing},
+    rules::{self, FENCED, NOT_ALLOWED, Refusal, Sender, Verified},
 };
 use crate::db::DbError;
 
@@ -61,9 +62,28 @@ pub enum NotBooked {
         /// The last that is missing.
         to: u64,
     },
+    /// It is of a revoked box, and its life of the store had ended before it: whoever books that has to know it.
+    #[error(
+        "{0}. It is kept under \"Second live store\" now: if no other box sells under this name, book it there"
+    )]
+    Fenced(String),
     /// It cannot be taken, for the reason that is said.
     #[error("{0}")]
     Refused(String),
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Why nothing was closed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotClosed {
+    /// No such row of this tenant.
+    #[error("nothing is kept under this number")]
+    Unknown,
+    /// The person has not seen all of it.
+    #[error("it came again since: look at it again")]
+    CameAgain,
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -88,7 +108,8 @@ impl Ingest {
         }
         let device = kept.device_id.parse().map_err(|_| DbError::bad_row("device", kept.device_id))?;
         let (sender, mut batch) = self.read_kept(device, kept.bytes.ok_or(NotBooked::NoBytes)?).await?;
-        batch.by_hand = true;
+        batch.by_hand = kept.reason == FENCED;
+        let behind_its_life = Refusal::of_history(&batch, true).message;
         let header = &batch.header;
         let booked =
             Booked { stream: rules::describe(&header.stream), first: header.first, last: header.after().seq };
@@ -98,8 +119,15 @@ impl Ingest {
                 let Booked { stream, first, .. } = booked;
                 return Err(NotBooked::Gap { stream, from: head.seq + 1, to: first.saturating_sub(1) });
             }
+            Some(Settled::Answered(Answer::Refused { message, .. })) if message == behind_its_life => {
+                return Err(NotBooked::Fenced(message));
+            }
             Some(Settled::Answered(Answer::Refused { message, .. })) => {
                 return Err(NotBooked::Refused(message));
+            }
+            // Its new row has no room.
+            Some(Settled::Stuck(Entry::Refused(_, _, refusal))) => {
+                return Err(NotBooked::Refused(refusal.message));
             }
             _ => return Err(DbError::lost().into()),
         }
@@ -124,20 +152,25 @@ impl Ingest {
         batch.map(|batch| (sender, batch)).map_err(|refusal| NotBooked::Refused(refusal.message))
     }
 
-    /// Nobody needs to look any more at what is kept under `number`, as `by` has decided. Nothing of it is deleted, and it may
-    /// still be booked; what comes once more is shown once more. `None` where nothing is kept under this number.
+    /// Nobody needs to look any more at what is kept under `number`, as `by` has decided, who has `seen` that it came so often (`None`
+    /// where they do not say). Nothing of it is deleted, and it may still be booked; what comes once more is shown once more.
     ///
     /// # Errors
-    /// [`DbError`].
+    /// [`NotClosed`]; it is open as before then.
     pub async fn close_by_hand(
         &self,
         tenant: &TenantId,
         number: i64,
+        seen: Option<i64>,
         by: &str,
-    ) -> Result<Option<Closed>, DbError> {
+    ) -> Result<Closed, NotClosed> {
         let mut tx = self.db.tenant(tenant).begin().await?;
-        let closed = quarantine::close(&mut tx, number, by).await?;
-        tx.commit().await?;
+        let closed = match quarantine::close(&mut tx, number, seen, by).await? {
+            Closing::Closed(closed) => closed,
+            Closing::CameAgain => return Err(NotClosed::CameAgain),
+            Closing::Unknown => return Err(NotClosed::Unknown),
+        };
+        tx.commit().await.map_err(DbError::from)?;
         self.live.tell(Changed { alarms: true, ..Changed::nothing(tenant.clone()) });
         Ok(closed)
     }

@@ -12,7 +12,7 @@ use super::{
     live::Changed,
     quarantine::{self, Quarantined},
     repeats::{self, FactPlace, Repeat, Repeats},
-    rules::{self, VerifiedFact},
+    rules::{self, REPEATED, VerifiedFact},
     store,
 };
 use crate::{
@@ -143,11 +143,12 @@ async fn show_repeat(tx: &mut Tx, tenant: &TenantId, repeat: &Repeat<'_>) -> Res
         device: &origin.device,
         channel: origin.lane.as_str(),
         batch: None,
-        reason: "repeated",
+        reason: REPEATED,
         message: &message,
         identity: repeat.identity(),
         // They are in the event store, in their place.
         bytes: b"",
     };
-    quarantine::keep(tx, tenant, &doubt).await
+    quarantine::keep(tx, tenant, &doubt).await?;
+    Ok(())
 }

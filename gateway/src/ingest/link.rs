@@ -41,6 +41,13 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// By a connection that is gone.
+    #[cfg(test)]
+    pub(super) fn of_the_past(topic: &str) -> Self {
+        let (connection, _) = AsyncClient::new(MqttOptions::new("past", "localhost", 1), 1);
+        Self { publish: Publish::new(topic, QoS::AtLeastOnce, Vec::new(), None), connection }
+    }
+
     /// Tells the broker that this message is done with. If its connection is gone, nothing is told: the broker
     /// delivers it again, and it is recognised.
     pub async fn acknowledge(&self) {

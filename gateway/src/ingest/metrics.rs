@@ -23,6 +23,8 @@ pub struct IngestMetrics {
     pub alerts: Counter,
     /// Of them, those that could not be noted: their facts came in their turn alone.
     pub alerts_lost: Counter,
+    /// Messages that perhaps nobody can send again, and with which the broker was told to be done before they were kept.
+    pub last_copies_given_up: Counter,
     /// Transactions that had to be repeated batch by batch.
     pub retried_alone: Counter,
     /// 1 while the database is away.
@@ -47,6 +49,7 @@ impl Default for IngestMetrics {
             strays: Counter::default(),
             alerts: Counter::default(),
             alerts_lost: Counter::default(),
+            last_copies_given_up: Counter::default(),
             retried_alone: Counter::default(),
             database_away: Gauge::default(),
             // 1 ms to 16 s.
@@ -65,6 +68,11 @@ impl IngestMetrics {
         sub.register("strays", "Messages from nobody or on no topic of ours", self.strays.clone());
         sub.register("alerts", "Early copies of urgent facts", self.alerts.clone());
         sub.register("alerts_lost", "Early copies that could not be noted", self.alerts_lost.clone());
+        sub.register(
+            "last_copies_given_up",
+            "Messages that perhaps nobody can send again, done with before they were kept",
+            self.last_copies_given_up.clone(),
+        );
         sub.register("retried_alone", "Transactions repeated batch by batch", self.retried_alone.clone());
         sub.register("database_away", "1 while the database is away", self.database_away.clone());
         sub.register("transaction_seconds", "Lock to commit", self.transaction_seconds.clone());

@@ -6,7 +6,7 @@ use pestle_domain::{
 };
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::rules::FENCED;
+use super::rules::{FENCED, NOT_ALLOWED, REPEATED, UNFOLDED};
 use crate::db::DbError;
 
 /// What of one device a person has yet to look at. What was booked or closed takes up no share.
@@ -18,18 +18,31 @@ struct Share {
     with_bytes: i64,
 }
 
-/// Of all that is refused, whoever sent it; and, beside that, of what is shown without bytes, since the event store has them.
+/// Of all that is refused and that its box still has, whoever sent it.
 const USUAL: Share = Share { rows: 1_000, with_bytes: 200 };
-/// Of what came of an ended life of a store. The box has signed it, so that nobody else fills this; and it may be the last copy.
+/// Of what may be the last copy: what came of an ended life of a store, and what came of a revoked box. None is kept without its bytes.
 /// A day's batches of a busy branch are some hundred.
-const OF_ENDED_LIVES: Share = Share { rows: 11_000, with_bytes: 10_000 };
+const LAST_COPIES: Share = Share { rows: 10_000, with_bytes: 10_000 };
+/// Of what is shown without bytes, since the event store has them.
+const DOUBTS: Share = Share { rows: 1_000, with_bytes: 1_000 };
 
-/// SQL for the rows that share with one that is to be kept, given its device, reason and bytes.
-fn shared(device: &str, reason: &str, bytes: &str) -> String {
+/// Reasons that have a share each. All others have one together.
+const APART: [&str; 4] = [FENCED, NOT_ALLOWED, UNFOLDED, REPEATED];
+
+fn share_of(reason: &str) -> Share {
+    match reason {
+        FENCED | NOT_ALLOWED => LAST_COPIES,
+        UNFOLDED | REPEATED => DOUBTS,
+        _ => USUAL,
+    }
+}
+
+/// SQL for the rows that share with one that is to be kept, given its device and reason.
+fn shared(device: &str, reason: &str) -> String {
+    let apart = APART.map(|reason| format!("'{reason}'")).join(", ");
     format!(
         "device_id = {device} AND booked_at IS NULL AND closed_at IS NULL
-         AND (reason = '{FENCED}') = ({reason} = '{FENCED}')
-         AND (coalesce(octet_length(bytes), 1) = 0) = (octet_length({bytes}::bytea) = 0)"
+         AND (reason = {reason} OR NOT (reason IN ({apart}) OR {reason} IN ({apart})))"
     )
 }
 
@@ -53,6 +66,15 @@ pub struct Quarantined<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What is kept of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// A row of its own, with its bytes.
+    Whole,
+    /// That it came: its device has filled its share.
+    ThatItCame,
+}
+
 /// Keeps it; the same for the same reason is counted instead, and a person looks at it again if one had closed it.
 ///
 /// # Errors
@@ -61,11 +83,11 @@ pub async fn keep(
     connection: &mut PgConnection,
     tenant: &TenantId,
     kept: &Quarantined<'_>,
-) -> Result<(), DbError> {
+) -> Result<Kept, DbError> {
     // A zero character is text for Rust, and none for PostgreSQL.
     let message = kept.message.replace('\0', "\u{FFFD}");
-    let share = if kept.reason == FENCED { OF_ENDED_LIVES } else { USUAL };
-    let shared = shared("$2", "$5", "$8");
+    let share = share_of(kept.reason);
+    let shared = shared("$2", "$5");
     let insert = format!(
         "INSERT INTO ingest.quarantine AS q (tenant_id, device_id, channel, batch_id, reason, message, bytes_hash, bytes)
          SELECT $1, $2, $3, $4, $5, $6, $7, CASE WHEN own.with_bytes < $9 THEN $8::bytea END
@@ -73,9 +95,10 @@ pub async fn keep(
          WHERE own.rows < $10
             OR EXISTS (SELECT FROM ingest.quarantine WHERE (device_id, reason, bytes_hash) = ($2, $5, $7))
          ON CONFLICT (tenant_id, device_id, reason, bytes_hash) DO UPDATE
-         SET times = q.times + 1, last_at = now(), bytes = coalesce(q.bytes, EXCLUDED.bytes), closed_by = NULL, closed_at = NULL"
+         SET times = q.times + 1, last_at = now(), bytes = coalesce(q.bytes, EXCLUDED.bytes), closed_by = NULL, closed_at = NULL
+         RETURNING q.bytes IS NOT NULL"
     );
-    let written = sqlx::query(AssertSqlSafe(insert))
+    let whole: Option<bool> = sqlx::query_scalar(AssertSqlSafe(insert))
         .bind(tenant.as_str())
         .bind(kept.device.as_str())
         .bind(kept.channel)
@@ -86,12 +109,12 @@ pub async fn keep(
         .bind(kept.bytes)
         .bind(share.with_bytes)
         .bind(share.rows)
-        .execute(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await?;
-    if written.rows_affected() == 0 {
+    if whole.is_none() {
         count_with_the_oldest(connection, kept, &message).await?;
     }
-    Ok(())
+    Ok(if whole == Some(true) { Kept::Whole } else { Kept::ThatItCame })
 }
 
 /// The device has filled its share of rows.
@@ -100,7 +123,7 @@ async fn count_with_the_oldest(
     kept: &Quarantined<'_>,
     message: &str,
 ) -> Result<(), DbError> {
-    let shared = shared("$2", "$3", "$4");
+    let shared = shared("$2", "$3");
     let count = format!(
         "UPDATE ingest.quarantine SET times = times + 1, last_at = now(), message = $1
          WHERE quarantine_id = (SELECT quarantine_id FROM ingest.quarantine WHERE {shared}
@@ -110,7 +133,6 @@ async fn count_with_the_oldest(
         .bind(format!("and others, of which the last: {message}"))
         .bind(kept.device.as_str())
         .bind(kept.reason)
-        .bind(kept.bytes)
         .execute(connection)
         .await?;
     Ok(())
@@ -203,17 +225,40 @@ pub struct Closed {
     pub at: time::OffsetDateTime,
 }
 
-/// Nobody needs to look at it any more; a repeat changes nothing. `None` where nothing is kept under this number.
+/// What became of a word that nobody needs to look any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closing {
+    /// It is closed, now or before.
+    Closed(Closed),
+    /// It came again since.
+    CameAgain,
+    /// Nothing is kept under this number.
+    Unknown,
+}
+
+/// Nobody needs to look at it any more; a repeat changes nothing. Whoever says how often they have `seen` it come closes no more
+/// than that.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn close(connection: &mut PgConnection, number: i64, by: &str) -> Result<Option<Closed>, DbError> {
-    Ok(sqlx::query_as(
+pub async fn close(
+    connection: &mut PgConnection,
+    number: i64,
+    seen: Option<i64>,
+    by: &str,
+) -> Result<Closing, DbError> {
+    let closed = sqlx::query_as(
         "UPDATE ingest.quarantine SET closed_by = coalesce(closed_by, $2), closed_at = coalesce(closed_at, now())
-         WHERE quarantine_id = $1 RETURNING closed_by, closed_at",
+         WHERE quarantine_id = $1 AND ($3::bigint IS NULL OR times = $3 OR closed_at IS NOT NULL) RETURNING closed_by, closed_at",
     )
     .bind(number)
     .bind(by)
-    .fetch_optional(connection)
-    .await?)
+    .bind(seen)
+    .fetch_optional(&mut *connection)
+    .await?;
+    Ok(match closed {
+        Some(closed) => Closing::Closed(closed),
+        None if find(connection, number).await?.is_some() => Closing::CameAgain,
+        None => Closing::Unknown,
+    })
 }

@@ -11,7 +11,7 @@ use pestle_domain::{
 use super::{
     Entry, Incoming, Ingest, Settled,
     live::Changed,
-    quarantine::{self, Quarantined},
+    quarantine::{self, Kept, Quarantined},
     rules::{FENCED, Refusal, Sender},
     settle::{RACES_MAX, is_overtaken},
     store::{self, Lock},
@@ -22,9 +22,21 @@ impl Entry {
     /// Whether the broker that brought it may be the only one to have it: its box has said that this life of its store ended
     /// before it, or was revoked and cannot come again. Whoever settles such a message is not done with it before it is kept.
     pub fn is_last_copy(&self) -> bool {
-        let Self::Refused(_, sender, refusal) = self else { return false };
-        refusal.kept_as == Some(FENCED) || sender.as_ref().is_some_and(|sender| sender.revoked)
+        let Self::Refused(_, Some(sender), refusal) = self else { return false };
+        is_last_copy(sender, refusal)
     }
+}
+
+fn is_last_copy(sender: &Sender, refusal: &Refusal) -> bool {
+    sender.revoked || refusal.kept_as == Some(FENCED)
+}
+
+/// What became of an attempt to keep something.
+enum Tried {
+    /// It is kept, and its stream stands here.
+    Kept(Option<Head>),
+    /// Its box has filled its share, and nobody else has it.
+    NoRoom,
 }
 
 impl Ingest {
@@ -49,7 +61,11 @@ impl Ingest {
         let head = match &sender {
             None => head,
             Some(known) => match self.keep_refused(&incoming, known, &refusal).await {
-                Ok(found) => head.or(found),
+                Ok(Tried::Kept(found)) => head.or(found),
+                Ok(Tried::NoRoom) => {
+                    tracing::error!(device = %incoming.device, "perhaps the last copy of a batch cannot be kept, since too many of its box are open: look at those, and close or book them");
+                    return Settled::Stuck(Entry::Refused(incoming, sender, refusal));
+                }
                 // A box does not send again what it was told is refused: it is told to wait, and asks again.
                 Err(error) if error.is_away() => {
                     return Settled::Away(Entry::Refused(incoming, sender, refusal));
@@ -65,13 +81,13 @@ impl Ingest {
         Settled::Answered(Answer::Refused { batch, reason, message, head })
     }
 
-    /// Keeps it, tried again where another transaction was in the way; where the stream stands that it is of.
+    /// Keeps it, tried again where another transaction was in the way.
     async fn keep_refused(
         &self,
         incoming: &Incoming,
         sender: &Sender,
         refusal: &Refusal,
-    ) -> Result<Option<Head>, DbError> {
+    ) -> Result<Tried, DbError> {
         for _ in 0..RACES_MAX {
             match self.keep_once(incoming, sender, refusal).await {
                 Err(error) if is_overtaken(&error) => {}
@@ -86,7 +102,7 @@ impl Ingest {
         incoming: &Incoming,
         sender: &Sender,
         refusal: &Refusal,
-    ) -> Result<Option<Head>, DbError> {
+    ) -> Result<Tried, DbError> {
         let mut tx = self.db.tenant(&sender.tenant).begin().await?;
         let reason = refusal.word();
         let kept = Quarantined {
@@ -98,13 +114,17 @@ impl Ingest {
             identity: refusal.identity.unwrap_or_else(|| Hash::of(&incoming.message)),
             bytes: &incoming.message,
         };
-        quarantine::keep(&mut tx, &sender.tenant, &kept).await?;
+        let kept = quarantine::keep(&mut tx, &sender.tenant, &kept).await?;
+        if kept != Kept::Whole && is_last_copy(sender, refusal) {
+            // Nor is it counted: it is tried again and again.
+            return Ok(Tried::NoRoom);
+        }
         let head = match &refusal.stream {
             Some(stream) => store::heads(&mut tx, &[stream], Lock::No).await?.pop().flatten(),
             None => None,
         };
         tx.commit().await?;
         self.live.tell(Changed { alarms: true, ..Changed::nothing(sender.tenant.clone()) });
-        Ok(head.map(|locked| locked.head))
+        Ok(Tried::Kept(head.map(|locked| locked.head)))
     }
 }

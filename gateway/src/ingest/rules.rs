@@ -157,12 +157,16 @@ pub struct Refusal {
 pub const FENCED: &str = "fenced";
 /// A revoked box's: how the quarantine calls them.
 pub const NOT_ALLOWED: &str = "not_allowed";
+/// A fact that is stored without its effects: how the quarantine calls it.
+pub const UNFOLDED: &str = "unfolded";
+/// An act that counted before: how the quarantine calls it.
+pub const REPEATED: &str = "repeated";
 
 impl Refusal {
     /// Of a batch that is authentic and cannot join: the centre has other bytes, or the batch comes from a second live store.
     pub fn of_history(batch: &Verified, fenced: bool) -> Self {
         let header = &batch.header;
-        let what = format!("{}, {} to {}", describe(&header.stream), header.first, header.after().seq);
+        let what = facts_of(header);
         let message = if fenced {
             format!(
                 "facts of {what}: that life of the box's store has ended, and another one of the box goes on: a second store is alive, or this is what the box lost when it ended"
@@ -223,7 +227,11 @@ pub fn read(sender: &Sender, lane: Option<Lane>, message: Bytes) -> Result<Verif
     let batch = Batch::parse(&message).map_err(|error| Refusal::of(None, sender, &error))?;
     let header = &batch.header;
     if sender.revoked {
-        let message = format!("device {} is revoked: enrol it again or replace it", sender.device);
+        let message = format!(
+            "facts of {}: device {} is revoked: enrol it again or replace it",
+            facts_of(header),
+            sender.device
+        );
         return Err(Refusal {
             batch: Some(header.batch),
             stream: None,
@@ -426,6 +434,11 @@ pub fn next_epoch(used: impl IntoIterator<Item = i64>) -> Option<u32> {
 pub fn describe(stream: &Stream) -> String {
     let Stream { branch, device, term, lane, epoch, .. } = stream;
     format!("{branch}/{device} term {term} {} epoch {epoch}", lane.as_str())
+}
+
+/// The facts of a batch for people: `north/box-1 term 1 ledger epoch 1, 7 to 9`.
+fn facts_of(header: &Header) -> String {
+    format!("{}, {} to {}", describe(&header.stream), header.first, header.after().seq)
 }
 
 #[cfg(test)]

@@ -37,14 +37,19 @@ impl Ingest {
     pub async fn settle(&self, entries: Vec<Entry>) -> Vec<Settled> {
         let mut settled: Vec<Option<Settled>> = Vec::with_capacity(entries.len());
         let mut by_tenant: BTreeMap<TenantId, Vec<Placed>> = BTreeMap::new();
+        // One wait for a database that is away is enough for all that is refused.
+        let mut away = false;
         for (index, entry) in entries.into_iter().enumerate() {
             settled.push(match entry {
                 Entry::Batch(sender, batch) => {
                     by_tenant.entry(sender.tenant.clone()).or_default().push((index, sender, batch));
                     None
                 }
+                untried @ Entry::Refused(_, Some(_), _) if away => Some(Settled::Away(untried)),
                 Entry::Refused(incoming, sender, refusal) => {
-                    Some(self.refuse(incoming, sender, refusal).await)
+                    let one = self.refuse(incoming, sender, refusal).await;
+                    away |= matches!(one, Settled::Away(_));
+                    Some(one)
                 }
                 away @ Entry::Away(_) => Some(Settled::Away(away)),
             });
@@ -67,10 +72,14 @@ impl Ingest {
         let attempts = self.attempt(&tenant, &all).await;
         let mut seals = Seals::new(&*self.seal);
         let mut settled = Vec::with_capacity(batches.len());
+        // It may go between the transaction and what is refused by it.
+        let mut away = false;
         for ((index, sender, batch), attempt) in batches.into_iter().zip(attempts) {
             let one = match attempt {
                 Attempt::Done(incarnation, outcome) => {
-                    self.tell(&mut seals, incarnation, outcome, sender, batch).await
+                    let one = self.tell(&mut seals, incarnation, outcome, sender, batch, away).await;
+                    away |= matches!(one, Settled::Away(Entry::Refused(..)));
+                    one
                 }
                 Attempt::Away => Settled::Away(Entry::Batch(sender, batch)),
                 Attempt::Stuck => Settled::Stuck(Entry::Batch(sender, batch)),
@@ -156,6 +165,7 @@ impl Ingest {
         self.live.tell(changed.clone());
     }
 
+    /// What its box is told. What is refused is not tried to be kept while the database is `away`.
     async fn tell(
         &self,
         seals: &mut Seals<'_>,
@@ -163,6 +173,7 @@ impl Ingest {
         outcome: Outcome,
         sender: Arc<Sender>,
         batch: Box<Verified>,
+        away: bool,
     ) -> Settled {
         match outcome {
             Outcome::Committed(head) => match seals.acknowledge(incarnation, &batch.header.stream, head) {
@@ -181,6 +192,9 @@ impl Ingest {
                 let refusal = Refusal::of_history(&batch, matches!(outcome, Outcome::Fenced(_)));
                 let lane = Some(batch.header.stream.lane);
                 let incoming = Incoming { device: sender.device.clone(), lane, message: batch.message() };
+                if away {
+                    return Settled::Away(Entry::Refused(incoming, Some(sender), refusal));
+                }
                 self.refuse_at(incoming, Some(sender), refusal, Some(head)).await
             }
         }

@@ -11,7 +11,7 @@ use super::{
     live::Changed,
     plan::{self, Mode, Outcome, Plan},
     quarantine::{self, Quarantined},
-    rules::{Reading, Verified},
+    rules::{Reading, UNFOLDED, Verified},
     store::{self, Lock, Moved, NewFact},
 };
 use crate::db::{Db, DbError, Tx};
@@ -104,7 +104,7 @@ async fn note_doubts(
             device: &header.stream.device,
             channel: header.stream.lane.as_str(),
             batch: Some(header.batch),
-            reason: "unfolded",
+            reason: UNFOLDED,
             message: &format!("fact {} ({}): {message}", one.fact.id, one.fact.kind),
             identity: Hash::of(one.batch.line(one.fact)),
             // They are in the event store, in their place.

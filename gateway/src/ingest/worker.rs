@@ -32,8 +32,8 @@ use crate::{db::DbError, http::error::chain};
 /// commit and [`super::gather`]'s lingering, and then commits it.
 const PARK: Duration = Duration::from_secs(1);
 /// Messages that perhaps nobody can send again and that the database does not take now: so many stay with the broker, unacknowledged, and
-/// are tried with each group. More would take the place of everything else that it has on its way here.
-const LAST_COPIES_MAX: usize = 32;
+/// are tried with each group. That is half of what it has on its way here: more would take the place of everything else.
+const LAST_COPIES_MAX: usize = crate::broker::client::RECEIVE_MAX as usize / 2;
 /// How long one of them waits where no group comes.
 const LAST_COPY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest that boxes are told to wait while the database is away, in milliseconds.
@@ -256,6 +256,7 @@ async fn settle_one(
     let mut told: HashMap<DeviceId, Answer> = HashMap::new();
     let mut away = 0;
     for (index, (delivery, settled)) in deliveries.into_iter().zip(settled).enumerate() {
+        away += usize::from(matches!(settled, Settled::Away(_)));
         match settled {
             Settled::Gap(sender, batch, head) => {
                 let now = Instant::now();
@@ -266,18 +267,19 @@ async fn settle_one(
                     answer(&delivery, ingest.last_word(Settled::Gap(sender, batch, head)), &mut told).await;
                 }
             }
-            Settled::Away(entry) | Settled::Stuck(entry)
-                if entry.is_last_copy() && parked.len() < LAST_COPIES_MAX =>
-            {
+            Settled::Away(entry) | Settled::Stuck(entry) if entry.is_last_copy() && has_room(parked) => {
                 parked.push(Parked { until: Instant::now() + LAST_COPY_AGAIN, delivery, entry });
             }
             Settled::Away(entry) => {
-                away += 1;
+                count_given_up(ingest, &entry);
                 let word = ingest.busy(&entry, outage.retry_ms());
                 answer(&delivery, word, &mut told).await;
             }
             // It would stand before everybody else's for as long as nobody mends it.
-            stuck @ Settled::Stuck(_) => answer(&delivery, ingest.last_word(stuck), &mut told).await,
+            Settled::Stuck(entry) => {
+                count_given_up(ingest, &entry);
+                answer(&delivery, ingest.last_word(Settled::Stuck(entry)), &mut told).await;
+            }
             Settled::Answered(word) => answer(&delivery, word, &mut told).await,
         }
     }
@@ -289,6 +291,20 @@ async fn settle_one(
         );
     }
     outage.after(away);
+}
+
+/// Whether one more that perhaps nobody can send again may stay with the broker. What waits behind gaps takes no room of theirs.
+fn has_room(parked: &[Parked]) -> bool {
+    parked.iter().filter(|one| one.entry.is_last_copy()).count() < LAST_COPIES_MAX
+}
+
+/// The broker is told that a message is done with: if its box cannot send it again either, it is lost.
+fn count_given_up(ingest: &Ingest, entry: &Entry) {
+    let Entry::Refused(incoming, _, refusal) = entry else { return };
+    if entry.is_last_copy() {
+        ingest.metrics().last_copies_given_up.inc();
+        tracing::error!(device = %incoming.device, message = refusal.message, "too many wait that cannot be kept: perhaps the last copy of a batch is given up, unless its box sends it again");
+    }
 }
 
 /// Answers, unless the device has just been told the same (one commit of many batches is one acknowledgement), and
@@ -357,8 +373,22 @@ impl Ingest {
 
 #[cfg(test)]
 mod tests {
+    use pestle_domain::{
+        journal::{Acknowledgement, Head, Lane, Stream},
+        signature::SignatureError,
+        wire::{
+            batch::RefusalReason,
+            orders::{Header, Span},
+        },
+    };
+    use sqlx::postgres::PgConnectOptions;
+
     use super::*;
-    use pestle_domain::journal::Lane;
+    use crate::{
+        db::Db,
+        ingest::{live::Live, metrics::IngestMetrics, rules::Refusal, seal::Seal},
+        inventory::cache::StockCache,
+    };
 
     #[test]
     fn the_longer_an_outage_lasts_the_longer_boxes_wait() {
@@ -373,6 +403,70 @@ mod tests {
         assert_eq!(told, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         outage.after(0);
         assert_eq!(outage.retry_ms(), 2_000);
+    }
+
+    /// A database that is away, and nobody who signs.
+    fn ingest_without_database() -> Ingest {
+        struct Nobody;
+        impl Seal for Nobody {
+            fn acknowledge(&self, _: u64, _: Stream, _: Head) -> Result<Acknowledgement, SignatureError> {
+                Err(SignatureError::Mismatch)
+            }
+            fn orders(&self, _: Span) -> Result<Header, SignatureError> {
+                Err(SignatureError::Mismatch)
+            }
+        }
+        let away = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(1);
+        let (stock, metrics) = (StockCache::default(), IngestMetrics::default());
+        Ingest::new(Db::new(away), Arc::new(Nobody), Live::default(), stock, metrics)
+    }
+
+    fn of_a_revoked_box() -> Entry {
+        let device: DeviceId = "box-1".parse().unwrap();
+        let sender = Sender {
+            tenant: "acme".parse().unwrap(),
+            branch: "north".parse().unwrap(),
+            device: device.clone(),
+            term: 1,
+            keys: Vec::new(),
+            revoked: true,
+            earlier: Vec::new(),
+        };
+        let refusal = Refusal {
+            batch: None,
+            stream: None,
+            identity: None,
+            reason: RefusalReason::NotAllowed,
+            message: "it is revoked".into(),
+            kept_as: None,
+        };
+        let incoming = Incoming { device, lane: Some(Lane::Ledger), message: Bytes::from_static(b"what") };
+        Entry::Refused(incoming, Some(Arc::new(sender)), refusal)
+    }
+
+    #[tokio::test]
+    async fn what_waits_behind_gaps_takes_no_room_of_what_nobody_can_send_again_and_what_is_given_up_is_counted()
+     {
+        let ingest = ingest_without_database();
+        let delivery = || Delivery::of_the_past("pestle/v1/d/box-1/up/ledger");
+        let until = Instant::now() + PARK;
+        // Any that can be sent again.
+        let other = |_| {
+            let Entry::Refused(incoming, ..) = of_a_revoked_box() else { unreachable!() };
+            Parked { until, delivery: delivery(), entry: Entry::Away(incoming) }
+        };
+        let mut parked: Vec<Parked> = (0..LAST_COPIES_MAX).map(other).collect();
+        let batches = (0..=LAST_COPIES_MAX).map(|_| (delivery(), of_a_revoked_box())).collect();
+        let group = Group { batches, notes: Vec::new() };
+        let mut outage = Outage::default();
+        settle_one(&ingest, group, &HashMap::new(), &mut parked, &mut outage).await;
+        let waiting = parked.iter().filter(|one| one.entry.is_last_copy()).count();
+        assert_eq!(waiting, LAST_COPIES_MAX);
+        assert_eq!(ingest.metrics().last_copies_given_up.get(), 1);
+        // Those that stay here tell of an outage too.
+        let one = Group { batches: vec![(delivery(), of_a_revoked_box())], notes: Vec::new() };
+        settle_one(&ingest, one, &HashMap::new(), &mut Vec::new(), &mut outage).await;
+        assert_eq!(outage.retry_ms(), 4 * BUSY_RETRY_MS);
     }
 
     #[test]

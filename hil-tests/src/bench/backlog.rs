@@ -66,7 +66,7 @@ impl Backlog {
         let mut kept = VecDeque::new();
         let mut before = Head::EMPTY;
         while before.seq < self.head().seq {
-            if let Some(from) = lane.begin_read() {
+            if let Some(from) = lane.begin_read(0) {
                 let acts = self.journal.read(name.epoch, from, lane::READ_BYTES).await?;
                 lane.read(&acts.iter().map(place).collect::<Vec<_>>());
                 kept.extend(acts);

@@ -208,10 +208,13 @@ async fn look_after_what_was_kept(browser: &Browser) {
     const DONE: &str = "#alarms button[formaction$=close]";
     browser.find(DONE).await;
     browser.look_at("section:has(#alarms)", "console-alarms").await;
-    // Each click loads the page anew, and the box may be refused once more before it hears of the decision.
+    // Each click loads the page anew, or says that it came again since: the box may be refused once more before it hears of the
+    // decision.
     let closed = until("everything that was kept to be closed", SOON, || async {
-        let click =
-            format!("const rows = document.querySelectorAll('{DONE}'); rows[0]?.click(); return rows.length");
+        let click = format!(
+            "if (!document.querySelector('#alarms')) {{ location = '/console'; return -1; }}
+             const rows = document.querySelectorAll('{DONE}'); rows[0]?.click(); return rows.length"
+        );
         let said = browser.page.execute(&click, vec![]).await.map_err(|error| error.to_string())?;
         if said.json() == &serde_json::json!(0) { Ok(()) } else { Err(format!("{} are left", said.json())) }
     });
@@ -442,6 +445,15 @@ async fn what_lies_behind_a_sale_that_the_disk_has_damaged_is_at_the_centre_afte
     let asking = asks(&centre, &data).await;
     let differences = asking["differences"].to_string();
     assert!(differences.contains("ledger, epoch 1: the box cannot read facts"), "{differences}");
+    // What was found is told by now, and any start between that and the decision must not forget it.
+    north.stop().await;
+    north.start().await.unwrap();
+    let again = until("the same question, of the program that runs now", SOON, || async {
+        let again = asks(&centre, &data).await;
+        if again["id"] == asking["id"] { Err("it is still the old one".to_owned()) } else { Ok(again) }
+    });
+    let asking = again.await.unwrap();
+    let counter = at_the_till(north).await;
     let health = counter.health().await.unwrap();
     assert_eq!(health["link"]["torn"][0]["epoch"], 1, "{health}");
     assert!(health.to_string().contains("somebody there decides that this box goes on"), "{health}");
@@ -461,5 +473,12 @@ async fn what_lies_behind_a_sale_that_the_disk_has_damaged_is_at_the_centre_afte
     account.assert_at(&centre, true).await;
     let health = counter.health().await.unwrap();
     assert_eq!(health["link"]["torn"], serde_json::json!([]), "{health}");
+    // The new epoch does not say that it holds what is lost.
+    let description = data.join(format!("journal/ledger/epoch-{epoch:05}/epoch.json"));
+    // A checksum stands in the second line.
+    let description = fs::read_to_string(description).unwrap();
+    let opened: Value = serde_json::from_str(description.lines().next().unwrap()).unwrap();
+    let of_first = opened["carried"].as_array().unwrap().iter().filter(|range| range["epoch"] == 1).count();
+    assert_eq!(of_first, 2, "before and behind the damaged sale: {opened}");
     end(world).await;
 }

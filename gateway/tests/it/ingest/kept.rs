@@ -1,8 +1,17 @@
 //! What is kept for people: that it is kept before a box is told, how much of it, who has looked at it, and what they book.
 
 use bytes::Bytes;
-use pestle_domain::{journal::Lane, wire::batch::RefusalReason, wire::message::Answer};
-use pestle_gateway::ingest::{Entry, Incoming, Settled, by_hand::NotBooked, quarantine};
+use pestle_domain::{
+    journal::Lane,
+    signature::Hash,
+    wire::{batch::RefusalReason, message::Answer},
+};
+use pestle_gateway::ingest::{
+    Entry, Incoming, Settled,
+    by_hand::{NotBooked, NotClosed},
+    quarantine::{self, Quarantined},
+    rules::UNFOLDED,
+};
 
 use super::{
     branch::Branch,
@@ -121,6 +130,38 @@ async fn a_message_that_only_the_broker_may_have_is_told_from_one_that_its_box_s
 }
 
 #[tokio::test]
+async fn once_the_database_is_away_what_else_is_refused_is_not_tried_in_the_same_round() {
+    let centre = Centre::new().await;
+    let (branch, message) = lost_a_sale(&centre).await;
+    let (device, damaged) = (branch.device(), |with: &[u8]| [&message[..], with].concat());
+    let incoming = |message: Vec<u8>| Incoming {
+        device: device.clone(),
+        lane: Some(Lane::Ledger),
+        message: message.into(),
+    };
+    let read = centre.ingest.read([&b"a"[..], b"b", b"c"].map(|with| incoming(damaged(with))).into()).await;
+    // It would take the second.
+    fail_to_keep(&centre, 1, "57P01").await;
+    let settled = centre.ingest.settle(read).await;
+    let left: Vec<Entry> = settled
+        .into_iter()
+        .map(|one| match one {
+            Settled::Away(entry) => entry,
+            other => panic!("it was tried: {other:?}"),
+        })
+        .collect();
+    assert_eq!(kept(&centre).await, []);
+    let settled = centre.ingest.settle(left).await;
+    assert!(settled.iter().all(|one| matches!(one, Settled::Answered(_))), "{settled:?}");
+    assert_eq!(kept(&centre).await.len(), 3);
+    // The same where they are refused behind a transaction.
+    let fenced: Vec<Incoming> = (0..3).map(|_| incoming(message.clone())).collect();
+    centre.as_owner("ALTER SEQUENCE public.tries RESTART").await;
+    let settled = centre.ingest.settle(centre.ingest.read(fenced).await).await;
+    assert!(settled.iter().all(|one| matches!(one, Settled::Away(Entry::Refused(..)))), "{settled:?}");
+}
+
+#[tokio::test]
 async fn a_device_that_has_filled_its_share_still_has_its_fenced_batch_kept_whole_and_booked() {
     let centre = Centre::new().await;
     let (branch, message) = lost_a_sale(&centre).await;
@@ -152,24 +193,134 @@ async fn a_device_that_has_filled_its_share_still_has_its_fenced_batch_kept_whol
 }
 
 #[tokio::test]
+async fn a_box_with_many_doubts_still_has_what_is_refused_of_it_kept_in_a_row_of_its_own() {
+    let centre = Centre::new().await;
+    let (branch, _) = lost_a_sale(&centre).await;
+    let device = branch.stream.device.clone();
+    let mut tx = centre.db.tenant(&tenant()).begin().await.unwrap();
+    for fact in 0..1_300_u32 {
+        let doubt = Quarantined {
+            device: &device,
+            channel: "ledger",
+            batch: None,
+            reason: UNFOLDED,
+            message: "fact",
+            identity: Hash::of(&fact.to_be_bytes()),
+            bytes: b"",
+        };
+        quarantine::keep(&mut tx, &tenant(), &doubt).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let refuse = async |first| {
+        assert_eq!(refused(&centre.one(branch.batch(first, first)).await), RefusalReason::SplitAct);
+        let rows = kept(&centre).await;
+        let last = rows.last().map(|(_, reason, whole, times)| (reason.clone(), *whole, *times));
+        assert_eq!(last, Some(("split_act".to_owned(), true, 1)));
+        rows
+    };
+    let rows = refuse(4).await;
+    assert_eq!((rows.len(), rows[0].3), (1_001, 301), "the doubts have a bound of their own");
+    // What an earlier version kept of doubts had no bytes in the end, and no bound.
+    centre.as_owner("UPDATE ingest.quarantine SET bytes = NULL WHERE reason = 'unfolded'").await;
+    refuse(5).await;
+}
+
+#[tokio::test]
+async fn what_nobody_can_send_again_waits_until_there_is_room_for_its_bytes() {
+    for reason in ["fenced", "not_allowed"] {
+        let centre = Centre::new().await;
+        let (branch, message) = lost_a_sale(&centre).await;
+        let full = format!(
+            "INSERT INTO ingest.quarantine (tenant_id, device_id, channel, reason, message, bytes_hash, bytes)
+             SELECT 'acme', 'box-1', 'ledger', '{reason}', 'x', decode(lpad(to_hex(n), 64, '0'), 'hex'), 'x'
+             FROM generate_series(1, 10000) AS n"
+        );
+        centre.as_owner_says(&full).await;
+        if reason == "not_allowed" {
+            centre.as_owner("UPDATE fleet.device SET revoked_at = now()").await;
+        }
+        let ingest = centre.another_gateway();
+        let come = async || ingest.apply(&[(branch.device(), message.clone())]).await.remove(0);
+        let answer = come().await;
+        assert!(matches!(answer, Answer::Busy { alone: true, .. }), "{reason}: {answer:?}");
+        let rows = kept(&centre).await;
+        assert!(rows.len() == 10_000 && rows.iter().all(|(.., times)| *times == 1), "nor is it counted");
+        let close = "UPDATE ingest.quarantine SET closed_at = now(), closed_by = 'Kit'
+                     WHERE quarantine_id = (SELECT min(quarantine_id) FROM ingest.quarantine)";
+        centre.as_owner(close).await;
+        refused(&come().await);
+        let rows = kept(&centre).await;
+        let [.., (_, last, true, 1)] = &rows[..] else { panic!("{:?}", rows.last()) };
+        assert_eq!((rows.len(), last.as_str()), (10_001, reason));
+    }
+}
+
+#[tokio::test]
+async fn nobody_closes_what_came_again_behind_their_back() {
+    let centre = Centre::new().await;
+    let (branch, message) = lost_a_sale(&centre).await;
+    let come = async || refused(&centre.one((branch.device(), message.clone())).await);
+    come().await;
+    let [(number, .., seen)] = kept(&centre).await[..] else { panic!("one is kept") };
+    come().await;
+    let ingest = centre.another_gateway();
+    let close = async |seen| ingest.close_by_hand(&tenant(), number, Some(seen), "Kit").await;
+    let stale = close(seen).await;
+    assert!(matches!(stale, Err(NotClosed::CameAgain)), "{stale:?}");
+    assert_eq!(open(&centre).await, 1);
+    let closed = close(seen + 1).await.unwrap();
+    assert_eq!(close(seen).await.unwrap(), closed, "it is closed already");
+    assert_eq!(open(&centre).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_revoked_box_sold_behind_an_ended_life_is_booked_as_a_second_live_store_alone() {
+    let centre = Centre::new().await;
+    let (branch, lost) = lost_a_sale(&centre).await;
+    let before = centre.on_hand("north", "p-1").await;
+    centre.as_owner("UPDATE fleet.device SET revoked_at = now()").await;
+    let ingest = centre.another_gateway();
+    let answer = ingest.apply(&[(branch.device(), lost)]).await.remove(0);
+    assert_eq!(refused(&answer), RefusalReason::NotAllowed);
+    let messages: Vec<(String,)> = centre.rows("SELECT message FROM ingest.quarantine").await;
+    assert!(messages[0].0.contains("north/box-1 term 1 ledger epoch 1, 4 to "), "{messages:?}");
+    let [(not_allowed, ..)] = kept(&centre).await[..] else { panic!("one is kept") };
+    let book = async |number| ingest.book_by_hand(&tenant(), number, "Kit").await;
+    let fenced = book(not_allowed).await.unwrap_err();
+    assert!(matches!(fenced, NotBooked::Fenced(_)), "{fenced:?}");
+    assert_eq!(centre.on_hand("north", "p-1").await, before);
+    let rows = kept(&centre).await;
+    let [(_, _, true, 1), (fenced, reason, true, 1)] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(reason, "fenced");
+    // Neither that it was revoked nor that its life had ended is judged now; and then it is here.
+    for number in [*fenced, not_allowed] {
+        book(number).await.unwrap();
+        assert_eq!(centre.on_hand("north", "p-1").await, before - 4);
+    }
+    assert_eq!(open(&centre).await, 0);
+    centre.assert_books_balance().await;
+}
+
+#[tokio::test]
 async fn what_a_person_has_closed_leaves_the_alarms_stays_as_it_is_and_is_opened_when_it_comes_again() {
     let centre = Centre::new().await;
     let (branch, message) = lost_a_sale(&centre).await;
     refused(&centre.one((branch.device(), message.clone())).await);
     let [(number, ..)] = kept(&centre).await[..] else { panic!("one is kept") };
     let ingest = centre.another_gateway();
-    let close = async |by: &str| ingest.close_by_hand(&tenant(), number, by).await.unwrap();
+    let close = async |by: &str| ingest.close_by_hand(&tenant(), number, None, by).await.unwrap();
     assert_eq!(open(&centre).await, 1);
-    assert_eq!(ingest.close_by_hand(&tenant(), number + 1_000, "Kit").await.unwrap(), None);
-    let closed = close("Kit").await.unwrap();
+    let unknown = ingest.close_by_hand(&tenant(), number + 1_000, None, "Kit").await;
+    assert!(matches!(unknown, Err(NotClosed::Unknown)), "{unknown:?}");
+    let closed = close("Kit").await;
     assert_eq!((closed.by.as_str(), open(&centre).await), ("Kit", 0));
-    assert_eq!(close("Ida").await.unwrap(), closed, "a repeat changes nothing");
+    assert_eq!(close("Ida").await, closed, "a repeat changes nothing");
     let rows = kept(&centre).await;
     assert!(matches!(rows[..], [(_, _, true, 1)]), "{rows:?}");
     // It comes once more.
     refused(&centre.one((branch.device(), message)).await);
     assert_eq!((open(&centre).await, kept(&centre).await[0].3), (1, 2));
-    assert_eq!(close("Ida").await.unwrap().by, "Ida");
+    assert_eq!(close("Ida").await.by, "Ida");
     // And is booked all the same.
     ingest.book_by_hand(&tenant(), number, "Kit").await.unwrap();
     assert_eq!((centre.on_hand("north", "p-1").await, open(&centre).await), (95, 0));

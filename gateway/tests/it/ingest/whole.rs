@@ -347,20 +347,20 @@ async fn central_it_closes_what_it_has_looked_at_and_nobody_else_does() {
     let number = kept(&gateway, "contradicts").await;
     kept(&gateway, "wrong_hash").await;
     let person = trusting(&gateway).build().unwrap();
-    let close = async |token: &str, number: i64| {
-        let path = url(&gateway, &format!("/api/v1/quarantine/{number}/close"));
+    let close = async |token: &str, number: i64, seen: &str| {
+        let path = url(&gateway, &format!("/api/v1/quarantine/{number}/close{seen}"));
         let answer = person.post(path).bearer_auth(token).send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
     let mut first = None;
     for (role, token) in &tokens {
         if may_not.contains(role) {
-            assert_eq!(close(token, number).await.0, 403, "{}", role.as_str());
+            assert_eq!(close(token, number, "").await.0, 403, "{}", role.as_str());
             assert_eq!(still_open(&gateway).await, 2);
             continue;
         }
-        assert_eq!(close(token, number + 1_000).await.0, 404);
-        let (status, body) = close(token, number).await;
+        assert_eq!(close(token, number + 1_000, "").await.0, 404);
+        let (status, body) = close(token, number, "").await;
         assert_eq!((status, body["data"]["by"].as_str()), (200, Some("X")), "{body}");
         assert_eq!(
             first.get_or_insert_with(|| body["data"].clone()),
@@ -371,6 +371,11 @@ async fn central_it_closes_what_it_has_looked_at_and_nobody_else_does() {
     }
     kept(&gateway, "contradicts").await;
     assert_eq!(still_open(&gateway).await, 2, "it has come again");
+    let (_, admin) = tokens.last().unwrap();
+    for (seen, status) in [("?times=1", 409), ("?times=2", 200)] {
+        assert_eq!(close(admin, number, seen).await.0, status, "{seen}");
+    }
+    assert_eq!(still_open(&gateway).await, 1);
 }
 
 #[tokio::test]
@@ -386,11 +391,14 @@ async fn the_console_has_a_form_for_what_is_kept_and_says_why_something_is_not_b
             person.get(url(&gateway, "/console")).header("cookie", cookie(token)).send().await.unwrap();
         page.text().await.unwrap()
     };
-    let post = async |token: &str, number: i64, act: &str| {
+    let post_seen = async |token: &str, number: i64, act: &str, times: i64| {
         let path = url(&gateway, &format!("/console/quarantine/{number}/{act}"));
-        let answer = person.post(path).header("cookie", cookie(token)).send().await.unwrap();
+        let form = person.post(path).header("cookie", cookie(token));
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        let answer = form.body(format!("times={times}")).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
+    let post = async |token: &str, number: i64, act: &str| post_seen(token, number, act, 1).await;
     let action = |number: i64, act: &str| format!("/console/quarantine/{number}/{act}\"");
     let shown = page(central_it).await;
     for (number, act) in [(fenced, "book"), (fenced, "close"), (other, "close")] {
@@ -405,8 +413,13 @@ async fn the_console_has_a_form_for_what_is_kept_and_says_why_something_is_not_b
     let (status, said) = post(central_it, fenced, "book").await;
     assert!(status == 409 && said.contains("Not booked"), "{status} {said}");
     assert_eq!(post(central_it, fenced + 1_000, "close").await.0, 404);
-    for number in [other, fenced] {
-        assert_eq!(post(central_it, number, "close").await.0, 303);
+    // It comes again while a person looks at the page.
+    kept(&gateway, "contradicts").await;
+    let (status, said) = post(central_it, other, "close").await;
+    assert!(status == 409 && said.contains("it came again since"), "{status} {said}");
+    assert!(page(central_it).await.contains(r#"name="times" value="2""#));
+    for (number, times) in [(other, 2), (fenced, 1)] {
+        assert_eq!(post_seen(central_it, number, "close", times).await.0, 303);
     }
     let shown = page(central_it).await;
     assert!(!shown.contains("facts 7 to 9"), "{shown}");
