@@ -93,7 +93,8 @@ pub fn carried_of<'a>(
 /// Builds epoch `number` beside the journal, out of everything that is in it. What an attempt before left there is removed. Blocks on
 /// the disk; nothing may be recorded meanwhile.
 ///
-/// What is known to be damaged is left out, and the new epoch does not say that it holds it. What cannot be read just now and is
+/// What is known to be damaged is left out, and the new epoch does not say that it holds it; a finding that does not say where the
+/// damage ends stands for the rest of its generation. What cannot be read just now and is
 /// no finding yet would be lost with the epoch that is set aside: nothing is built then.
 ///
 /// # Errors

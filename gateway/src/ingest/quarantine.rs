@@ -111,7 +111,8 @@ pub async fn keep(
         .bind(share.rows)
         .fetch_optional(&mut *connection)
         .await?;
-    if whole.is_none() {
+    // Of last copies nothing is counted that is not kept: they are tried again.
+    if whole.is_none() && ![FENCED, NOT_ALLOWED].contains(&kept.reason) {
         count_with_the_oldest(connection, kept, &message).await?;
     }
     Ok(if whole == Some(true) { Kept::Whole } else { Kept::ThatItCame })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pestle_domain::{
+    ids::DeviceId,
     journal::{Head, Lane},
     signature::Hash,
     wire::message::Answer,
@@ -24,6 +25,18 @@ impl Entry {
     pub fn is_last_copy(&self) -> bool {
         let Self::Refused(_, Some(sender), refusal) = self else { return false };
         is_last_copy(sender, refusal)
+    }
+
+    /// Whose refused message this is, and which: the same however often it comes. `None` for what is not refused.
+    pub(super) fn identity(&self) -> Option<(&DeviceId, Hash)> {
+        let Self::Refused(incoming, _, refusal) = self else { return None };
+        Some((&incoming.device, refusal.identity_of(incoming)))
+    }
+}
+
+impl Refusal {
+    fn identity_of(&self, incoming: &Incoming) -> Hash {
+        self.identity.unwrap_or_else(|| Hash::of(&incoming.message))
     }
 }
 
@@ -111,7 +124,7 @@ impl Ingest {
             batch: refusal.batch,
             reason: &reason,
             message: &refusal.message,
-            identity: refusal.identity.unwrap_or_else(|| Hash::of(&incoming.message)),
+            identity: refusal.identity_of(incoming),
             bytes: &incoming.message,
         };
         let kept = quarantine::keep(&mut tx, &sender.tenant, &kept).await?;

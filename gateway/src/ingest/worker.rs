@@ -189,7 +189,12 @@ async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>, done: watch::
             Next::ParkedLongEnough => (Group::default(), 0),
         };
         let mut until: HashMap<usize, Instant> = HashMap::new();
-        for (index, one) in parked.drain(..).enumerate() {
+        // What nobody can send again waits for a person or the database, and not for the next group.
+        let now = Instant::now();
+        let is_tried = |one: &Parked| one.until <= now || !one.entry.is_last_copy();
+        let (tried, waiting): (Vec<_>, Vec<_>) = parked.drain(..).partition(is_tried);
+        parked = waiting;
+        for (index, one) in tried.into_iter().enumerate() {
             until.insert(index, one.until);
             group.batches.insert(index, (one.delivery, one.entry));
         }
@@ -267,7 +272,9 @@ async fn settle_one(
                     answer(&delivery, ingest.last_word(Settled::Gap(sender, batch, head)), &mut told).await;
                 }
             }
-            Settled::Away(entry) | Settled::Stuck(entry) if entry.is_last_copy() && has_room(parked) => {
+            Settled::Away(entry) | Settled::Stuck(entry)
+                if entry.is_last_copy() && make_room(parked, &entry).await =>
+            {
                 parked.push(Parked { until: Instant::now() + LAST_COPY_AGAIN, delivery, entry });
             }
             Settled::Away(entry) => {
@@ -293,8 +300,15 @@ async fn settle_one(
     outage.after(away);
 }
 
-/// Whether one more that perhaps nobody can send again may stay with the broker. What waits behind gaps takes no room of theirs.
-fn has_room(parked: &[Parked]) -> bool {
+/// Whether this one, which perhaps nobody can send again, may stay with the broker. What waits behind gaps takes no room of theirs,
+/// and what came twice (over a connection that is gone, or under another batch id) takes one place: the one that came first is done
+/// with.
+async fn make_room(parked: &mut Vec<Parked>, entry: &Entry) -> bool {
+    let same =
+        parked.iter().position(|one| one.entry.is_last_copy() && one.entry.identity() == entry.identity());
+    if let Some(same) = same {
+        parked.swap_remove(same).delivery.acknowledge().await;
+    }
     parked.iter().filter(|one| one.entry.is_last_copy()).count() < LAST_COPIES_MAX
 }
 
@@ -421,7 +435,7 @@ mod tests {
         Ingest::new(Db::new(away), Arc::new(Nobody), Live::default(), stock, metrics)
     }
 
-    fn of_a_revoked_box() -> Entry {
+    fn of_a_revoked_box(number: usize) -> Entry {
         let device: DeviceId = "box-1".parse().unwrap();
         let sender = Sender {
             tenant: "acme".parse().unwrap(),
@@ -440,23 +454,25 @@ mod tests {
             message: "it is revoked".into(),
             kept_as: None,
         };
-        let incoming = Incoming { device, lane: Some(Lane::Ledger), message: Bytes::from_static(b"what") };
+        let incoming =
+            Incoming { device, lane: Some(Lane::Ledger), message: format!("what {number}").into() };
         Entry::Refused(incoming, Some(Arc::new(sender)), refusal)
     }
 
     #[tokio::test]
-    async fn what_waits_behind_gaps_takes_no_room_of_what_nobody_can_send_again_and_what_is_given_up_is_counted()
-     {
+    async fn what_waits_behind_gaps_or_came_twice_takes_no_room_of_what_nobody_can_send_again() {
         let ingest = ingest_without_database();
         let delivery = || Delivery::of_the_past("pestle/v1/d/box-1/up/ledger");
         let until = Instant::now() + PARK;
         // Any that can be sent again.
-        let other = |_| {
-            let Entry::Refused(incoming, ..) = of_a_revoked_box() else { unreachable!() };
+        let other = |number| {
+            let Entry::Refused(incoming, ..) = of_a_revoked_box(number) else { unreachable!() };
             Parked { until, delivery: delivery(), entry: Entry::Away(incoming) }
         };
         let mut parked: Vec<Parked> = (0..LAST_COPIES_MAX).map(other).collect();
-        let batches = (0..=LAST_COPIES_MAX).map(|_| (delivery(), of_a_revoked_box())).collect();
+        // The last of them comes twice, and one more than there is room for.
+        let numbers = (0..LAST_COPIES_MAX).chain([LAST_COPIES_MAX - 1, LAST_COPIES_MAX]);
+        let batches = numbers.map(|number| (delivery(), of_a_revoked_box(number))).collect();
         let group = Group { batches, notes: Vec::new() };
         let mut outage = Outage::default();
         settle_one(&ingest, group, &HashMap::new(), &mut parked, &mut outage).await;
@@ -464,7 +480,7 @@ mod tests {
         assert_eq!(waiting, LAST_COPIES_MAX);
         assert_eq!(ingest.metrics().last_copies_given_up.get(), 1);
         // Those that stay here tell of an outage too.
-        let one = Group { batches: vec![(delivery(), of_a_revoked_box())], notes: Vec::new() };
+        let one = Group { batches: vec![(delivery(), of_a_revoked_box(0))], notes: Vec::new() };
         settle_one(&ingest, one, &HashMap::new(), &mut Vec::new(), &mut outage).await;
         assert_eq!(outage.retry_ms(), 4 * BUSY_RETRY_MS);
     }
