@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check demo-clean test power-cuts simulate chaos fuzz bench screenshots data fmt lint build setup-demo setup-bench setup-test
+.PHONY: help demo demo-check demo-clean test power-cuts simulate chaos fuzz bench image image-run hil screenshots data fmt lint build setup-demo setup-bench setup-test setup-image
 
 CARGO ?= cargo
 LOCKED ?= --locked
@@ -62,6 +62,20 @@ bench: setup-bench ## measure against the baselines; writes target/bench.json; F
 	$(SHIPPED)
 	exec $(TARGET)/release/pestle-bench $(FIGURES)
 
+# The appliance: the agent as it is shipped, as a Debian package, in Debian's own system.
+IMAGE := $(TARGET)/image
+image: setup-image ## build the appliance's image, TARGET/image/pestle.img.zst; fetches Debian's packages, needs root
+	$(CARGO) build --release $(LOCKED) -p pestle-agent -p pestle-provisioning
+	mkdir -p $(IMAGE)
+	$(CARGO) deb --no-build $(LOCKED) -p pestle-agent -o $(IMAGE)/pestle-agent.deb
+	$(if $(filter-out 0,$(shell id -u)),sudo) images/build.sh $(IMAGE)/pestle-agent.deb $(IMAGE)
+
+image-run: setup-image ## start the image in QEMU with its console here and its pages on https://localhost:8443; Ctrl-A X ends it
+	@exec images/run.sh $(IMAGE)
+
+hil: setup-test setup-image build ## try every case of the bench on the image in QEMU (make image first); RIG=… for another rig
+	PESTLE_RIG=$(or $(RIG),hil-tests/rigs/qemu.toml) exec $(CARGO) test $(LOCKED) --workspace --test hil
+
 screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser
 	PESTLE_SCREENSHOTS=1 $(CARGO) test $(LOCKED) --workspace --test it -- browser:: an_old_copy --nocapture
 
@@ -86,3 +100,6 @@ setup-bench:
 
 setup-test:
 	@hil-tests/setup.sh test
+
+setup-image:
+	@hil-tests/setup.sh image

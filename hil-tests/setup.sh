@@ -3,20 +3,23 @@
 #
 #   hil-tests/setup.sh demo    what `make demo` and `make demo-check` need: a C compiler, CMake, PostgreSQL's programs
 #   hil-tests/setup.sh bench   that, and what `make bench` measures beside Pestle: Mosquitto, nats-server
-#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, FUSE, rustfmt, clippy
+#   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, FUSE, fonts, rustfmt, clippy; and the
+#                              programs of others that the drivers are tried against (drivers/tests/witness)
+#   hil-tests/setup.sh image   what `make image`, `make image-run` and `make hil` need: mmdebstrap and tools for disks, cargo-deb, QEMU
 #
 # It needs root, or sudo. It starts no service, creates no PostgreSQL cluster, and changes nothing that is installed.
 set -euo pipefail
 
 wanted=${1:-test}
-case $wanted in demo | bench | test) ;; *)
-  echo "setup: unknown set '$wanted'. Use: setup.sh demo|bench|test" >&2
+case $wanted in demo | bench | test | image) ;; *)
+  echo "setup: unknown set '$wanted'. Use: setup.sh demo|bench|test|image" >&2
   exit 64
   ;;
 esac
 
 say() { echo "setup: $*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
+has_font() { compgen -G "/usr/share/fonts/truetype/*/$1.ttf" >/dev/null; }
 have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
 
 if ! have cargo; then
@@ -43,12 +46,17 @@ if [ ${#components[@]} -gt 0 ]; then
   fi
 fi
 
+if [ "$wanted" = image ] && ! cargo deb --version >/dev/null 2>&1; then
+  say "installing cargo-deb …"
+  cargo install --locked cargo-deb >&2
+fi
+
 missing=()
 have cc || missing+=(gcc libc6-dev)
 have c++ || missing+=(g++)
 have cmake || missing+=(cmake)
 have_postgres || missing+=(postgresql)
-if [ "$wanted" != demo ]; then
+if [ "$wanted" = bench ] || [ "$wanted" = test ]; then
   { have mosquitto || [ -x /usr/sbin/mosquitto ]; } || missing+=(mosquitto)
   { have nats-server || [ -x /usr/sbin/nats-server ]; } || missing+=(nats-server)
 fi
@@ -56,8 +64,73 @@ if [ "$wanted" = test ]; then
   have chromium || missing+=(chromium)
   have chromedriver || missing+=(chromium-driver)
   have fusermount3 || missing+=(fuse3)
+  # The keyboard layouts of others.
+  have xkbcli || missing+=(libxkbcommon-tools)
+  # Modbus; a serial port behind a network, and a network of the test's own.
+  have mbpoll || missing+=(mbpoll)
+  { have ser2net || [ -x /usr/sbin/ser2net ]; } || missing+=(ser2net)
+  [ -e /usr/lib/python3/dist-packages/serial/rfc2217.py ] || missing+=(python3-serial)
+  { have ip || [ -x /usr/sbin/ip ]; } || missing+=(iproute2)
+  # An office printer, and the bus that it wants to find.
+  { have ippeveprinter || [ -x /usr/sbin/ippeveprinter ]; } || missing+=(cups-ipp-utils)
+  have dbus-daemon || missing+=(dbus-daemon)
+  # Letters of the scripts that papers are tested with: Latin to Arabic, Chinese and Japanese, Devanagari, Thai.
+  has_font DejaVuSansMono || missing+=(fonts-dejavu-core)
+  has_font DroidSansFallbackFull || missing+=(fonts-droid-fallback)
+  has_font Lohit-Devanagari || missing+=(fonts-lohit-deva)
+  has_font Loma || missing+=(fonts-tlwg-loma-ttf)
+  # What the witnesses run on.
+  have node || missing+=(nodejs)
+  have npm || missing+=(npm)
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 fi
-[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$wanted" = image ]; then
+  have mmdebstrap || missing+=(mmdebstrap)
+  have mkfs.erofs || missing+=(erofs-utils)
+  have mcopy || missing+=(mtools)
+  have zstd || missing+=(zstd)
+  have objcopy || missing+=(binutils)
+  [ -x /usr/sbin/mkfs.vfat ] || missing+=(dosfstools)
+  [ -x /usr/sbin/mkfs.ext4 ] || missing+=(e2fsprogs)
+  [ -x /usr/sbin/sfdisk ] || missing+=(fdisk)
+  # Both from one release: they share files.
+  { have qemu-system-x86_64 && have qemu-img; } || missing+=(qemu-system-x86 qemu-utils)
+  [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing+=(ovmf)
+fi
+
+# Other people's programs that the tests ask, in the versions that drivers/tests/witness/*/ pins; below the target folder, so
+# that they go with it. Done once for each state of the pins.
+witnesses() {
+  [ "$wanted" = test ] || return 0
+  local here target pins name into sum
+  here=$(cd "$(dirname "$0")/.." && pwd)
+  target=${CARGO_TARGET_DIR:-$here/target}
+  for pins in "$here"/drivers/tests/witness/*/; do
+    name=$(basename "$pins")
+    into=$target/witness/$name
+    [ -e "$pins"requirements.txt ] || [ -e "$pins"package-lock.json ] || continue
+    sum=$({ cat "$pins"requirements.txt "$pins"package-lock.json 2>/dev/null || true; } | sha256sum)
+    [ "$(cat "$into/installed" 2>/dev/null)" = "$sum" ] && continue
+    say "installing the tests' witnesses for $name …"
+    rm -rf "$into"
+    mkdir -p "$into"
+    if [ -e "$pins"requirements.txt ]; then
+      python3 -m venv "$into/venv"
+      "$into/venv/bin/pip" install --quiet --disable-pip-version-check -r "$pins"requirements.txt >&2
+    fi
+    if [ -e "$pins"package-lock.json ]; then
+      cp "$pins"package.json "$pins"package-lock.json "$into"
+      # Optional parts would want a compiler and USB.
+      (cd "$into" && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    fi
+    echo "$sum" >"$into/installed"
+  done
+}
+
+if [ ${#missing[@]} -eq 0 ]; then
+  witnesses
+  exit 0
+fi
 
 if ! have apt-get; then
   say "these are missing: ${missing[*]} (Debian's names), and this machine has no apt-get. Install them by hand."
@@ -101,4 +174,5 @@ if ! install; then
   fi
 fi
 rm -f "$log"
+witnesses
 say "done."

@@ -3,6 +3,7 @@
 //!
 //! The environment names a key as `PESTLE_AGENT_` and its path, `__` between the parts: `PESTLE_AGENT_WEB__LISTEN`.
 
+mod devices;
 mod raw;
 
 use std::{
@@ -13,20 +14,12 @@ use std::{
 };
 
 use pestle_domain::ids::TillId;
-use pestle_drivers::{
-    device::DeviceName,
-    printer::{PrinterAddress, driver::EscPosSettings, model::PrinterModels},
-    scanner::serial::SerialScannerSettings,
-    sensor::{
-        bus::{BusSettings, SensorSettings},
-        profile::SensorProfiles,
-    },
-    serial::SerialSettings,
-};
+use pestle_drivers::device::DeviceName;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::{journal::Limits, space::machine::Budget};
+pub use devices::{Printer, Scanner, SensorBus};
 pub use raw::LogFormat;
 
 /// Where the file is looked for when none is named.
@@ -47,8 +40,10 @@ pub struct Config {
     pub scanners: Vec<Scanner>,
     /// By name, each of a till.
     pub printers: Vec<Printer>,
-    /// Sensors, by the line that they share.
+    /// Sensors and contacts, by the line that they share.
     pub buses: Vec<SensorBus>,
+    /// What papers are drawn with.
+    pub artwork: Artwork,
     /// Other addresses of the centre than the identity names.
     pub gateway: Gateway,
     /// Of each lane's journal.
@@ -77,31 +72,13 @@ pub struct Till {
     pub name: String,
 }
 
-/// A scanner on a serial line.
-#[derive(Debug, Clone)]
-pub struct Scanner {
-    /// Whose baskets it fills.
-    pub till: TillId,
-    /// For the driver.
-    pub settings: SerialScannerSettings,
-}
-
-/// A receipt printer.
-#[derive(Debug, Clone)]
-pub struct Printer {
-    /// Whose receipts it prints.
-    pub till: TillId,
-    /// For the driver.
-    pub settings: EscPosSettings,
-}
-
-/// A Modbus line and how often each of its sensors is asked.
-#[derive(Debug, Clone)]
-pub struct SensorBus {
-    /// For the driver.
-    pub settings: BusSettings,
-    /// In the order of the settings' sensors.
-    pub intervals: Vec<(DeviceName, Duration)>,
+/// Where letters and logos are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artwork {
+    /// Folders of fonts, for letters that a printer does not have.
+    pub fonts: Vec<PathBuf>,
+    /// The folder of the branch's logos, PNG files.
+    pub pictures: PathBuf,
 }
 
 /// Where the centre is, if not where the identity says.
@@ -186,18 +163,26 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
     let mut scanners = Vec::new();
     for one in raw.scanner {
         let name = device_name(&mut names, "scanner", &one.name)?;
-        scanners.push(scanner(one, name, &known)?);
+        let till = its_till("scanner", &name, &one.till, &known)?;
+        scanners.push(devices::scanner(one, name, till)?);
     }
-    let models = PrinterModels::built_in().map_err(|error| error.to_string())?;
+    let models = devices::Known::new(raw.sensor_profiles.as_ref())?;
     let mut printers = Vec::new();
     for one in raw.printer {
         let name = device_name(&mut names, "printer", &one.name)?;
-        printers.push(printer(&one, name, &models, &known)?);
+        let till = its_till("printer", &name, &one.till, &known)?;
+        printers.push(devices::printer(one, name, till, &models)?);
     }
+    devices::one_of_each_kind(&printers)?;
     let mut sensors = Vec::new();
     for one in raw.sensor {
         let name = device_name(&mut names, "sensor", &one.name)?;
         sensors.push((name, one));
+    }
+    let mut inputs = Vec::new();
+    for one in raw.input {
+        let name = device_name(&mut names, "input", &one.name)?;
+        inputs.push((name, one));
     }
     let listen = web(&raw.web.listen)?;
     Ok(Config {
@@ -206,7 +191,8 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         tills,
         scanners,
         printers,
-        buses: buses(sensors)?,
+        buses: devices::buses(sensors, inputs, &models)?,
+        artwork: Artwork { fonts: raw.fonts, pictures: raw.pictures },
         gateway: gateway(raw.gateway)?,
         journal: journal(&raw.journal)?,
         space: space(&raw.space)?,
@@ -268,104 +254,6 @@ fn its_till(class: &str, name: &DeviceName, till: &str, known: &BTreeSet<&TillId
             ids.join(", ")
         )
     })
-}
-
-fn scanner(raw: raw::Scanner, name: DeviceName, known: &BTreeSet<&TillId>) -> Result<Scanner, String> {
-    let till = its_till("scanner", &name, &raw.till, known)?;
-    let serial =
-        SerialSettings::new(raw.path, raw.baud).map_err(|error| format!("scanner \"{name}\": {error}"))?;
-    let mut framing = pestle_drivers::scanner::framing::FramingRules::default();
-    if let Some(suffix) = raw.suffix {
-        framing.suffixes = suffix.bytes();
-    }
-    // A scanner that was set up or proved is known to send its suffix; what a silence ends was cut off.
-    framing.needs_suffix = !framing.suffixes.is_empty() && (raw.suffix.is_some() || raw.proved);
-    Ok(Scanner { till, settings: SerialScannerSettings { name, serial, framing, proved: raw.proved } })
-}
-
-fn printer(
-    raw: &raw::Printer,
-    name: DeviceName,
-    models: &PrinterModels,
-    known: &BTreeSet<&TillId>,
-) -> Result<Printer, String> {
-    let till = its_till("printer", &name, &raw.till, known)?;
-    let mut model = models.get(&raw.model).map_err(|error| format!("printer \"{name}\": {error}"))?.clone();
-    if let Some(columns) = raw.columns {
-        if !(24..=64).contains(&columns) {
-            return Err(format!(
-                "printer \"{name}\" has columns = {columns}: receipt printers have 24 to 64"
-            ));
-        }
-        model.columns = columns;
-    }
-    let address = printer_address(&raw.address).map_err(|what| format!("printer \"{name}\": {what}"))?;
-    Ok(Printer { till, settings: EscPosSettings { name, address, model, timeouts: Default::default() } })
-}
-
-/// `tcp://192.0.2.7:9100`, or `serial:/dev/ttyUSB0?baud=19200`.
-fn printer_address(text: &str) -> Result<PrinterAddress, String> {
-    let usage = || {
-        format!("address is \"{text}\": write \"tcp://192.0.2.7:9100\" or \"serial:/dev/ttyUSB0?baud=19200\"")
-    };
-    if let Some(socket) = text.strip_prefix("tcp://") {
-        return socket.parse().map(PrinterAddress::Tcp).map_err(|_| usage());
-    }
-    let line = text.strip_prefix("serial:").ok_or_else(usage)?;
-    let (path, baud) = line.split_once("?baud=").unwrap_or((line, "9600"));
-    let baud = baud.parse().map_err(|_| usage())?;
-    if path.is_empty() {
-        return Err(usage());
-    }
-    SerialSettings::new(path, baud).map(PrinterAddress::Serial).map_err(|error| error.to_string())
-}
-
-/// A line while its sensors are collected.
-struct Line {
-    path: PathBuf,
-    serial: SerialSettings,
-    sensors: Vec<SensorSettings>,
-    intervals: Vec<(DeviceName, Duration)>,
-}
-
-fn buses(sensors: Vec<(DeviceName, raw::Sensor)>) -> Result<Vec<SensorBus>, String> {
-    let profiles = SensorProfiles::built_in().map_err(|error| error.to_string())?;
-    let mut lines: Vec<Line> = Vec::new();
-    for (name, raw) in sensors {
-        let profile =
-            profiles.get(&raw.profile).map_err(|error| format!("sensor \"{name}\": {error}"))?.clone();
-        // Every 5 minutes at the least (cold chain), and a bus of several sensors must get round.
-        if !(1..=300).contains(&raw.interval_s) {
-            return Err(format!(
-                "sensor \"{name}\" has interval_s = {}: write 1 to 300 seconds",
-                raw.interval_s
-            ));
-        }
-        let baud = raw.baud.unwrap_or(profile.baud);
-        let serial = SerialSettings::new(raw.path.clone(), baud)
-            .map_err(|error| format!("sensor \"{name}\": {error}"))?;
-        let index = match lines.iter().position(|line| line.path == raw.path) {
-            Some(index) if lines[index].serial != serial => {
-                return Err(format!(
-                    "sensor \"{name}\" has another speed than the others on its line: give them all the same baud"
-                ));
-            }
-            Some(index) => index,
-            None => {
-                lines.push(Line { path: raw.path, serial, sensors: Vec::new(), intervals: Vec::new() });
-                lines.len() - 1
-            }
-        };
-        lines[index].intervals.push((name.clone(), Duration::from_secs(raw.interval_s)));
-        lines[index].sensors.push(SensorSettings { name, slave: raw.slave, profile });
-    }
-    lines
-        .into_iter()
-        .map(|line| {
-            let settings = BusSettings::new(line.serial, line.sensors).map_err(|error| error.to_string())?;
-            Ok(SensorBus { settings, intervals: line.intervals })
-        })
-        .collect()
 }
 
 fn gateway(raw: raw::Gateway) -> Result<Gateway, String> {

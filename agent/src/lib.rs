@@ -6,13 +6,14 @@
 //! says ([`appeal`]); whose keys it keeps
 //! ([`personal`]); what happens at the counter
 //! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`foundation`],
-//! [`supervisor`], [`health`]); what else the program does ([`commands`]).
+//! [`supervisor`], [`health`], [`service_manager`]); what its own screen shows ([`console`]); what else the program does ([`commands`]).
 
 pub mod appeal;
 pub mod centre;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod durable_file;
 pub mod fetched;
 pub mod foundation;
@@ -23,6 +24,7 @@ pub mod lock;
 pub mod orders;
 pub mod personal;
 pub mod relay;
+pub mod service_manager;
 pub mod snapshot;
 pub mod supervisor;
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, anyhow};
@@ -14,11 +14,14 @@ use clap::{Args, Parser, Subcommand};
 use pestle_agent::{
     appeal::plan::{Plan, Stage},
     commands::{
-        decode, export, show,
+        decode,
+        devices::{self, DeviceTrouble},
+        export, show,
         stock_open::{self, StockError},
         verify,
     },
     config::{Config, LogFormat},
+    console,
     counter::keep::Keep,
     fetched,
     foundation::{Foundation, Look},
@@ -51,6 +54,12 @@ enum Command {
     Run,
     /// Read scanned strings from standard input, one a line, and print what each means as a line of JSON.
     Decode,
+    /// Show on this terminal how the box is, until the program is ended: what the box's own screen shows.
+    Console {
+        /// Seconds between two looks.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        every: u64,
+    },
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -62,6 +71,79 @@ enum Command {
     /// Look at the journal, or carry it over. The agent must not run.
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// See which devices are attached, watch them, and test those that are configured.
+    Devices(DevicesArguments),
+}
+
+#[derive(Debug, Args)]
+struct DevicesArguments {
+    #[command(subcommand)]
+    command: DevicesCommand,
+    /// Where the kernel lists devices; another place is for simulations.
+    #[arg(long, global = true, hide = true, default_value = "/sys")]
+    sys: PathBuf,
+    /// Where device files are; another place is for simulations.
+    #[arg(long, global = true, hide = true, default_value = "/dev")]
+    dev: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum DevicesCommand {
+    /// What is attached, what it is, by which names it can be bound, and what it is bound to.
+    List {
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What comes and goes, until Ctrl-C; with a name, what that device sends. The agent must not run for the latter.
+    Watch {
+        /// A device of the configuration.
+        name: Option<String>,
+    },
+    /// Let a device of the configuration do its work once: a test page, a scan, a reading. The agent must not run.
+    ///
+    /// Ends with 0 when it works, 1 when it is there and does not work, 69 when it is not there, 64 when no device has this
+    /// name, 75 when the agent is running.
+    Test {
+        /// A device of the configuration.
+        name: String,
+        /// How many seconds a person has for a scan.
+        #[arg(long, default_value_t = 30)]
+        wait: u64,
+    },
+    /// Have a scanner told by the sheet of test codes what it sends, and keep that: lot and serial number are then taken from
+    /// it. The agent must not run. Ends as `test` does.
+    Learn {
+        /// A scanner of the configuration.
+        name: String,
+        /// How many seconds a person has for each code.
+        #[arg(long, default_value_t = 60)]
+        wait: u64,
+    },
+    /// Answer what the box asks about a device: what stands there now is the one of this name. The agent must not run.
+    Rebind {
+        /// A device of the configuration.
+        name: String,
+    },
+    /// The sheet of test codes, or a maker's own codes: out of a printer of the box, or as a picture.
+    Sheet {
+        /// The maker whose codes are wanted: they set a scanner up.
+        #[arg(long)]
+        maker: Option<String>,
+        #[command(flatten)]
+        to: SheetTo,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct SheetTo {
+    /// A printer of the configuration. The agent must not run.
+    #[arg(long, value_name = "NAME")]
+    printer: Option<String>,
+    /// A file, which is replaced.
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,9 +193,21 @@ fn main() -> ExitCode {
             decode::decode(io::stdin().lock(), io::stdout().lock()).context("decoding ended early"),
         );
     }
-    let config = match Config::load(arguments.config.as_deref()) {
-        Ok(config) => config,
-        Err(error) => {
+    if let Some(Command::Console { every }) = arguments.command {
+        let shown = runtime().and_then(|runtime| {
+            let screen = console::run(arguments.config.as_deref(), Duration::from_secs(every));
+            runtime.block_on(screen).context("this terminal has gone")
+        });
+        return finish(shown);
+    }
+    let config = match (Config::load(arguments.config.as_deref()), &arguments.command) {
+        (Ok(config), _) => config,
+        // What is attached is wanted before there is a configuration.
+        (Err(error), Some(Command::Devices(devices))) if !devices.command.needs_configuration() => {
+            complain(&format!("what is bound is not shown, since there is no configuration yet: {error}"));
+            return finish(look_at_devices(None, devices));
+        }
+        (Err(error), _) => {
             complain(&error.to_string());
             return ExitCode::from(EXIT_CONFIG);
         }
@@ -123,12 +217,57 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     finish(match arguments.command.unwrap_or(Command::Run) {
-        Command::Decode => Ok(()),
+        Command::Decode | Command::Console { .. } => Ok(()),
         Command::Config(ConfigCommand::Check) => say(&summary(&config)),
         Command::Run => start_log(&config).and_then(|()| run(&config)),
         Command::StockOpen { file } => open_stock(&config, &file),
         Command::Journal(command) => look_at_journal(&config, command),
+        Command::Devices(devices) => look_at_devices(Some(&config), &devices),
     })
+}
+
+impl DevicesCommand {
+    fn needs_configuration(&self) -> bool {
+        match self {
+            Self::Test { .. } | Self::Learn { .. } | Self::Rebind { .. } | Self::Watch { name: Some(_) } => {
+                true
+            }
+            Self::Sheet { to, .. } => to.printer.is_some(),
+            Self::List { .. } | Self::Watch { name: None } => false,
+        }
+    }
+}
+
+fn look_at_devices(config: Option<&Config>, arguments: &DevicesArguments) -> anyhow::Result<()> {
+    let system = devices::system(&arguments.sys, &arguments.dev);
+    match (&arguments.command, config) {
+        (DevicesCommand::List { json }, config) => {
+            let configured = config.map(devices::configured).unwrap_or_default();
+            say(&devices::list::list(&system, &configured, *json)?)
+        }
+        (DevicesCommand::Watch { name: Some(name) }, Some(config)) => {
+            Ok(runtime()?.block_on(devices::watch::one(config, name))?)
+        }
+        (DevicesCommand::Test { name, wait }, Some(config)) => {
+            let wait = Duration::from_secs(*wait);
+            // On standard error: what a script reads is the outcome alone.
+            say(&runtime()?.block_on(devices::test::test(config, name, wait, complain))?)
+        }
+        (DevicesCommand::Learn { name, wait }, Some(config)) => {
+            let wait = Duration::from_secs(*wait);
+            say(&runtime()?.block_on(devices::learn::learn(config, name, wait, complain))?)
+        }
+        (DevicesCommand::Rebind { name }, Some(config)) => say(&devices::rebind(config, name)?),
+        (DevicesCommand::Sheet { maker, to: SheetTo { png: Some(file), .. } }, config) => {
+            say(&devices::learn::draw_page(&devices::learn::page(maker.as_deref())?, config, file)?)
+        }
+        (DevicesCommand::Sheet { maker, to: SheetTo { printer: Some(printer), .. } }, Some(config)) => {
+            let page = devices::learn::page(maker.as_deref())?;
+            say(&runtime()?.block_on(devices::learn::print_page(page, config, printer))?)
+        }
+        // Without a configuration there are no names: see `needs_configuration`.
+        (_, config) => Ok(runtime()?.block_on(devices::watch::comings_and_goings(config, &system))?),
+    }
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
@@ -296,6 +435,9 @@ fn finish(outcome: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
+            if let Some(trouble) = error.downcast_ref::<DeviceTrouble>() {
+                return ExitCode::from(trouble.exit_code());
+            }
             let not_enrolled = matches!(error.downcast_ref(), Some(IdentityError::NotEnrolled { .. }));
             if not_enrolled { ExitCode::from(EXIT_NOT_ENROLLED) } else { ExitCode::FAILURE }
         }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::anyhow;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
     task::JoinSet,
@@ -41,6 +41,7 @@ use crate::{
         LinkState, Relay,
         driver::{OrdersEnd, RelayTask},
     },
+    service_manager,
     snapshot::{SnapshotTask, Snapshots},
     space::{self, Space},
     spool, web,
@@ -77,6 +78,11 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
     let mut parts = start_parts(config, foundation, prepared, &counter, devices, &stops);
     parts.spawn("appeal", appeal::task::run(appeal, stops.rest.clone()));
     announce(&config.data_dir, address)?;
+    let status = format!(
+        "{} of branch {}: pages on {address}",
+        foundation.identity.identity.device, foundation.identity.identity.branch
+    );
+    service_manager::ready(&status);
     let identity = &foundation.identity.identity;
     tracing::info!(%address, device = %identity.device, branch = %identity.branch, "the box is ready");
 
@@ -90,6 +96,7 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
             Err(anyhow!("the part \"{name}\" ended by itself; the log says why. Start the agent again"))
         }
     };
+    service_manager::ending();
     drain(&counter, &stops, &mut parts).await;
     ended
 }
@@ -104,6 +111,7 @@ struct Prepared {
     relay: Relay,
     relay_task: RelayTask,
     listener: TcpListener,
+    local: Option<UnixListener>,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
     nudge: Arc<Notify>,
@@ -121,6 +129,10 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
     let fetch = foundation.fetch_parts(config, keep.fetched())?;
     let listener = web::serve::bind(config.web.listen).await?;
     let address = listener.local_addr()?;
+    durable_file::create_folder(&config.data_dir.join("run"))?;
+    let local = web::local::bind(&config.data_dir)
+        .inspect_err(|error| tracing::warn!(%error, "the box's own console cannot ask how it is"))
+        .ok();
     let tls = match config.web.tls {
         true => Some(Arc::new(foundation.identity.server_tls(foundation.clock.clone())?)),
         false => None,
@@ -134,6 +146,7 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
         relay,
         relay_task,
         listener,
+        local,
         address,
         tls,
         nudge,
@@ -188,6 +201,7 @@ fn start_parts(
         relay,
         relay_task,
         listener,
+        local,
         address,
         tls,
         nudge,
@@ -251,7 +265,10 @@ fn start_parts(
         (Some(_), Some(certificate)) => web::guard::Gate::https(address, certificate.clone()),
         _ => web::guard::Gate::plain(address),
     };
-    let router = health.router().merge(web::routes::router(counter.clone(), gate));
+    let health = health.router();
+    parts.spawn("local status", web::local::serve(local, health.clone(), stop()));
+    parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
+    let router = health.merge(web::routes::router(counter.clone(), gate));
     parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
     parts
 }
@@ -272,7 +289,6 @@ async fn drain(counter: &Counter, stops: &Stops, parts: &mut Parts) {
 /// Says where the pages are: `run/addresses.json`, for whoever started us.
 fn announce(data_dir: &Path, web: SocketAddr) -> anyhow::Result<()> {
     let file: PathBuf = data_dir.join("run/addresses.json");
-    durable_file::create_folder(&data_dir.join("run"))?;
     let text = serde_json::json!({ "web": web.to_string(), "pid": std::process::id() }).to_string();
     durable_file::write(&file, text.as_bytes())?;
     Ok(())

@@ -4,6 +4,7 @@
 //! fields are append-only; golden files hold the bytes. A kind that this version does not know is *unfolded*, not
 //! malformed: the envelope is read, the data kept, and a later version folds it.
 
+mod bearing;
 mod line;
 mod words;
 
@@ -11,13 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{ActId, FactId, OrderId, ProductId, SessionId, StaffId, StoreId, TillId},
-    journal::{Carried, Lane, Parent},
+    journal::{Carried, Parent},
     kinds::kinds,
     money::Money,
     order::{OrderHead, OrderHow},
     personal::Sealed,
     signature::Hash,
-    units::{Day, Quantity, UnixMillis},
+    units::{Day, MilliCelsius, Quantity, UnixMillis},
 };
 
 pub use line::{Act, ENVELOPE_VERSION, Envelope, FactError};
@@ -419,72 +420,28 @@ kinds! {
         /// The chain's value there.
         hash: Hash,
     }
-}
-
-impl FactBody {
-    /// Whether people should hear of it before its turn comes: it is then sent early, as a copy.
-    pub fn is_urgent(&self) -> bool {
-        match self {
-            Self::OrderRefused(_) => true,
-            // The branch is about to refuse business, or does.
-            Self::BoxSpaceLow(said) => matches!(&*said.level, "shedding" | "full"),
-            // One wrong PIN is nobody's night; a name that is locked may be.
-            Self::StaffDenied(denied) => &*denied.reason == "locked",
-            _ => false,
-        }
+    /// A door, the mains or an alarm changed, or cannot be read any more.
+    InputChanged = "input.changed" {
+        /// As configured.
+        input: Box<str>,
+        /// `door`, `power` or `alarm`.
+        kind: Box<str>,
+        /// `closed`, `open`; `here`, `away`; `quiet`, `ringing`; or `unknown`.
+        state: Box<str>,
+        /// Why it is unknown, as in [`Sample::Missing`].
+        reason: Option<Box<str>>,
     }
-
-    /// Whether it adds to stock, cash or takings, so that it would count twice if its act were recorded twice.
-    pub fn adds_up(&self) -> bool {
-        match self {
-            Self::SaleCompleted(_)
-            | Self::TillReceived(_)
-            | Self::TillPaidIn(_)
-            | Self::TillPaidOut(_)
-            | Self::StockOpened(_)
-            | Self::StockReceived(_)
-            | Self::StockSold(_)
-            | Self::StockAdjusted(_)
-            | Self::StockCounted(_) => true,
-            // A session or a patient that is named twice is two; the rest says how things are, and not what is added.
-            Self::TillOpened(_)
-            | Self::TillClosed(_)
-            | Self::PatientRegistered(_)
-            | Self::PatientAmended(_)
-            | Self::EpochOpened(_)
-            | Self::BoxStarted(_)
-            | Self::StaffSignedIn(_)
-            | Self::StaffDenied(_)
-            | Self::DrawerOpened(_)
-            | Self::PrintCompleted(_)
-            | Self::PrintUnknown(_)
-            | Self::PrintReprinted(_)
-            | Self::DeviceAttached(_)
-            | Self::DeviceLost(_)
-            | Self::DeviceFault(_)
-            | Self::ReadingSampled(_)
-            | Self::BoxBooksIncomplete(_)
-            | Self::BoxFactsFetched(_)
-            | Self::BoxSpaceLow(_)
-            | Self::BoxShed(_)
-            | Self::OrdersJoined(_)
-            | Self::OrderApplied(_)
-            | Self::OrderRefused(_) => false,
-        }
-    }
-
-    /// Sealed personal fields, if it carries any.
-    pub fn personal(&self) -> Option<&Sealed> {
-        match self {
-            Self::PatientRegistered(PatientRegistered { details })
-            | Self::PatientAmended(PatientAmended { details }) => Some(details),
-            _ => None,
-        }
-    }
-
-    /// Whether a fact of this kind may stand in that lane. Telemetry is shed, copied early and read by many: nothing of
-    /// a person goes there, not even sealed (invariant I11).
-    pub fn may_stand_in(&self, lane: Lane) -> bool {
-        lane == Lane::Ledger || self.personal().is_none()
+    /// A probe's certificate is in force from here on: each later reading of it is corrected by this.
+    ProbeCalibrated = "probe.calibrated" {
+        /// As configured.
+        sensor: Box<str>,
+        /// The certificate's number.
+        certificate: Box<str>,
+        /// When the probe was calibrated.
+        date: Day,
+        /// When it is due again.
+        due: Day,
+        /// Added to what the probe tells.
+        correction: MilliCelsius,
     }
 }

@@ -229,6 +229,8 @@ pub struct Link {
 /// What a sensor said last.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Reading {
+    /// Which sensor.
+    pub sensor: String,
     /// Thousandths of a degree.
     pub milli_celsius: Option<i32>,
     /// Why there is none.

@@ -5,7 +5,7 @@
 //! [`demo_data`] is what the shelves hold; [`counter`] and [`centre`] speak to the pages as a browser would;
 //! [`workbench`] is the page on which a person plays with the devices; [`check`] is the demo without a person;
 //! [`chaos`] kills programs at random; [`disk`] is a disk that can be cut off and fail, and [`power_cuts`] what is proved on
-//! it; [`simulation`] is the whole in one thread, with everything that can go wrong; [`seeded`] is chance that can be
+//! it; [`rig`] are benches for hardware, real or played; [`simulation`] is the whole in one thread, with everything that can go wrong; [`seeded`] is chance that can be
 //! repeated; [`bench`] measures the figures.
 
 pub mod world;
@@ -29,5 +29,6 @@ pub mod bench;
 
 pub mod disk;
 pub mod power_cuts;
+pub mod rig;
 
 pub mod simulation;

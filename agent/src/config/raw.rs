@@ -3,6 +3,15 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use config::{Environment, File, FileFormat};
+use pestle_domain::units::{Day, MilliCelsius};
+use pestle_drivers::{
+    printer::{
+        ipp::{raster::Paper, tls::Fingerprint},
+        start::PrinterKind,
+        zpl::model::LabelStock,
+    },
+    sensor::input::InputKind,
+};
 use serde::Deserialize;
 
 use super::{ConfigError, ENVIRONMENT_PREFIX};
@@ -17,6 +26,10 @@ pub(super) struct Raw {
     pub(super) scanner: Vec<Scanner>,
     pub(super) printer: Vec<Printer>,
     pub(super) sensor: Vec<Sensor>,
+    pub(super) input: Vec<Input>,
+    pub(super) sensor_profiles: Option<PathBuf>,
+    pub(super) fonts: Vec<PathBuf>,
+    pub(super) pictures: PathBuf,
     pub(super) gateway: Gateway,
     pub(super) journal: Journal,
     pub(super) space: Space,
@@ -32,6 +45,10 @@ impl Default for Raw {
             scanner: Vec::new(),
             printer: Vec::new(),
             sensor: Vec::new(),
+            input: Vec::new(),
+            sensor_profiles: None,
+            fonts: vec!["/usr/share/fonts".into()],
+            pictures: "/etc/pestle/pictures".into(),
             gateway: Gateway::default(),
             journal: Journal::default(),
             space: Space::default(),
@@ -64,10 +81,13 @@ pub(super) struct Till {
 #[serde(deny_unknown_fields)]
 pub(super) struct Scanner {
     pub(super) name: String,
-    pub(super) path: PathBuf,
+    pub(super) address: Option<String>,
+    pub(super) path: Option<PathBuf>,
     #[serde(default = "scanner_baud")]
     pub(super) baud: u32,
     pub(super) till: String,
+    pub(super) layout: Option<String>,
+    pub(super) idle_gap_ms: Option<u64>,
     #[serde(default)]
     pub(super) proved: bool,
     pub(super) suffix: Option<Suffix>,
@@ -101,21 +121,53 @@ impl Suffix {
 pub(super) struct Printer {
     pub(super) name: String,
     pub(super) till: String,
+    #[serde(default = "printer_kind")]
+    pub(super) kind: PrinterKind,
     pub(super) address: String,
-    #[serde(default = "printer_model")]
-    pub(super) model: String,
+    pub(super) model: Option<String>,
     pub(super) columns: Option<u8>,
+    pub(super) label: Option<LabelStock>,
+    pub(super) paper: Option<Paper>,
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sensor {
     pub(super) name: String,
-    pub(super) path: PathBuf,
+    pub(super) address: Option<String>,
+    pub(super) path: Option<PathBuf>,
     pub(super) slave: u8,
     pub(super) profile: String,
+    pub(super) probe: Option<String>,
     #[serde(default = "sensor_interval")]
     pub(super) interval_s: u64,
+    pub(super) baud: Option<u32>,
+    pub(super) calibration: Option<Calibration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Calibration {
+    pub(super) certificate: String,
+    pub(super) date: Day,
+    pub(super) due: Day,
+    pub(super) correction_milli: MilliCelsius,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    pub(super) name: String,
+    pub(super) address: Option<String>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) slave: u8,
+    pub(super) profile: String,
+    pub(super) input: String,
+    pub(super) kind: Option<InputKind>,
+    pub(super) raised_when: Option<bool>,
+    #[serde(default = "input_settle")]
+    pub(super) settle_s: u64,
     pub(super) baud: Option<u32>,
 }
 
@@ -183,8 +235,12 @@ pub enum LogFormat {
 fn scanner_baud() -> u32 {
     9_600
 }
-fn printer_model() -> String {
-    "epson-tm-t20".to_owned()
+fn printer_kind() -> PrinterKind {
+    PrinterKind::EscPos
+}
+/// A door that bounces and a mains that blinks are no news.
+fn input_settle() -> u64 {
+    2
 }
 /// Every minute, as cold chain guidance asks for.
 fn sensor_interval() -> u64 {

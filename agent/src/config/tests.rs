@@ -1,4 +1,5 @@
 use super::*;
+use pestle_drivers::printer::start::PrinterSettings;
 
 const WHOLE: &str = r#"
 data_dir = "/srv/pestle"
@@ -56,7 +57,8 @@ fn a_whole_file_is_understood() {
     assert_eq!(config.tills[0].name, "Front");
     assert!(config.scanners[0].settings.proved);
     assert_eq!(config.scanners[0].settings.framing.suffixes, [b"\r".to_vec()]);
-    assert_eq!(config.printers[0].settings.model.columns, 42);
+    let PrinterSettings::EscPos(printer) = &config.printers[0].settings else { panic!() };
+    assert_eq!(printer.model.columns, 42);
     assert_eq!(config.buses.len(), 1, "two sensors on one line share a bus");
     assert_eq!(config.buses[0].intervals[1].1, Duration::from_secs(30));
     assert_eq!(config.journal.generation_bytes, 1024 * 1024);
@@ -148,4 +150,38 @@ fn a_log_filter_that_cannot_be_read_is_refused() {
     check_filter("pestle_agent=loud");
     check_filter("info,=");
     assert!(parse("[[till]]\nid = \"till-1\"\n[log]\nfilter = \"info,pestle_agent=debug\"\n", &[]).is_ok());
+}
+
+#[test]
+fn the_configuration_that_the_hardware_page_shows_is_a_good_one() {
+    let page = include_str!("../../../docs/hardware.md");
+    let shown = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let text = format!("[[till]]\nid = \"till-1\"\n{shown}");
+    let config = Config::from_parts("docs/hardware.md", &text, []).unwrap();
+    assert_eq!((config.scanners.len(), config.printers.len(), config.buses.len()), (1, 2, 1));
+    assert_eq!(config.buses[0].settling, [Duration::from_secs(5)]);
+}
+
+#[test]
+fn what_does_not_go_together_of_a_device_is_refused_with_its_name_and_what_to_write() {
+    let till = "[[till]]\nid = \"till-1\"\n";
+    let check = |text: &str, expected: &str| {
+        let error = Config::from_parts("agent.toml", &format!("{till}{text}"), []).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let scanner = "[[scanner]]\nname = \"counter\"\ntill = \"till-1\"\n";
+    check(scanner, "scanner \"counter\": it has neither address nor path");
+    check(&format!("{scanner}path = \"/dev/a\"\naddress = \"serial:/dev/a\""), "both address and path");
+    let typing = format!("{scanner}address = \"keyboard:usb:05e0:1200:S1\"\n");
+    check(&format!("{typing}proved = true"), "sheet of test codes");
+    check(&format!("{typing}idle_gap_ms = 5"), "20 to 1000 milliseconds");
+    check(&format!("{typing}layout = \"klingon\""), "scanner \"counter\"");
+    let printer = |name: &str| {
+        format!("[[printer]]\nname = \"{name}\"\ntill = \"till-1\"\naddress = \"tcp://192.0.2.1:9100\"\n")
+    };
+    check(&format!("{}{}", printer("a"), printer("b")), "till \"till-1\" has two receipt printers");
+    check(&format!("{}kind = \"zpl\"", printer("a")), "printer \"a\": it has no model");
+    check(&format!("{}paper = \"a4\"", printer("a")), "for printers of kind \"ipp\" alone");
+    let input = "[[input]]\nname = \"door\"\naddress = \"serial:/dev/ttyS1\"\nslave = 4\nprofile = \"waveshare-io8\"\n";
+    check(&format!("{input}input = \"door\""), "door");
 }

@@ -16,6 +16,7 @@ use pestle_domain::{
     sale::Basket,
     staff::PinThrottle,
 };
+use pestle_drivers::printer::start::PrinterKind;
 
 use super::{
     books::Books,
@@ -70,11 +71,14 @@ const IDLE_SIGN_OUT_MS: u64 = 10 * 60 * 1_000;
 impl CounterSettings {
     /// The counter of a configuration. A till prints on the first printer that names it.
     pub fn from_config(config: &crate::config::Config, epoch: u32) -> Self {
-        let printer = |till: &TillId| config.printers.iter().find(|one| one.till == *till);
+        let is_for = |one: &crate::config::Printer, till: &TillId| {
+            one.till == *till && one.settings.kind() == PrinterKind::EscPos
+        };
+        let printer = |till: &TillId| config.printers.iter().find(|one| is_for(one, till));
         let tills = config.tills.iter().map(|till| TillSettings {
             id: till.id.clone(),
             name: till.name.clone(),
-            printer: printer(&till.id).map(|one| one.settings.name.to_string()),
+            printer: printer(&till.id).map(|one| one.settings.name().to_string()),
         });
         let agent = env!("CARGO_PKG_VERSION").into();
         Self { tills: tills.collect(), idle_sign_out_ms: IDLE_SIGN_OUT_MS, epoch, agent }

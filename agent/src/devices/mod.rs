@@ -1,6 +1,10 @@
 //! The devices of this box: opened as configured, their scans brought to the right till, their state to the pages and
 //! into the journal.
 
+mod contacts;
+pub mod kept;
+mod names;
+
 use std::{sync::Arc, time::Duration};
 
 use pestle_domain::{
@@ -10,9 +14,13 @@ use pestle_domain::{
 };
 use pestle_drivers::{
     device::DeviceEvent,
-    printer::{Printer, PrinterEvent, PrinterStatus, driver::EscPosPrinter},
-    scanner::{self, ScannerEvent, framing::Rejection, serial::SerialScanner},
-    sensor::{NoData, Reading, Sensor, bus},
+    find::keeper::Keeper,
+    printer::{
+        self, Printer, PrinterEvent, PrinterStatus,
+        render::{Artwork, fonts::Fonts, pictures::Pictures},
+    },
+    scanner::{self, ScannerEvent, framing::Rejection},
+    sensor::{Reading, Sensor, bus},
 };
 use tokio::{
     sync::mpsc,
@@ -20,9 +28,11 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
+use kept::DeviceFiles;
+
 use crate::{
     clock::Clock,
-    config::{Config, Scanner, SensorBus},
+    config::{self, Config, Scanner, SensorBus},
     counter::{
         handle::Counter,
         live::Scanned,
@@ -36,33 +46,87 @@ use crate::{
 /// there is told, and used when it comes. Must be called within a tokio runtime.
 pub fn start(config: &Config, mut orders: Orders, counter: &Counter, clock: &Arc<Clock>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    for Scanner { till, settings } in config.scanners.iter().cloned() {
-        if settings.proved && settings.framing.suffixes.is_empty() {
+    let files = DeviceFiles::of(&config.data_dir);
+    let (keeper, changes) = names::keep(config, &files);
+    for Scanner { till, mut settings } in config.scanners.iter().cloned() {
+        settings.learned = files.learned(settings.name.as_str(), &settings.address.to_string());
+        if settings.learned.is_none() && settings.proved && settings.framing.suffixes.is_empty() {
             tracing::warn!(
                 scanner = %settings.name,
                 "a scanner without a suffix is never believed for lot and serial: set its suffix up, and say so in the configuration"
             );
         }
-        tasks.spawn(read_scanner(Box::new(SerialScanner::start(settings)), till, counter.clone()));
+        if let Some(place) = keeper.place(&settings.name) {
+            settings.address = settings.address.kept(place);
+        }
+        tasks.spawn(read_scanner(scanner::start::start(settings), till, counter.clone()));
     }
+    let artwork = artwork(&config.artwork);
     for one in &config.printers {
-        let name = one.settings.name.to_string();
-        let (printer, events) = EscPosPrinter::start(one.settings.clone());
-        let printer: Arc<dyn Printer> = Arc::new(printer);
-        tasks.spawn(watch_printer(printer.clone(), events, counter.clone()));
-        if let Some(orders) = orders.remove(&name) {
-            tasks.spawn(spool::watch_status(printer.clone(), counter.clone()));
-            tasks.spawn(spool::run(printer, orders, counter.clone()));
-        }
+        start_printer(one, &keeper, artwork.clone(), &mut orders, counter, &mut tasks);
     }
-    for SensorBus { settings, intervals } in config.buses.iter().cloned() {
-        let (sensors, events) = bus::start(settings);
-        tasks.spawn(watch_bus(events, counter.clone()));
-        for (sensor, (_name, every)) in sensors.into_iter().zip(intervals) {
-            tasks.spawn(sample(Arc::new(sensor), every, counter.clone(), clock.clone()));
-        }
+    for bus in config.buses.iter().cloned() {
+        start_bus(bus, &keeper, counter, clock, &mut tasks);
     }
+    tasks.spawn(names::watch(keeper, changes, files, counter.clone()));
     tasks
+}
+
+/// What papers are drawn with; nothing is loaded before the first letter that needs it.
+pub fn artwork(config: &crate::config::Artwork) -> Artwork {
+    Artwork {
+        fonts: Fonts::in_folders(config.fonts.clone()),
+        pictures: Pictures::in_folder(config.pictures.clone()),
+    }
+}
+
+fn start_printer(
+    one: &config::Printer,
+    keeper: &Keeper,
+    artwork: Artwork,
+    orders: &mut Orders,
+    counter: &Counter,
+    tasks: &mut JoinSet<()>,
+) {
+    let name = one.settings.name().to_string();
+    let settings = match keeper.place(one.settings.name()) {
+        Some(place) => one.settings.clone().kept(place),
+        None => one.settings.clone(),
+    };
+    let (printer, events) = match printer::start::start(settings, artwork) {
+        Ok(started) => started,
+        Err(error) => {
+            // The configuration was checked for this.
+            tracing::error!(printer = name, %error, "this printer cannot be used as it is configured");
+            return;
+        }
+    };
+    tasks.spawn(watch_printer(printer.clone(), events, counter.clone()));
+    if let Some(orders) = orders.remove(&name) {
+        tasks.spawn(spool::watch_status(printer.clone(), counter.clone()));
+        tasks.spawn(spool::run(printer, orders, counter.clone()));
+    }
+}
+
+fn start_bus(
+    bus: SensorBus,
+    keeper: &Keeper,
+    counter: &Counter,
+    clock: &Arc<Clock>,
+    tasks: &mut JoinSet<()>,
+) {
+    let SensorBus { mut settings, intervals, settling } = bus;
+    if let Some(place) = names::bus_name(&settings).and_then(|name| keeper.place(&name)) {
+        settings.line = settings.line.kept(place);
+    }
+    let bus::Bus { sensors, inputs, events, .. } = bus::start(settings);
+    tasks.spawn(watch_bus(events, counter.clone()));
+    for (sensor, (_name, every)) in sensors.into_iter().zip(intervals) {
+        tasks.spawn(sample(Arc::new(sensor), every, counter.clone(), clock.clone()));
+    }
+    for (input, settle) in inputs.into_iter().zip(settling) {
+        tasks.spawn(contacts::watch(Arc::new(input), settle, counter.clone()));
+    }
 }
 
 async fn read_scanner(mut scanner: Box<dyn scanner::Scanner>, till: TillId, counter: Counter) {
@@ -88,7 +152,9 @@ fn rejection_words(rejection: &Rejection) -> String {
         Rejection::CutOff { .. } => {
             "That scan was cut off: scan again. If it comes back, check the scanner's cable.".into()
         }
-        Rejection::TooLong { .. } | Rejection::Garbage { .. } => format!("That was no barcode: {rejection}."),
+        Rejection::TooLong { .. } | Rejection::Garbage { .. } | Rejection::Key { .. } => {
+            format!("That was no barcode: {rejection}.")
+        }
     }
 }
 
@@ -133,15 +199,13 @@ fn printer_view(name: &str, status: &PrinterStatus) -> DeviceView {
             (DeviceState::Away, Some(reason.to_string()))
         }
         (_, Err(reason)) => (DeviceState::Trouble, Some(reason.to_string())),
-        (PrinterStatus::Here(condition), Ok(()))
-            if condition.paper == pestle_drivers::printer::status::Paper::NearEnd =>
-        {
-            (DeviceState::Trouble, Some("the paper is nearly used up: have a new roll ready".into()))
-        }
         (PrinterStatus::Mute, Ok(())) => {
             (DeviceState::Ok, Some("it cannot say whether it printed: look at the paper".into()))
         }
-        (_, Ok(())) => (DeviceState::Ok, None),
+        (_, Ok(())) => match status.notice() {
+            Some(notice) => (DeviceState::Trouble, Some(notice)),
+            None => (DeviceState::Ok, None),
+        },
     };
     DeviceView { name: name.into(), class: "printer".into(), state, detail }
 }
@@ -168,23 +232,10 @@ async fn sample(sensor: Arc<dyn Sensor>, every: Duration, counter: Counter, cloc
 fn reading_event(sensor: &str, reading: Reading, at: UnixMillis) -> (ReadingView, FactBody) {
     let (sample, milli_celsius, missing) = match reading {
         Ok(temperature) => (Sample::Temperature(temperature), Some(temperature), None),
-        Err(reason) => (Sample::Missing(reason_code(reason)), None, Some(reason.to_string())),
+        Err(reason) => (Sample::Missing(reason.code().into()), None, Some(reason.to_string())),
     };
     let view = ReadingView { sensor: sensor.into(), milli_celsius, missing, at };
     (view, ReadingSampled { sensor: sensor.into(), sample }.into())
-}
-
-/// The reason as it stands in facts.
-fn reason_code(reason: NoData) -> Box<str> {
-    match reason {
-        NoData::Timeout => "timeout".into(),
-        NoData::Crc => "crc".into(),
-        NoData::Garbled => "garbled".into(),
-        NoData::Exception(code) => format!("exception_{code}").into(),
-        NoData::NoProbe => "no_probe".into(),
-        NoData::OutOfRange(_) => "out_of_range".into(),
-        NoData::Gone => "gone".into(),
-    }
 }
 
 fn device_event(class: &str, name: &str, event: &DeviceEvent) -> Event {
@@ -214,6 +265,7 @@ fn device_change(class: &str, name: &str, event: &DeviceEvent) -> (DeviceView, F
 mod tests {
     use super::*;
     use pestle_domain::units::MilliCelsius;
+    use pestle_drivers::sensor::NoData;
 
     #[test]
     fn a_missing_temperature_is_a_reason_and_never_a_number() {

@@ -109,7 +109,7 @@ pub struct Stream {
     /// Up to here batches are halved.
     suspect_until: u64,
     held: Option<Held>,
-    /// Why nothing more is read for now. What was read before is sent meanwhile.
+    /// Why nothing more is read, and until when. What was read before is sent meanwhile.
     unread: Option<Held>,
     /// The centre has another history than this store. It stays so over broken connections, until the centre takes more of it.
     contradicted: bool,

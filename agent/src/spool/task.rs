@@ -56,6 +56,9 @@ pub async fn run(printer: Arc<dyn Printer>, mut orders: mpsc::Receiver<PrintOrde
                 for replaced in &report.replaced {
                     tracing::warn!(printer = name, ?replaced, "a character was printed as another");
                 }
+                for missing in &report.missing_pictures {
+                    tracing::warn!(printer = name, ?missing, "a paper was printed without its picture");
+                }
                 let drawer = report.drawer.filter(|_| !asks_for_the_drawer_alone(&report));
                 counter.tell(Event::PrintEnded(name.clone(), job, ended(report))).await;
                 drawer

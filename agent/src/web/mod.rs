@@ -3,12 +3,14 @@
 //!
 //! [`routes`] is the table of addresses; [`actions`] turns what a page sends into commands; [`pages`] renders;
 //! [`stream`] pushes; [`guard`] keeps other sites and other browsers out; [`assets`] are the files that do not change;
-//! [`serve`] is the listening loop, whose clients have to say something soon ([`first_byte`]).
+//! [`serve`] is the listening loop, whose clients have to say something soon ([`first_byte`]); [`local`] tells programs of the
+//! box itself how it is.
 
 pub mod actions;
 pub mod assets;
 mod first_byte;
 pub mod guard;
+pub mod local;
 pub mod pages;
 pub mod routes;
 pub mod serve;

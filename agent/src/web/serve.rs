@@ -147,6 +147,16 @@ impl Drop for Seat {
 
 type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
+/// One connection that is in nobody's way: without a watcher, it ends when it ends.
+pub(super) async fn connection_alone<S>(stream: S, router: Router, limits: ServeLimits)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    if let Err(error) = connection(stream, router, GracefulShutdown::new().watcher(), limits).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
 async fn connection<S>(
     stream: S,
     router: Router,

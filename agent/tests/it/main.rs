@@ -5,6 +5,7 @@ mod books;
 mod branch;
 mod carry_over;
 mod counter;
+mod device_commands;
 mod devices;
 mod journal;
 mod journal_damage;

@@ -204,6 +204,21 @@ pub(crate) fn bodies() -> Vec<FactBody> {
         PatientRegistered { details: sealed(1) }.into(),
         PatientAmended { details: sealed(2) }.into(),
         BoxFactsFetched { epoch: 1, from: 1, to: 4_000, hash: Hash([9; 32]) }.into(),
+        InputChanged {
+            input: "fridge-door".into(),
+            kind: "door".into(),
+            state: "unknown".into(),
+            reason: Some("timeout".into()),
+        }
+        .into(),
+        ProbeCalibrated {
+            sensor: "fridge-1".into(),
+            certificate: "K-1042".into(),
+            date: "2026-03-01".parse().unwrap(),
+            due: "2027-03-01".parse().unwrap(),
+            correction: MilliCelsius(-250),
+        }
+        .into(),
     ]
 }
 

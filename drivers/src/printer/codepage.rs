@@ -1,11 +1,16 @@
 //! Code pages: which byte prints which character. Pure, both ways.
 //!
-//! A receipt printer holds some tables of 256 characters and is told which one to use. What a table lacks is
-//! replaced where a stand-in is usual ("ł" by "l"), and becomes "?" otherwise; either way it is counted and told, since
-//! a wrong character in a product's name may matter. Drawing such characters as an image is later work.
+//! A receipt printer holds some tables of 256 characters and is told which one to use, as often as one likes within a
+//! line. [`encode_line`] writes a line in as few changes as it can; what no page of the model has is drawn as an image
+//! ([`compose`](super::compose)). Only where that cannot be, it is replaced where a stand-in is usual ("ł" by "l") and by
+//! "?" otherwise, counted and told, since a wrong character in a product's name may matter.
 //!
-//! The upper halves are those of the vendors' mapping tables at unicode.org (MAPPINGS/VENDORS/MICSFT); the lower half
-//! is ASCII in all of them.
+//! Pages of scripts that run from the right (862, 864, 1255, 1256) are left out: printers put such text in no order and
+//! join no letters, so it is always drawn.
+
+mod tables;
+
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
@@ -15,14 +20,56 @@ use serde::Deserialize;
 pub enum CodePage {
     /// USA, the table that every printer has. No euro.
     Pc437,
+    /// Greek.
+    Pc737,
+    /// Baltic.
+    Pc775,
     /// Multilingual Latin 1. No euro.
     Pc850,
     /// Latin 2, central Europe. No euro.
     Pc852,
+    /// Cyrillic of the Balkans.
+    Pc855,
+    /// Turkish.
+    Pc857,
     /// As 850, with the euro sign.
     Pc858,
+    /// Portuguese.
+    Pc860,
+    /// Canadian French.
+    Pc863,
+    /// Nordic.
+    Pc865,
+    /// Russian Cyrillic.
+    Pc866,
+    /// Windows, central Europe, with the euro sign.
+    Wpc1250,
+    /// Windows Cyrillic, with the euro sign.
+    Wpc1251,
     /// Windows Latin 1, with the euro sign.
     Wpc1252,
+    /// Windows Greek, with the euro sign.
+    Wpc1253,
+    /// Windows Turkish, with the euro sign.
+    Wpc1254,
+    /// Windows Baltic, with the euro sign.
+    Wpc1257,
+    /// ISO Latin 2. No euro.
+    Iso8859_2,
+    /// ISO Greek, with the euro sign since 2003.
+    Iso8859_7,
+    /// ISO Latin 9, with the euro sign.
+    Iso8859_15,
+}
+
+/// A page, and its number in `ESC t` on one model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberedPage {
+    /// Which.
+    pub page: CodePage,
+    /// What the model calls it.
+    pub number: u8,
 }
 
 /// A character that was not printed as it was written.
@@ -36,7 +83,19 @@ pub struct Replaced {
     pub times: u32,
 }
 
+impl Replaced {
+    /// Notes that `wanted` was printed as `printed` once more.
+    pub(super) fn note(all: &mut Vec<Replaced>, wanted: char, printed: &str) {
+        match all.iter_mut().find(|known| known.wanted == wanted) {
+            Some(known) => known.times += 1,
+            None => all.push(Replaced { wanted, printed: printed.to_owned(), times: 1 }),
+        }
+    }
+}
+
 impl CodePage {
+    const COUNT: usize = CodePage::Iso8859_15 as usize + 1;
+
     /// The byte that prints `wanted`, if this page has it.
     #[must_use]
     pub fn encode(self, wanted: char) -> Option<u8> {
@@ -46,8 +105,17 @@ impl CodePage {
         if wanted.is_control() || wanted == char::REPLACEMENT_CHARACTER {
             return None;
         }
-        let place = self.upper_half().chars().position(|c| c == wanted)?;
+        let place = self.upper_half().iter().position(|c| *c == wanted)?;
         u8::try_from(place + 128).ok()
+    }
+
+    /// Appends the bytes that print `text`; false at the first character that this page lacks.
+    fn encode_all(self, text: &str, bytes: &mut Vec<u8>) -> bool {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            bytes.extend_from_slice(text.as_bytes());
+            return true;
+        }
+        text.chars().all(|c| self.encode(c).map(|byte| bytes.push(byte)).is_some())
     }
 
     /// The character that `byte` prints; the replacement character where the page has a hole.
@@ -56,19 +124,92 @@ impl CodePage {
         match byte {
             0..128 => char::from(byte),
             128.. => {
-                self.upper_half().chars().nth(usize::from(byte) - 128).unwrap_or(char::REPLACEMENT_CHARACTER)
+                let place = usize::from(byte) - 128;
+                self.upper_half().get(place).copied().unwrap_or(char::REPLACEMENT_CHARACTER)
             }
         }
     }
 
-    fn upper_half(self) -> &'static str {
+    /// The characters of bytes 128 to 255.
+    fn upper_half(self) -> &'static [char] {
+        static DECODED: [OnceLock<Vec<char>>; CodePage::COUNT] = [const { OnceLock::new() }; CodePage::COUNT];
+        DECODED.get(self as usize).map_or(&[], |page| page.get_or_init(|| self.table().chars().collect()))
+    }
+
+    fn table(self) -> &'static str {
         match self {
-            CodePage::Pc437 => PC437,
-            CodePage::Pc850 => PC850,
-            CodePage::Pc852 => PC852,
-            CodePage::Pc858 => PC858,
-            CodePage::Wpc1252 => WPC1252,
+            CodePage::Pc437 => tables::PC437,
+            CodePage::Pc737 => tables::PC737,
+            CodePage::Pc775 => tables::PC775,
+            CodePage::Pc850 => tables::PC850,
+            CodePage::Pc852 => tables::PC852,
+            CodePage::Pc855 => tables::PC855,
+            CodePage::Pc857 => tables::PC857,
+            CodePage::Pc858 => tables::PC858,
+            CodePage::Pc860 => tables::PC860,
+            CodePage::Pc863 => tables::PC863,
+            CodePage::Pc865 => tables::PC865,
+            CodePage::Pc866 => tables::PC866,
+            CodePage::Wpc1250 => tables::WPC1250,
+            CodePage::Wpc1251 => tables::WPC1251,
+            CodePage::Wpc1252 => tables::WPC1252,
+            CodePage::Wpc1253 => tables::WPC1253,
+            CodePage::Wpc1254 => tables::WPC1254,
+            CodePage::Wpc1257 => tables::WPC1257,
+            CodePage::Iso8859_2 => tables::ISO8859_2,
+            CodePage::Iso8859_7 => tables::ISO8859_7,
+            CodePage::Iso8859_15 => tables::ISO8859_15,
         }
+    }
+}
+
+/// Appends a line in bytes of `pages`, with `ESC t` where the page changes; `current` is the page that the printer has.
+/// False, and nothing appended or changed, when a character is in none of them.
+#[must_use]
+pub fn encode_line(
+    text: &str,
+    pages: &[NumberedPage],
+    current: &mut Option<NumberedPage>,
+    bytes: &mut Vec<u8>,
+) -> bool {
+    let start = bytes.len();
+    let mut page = *current;
+    // The page that is there, or the best that has all of it: a line is not torn over two pages of which one would do.
+    for one in current.iter().chain(pages) {
+        change_page(*one, &mut page, bytes);
+        if one.page.encode_all(text, bytes) {
+            *current = page;
+            return true;
+        }
+        bytes.truncate(start);
+        page = *current;
+    }
+    let mut rest = text;
+    while !rest.is_empty() {
+        let reach = |page: &NumberedPage| {
+            rest.char_indices().find(|(_, c)| page.page.encode(*c).is_none()).map_or(rest.len(), |(at, _)| at)
+        };
+        // As far as the page that is there reaches; then the one that reaches farthest, of two alike the better.
+        let here = page.filter(|page| reach(page) > 0);
+        let next = here.or_else(|| pages.iter().copied().rev().max_by_key(reach));
+        let run = next.and_then(|next| Some((next, rest.split_at_checked(reach(&next))?)));
+        let Some((next, (run, after))) = run.filter(|(_, (run, _))| !run.is_empty()) else {
+            bytes.truncate(start);
+            return false;
+        };
+        change_page(next, &mut page, bytes);
+        next.page.encode_all(run, bytes);
+        rest = after;
+    }
+    *current = page;
+    true
+}
+
+/// `ESC t n`, where the printer does not have the page already.
+pub fn change_page(wanted: NumberedPage, current: &mut Option<NumberedPage>, bytes: &mut Vec<u8>) {
+    if *current != Some(wanted) {
+        bytes.extend([0x1b, b't', wanted.number]);
+        *current = Some(wanted);
     }
 }
 
@@ -83,10 +224,7 @@ pub fn encode_text(text: &str, page: CodePage, replaced: &mut Vec<Replaced>) -> 
         }
         let printed = stand_in(wanted, page);
         bytes.extend(printed.chars().filter_map(|c| page.encode(c)));
-        match replaced.iter_mut().find(|r| r.wanted == wanted) {
-            Some(known) => known.times += 1,
-            None => replaced.push(Replaced { wanted, printed, times: 1 }),
-        }
+        Replaced::note(replaced, wanted, &printed);
     }
     bytes
 }
@@ -138,23 +276,38 @@ fn stand_in(wanted: char, page: CodePage) -> String {
     printed.to_string()
 }
 
-const PC437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
-const PC850: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜø£Ø×ƒáíóúñÑªº¿®¬½¼¡«»░▒▓│┤ÁÂÀ©╣║╗╝¢¥┐└┴┬├─┼ãÃ╚╔╩╦╠═╬¤ðÐÊËÈıÍÎÏ┘┌█▄¦Ì▀ÓßÔÒõÕµþÞÚÛÙýÝ¯´\u{ad}±‗¾¶§÷¸°¨·¹³²■\u{a0}";
-const PC852: &str = "ÇüéâäůćçłëŐőîŹÄĆÉĹĺôöĽľŚśÖÜŤťŁ×čáíóúĄąŽžĘę¬źČş«»░▒▓│┤ÁÂĚŞ╣║╗╝Żż┐└┴┬├─┼Ăă╚╔╩╦╠═╬¤đĐĎËďŇÍÎě┘┌█▄ŢŮ▀ÓßÔŃńňŠšŔÚŕŰýÝţ´\u{ad}˝˛ˇ˘§÷¸°¨˙űŘř■\u{a0}";
-const PC858: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜø£Ø×ƒáíóúñÑªº¿®¬½¼¡«»░▒▓│┤ÁÂÀ©╣║╗╝¢¥┐└┴┬├─┼ãÃ╚╔╩╦╠═╬¤ðÐÊËÈ€ÍÎÏ┘┌█▄¦Ì▀ÓßÔÒõÕµþÞÚÛÙýÝ¯´\u{ad}±‗¾¶§÷¸°¨·¹³²■\u{a0}";
-const WPC1252: &str = "€\u{fffd}‚ƒ„…†‡ˆ‰Š‹Œ\u{fffd}Ž\u{fffd}\u{fffd}‘’“”•–—˜™š›œ\u{fffd}žŸ\u{a0}¡¢£¤¥¦§¨©ª«¬\u{ad}®¯°±²³´µ¶·¸¹º»¼½¾¿ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖ×ØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõö÷øùúûüýþÿ";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PAGES: [CodePage; 5] =
-        [CodePage::Pc437, CodePage::Pc850, CodePage::Pc852, CodePage::Pc858, CodePage::Wpc1252];
+    const PAGES: [CodePage; 21] = [
+        CodePage::Pc437,
+        CodePage::Pc737,
+        CodePage::Pc775,
+        CodePage::Pc850,
+        CodePage::Pc852,
+        CodePage::Pc855,
+        CodePage::Pc857,
+        CodePage::Pc858,
+        CodePage::Pc860,
+        CodePage::Pc863,
+        CodePage::Pc865,
+        CodePage::Pc866,
+        CodePage::Wpc1250,
+        CodePage::Wpc1251,
+        CodePage::Wpc1252,
+        CodePage::Wpc1253,
+        CodePage::Wpc1254,
+        CodePage::Wpc1257,
+        CodePage::Iso8859_2,
+        CodePage::Iso8859_7,
+        CodePage::Iso8859_15,
+    ];
 
     #[test]
     fn each_page_decodes_what_it_encodes() {
         for page in PAGES {
-            assert_eq!(page.upper_half().chars().count(), 128, "{page:?}");
+            assert_eq!(page.upper_half().len(), 128, "{page:?}");
             for byte in 32..=255u8 {
                 let c = page.decode(byte);
                 if c != char::REPLACEMENT_CHARACTER && byte != 0x7f {
@@ -182,6 +335,38 @@ mod tests {
     fn what_a_page_lacks_is_replaced_and_told() {
         check("’Łódź’", CodePage::Pc858, b"'L\xa2dz'", &[('’', "'", 2), ('Ł', "L", 1), ('ź', "z", 1)]);
         check("漢\n", CodePage::Pc858, b"??", &[('漢', "?", 1), ('\n', "?", 1)]);
+    }
+
+    const NUMBERED: [NumberedPage; 3] = [
+        NumberedPage { page: CodePage::Pc858, number: 19 },
+        NumberedPage { page: CodePage::Wpc1252, number: 16 },
+        NumberedPage { page: CodePage::Pc866, number: 17 },
+    ];
+
+    fn check_line(text: &str, expected: Option<&[u8]>) {
+        let mut current = Some(NUMBERED[0]);
+        let mut bytes = Vec::new();
+        assert_eq!(encode_line(text, &NUMBERED, &mut current, &mut bytes), expected.is_some(), "{text}");
+        assert_eq!(bytes, expected.unwrap_or_default(), "{text}");
+    }
+
+    #[test]
+    fn a_line_changes_its_page_only_where_it_must() {
+        check_line("5 €", Some(b"5 \xd5"));
+        check_line("€ ’", Some(b"\x1bt\x10\x80 \x92"));
+        check_line("Ж", Some(b"\x1bt\x11\x86"));
+        check_line("5 € Ж ’", Some(b"5 \xd5 \x1bt\x11\x86 \x1bt\x10\x92"));
+        check_line("", Some(b""));
+    }
+
+    #[test]
+    fn a_line_with_a_character_of_no_page_is_not_written_at_all() {
+        for text in ["漢", "a漢b", "Ж漢", "שלום"] {
+            let mut current = Some(NUMBERED[0]);
+            let mut bytes = b"before".to_vec();
+            assert!(!encode_line(text, &NUMBERED, &mut current, &mut bytes));
+            assert_eq!((current, &bytes[..]), (Some(NUMBERED[0]), &b"before"[..]));
+        }
     }
 
     #[test]

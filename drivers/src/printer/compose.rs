@@ -1,77 +1,113 @@
-//! From a document to the bytes that print it on one model. Pure.
+//! From a document to the bytes that print it on one model. Pure but for the files that [`Artwork`] names.
+//!
+//! A line is sent as bytes of the model's code pages where they have all of it, and as an image of the same line in the
+//! same size and style where they have not. A code is drawn by the printer where the model does, and sent as an image
+//! where it does not; both are of the same size, and what does not fit the paper is an error before anything is sent.
 
 use std::cell::RefCell;
 
-use datamatrix::{DataMatrix, SymbolList};
 use escpos::{
     driver::Driver as EscPosDriver,
     errors::PrinterError as EscPosError,
     printer::Printer as EscPos,
     utils::{JustifyMode, Protocol, QRCodeCorrectionLevel, QRCodeModel, QRCodeOption, UnderlineMode},
 };
-use pestle_domain::document::{Align, Document, DocumentError, LaidLine, Size, Style, layout};
+use pestle_domain::document::{
+    Align, Document, DocumentError, LaidLine, Size, Style, Symbol, SymbolKind, layout,
+};
 
 use super::{
-    codepage::{Replaced, encode_text},
-    model::{Cutter, PrinterModel},
-    raster::Bitmap,
+    bitmap::Bitmap,
+    codepage::{NumberedPage, Replaced, change_page, encode_line, encode_text},
+    model::{Cutter, NativeSymbol, PrinterModel, RasterCommand},
+    raster,
+    render::{Artwork, Canvas, MissingPicture, PICTURE_HEIGHT_MAX_MM, line},
+    symbols::{self, SymbolError, code128, draw::Space},
 };
 
 /// A document as bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Composed {
     /// What to send.
     pub bytes: Vec<u8>,
-    /// Characters that the printer's code page does not have.
+    /// Characters that were not printed as they were written: no font has them, or the model takes no images.
     pub replaced: Vec<Replaced>,
+    /// Pictures that were left out, and why.
+    pub missing_pictures: Vec<MissingPicture>,
 }
 
 /// Why a document cannot be turned into bytes.
 #[derive(Debug, thiserror::Error)]
 pub enum ComposeError {
-    /// A code in it cannot be drawn.
+    /// A block in it cannot be printed.
     #[error(transparent)]
     Document(#[from] DocumentError),
     /// The ESC/POS library refused something.
     #[error("the printing library refused the document")]
     Library(#[from] EscPosError),
-    /// The DataMatrix has no symbol that is large enough.
-    #[error("the DataMatrix {0:?} fits no symbol: shorten it")]
-    DataMatrix(String),
+    /// A code in it cannot be drawn, or does not fit the paper.
+    #[error(transparent)]
+    Symbol(#[from] SymbolError),
+    /// A code that the printer does not draw by itself, and it takes no images.
+    #[error("this printer draws no {0} and takes no images: print it on another one")]
+    NoImages(&'static str),
 }
-
-/// Dots a DataMatrix module is wide: 0.5 mm at 203 dpi, what GS1 asks for in retail at the least (0.396 mm).
-const DATA_MATRIX_MODULE_DOTS: u16 = 4;
 
 /// Lines that are fed before the tear bar of a printer without a cutter.
 const TEAR_OFF_LINES: u8 = 4;
+
+/// Height of a printer's own bars, in dots of 203 an inch: 10 mm.
+const BARS_HIGH_DOTS: u16 = 80;
 
 /// Composes `document` for `model`.
 ///
 /// # Errors
 /// The document holds something that cannot be printed; nothing has been sent.
-pub fn compose(document: &Document, model: &PrinterModel) -> Result<Composed, ComposeError> {
+pub fn compose(
+    document: &Document,
+    model: &PrinterModel,
+    artwork: &Artwork,
+) -> Result<Composed, ComposeError> {
     document.check()?;
+    let column = usize::from(model.dots) / usize::from(model.columns.max(1));
     let mut composer = Composer {
         printer: EscPos::new(Collected::default(), Protocol::default(), None),
         model,
-        replaced: Vec::new(),
+        artwork,
+        // Letters that are drawn stand in the same columns as those that the printer has.
+        canvas: Canvas::strip(column * usize::from(model.columns), model.dpi, model.columns),
+        pending: Vec::new(),
+        encoded: Vec::new(),
+        page: None,
         style: Style::default(),
+        composed: Composed::default(),
     };
-    composer.printer.init()?.custom(&[0x1b, b't', model.code_page_number])?;
+    composer.library()?.init()?;
+    if let Some(best) = model.code_pages.first() {
+        composer.page(*best);
+    }
     for line in layout(document, model.columns) {
         composer.line(&line)?;
     }
-    composer.printer.print()?;
-    Ok(Composed { bytes: composer.printer.driver().0.into_inner(), replaced: composer.replaced })
+    composer.library()?.print()?;
+    let Composer { printer, mut composed, .. } = composer;
+    composed.bytes = printer.driver().0.take();
+    Ok(composed)
 }
 
 struct Composer<'a> {
     printer: EscPos<Collected>,
     model: &'a PrinterModel,
-    replaced: Vec<Replaced>,
+    artwork: &'a Artwork,
+    canvas: Canvas,
+    /// Lines of text that the library has not been given: it is given many at once.
+    pending: Vec<u8>,
+    /// The line that is being written; kept for its memory.
+    encoded: Vec<u8>,
     /// What the printer was last told.
+    page: Option<NumberedPage>,
     style: Style,
+    composed: Composed,
 }
 
 const CENTRED: Style = Style { align: Align::Centre, bold: false, underline: false, size: Size::Normal };
@@ -79,100 +115,232 @@ const CENTRED: Style = Style { align: Align::Centre, bold: false, underline: fal
 impl Composer<'_> {
     fn line(&mut self, line: &LaidLine) -> Result<(), ComposeError> {
         match line {
-            LaidLine::Text { text, style } => self.text(text, *style)?,
-            LaidLine::Rule => {
-                let dash = if self.model.code_page.encode('─').is_some() { "─" } else { "-" };
-                self.text(&dash.repeat(usize::from(self.model.columns)), Style::default())?;
+            LaidLine::Text { text, style } => {
+                let artwork = self.artwork;
+                self.text(text, *style, |canvas| line::draw_text(text, *style, canvas, artwork))?;
             }
-            LaidLine::Qr(data) => {
-                self.style(CENTRED)?;
-                // Short texts get larger modules, so that a worn phone camera reads them.
-                let size = if data.len() <= 100 { 6 } else { 4 };
-                let option = QRCodeOption::new(QRCodeModel::Model2, size, QRCodeCorrectionLevel::M);
-                // Printers leave no quiet zone: four modules (ISO/IEC 18004, 5.3.8).
-                let quiet = [0x1b, b'J', 4 * size];
-                self.printer.custom(&quiet)?.qrcode_option(data, option)?.custom(&quiet)?;
+            LaidLine::Row { cells, style } => {
+                let artwork = self.artwork;
+                let text = LaidLine::row_text(cells);
+                self.text(&text, *style, |canvas| line::draw_row(cells, *style, canvas, artwork))?;
             }
-            LaidLine::Ean13(data) => self.barcode(67, data.as_bytes())?,
-            LaidLine::Code128(data) => {
-                let data = [b"{B".to_vec(), data.replace('{', "{{").into_bytes()].concat();
-                self.barcode(73, &data)?;
-            }
-            LaidLine::DataMatrix(data) => self.data_matrix(data)?,
+            LaidLine::Rule => self.rule()?,
+            LaidLine::Symbol(symbol) => self.symbol(symbol)?,
+            LaidLine::Picture(name) => self.picture(name)?,
             LaidLine::Feed(lines) => {
-                self.printer.feeds(*lines)?;
+                self.library()?.feeds(*lines)?;
             }
             LaidLine::Cut => self.cut()?,
         }
         Ok(())
     }
 
-    fn text(&mut self, text: &str, style: Style) -> Result<(), ComposeError> {
-        self.style(style)?;
-        let mut bytes = encode_text(text, self.model.code_page, &mut self.replaced);
-        bytes.push(b'\n');
-        self.printer.custom(&bytes)?;
+    /// In the printer's own letters if it has them all, else as an image, else with stand-ins.
+    fn text(
+        &mut self,
+        text: &str,
+        style: Style,
+        draw: impl FnOnce(&Canvas) -> line::LineDrawn,
+    ) -> Result<(), ComposeError> {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        let whole = encode_line(text, &self.model.code_pages, &mut self.page, &mut encoded);
+        if whole {
+            self.style(style)?;
+            self.pending.extend_from_slice(&encoded);
+            self.pending.push(b'\n');
+        }
+        self.encoded = encoded;
+        if whole {
+            return Ok(());
+        }
+        let drawn = if self.takes_images() { Some(draw(&self.canvas)) } else { None };
+        match drawn.filter(line::LineDrawn::is_better_than_stand_ins) {
+            Some(drawn) => {
+                self.image(&drawn.bitmap, Style::default())?;
+                for wanted in drawn.missing {
+                    Replaced::note(&mut self.composed.replaced, wanted, "□");
+                }
+            }
+            None => self.stand_ins(text, style)?,
+        }
         Ok(())
+    }
+
+    fn stand_ins(&mut self, text: &str, style: Style) -> Result<(), ComposeError> {
+        let Some(best) = self.model.code_pages.first() else { return Ok(()) };
+        self.page(*best);
+        self.style(style)?;
+        let mut bytes = encode_text(text, best.page, &mut self.composed.replaced);
+        bytes.push(b'\n');
+        self.pending.append(&mut bytes);
+        Ok(())
+    }
+
+    fn rule(&mut self) -> Result<(), ComposeError> {
+        let best = self.model.code_pages.first().filter(|best| best.page.encode('─').is_some());
+        let dash = if best.is_some() { "─" } else { "-" };
+        self.stand_ins(&dash.repeat(usize::from(self.model.columns)), Style::default())
+    }
+
+    fn page(&mut self, wanted: NumberedPage) {
+        change_page(wanted, &mut self.page, &mut self.pending);
+    }
+
+    /// The library, after all that was written before.
+    fn library(&mut self) -> Result<&mut EscPos<Collected>, ComposeError> {
+        if !self.pending.is_empty() {
+            let pending = std::mem::take(&mut self.pending);
+            self.printer.custom(&pending)?;
+        }
+        Ok(&mut self.printer)
     }
 
     fn style(&mut self, style: Style) -> Result<(), ComposeError> {
         if style.align != self.style.align {
-            self.printer.justify(match style.align {
+            self.library()?.justify(match style.align {
                 Align::Left => JustifyMode::LEFT,
                 Align::Centre => JustifyMode::CENTER,
                 Align::Right => JustifyMode::RIGHT,
             })?;
         }
         if style.bold != self.style.bold {
-            self.printer.bold(style.bold)?;
+            self.library()?.bold(style.bold)?;
         }
         if style.underline != self.style.underline {
             let mode = if style.underline { UnderlineMode::Single } else { UnderlineMode::None };
-            self.printer.underline(mode)?;
+            self.library()?.underline(mode)?;
         }
         if style.size != self.style.size {
             match style.size {
-                Size::Normal => self.printer.size(1, 1)?,
-                Size::Tall => self.printer.size(1, 2)?,
-                Size::Double => self.printer.size(2, 2)?,
+                Size::Normal => self.library()?.size(1, 1)?,
+                Size::Tall => self.library()?.size(1, 2)?,
+                Size::Double => self.library()?.size(2, 2)?,
             };
         }
         self.style = style;
         Ok(())
     }
 
-    /// `GS k m n data`, with its text below. The library has no Code 128 and no counted form.
-    fn barcode(&mut self, system: u8, data: &[u8]) -> Result<(), ComposeError> {
-        self.style(CENTRED)?;
-        let text_below = [0x1d, b'H', 2];
-        let height_dots = [0x1d, b'h', 80];
-        let module_dots = [0x1d, b'w', 2];
-        let length = u8::try_from(data.len()).unwrap_or(u8::MAX);
-        let print = [&[0x1d, b'k', system, length][..], data].concat();
-        self.printer.custom(&text_below)?.custom(&height_dots)?.custom(&module_dots)?.custom(&print)?;
+    fn takes_images(&self) -> bool {
+        self.model.raster.command != RasterCommand::None
+    }
+
+    fn image(&mut self, bitmap: &Bitmap, style: Style) -> Result<(), ComposeError> {
+        self.style(style)?;
+        self.pending.extend(raster::print_command(bitmap, self.model.raster));
         Ok(())
     }
 
-    /// As an image: the printers' own DataMatrix cannot begin with FNC1, and without it a code is not GS1's.
-    fn data_matrix(&mut self, data: &str) -> Result<(), ComposeError> {
-        let code = DataMatrix::encode_gs1(data.as_bytes(), SymbolList::default().enforce_square())
-            .map_err(|_too_long| ComposeError::DataMatrix(data.to_owned()))?;
-        let modules = code.bitmap();
-        // One module of quiet zone above and below (ISO/IEC 16022, 7.1); at the sides there is paper enough.
-        let mut rows = vec![Vec::new()];
-        rows.extend(modules.bits().chunks(modules.width()).map(<[bool]>::to_vec));
-        rows.push(Vec::new());
-        self.style(CENTRED)?;
-        self.printer.custom(&Bitmap::scaled(&rows, DATA_MATRIX_MODULE_DOTS).print_command())?;
+    /// A receipt without its logo is a receipt all the same.
+    fn picture(&mut self, name: &str) -> Result<(), ComposeError> {
+        let high = PICTURE_HEIGHT_MAX_MM * usize::from(self.model.dpi) * 10 / 254;
+        if !self.takes_images() {
+            let reason = "this printer takes no images".to_owned();
+            self.composed.missing_pictures.push(MissingPicture { name: name.to_owned(), reason });
+            return Ok(());
+        }
+        match self.artwork.pictures.draw(name, usize::from(self.model.dots), high) {
+            Ok(bitmap) => self.image(&bitmap, CENTRED)?,
+            Err(error) => self.composed.missing_pictures.push(MissingPicture::told(name, &error)),
+        }
         Ok(())
+    }
+
+    fn symbol(&mut self, symbol: &Symbol) -> Result<(), ComposeError> {
+        let space = Space { width: usize::from(self.model.dots), dpi: self.model.dpi };
+        // Also for the printer's own: it would leave out, without a word, what does not fit.
+        let module = symbols::draw::module_dots(symbol, space)?;
+        if self.draws(symbol.kind)
+            && let Ok(module) = u8::try_from(module)
+            && self.native(symbol, module)?
+        {
+            return Ok(());
+        }
+        if !self.takes_images() {
+            return Err(ComposeError::NoImages(symbols::kind_name(symbol.kind)));
+        }
+        self.image(&symbols::draw::draw(symbol, space)?, CENTRED)
+    }
+
+    fn draws(&self, kind: SymbolKind) -> bool {
+        let native = match kind {
+            SymbolKind::Qr => NativeSymbol::Qr,
+            SymbolKind::Ean13 => NativeSymbol::Ean13,
+            SymbolKind::Ean8 => NativeSymbol::Ean8,
+            SymbolKind::Code128 | SymbolKind::Gs1Barcode | SymbolKind::ScannerCode => NativeSymbol::Code128,
+            // The printers' own DataMatrix cannot begin with FNC1, and without it a code is not GS1's.
+            SymbolKind::DataMatrix => return false,
+        };
+        self.model.symbols.contains(&native)
+    }
+
+    /// By the printer itself; false, and nothing sent, where its command cannot say it.
+    fn native(&mut self, symbol: &Symbol, module: u8) -> Result<bool, ComposeError> {
+        let data = symbol.data.as_bytes();
+        match symbol.kind {
+            SymbolKind::Qr => {
+                self.style(CENTRED)?;
+                let option = QRCodeOption::new(QRCodeModel::Model2, module, QRCodeCorrectionLevel::M);
+                // Printers leave no quiet zone: four modules (ISO/IEC 18004, 5.3.8).
+                let quiet = [0x1b, b'J', module.saturating_mul(4)];
+                self.library()?.custom(&quiet)?.qrcode_option(&symbol.data, option)?.custom(&quiet)?;
+                Ok(true)
+            }
+            SymbolKind::Ean13 => self.bars(67, data, module, true),
+            SymbolKind::Ean8 => self.bars(68, data, module, true),
+            SymbolKind::Code128 => self.code128(&code128::plain(&symbol.data), module, true),
+            SymbolKind::ScannerCode => self.code128(&code128::scanner_code(&symbol.data), module, false),
+            SymbolKind::Gs1Barcode => {
+                let drawn = self.code128(&code128::gs1(&symbol.data), module, false)?;
+                if let Some(text) = symbols::text_below(symbol).filter(|_| drawn) {
+                    // The printer's own text has no brackets.
+                    self.stand_ins(&text, CENTRED)?;
+                }
+                Ok(drawn)
+            }
+            SymbolKind::DataMatrix => Ok(false),
+        }
+    }
+
+    fn code128(
+        &mut self,
+        elements: &[code128::Element],
+        module: u8,
+        text: bool,
+    ) -> Result<bool, ComposeError> {
+        match code128::native(elements) {
+            // A pair of digits may be the byte of a real-time command, and "16" then "04" is one.
+            Some(data) if raster::real_time_command_at(&data).is_none() => self.bars(73, &data, module, text),
+            _ => Ok(false),
+        }
+    }
+
+    /// `GS k m n data`, with its text below. The library has no Code 128 and no counted form. Printers take modules of two
+    /// to six dots.
+    fn bars(&mut self, system: u8, data: &[u8], module: u8, text: bool) -> Result<bool, ComposeError> {
+        let Ok(length) = u8::try_from(data.len()) else { return Ok(false) };
+        if !(2..=6).contains(&module) {
+            return Ok(false);
+        }
+        self.style(CENTRED)?;
+        let text_below = [0x1d, b'H', if text { 2 } else { 0 }];
+        let high = u8::try_from(BARS_HIGH_DOTS * self.model.dpi / 203).unwrap_or(u8::MAX);
+        let print = [&[0x1d, b'k', system, length][..], data].concat();
+        self.library()?
+            .custom(&text_below)?
+            .custom(&[0x1d, b'h', high])?
+            .custom(&[0x1d, b'w', module])?
+            .custom(&print)?;
+        Ok(true)
     }
 
     fn cut(&mut self) -> Result<(), ComposeError> {
         match self.model.cut {
-            Cutter::Full => self.printer.cut()?,
+            Cutter::Full => self.library()?.cut()?,
             // The library's own partial cut is `GS V 65 1`, which is a full cut after one dot of feed.
-            Cutter::Partial => self.printer.custom(&[0x1d, b'V', 66, 0])?,
-            Cutter::None => self.printer.feeds(TEAR_OFF_LINES)?,
+            Cutter::Partial => self.library()?.custom(&[0x1d, b'V', 66, 0])?,
+            Cutter::None => self.library()?.feeds(TEAR_OFF_LINES)?,
         };
         Ok(())
     }
@@ -202,43 +370,4 @@ impl EscPosDriver for Collected {
 }
 
 #[cfg(test)]
-mod tests {
-    use pestle_domain::document::Block;
-
-    use super::*;
-    use crate::printer::{model::PrinterModels, raster::real_time_command_at};
-
-    fn composed(blocks: Vec<Block>, model: &str) -> Composed {
-        let document = Document { blocks, ..Document::new("test") };
-        compose(&document, PrinterModels::built_in().unwrap().get(model).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_line_of_text_is_initialisation_code_page_and_bytes_of_that_page() {
-        let text = Block::Text { text: "5 €".into(), style: Style::default() };
-        assert_eq!(composed(vec![text], "epson-tm-t20").bytes, b"\x1b@\x1bt\x135 \xd5\n");
-    }
-
-    #[test]
-    fn a_character_that_the_page_lacks_is_told() {
-        let text = Block::Text { text: "5 €".into(), style: Style::default() };
-        let composed = composed(vec![text], "one-way-80");
-        assert_eq!(composed.replaced, [Replaced { wanted: '€', printed: "?".into(), times: 1 }]);
-    }
-
-    #[test]
-    fn no_job_holds_a_real_time_command() {
-        for number in 0..200 {
-            let data = format!("0109521234543213{}21{number}", "10ABC\u{1d}");
-            let composed =
-                composed(vec![Block::DataMatrix { data }, Block::Rule, Block::Cut], "epson-tm-t20");
-            assert_eq!(real_time_command_at(&composed.bytes), None, "{number}");
-        }
-    }
-
-    #[test]
-    fn a_printer_without_a_cutter_feeds_to_its_tear_bar() {
-        assert!(composed(vec![Block::Cut], "generic-58").bytes.ends_with(&[0x1b, b'd', TEAR_OFF_LINES]));
-        assert!(composed(vec![Block::Cut], "epson-tm-t20").bytes.ends_with(&[0x1d, b'V', 66, 0]));
-    }
-}
+mod tests;

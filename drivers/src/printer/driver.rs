@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use pestle_domain::document::Document;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::AbortHandle,
@@ -13,17 +14,17 @@ use tokio::{
 };
 
 use super::{
-    DrawerOutcome, NotPrinted, Outcome, PrintJob, PrintReport, Printer, PrinterAddress, PrinterEvent,
-    PrinterStatus, Unknown,
+    DrawerOutcome, NotPrinted, Outcome, PrintJob, PrintReport, Printer, PrinterEvent, PrinterStatus, Unknown,
     compose::{Composed, compose},
     model::{Completion, PrinterModel},
+    render::Artwork,
     session::{Broken, Session},
     status::ProcessId,
 };
 use crate::{
     backoff::Backoff,
     device::{DeviceEvent, DeviceName},
-    serial::chain,
+    line::{LineAddress, serial::chain},
 };
 
 /// Jobs that may wait; the spooler keeps the rest, on disk.
@@ -38,7 +39,7 @@ pub struct EscPosSettings {
     /// What the branch calls it.
     pub name: DeviceName,
     /// Where it is.
-    pub address: PrinterAddress,
+    pub address: LineAddress,
     /// What it is.
     pub model: PrinterModel,
     /// How long to wait for what.
@@ -83,6 +84,7 @@ pub struct EscPosPrinter {
 enum Command {
     Print(PrintJob, oneshot::Sender<PrintReport>),
     OpenDrawer(oneshot::Sender<DrawerOutcome>),
+    Beep(oneshot::Sender<Result<(), NotPrinted>>),
 }
 
 impl EscPosPrinter {
@@ -90,19 +92,43 @@ impl EscPosPrinter {
     /// Must be called within a tokio runtime.
     #[must_use]
     pub fn start(settings: EscPosSettings) -> (EscPosPrinter, mpsc::Receiver<PrinterEvent>) {
+        EscPosPrinter::start_with(settings, Artwork::default())
+    }
+
+    /// As [`EscPosPrinter::start`], with the branch's own logos and fonts.
+    #[must_use]
+    pub fn start_with(
+        settings: EscPosSettings,
+        artwork: Artwork,
+    ) -> (EscPosPrinter, mpsc::Receiver<PrinterEvent>) {
         let (commands, commands_in) = mpsc::channel(JOBS_WAITING_MAX);
         let (events_out, events) = mpsc::channel(EVENTS_WAITING_MAX);
         let (status_out, status) = watch::channel(PrinterStatus::Starting);
         let (name, columns) = (settings.name.clone(), settings.model.columns);
         let owner = Owner {
             settings,
+            artwork,
             commands: commands_in,
             status: status_out,
             events: events_out,
             jobs: first_job(),
+            // The agent itself may have ended in the middle of one.
+            half_a_job: true,
         };
         let task = tokio::spawn(owner.run()).abort_handle();
         (EscPosPrinter { name, columns, commands, status, task }, events)
+    }
+}
+
+impl EscPosPrinter {
+    /// Makes the printer beep, so that a person finds it. Nothing is printed.
+    ///
+    /// # Errors
+    /// Why it did not: it is away, in trouble (a beep would wait in its buffer), or has no buzzer that we can sound.
+    pub async fn beep(&self) -> Result<(), NotPrinted> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(Command::Beep(reply)).await.map_err(|_gone| NotPrinted::Ended)?;
+        outcome.await.unwrap_or(Err(NotPrinted::Ended))
     }
 }
 
@@ -160,6 +186,7 @@ fn refused(reason: NotPrinted, opens_drawer: bool) -> PrintReport {
         outcome: Outcome::NotPrinted { reason },
         drawer: opens_drawer.then_some(DrawerOutcome::NotKicked),
         replaced: Vec::new(),
+        missing_pictures: Vec::new(),
         process: None,
     }
 }
@@ -167,10 +194,13 @@ fn refused(reason: NotPrinted, opens_drawer: bool) -> PrintReport {
 /// The task behind the handle.
 struct Owner {
     settings: EscPosSettings,
+    artwork: Artwork,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<PrinterStatus>,
     events: mpsc::Sender<PrinterEvent>,
     jobs: u32,
+    /// A job broke off, and nothing was sent since that would end its last command.
+    half_a_job: bool,
 }
 
 /// Why a session ended.
@@ -187,29 +217,33 @@ impl Owner {
         let mut told_fault = None;
         loop {
             let settings = &self.settings;
-            let away = match Session::open(&settings.address, &settings.model, settings.timeouts).await {
-                Ok(session) => {
-                    told_fault = None;
-                    self.tell(PrinterEvent::Device(DeviceEvent::Attached));
-                    let opened = Instant::now();
-                    let end = self.serve(session).await;
-                    backoff.worked_for(opened.elapsed());
-                    match end {
-                        End::Stopped => return,
-                        End::Broken(Broken(reason)) => {
-                            self.tell(PrinterEvent::Device(DeviceEvent::Lost { reason: reason.clone() }));
-                            reason
+            let away =
+                match Session::open(&settings.address, &settings.model, settings.timeouts, self.half_a_job)
+                    .await
+                {
+                    Ok(session) => {
+                        told_fault = None;
+                        self.half_a_job = false;
+                        self.tell(PrinterEvent::Device(DeviceEvent::Attached));
+                        let opened = Instant::now();
+                        let end = self.serve(session).await;
+                        backoff.worked_for(opened.elapsed());
+                        match end {
+                            End::Stopped => return,
+                            End::Broken(Broken(reason)) => {
+                                self.tell(PrinterEvent::Device(DeviceEvent::Lost { reason: reason.clone() }));
+                                reason
+                            }
                         }
                     }
-                }
-                Err(Broken(reason)) => {
-                    if told_fault.as_ref() != Some(&reason) {
-                        told_fault = Some(reason.clone());
-                        self.tell(PrinterEvent::Device(DeviceEvent::Fault { reason: reason.clone() }));
+                    Err(Broken(reason)) => {
+                        if told_fault.as_ref() != Some(&reason) {
+                            told_fault = Some(reason.clone());
+                            self.tell(PrinterEvent::Device(DeviceEvent::Fault { reason: reason.clone() }));
+                        }
+                        reason
                     }
-                    reason
-                }
-            };
+                };
             self.publish(PrinterStatus::Away { reason: away.clone() });
             if self.refuse_for(backoff.pause(), &away).await.is_none() {
                 return;
@@ -265,14 +299,22 @@ impl Owner {
                 let _caller_gave_up = reply.send(outcome);
                 worked
             }
+            Command::Beep(reply) => {
+                let (outcome, worked) = match session.beep().await {
+                    Ok(outcome) => (outcome, Ok(())),
+                    Err(broken) => (Err(NotPrinted::Away(broken.0.clone())), Err(broken)),
+                };
+                let _caller_gave_up = reply.send(outcome);
+                worked
+            }
         }
     }
 
     async fn print(&mut self, session: &mut Session, job: &PrintJob) -> (PrintReport, Result<(), Broken>) {
         let model = &self.settings.model;
-        let Composed { bytes, replaced } = match compose(&job.document, model) {
+        let Composed { bytes, replaced, missing_pictures } = match self.compose(&job.document).await {
             Ok(composed) => composed,
-            Err(error) => return (refused(NotPrinted::BadDocument(chain(&error)), job.open_drawer), Ok(())),
+            Err(reason) => return (refused(NotPrinted::BadDocument(reason), job.open_drawer), Ok(())),
         };
         if let Err(broken) = session.refresh().await {
             return (refused(NotPrinted::Away(broken.0.clone()), job.open_drawer), Err(broken));
@@ -290,7 +332,10 @@ impl Owner {
         let kick = if job.open_drawer { model.drawer.kick().to_vec() } else { Vec::new() };
         let (outcome, worked) = match session.print(&[kick, bytes].concat(), process).await {
             Ok(outcome) => (outcome, Ok(())),
-            Err((outcome, broken)) => (outcome, Err(broken)),
+            Err((outcome, broken)) => {
+                self.half_a_job = outcome != Outcome::Printed;
+                (outcome, Err(broken))
+            }
         };
         let (drawer, worked) = match worked {
             worked if !job.open_drawer => (None, worked),
@@ -302,7 +347,19 @@ impl Owner {
             },
         };
         let process = (model.completion == Completion::ProcessId).then_some(process);
-        (PrintReport { outcome, drawer, replaced, process }, worked)
+        (PrintReport { outcome, drawer, replaced, missing_pictures, process }, worked)
+    }
+
+    /// Apart from the tasks that wait for lines: drawing takes milliseconds, and reads fonts the first time.
+    async fn compose(&self, document: &Document) -> Result<Composed, String> {
+        let (document, model, artwork) =
+            (document.clone(), self.settings.model.clone(), self.artwork.clone());
+        let drawn = tokio::task::spawn_blocking(move || {
+            compose(&document, &model, &artwork).map_err(|error| chain(&error))
+        });
+        drawn.await.unwrap_or_else(|_panicked| {
+            Err("drawing it failed: print it without its special characters".to_owned())
+        })
     }
 
     fn publish_condition(&self, session: &Session) {
@@ -336,6 +393,9 @@ fn refuse(command: Command, reason: NotPrinted) {
         }
         Command::OpenDrawer(reply) => {
             let _caller_gave_up = reply.send(DrawerOutcome::NotKicked);
+        }
+        Command::Beep(reply) => {
+            let _caller_gave_up = reply.send(Err(reason));
         }
     }
 }

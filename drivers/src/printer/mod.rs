@@ -1,27 +1,38 @@
-//! Receipt printers and the drawers behind them.
+//! Receipt printers and the drawers behind them, label printers, office printers.
 //!
-//! [`model`] knows what differs between printers; [`compose`] turns a document into bytes, through [`codepage`] and
-//! [`raster`]; [`status`] understands what a printer answers; [`driver`] owns the line, sends each job once and tells
-//! honestly what became of it.
+//! Receipts: [`model`] knows what differs between printers; [`compose`] turns a document into bytes, through [`codepage`], and
+//! through [`render`] and [`raster`] what no code page has; [`symbols`] draws codes; [`bitmap`] is a picture; [`status`]
+//! understands what a printer answers; [`driver`] owns the line, sends each job once and tells honestly what became of it.
+//! Labels: [`zpl`]. Pages: [`ipp`]. For both, `flow` divides a document where one is full, [`trouble`] says in words what
+//! keeps them from printing, and `owner` is the task behind them. [`start`](start::start) starts a printer of any kind.
 
+pub mod bitmap;
 pub mod codepage;
 pub mod compose;
 pub mod driver;
-mod link;
+mod flow;
+pub mod ipp;
 pub mod model;
+mod owner;
 pub mod raster;
+pub mod render;
 mod session;
+pub mod start;
 pub mod status;
+pub mod symbols;
+pub mod trouble;
+pub mod zpl;
 
 use async_trait::async_trait;
 use pestle_domain::document::Document;
 use tokio::sync::watch;
 
-pub use link::PrinterAddress;
-
 use crate::device::{DeviceEvent, DeviceName};
 use codepage::Replaced;
-use status::{Condition, ProcessId, Trouble};
+pub use owner::PrinterHandle;
+use render::MissingPicture;
+use status::{Condition, Paper, ProcessId, Trouble};
+use trouble::Notice;
 
 /// Something to print, and whether the drawer opens with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +72,14 @@ pub enum NotPrinted {
     /// The document holds something that cannot be printed.
     #[error("the document cannot be printed: {0}")]
     BadDocument(String),
+    /// The printer refused or gave up the job before any of it was on paper.
+    #[error("the printer refused the job: {0}")]
+    Refused(String),
+    /// It was asked to beep and cannot.
+    #[error(
+        "this printer has no buzzer, or its model does not say how it is sounded: look for its name on the test page"
+    )]
+    NoBuzzer,
     /// The driver has been stopped.
     #[error("the printer's driver has ended: restart the agent")]
     Ended,
@@ -80,8 +99,21 @@ pub enum Unknown {
         cause: String,
     },
     /// The printer holds the job, and prints the rest when it can.
-    #[error("{0}; the rest of the receipt comes out by itself after that")]
+    #[error("{0}; the rest comes out by itself after that")]
     Held(Trouble),
+    /// It stood still in the middle, and has nothing more to print now; somebody may have cancelled it there.
+    #[error("{0} (that was in the middle of the job; it is ready again): look whether all of it came out")]
+    Interrupted(Trouble),
+    /// It gave up in the middle.
+    #[error("the printer stopped after {pages} of {of} pages ({cause}): look at the pages")]
+    Partly {
+        /// Pages that it says are on paper.
+        pages: u32,
+        /// Pages of the job.
+        of: u32,
+        /// What it said.
+        cause: String,
+    },
     /// It did not take or did not confirm the job in time.
     #[error("the printer did not confirm in time ({sent} of {length} bytes were sent): look at the paper")]
     Unconfirmed {
@@ -122,6 +154,8 @@ pub struct PrintReport {
     pub drawer: Option<DrawerOutcome>,
     /// Characters that were not printed as they were written.
     pub replaced: Vec<Replaced>,
+    /// Pictures that were left out, and why.
+    pub missing_pictures: Vec<MissingPicture>,
     /// Names the job towards the printer; a [`PrinterEvent::FinishedLate`] may come with it. `None` when nothing was sent,
     /// or the model knows no such names.
     pub process: Option<ProcessId>,
@@ -139,6 +173,13 @@ pub enum PrinterStatus {
     },
     /// It answers.
     Here(Condition),
+    /// It answers; a label or an office printer.
+    Reports {
+        /// What keeps it from printing.
+        trouble: Option<Trouble>,
+        /// What it would like to have soon.
+        notice: Option<Notice>,
+    },
     /// The line is open; this model cannot answer.
     Mute,
 }
@@ -155,9 +196,40 @@ impl PrinterStatus {
             PrinterStatus::Here(condition) => {
                 condition.trouble().map_or(Ok(()), |t| Err(NotPrinted::Trouble(t)))
             }
+            PrinterStatus::Reports { trouble, .. } => trouble.map_or(Ok(()), |t| Err(NotPrinted::Trouble(t))),
             PrinterStatus::Mute => Ok(()),
         }
     }
+
+    /// What a person should know about a printer that prints: paper or toner that ends soon. `None` when all is well, or
+    /// when [`ready`](PrinterStatus::ready) says what is wrong.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        match self {
+            PrinterStatus::Here(condition) if condition.paper == Paper::NearEnd => {
+                Some("the paper is nearly used up: have a new roll ready".to_owned())
+            }
+            PrinterStatus::Reports { trouble: None, notice } => notice.map(|notice| notice.to_string()),
+            PrinterStatus::Mute => Some("it cannot say whether it printed: look at the paper".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// What became of measuring the paper anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Calibration {
+    /// It has measured a label. Compare: half or twice of what is configured means that it saw the wrong gaps.
+    Done {
+        /// How long it takes a label to be, in tenths of a millimetre.
+        label_tenths_mm: u16,
+    },
+    /// It was told to, and cannot answer.
+    Unseen,
+    /// It could not.
+    Failed(NotPrinted),
+    /// This kind of printer has nothing to measure.
+    NotNeeded,
 }
 
 /// What a printer tells by itself.
@@ -181,8 +253,18 @@ pub trait Printer: Send + Sync + std::fmt::Debug {
     /// Prints, in one attempt. Jobs are taken one after the other. Dropping the future does not take the job back.
     async fn print(&self, job: PrintJob) -> PrintReport;
 
+    /// Can there be a drawer behind it? Without one, [`DrawerOutcome::NotKicked`] is all that is ever told.
+    fn has_drawer(&self) -> bool {
+        true
+    }
+
     /// Opens the drawer alone.
     async fn open_drawer(&self) -> DrawerOutcome;
+
+    /// Has it measure its labels anew, after a roll of another size was put in.
+    async fn calibrate(&self) -> Calibration {
+        Calibration::NotNeeded
+    }
 
     /// How it is; changes can be awaited.
     fn status(&self) -> watch::Receiver<PrinterStatus>;

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use pestle_domain::document::QR_BYTES_MAX;
 use serde::Deserialize;
 
-use super::codepage::CodePage;
+use super::codepage::NumberedPage;
 
 /// What a driver has to know about a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +22,128 @@ pub struct PrinterModel {
     pub completion: Completion,
     /// Its cutter.
     pub cut: Cutter,
-    /// The code page to print with.
-    pub code_page: CodePage,
-    /// The number of that page in `ESC t`.
-    pub code_page_number: u8,
+    /// Dots an inch.
+    pub dpi: u16,
+    /// The code pages to print with, best first; at least one.
+    pub code_pages: Vec<NumberedPage>,
     /// The drawer that it opens.
     pub drawer: Drawer,
+    /// Codes that it draws by itself; the others are sent as images.
+    pub symbols: Vec<NativeSymbol>,
+    /// How it takes images.
+    pub raster: Raster,
+    /// How it is made to beep; `None` when it has no buzzer, or nobody knows how.
+    pub buzzer: Option<Buzzer>,
+    /// What a technician should know, such as which flow control to set. May be empty.
+    pub advice: String,
+}
+
+impl PrinterModel {
+    /// Bytes of the longest command that is sent to it: an image, or a counted one such as a code.
+    #[must_use]
+    pub fn longest_command(&self) -> usize {
+        let image = match self.raster.command {
+            RasterCommand::None => 0,
+            RasterCommand::GsV0 | RasterCommand::Gs8L => {
+                usize::from(self.raster.rows_max) * usize::from(self.dots.div_ceil(8)) + 32
+            }
+        };
+        // A QR code's text, or a barcode's, with its head.
+        image.max(QR_BYTES_MAX + 16)
+    }
+}
+
+/// A code that a printer draws by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NativeSymbol {
+    /// `GS ( k`, type 49.
+    Qr,
+    /// `GS k 67`.
+    Ean13,
+    /// `GS k 68`.
+    Ean8,
+    /// `GS k 73`, with code sets and functions: also GS1-128 and programming codes.
+    Code128,
+}
+
+/// How a printer takes images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raster {
+    /// By which command.
+    pub command: RasterCommand,
+    /// Rows that are sent in one command at most.
+    #[serde(default = "rows_max")]
+    pub rows_max: u16,
+    /// Does it execute real-time commands in the middle of an image? Then no image holds the bytes of one.
+    #[serde(default = "yes")]
+    pub obeys_inside: bool,
+}
+
+/// 64 rows of 80 mm paper are 4.5 KiB: enough that the paper does not stop between two, little enough to be filled up with
+/// white after a job that broke off (5 s on a line of 9600 baud).
+fn rows_max() -> u16 {
+    64
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Raster {
+    fn default() -> Raster {
+        Raster { command: RasterCommand::GsV0, rows_max: rows_max(), obeys_inside: true }
+    }
+}
+
+/// The command of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RasterCommand {
+    /// `GS v 0`, which nearly all have.
+    #[serde(rename = "gs_v_0")]
+    GsV0,
+    /// `GS 8 L`, function 112, and `GS ( L`, function 50: store and print.
+    #[serde(rename = "gs_8_l")]
+    Gs8L,
+    /// None: text of its code pages alone.
+    None,
+}
+
+/// The buzzer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Buzzer {
+    /// `ESC B n t`: n times, t times 50 ms.
+    EscB {
+        /// 1 to 9.
+        times: u8,
+        /// 1 to 9.
+        duration: u8,
+    },
+    /// `ESC ( A`, function 48: a sound of the model, c times, every t times 100 ms.
+    EscParenA {
+        /// The sound's number; the maker's manual of the model has it.
+        sound: u8,
+        /// How often.
+        times: u8,
+        /// Tenths of a second from one to the next.
+        cycle: u8,
+    },
+}
+
+impl Buzzer {
+    /// The bytes that make it beep.
+    #[must_use]
+    pub fn beep(&self) -> Vec<u8> {
+        match *self {
+            Buzzer::EscB { times, duration } => vec![0x1b, b'B', times, duration],
+            Buzzer::EscParenA { sound, times, cycle } => {
+                vec![0x1b, b'(', b'A', 4, 0, 48, sound, times, cycle]
+            }
+        }
+    }
 }
 
 /// How a printer says that a job was printed.
@@ -137,15 +254,22 @@ struct RawModel {
     status: bool,
     completion: Completion,
     cut: Cutter,
-    code_pages: Vec<RawCodePage>,
+    #[serde(default = "usual_dpi")]
+    dpi: u16,
+    code_pages: Vec<NumberedPage>,
     drawer: Drawer,
+    #[serde(default)]
+    symbols: Vec<NativeSymbol>,
+    #[serde(default)]
+    raster: Raster,
+    #[serde(default)]
+    buzzer: Option<Buzzer>,
+    #[serde(default)]
+    advice: String,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCodePage {
-    page: CodePage,
-    number: u8,
+fn usual_dpi() -> u16 {
+    203
 }
 
 /// All known models by name.
@@ -178,6 +302,11 @@ impl PrinterModels {
         self
     }
 
+    /// All names with their titles, for a list to choose from.
+    pub fn titles(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, model)| (name.as_str(), model.title.as_str()))
+    }
+
     /// One model.
     ///
     /// # Errors
@@ -204,7 +333,15 @@ fn validate(name: String, raw: RawModel) -> Result<PrinterModel, ModelError> {
     if !raw.status && raw.completion != Completion::None {
         return Err(invalid("completion needs status = true: without a way back it cannot answer"));
     }
-    let best = *raw.code_pages.first().ok_or_else(|| invalid("code_pages needs at least one page"))?;
+    if raw.code_pages.is_empty() {
+        return Err(invalid("code_pages needs at least one page"));
+    }
+    if !(100..=600).contains(&raw.dpi) {
+        return Err(invalid("dpi is between 100 and 600; most receipt printers have 203 or 180"));
+    }
+    if raw.raster.rows_max == 0 {
+        return Err(invalid("raster.rows_max is at least 1"));
+    }
     Ok(PrinterModel {
         title: raw.title,
         columns: raw.columns,
@@ -212,21 +349,27 @@ fn validate(name: String, raw: RawModel) -> Result<PrinterModel, ModelError> {
         status: raw.status,
         completion: raw.completion,
         cut: raw.cut,
-        code_page: best.page,
-        code_page_number: best.number,
+        dpi: raw.dpi,
+        code_pages: raw.code_pages,
         drawer: raw.drawer,
+        symbols: raw.symbols,
+        raster: raw.raster,
+        buzzer: raw.buzzer,
+        advice: raw.advice,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::printer::codepage::CodePage;
 
     #[test]
     fn the_built_in_models_can_be_read() {
         let models = PrinterModels::built_in().unwrap();
         let tm_t20 = models.get("epson-tm-t20").unwrap();
-        assert_eq!((tm_t20.columns, tm_t20.code_page, tm_t20.code_page_number), (48, CodePage::Pc858, 19));
+        let best = NumberedPage { page: CodePage::Pc858, number: 19 };
+        assert_eq!((tm_t20.columns, tm_t20.code_pages[0]), (48, best));
         assert_eq!(tm_t20.drawer.kick(), [0x1b, b'p', 0, 50, 100]);
         assert_eq!(tm_t20.drawer.kick_in_real_time(), [0x10, 0x14, 1, 0, 1]);
     }
@@ -234,7 +377,46 @@ mod tests {
     #[test]
     fn an_unknown_model_is_answered_with_those_that_there_are() {
         let error = PrinterModels::built_in().unwrap().get("tm-t20").unwrap_err().to_string();
-        assert!(error.contains("epson-tm-t20, epson-tm-t88, generic-58"), "{error}");
+        assert!(error.contains("citizen-ct-s651, epson-tm-t20, "), "{error}");
+    }
+
+    #[test]
+    fn every_built_in_model_has_columns_that_fit_its_dots_and_each_page_once() {
+        for (name, model) in PrinterModels::built_in().unwrap().0 {
+            let column = model.dots / u16::from(model.columns);
+            assert!((8..=14).contains(&column), "{name}: {column} dots a column");
+            for (at, page) in model.code_pages.iter().enumerate() {
+                assert!(
+                    !model.code_pages[..at].iter().any(|p| p.page == page.page || p.number == page.number),
+                    "{name}: {page:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_of_a_branch_needs_only_what_every_printer_differs_in() {
+        let text = "[ours]\ntitle = \"Ours\"\ncolumns = 32\ndots = 384\nstatus = false\ncompletion = \"none\"\ncut = \"none\"\n\
+                    code_pages = [{ page = \"pc437\", number = 0 }]\ndrawer = { pin = 0, on_ms = 100, off_ms = 100 }\n";
+        let models = PrinterModels::parse(text).unwrap();
+        let model = models.get("ours").unwrap();
+        assert_eq!((model.dpi, model.raster, model.symbols.len()), (203, Raster::default(), 0));
+        assert_eq!(
+            PrinterModels::built_in()
+                .unwrap()
+                .with(models)
+                .titles()
+                .filter(|(_, title)| *title == "Ours")
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_buzzer_beeps_by_the_command_of_its_model() {
+        assert_eq!(Buzzer::EscB { times: 2, duration: 3 }.beep(), b"\x1bB\x02\x03");
+        let epson = Buzzer::EscParenA { sound: 1, times: 2, cycle: 5 };
+        assert_eq!(epson.beep(), b"\x1b(A\x04\x000\x01\x02\x05");
     }
 
     #[test]
@@ -242,6 +424,6 @@ mod tests {
         let text =
             include_str!("models.toml").replace("completion = \"none\"", "completion = \"process_id\"");
         let error = PrinterModels::parse(&text).unwrap_err().to_string();
-        assert!(error.starts_with("printer model one-way-80: completion needs status"), "{error}");
+        assert!(error.starts_with("printer model one-way-58: completion needs status"), "{error}");
     }
 }

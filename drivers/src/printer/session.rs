@@ -9,10 +9,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
+use crate::line::{Line, LineAddress};
+
 use super::{
-    DrawerOutcome, NotPrinted, Outcome, PrinterAddress, Unknown,
+    DrawerOutcome, NotPrinted, Outcome, Unknown,
     driver::PrinterTimeouts,
-    link::Duplex,
     model::{Completion, PrinterModel},
     status::{AUTOMATIC_STATUS_ON, Answer, AnswerReader, Condition, ProcessId, QUEUED_STATUS, Question},
 };
@@ -29,11 +30,11 @@ pub(super) struct Broken(pub(super) String);
 
 /// An open line and what is known of the printer.
 pub(super) struct Session {
-    read: ReadHalf<Box<dyn Duplex>>,
-    write: WriteHalf<Box<dyn Duplex>>,
+    read: ReadHalf<Line>,
+    write: WriteHalf<Line>,
     answers: AnswerReader,
     model: PrinterModel,
-    address: PrinterAddress,
+    address: LineAddress,
     timeouts: PrinterTimeouts,
     open_question: Option<Question>,
     /// Answers to [`QUEUED_STATUS`] that have not come; they carry no name, so one is asked for at a time.
@@ -46,11 +47,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Opens the line and, if the model answers at all, has it say how it is.
+    /// Opens the line and, if the model answers at all, has it say how it is. After a job that broke off (`after_half_a_job`)
+    /// the printer may still wait for the rest of an image, and would take all that comes for it.
     pub(super) async fn open(
-        address: &PrinterAddress,
+        address: &LineAddress,
         model: &PrinterModel,
         timeouts: PrinterTimeouts,
+        after_half_a_job: bool,
     ) -> Result<Session, Broken> {
         let (read, write) = split(address.open().await.map_err(Broken)?);
         let mut session = Session {
@@ -67,6 +70,9 @@ impl Session {
             drawer_seen_open: false,
             condition: Condition::default(),
         };
+        if after_half_a_job {
+            session.end_half_a_command().await?;
+        }
         if model.status {
             session.write_control(&AUTOMATIC_STATUS_ON).await?;
             session.refresh().await?;
@@ -170,6 +176,16 @@ impl Session {
             (true, false) => return Ok(false),
         };
         self.write_control(&kick).await.map(|()| true)
+    }
+
+    /// Sounds the buzzer, outside of a job.
+    pub(super) async fn beep(&mut self) -> Result<Result<(), NotPrinted>, Broken> {
+        let Some(buzzer) = self.model.buzzer else { return Ok(Err(NotPrinted::NoBuzzer)) };
+        self.refresh().await?;
+        if let Some(trouble) = self.condition.trouble() {
+            return Ok(Err(NotPrinted::Trouble(trouble)));
+        }
+        self.write_control(&buzzer.beep()).await.map(Ok)
     }
 
     /// What became of a kick that was sent at `kicked_at`.
@@ -305,6 +321,20 @@ impl Session {
             timeout_at(deadline, self.listen()).await.map_err(|_elapsed| silent())??;
         }
         Ok(())
+    }
+
+    /// As many NULs as the longest command has bytes: white in an image, nothing between commands.
+    async fn end_half_a_command(&mut self) -> Result<(), Broken> {
+        let nuls = vec![0; self.model.longest_command()];
+        let time = self.timeouts.send + self.address.time_for(nuls.len());
+        match timeout(time, self.write.write_all(&nuls)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Broken(format!("the line to the printer failed ({error})"))),
+            Err(_elapsed) => Err(Broken(
+                "the printer still holds half a receipt and takes no bytes: put in paper and close its cover"
+                    .to_owned(),
+            )),
+        }
     }
 
     async fn write_control(&mut self, bytes: &[u8]) -> Result<(), Broken> {

@@ -4,7 +4,10 @@
 //! `GS r` (status in the order of the data) and `GS ( H` (process-id response). Answers carry no question, so one
 //! question is asked at a time; the fixed bits tell the kinds apart.
 
-use super::model::Level;
+use super::{
+    model::Level,
+    trouble::{LabelTrouble, PageTrouble},
+};
 
 /// A real-time question. The printer answers at once, whatever it is printing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +204,12 @@ pub enum Trouble {
     /// It says offline and not why.
     #[error("the printer says that it is offline: press its feed button once")]
     Offline,
+    /// A label printer's.
+    #[error(transparent)]
+    Label(#[from] LabelTrouble),
+    /// An office printer's.
+    #[error(transparent)]
+    Page(#[from] PageTrouble),
 }
 
 impl Condition {

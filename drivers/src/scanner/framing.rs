@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::keyboard::decode::KeyRefusal;
+
 /// How a scanner frames what it sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FramingRules {
@@ -14,6 +16,8 @@ pub struct FramingRules {
     pub suffixes: Vec<Vec<u8>>,
     /// Taken off the front when it is there. Empty for none.
     pub prefix: Vec<u8>,
+    /// The scanner is known to send its prefix: a scan without it lacks its beginning.
+    pub needs_prefix: bool,
     /// Silence after which a scan whose suffix is missing has ended. At 9600 baud a byte takes 1.1 ms and a scanner sends
     /// without pauses; 50 ms leaves room for USB's polling and a busy box.
     pub idle_gap: Duration,
@@ -28,6 +32,7 @@ impl Default for FramingRules {
         FramingRules {
             suffixes: vec![b"\r".to_vec(), b"\n".to_vec(), b"\t".to_vec()],
             prefix: Vec::new(),
+            needs_prefix: false,
             idle_gap: Duration::from_millis(50),
             needs_suffix: false,
             longest: 2_335,
@@ -66,7 +71,7 @@ pub enum Rejection {
         /// How many were thrown away, with the suffix if one came.
         bytes: usize,
     },
-    /// The line fell silent before the suffix came.
+    /// The line fell silent before the suffix came, or the beginning was lost.
     #[error(
         "that scan was cut off after {bytes} bytes: scan again, and check the scanner's cable if it comes back"
     )]
@@ -86,6 +91,12 @@ pub enum Rejection {
         /// All that arrived, for the log.
         bytes: Vec<u8>,
     },
+    /// A scanner in keyboard mode pressed a key that means no character.
+    #[error("that scan cannot be read: {refusal}")]
+    Key {
+        /// The first such key.
+        refusal: KeyRefusal,
+    },
 }
 
 /// The state of one line.
@@ -93,7 +104,9 @@ pub enum Rejection {
 /// ```text
 /// Empty --byte--> Collecting --suffix | gap--> Empty (Scan or Garbage)
 ///                 Collecting --gap, needs a suffix--> CutOff (CutOff)
+/// any --cut_off()--> CutOff (CutOff)
 /// CutOff --byte in time--> Collecting the other half --suffix | gap--> Empty (CutOff)
+/// any but Overflowing --refuse_key()--> Collecting what is refused --suffix | gap--> Empty (Key)
 ///                 Collecting --longest passed--> Overflowing --suffix | gap--> Empty (TooLong)
 /// ```
 #[derive(Debug)]
@@ -107,11 +120,20 @@ enum State {
     // Empty => Collecting
     Empty,
     // Collecting => Empty | CutOff | Overflowing
-    Collecting { bytes: Vec<u8>, last_at: Instant, other_half: bool },
+    Collecting { bytes: Vec<u8>, last_at: Instant, flaw: Option<Flaw> },
     // CutOff => Collecting
     CutOff { at: Instant },
     // Overflowing => Empty; the tail is as long as the longest suffix, to see the end
     Overflowing { tail: Vec<u8>, thrown: usize, last_at: Instant },
+}
+
+/// Why what is being collected will not be a scan, however it ends.
+#[derive(Debug)]
+enum Flaw {
+    /// Its first half was cut off.
+    OtherHalf,
+    /// A key in it means nothing.
+    Key(KeyRefusal),
 }
 
 impl Framer {
@@ -159,14 +181,39 @@ impl Framer {
         }
     }
 
+    /// Bytes were lost on the way, nobody knows how many: what had arrived is cut off, and so is what follows at once.
+    pub fn cut_off(&mut self, now: Instant) -> Frame {
+        let bytes = self.discard();
+        self.state = State::CutOff { at: now };
+        Frame::Rejected(Rejection::CutOff { bytes })
+    }
+
+    /// Something arrived that is no character: the scan that it belongs to is refused when it ends.
+    pub fn refuse_key(&mut self, now: Instant, refusal: KeyRefusal) {
+        match &mut self.state {
+            State::Empty | State::CutOff { .. } => {
+                self.state =
+                    State::Collecting { bytes: Vec::new(), last_at: now, flaw: Some(Flaw::Key(refusal)) };
+            }
+            State::Collecting { last_at, flaw, .. } => {
+                *last_at = now;
+                if flaw.is_none() {
+                    *flaw = Some(Flaw::Key(refusal));
+                }
+            }
+            State::Overflowing { last_at, .. } => *last_at = now,
+        }
+    }
+
     fn push_byte(&mut self, now: Instant, byte: u8) -> Option<Frame> {
         match &mut self.state {
             State::Empty => {
-                self.state = State::Collecting { bytes: vec![byte], last_at: now, other_half: false };
+                self.state = State::Collecting { bytes: vec![byte], last_at: now, flaw: None };
             }
             State::CutOff { at } => {
-                let other_half = now.saturating_duration_since(*at) <= OTHER_HALF_WITHIN;
-                self.state = State::Collecting { bytes: vec![byte], last_at: now, other_half };
+                let soon = now.saturating_duration_since(*at) <= OTHER_HALF_WITHIN;
+                let flaw = soon.then_some(Flaw::OtherHalf);
+                self.state = State::Collecting { bytes: vec![byte], last_at: now, flaw };
             }
             State::Collecting { bytes, last_at, .. } => {
                 bytes.push(byte);
@@ -216,10 +263,18 @@ impl Framer {
         match std::mem::replace(&mut self.state, State::Empty) {
             State::Empty | State::CutOff { .. } => None,
             State::Overflowing { thrown, .. } => too_long(thrown),
-            State::Collecting { mut bytes, other_half, .. } => {
+            State::Collecting { mut bytes, mut flaw, .. } => {
                 bytes.truncate(bytes.len() - suffix.unwrap_or(0));
-                if !self.rules.prefix.is_empty() && bytes.starts_with(&self.rules.prefix) {
+                if let Some(Flaw::Key(refusal)) = flaw {
+                    return Some(Frame::Rejected(Rejection::Key { refusal }));
+                }
+                if bytes.is_empty() {
+                    return None;
+                }
+                if bytes.starts_with(&self.rules.prefix) {
                     bytes.drain(..self.rules.prefix.len());
+                } else if self.rules.needs_prefix {
+                    flaw = Some(Flaw::OtherHalf);
                 }
                 if bytes.is_empty() {
                     return None;
@@ -229,7 +284,7 @@ impl Framer {
                 }
                 Some(match garbage_in(&bytes) {
                     Some(at) => Frame::Rejected(Rejection::Garbage { byte: bytes[at], at, bytes }),
-                    None if other_half || suffix.is_none() && self.rules.needs_suffix => {
+                    None if flaw.is_some() || suffix.is_none() && self.rules.needs_suffix => {
                         Frame::Rejected(Rejection::CutOff { bytes: bytes.len() })
                     }
                     None => Frame::Scan { bytes, whole: suffix.is_some() },
@@ -334,6 +389,41 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_without_the_prefix_that_the_scanner_sends_lacks_its_beginning() {
+        let rules = FramingRules { prefix: b"#".to_vec(), needs_prefix: true, ..FramingRules::default() };
+        let cut_off = Frame::Rejected(Rejection::CutOff { bytes: 4 });
+        check(rules, &[(0, b"#96385074\r5074\r#\r\r")], &[scan(b"96385074"), cut_off]);
+    }
+
+    #[test]
+    fn what_follows_a_loss_at_once_is_cut_off_and_what_comes_later_is_a_scan() {
+        let now = Instant::now();
+        let after = |ms| now + Duration::from_millis(ms);
+        let cut_off = |bytes| Frame::Rejected(Rejection::CutOff { bytes });
+        let mut framer = Framer::new(FramingRules::default());
+        framer.push(now, b"9638");
+        assert_eq!(framer.cut_off(now), cut_off(4));
+        assert_eq!(framer.push(after(20), b"5074\r96385074\r"), [cut_off(4), scan(b"96385074")]);
+        assert_eq!(framer.cut_off(after(30)), cut_off(0));
+        assert_eq!(framer.push(after(1_000), b"96385074\r"), [scan(b"96385074")]);
+    }
+
+    #[test]
+    fn a_key_without_a_meaning_refuses_the_whole_scan_and_no_other() {
+        let now = Instant::now();
+        let refusal = KeyRefusal::PressedTwice { code: 30 };
+        let mut framer = Framer::new(FramingRules::default());
+        framer.push(now, b"9638");
+        framer.refuse_key(now, refusal.clone());
+        framer.refuse_key(now, KeyRefusal::PressedTwice { code: 31 });
+        let refused = Frame::Rejected(Rejection::Key { refusal: refusal.clone() });
+        assert_eq!(framer.push(now, b"5074\r96385074\r"), [refused.clone(), scan(b"96385074")]);
+        framer.refuse_key(now, refusal);
+        assert_eq!(framer.tick(now + Duration::from_secs(1)), Some(refused), "alone, ended by a gap");
+        assert_eq!(framer.deadline(), None);
+    }
+
+    #[test]
     fn an_over_long_barcode_is_refused_whole_and_the_next_one_is_read() {
         let rules = FramingRules { longest: 10, ..FramingRules::default() };
         let too_long = |bytes| Frame::Rejected(Rejection::TooLong { longest: 10, bytes });
@@ -371,6 +461,7 @@ mod tests {
                         Frame::Rejected(Rejection::TooLong { bytes, .. } | Rejection::CutOff { bytes }) => {
                             *bytes
                         }
+                        Frame::Rejected(Rejection::Key { .. }) => panic!("no key was refused"),
                     })
                     .sum();
                 let suffixes = [a, b].iter().filter(|c| b"\r\n\t".contains(c)).count();

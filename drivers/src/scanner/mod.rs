@@ -1,9 +1,17 @@
 //! Barcode scanners: a stream of scans, in the order in which they were read.
 //!
-//! [`framing`] cuts the bytes of a line into scans and is pure; [`serial`] owns the line.
+//! [`framing`] cuts the bytes of a line into scans and is pure; [`serial`] owns a serial line, [`keyboard`] a scanner that
+//! pretends to be a keyboard, [`page`] reads one that types into a browser. How a scanner is set up is learned with a
+//! sheet of test codes ([`learn`]), and mended with its maker's own codes ([`programming`]). [`start`] starts one of any kind.
 
+mod delivery;
 pub mod framing;
+pub mod keyboard;
+pub mod learn;
+pub mod page;
+pub mod programming;
 pub mod serial;
+pub mod start;
 
 use std::time::Instant;
 

@@ -7,18 +7,15 @@ use async_trait::async_trait;
 use tokio::{io::AsyncReadExt as _, sync::mpsc, task::AbortHandle, time};
 
 use super::{
-    Scan, Scanner, ScannerEvent,
-    framing::{Frame, Framer, FramingRules},
+    Scanner, ScannerEvent,
+    delivery::{Delivery, EVENTS_WAITING_MAX, NobodyListens, Opens, Reading, keep_open},
+    framing::{Framer, FramingRules},
+    learn::settings::Learned,
 };
 use crate::{
-    backoff::Backoff,
     device::{DeviceEvent, DeviceName},
-    serial::{SerialPort, SerialSettings, chain},
+    line::{Line, LineAddress},
 };
-
-/// Scans that may wait for a counter that is busy. A person scans two a second; when it is full the line is not read,
-/// and nothing is lost before the kernel's own 4 KiB are full too.
-const EVENTS_WAITING_MAX: usize = 64;
 
 /// All that a serial scanner needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +23,13 @@ pub struct SerialScannerSettings {
     /// What the branch calls it.
     pub name: DeviceName,
     /// Its line.
-    pub serial: SerialSettings,
+    pub line: LineAddress,
     /// How it frames scans.
     pub framing: FramingRules,
     /// Was it proved with the sheet of test codes?
     pub proved: bool,
+    /// What was learned with the sheet of test codes; if there is something, it goes before `framing` and `proved`.
+    pub learned: Option<Learned>,
 }
 
 /// The handle of a serial scanner. Dropping it ends the task and frees the line.
@@ -48,7 +47,9 @@ impl SerialScanner {
     pub fn start(settings: SerialScannerSettings) -> SerialScanner {
         let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
         let name = settings.name.clone();
-        let task = tokio::spawn(run(settings, sender)).abort_handle();
+        let reading = Reading::new(settings.learned.as_ref(), settings.proved);
+        let delivery = Delivery { name: name.clone(), reading, events: sender };
+        let task = tokio::spawn(keep_open(settings, delivery)).abort_handle();
         SerialScanner { name, events, task }
     }
 }
@@ -70,55 +71,26 @@ impl Scanner for SerialScanner {
     }
 }
 
-/// The receiver has gone: nobody wants scans any more.
-struct NobodyListens;
+#[async_trait]
+impl Opens for SerialScannerSettings {
+    type Line = Line;
 
-async fn run(settings: SerialScannerSettings, events: mpsc::Sender<ScannerEvent>) {
-    let mut backoff = Backoff::for_hotplug();
-    let mut told_fault = None;
-    loop {
-        let told = match settings.serial.open() {
-            Ok(line) => {
-                told_fault = None;
-                let opened = time::Instant::now();
-                let told = read_until_gone(&settings, line, &events).await;
-                backoff.worked_for(opened.elapsed());
-                told
-            }
-            Err(error) => {
-                let reason = chain(&error);
-                if told_fault.as_ref() == Some(&reason) {
-                    Ok(())
-                } else {
-                    told_fault = Some(reason.clone());
-                    tell(&settings, &events, DeviceEvent::Fault { reason }).await
-                }
-            }
-        };
-        if told.is_err() {
-            return;
-        }
-        time::sleep(backoff.pause()).await;
+    async fn open(&self) -> Result<Line, String> {
+        self.line.open().await
+    }
+
+    async fn read_until_gone(&self, line: Line, delivery: &Delivery) -> Result<(), NobodyListens> {
+        let framing = self.learned.as_ref().map_or_else(|| self.framing.clone(), Learned::framing);
+        read_until_gone(line, Framer::new(framing), delivery).await
     }
 }
 
-async fn tell(
-    settings: &SerialScannerSettings,
-    events: &mpsc::Sender<ScannerEvent>,
-    event: DeviceEvent,
-) -> Result<(), NobodyListens> {
-    tracing::info!(device = %settings.name, ?event, "scanner");
-    let source = settings.name.clone();
-    events.send(ScannerEvent::Device { event, source }).await.map_err(|_| NobodyListens)
-}
-
 async fn read_until_gone(
-    settings: &SerialScannerSettings,
-    mut line: SerialPort,
-    events: &mpsc::Sender<ScannerEvent>,
+    mut line: Line,
+    mut framer: Framer,
+    delivery: &Delivery,
 ) -> Result<(), NobodyListens> {
-    tell(settings, events, DeviceEvent::Attached).await?;
-    let mut framer = Framer::new(settings.framing.clone());
+    delivery.tell(DeviceEvent::Attached).await?;
     let mut buffer = [0u8; 1_024];
     let reason = loop {
         let read = match framer.deadline() {
@@ -126,45 +98,16 @@ async fn read_until_gone(
             Some(deadline) => match time::timeout_at(deadline.into(), line.read(&mut buffer)).await {
                 Ok(read) => read,
                 Err(_elapsed) => {
-                    let frame = framer.tick(Instant::now());
-                    deliver(settings, frame, events).await?;
+                    delivery.frames(framer.tick(Instant::now())).await?;
                     continue;
                 }
             },
         };
         match read {
             Ok(0) => break "the line was closed (unplugged)".to_owned(),
-            Ok(count) => {
-                let frames = framer.push(Instant::now(), &buffer[..count]);
-                deliver(settings, frames, events).await?;
-            }
+            Ok(count) => delivery.frames(framer.push(Instant::now(), &buffer[..count])).await?,
             Err(error) => break format!("the line failed ({error}); probably unplugged"),
         }
     };
-    let lost = framer.discard();
-    let reason =
-        if lost == 0 { reason } else { format!("{reason}; {lost} bytes of an unfinished scan were dropped") };
-    tell(settings, events, DeviceEvent::Lost { reason }).await
-}
-
-async fn deliver(
-    settings: &SerialScannerSettings,
-    frames: impl IntoIterator<Item = Frame>,
-    events: &mpsc::Sender<ScannerEvent>,
-) -> Result<(), NobodyListens> {
-    let received_at = Instant::now();
-    for frame in frames {
-        let source = settings.name.clone();
-        let event = match frame {
-            Frame::Scan { bytes, whole } => {
-                ScannerEvent::Scan(Scan { bytes, received_at, source, proved: settings.proved && whole })
-            }
-            Frame::Rejected(rejection) => {
-                tracing::warn!(device = %source, %rejection, "scan refused");
-                ScannerEvent::Rejected { rejection, source }
-            }
-        };
-        events.send(event).await.map_err(|_| NobodyListens)?;
-    }
-    Ok(())
+    delivery.lost(reason, framer.discard()).await
 }

@@ -1,131 +1,77 @@
-//! An RS-485 line with Modbus RTU sensors on it. One task owns the line and asks one slave at a time.
+//! A line with Modbus devices on it: RS-485, a converter, or a gateway. One task owns the line and asks one device at a time.
 //!
-//! Two traps: a silent slave hangs a caller for ever, so each question has a time-out; and an answer that comes after
+//! Two traps: a silent device hangs a caller for ever, so each question has a time-out; and an answer that comes after
 //! its time-out would be read as the answer to the next question, so after any failure the line is closed, opened again,
-//! and drained for longer than the longest answer takes. A slave that stays silent is asked ever more rarely, so that it
-//! does not stall the others.
+//! and drained for longer than the longest answer takes. A device that stays silent is asked ever more rarely, and has never
+//! more than its share of the line, so that it does not stall the others.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context as TaskContext, Poll},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use pestle_domain::units::MilliCelsius;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     sync::{mpsc, oneshot},
     task::AbortHandle,
-    time::{self, Instant},
-};
-use tokio_modbus::{
-    Error as ModbusError,
-    client::{Context, Reader as _, rtu},
-    slave::{Slave, SlaveContext as _},
+    time::Instant,
 };
 
+pub use super::settings::{
+    BusAddress, BusSettings, BusSettingsError, Framing, InputSettings, SensorSettings,
+};
 use super::{
-    NoData, Sample, Sensor, SensorEvent,
-    answer::why_no_answer,
-    profile::{Function, Register, SensorProfile},
+    NoData, Reading, Sample, Sensor, SensorEvent,
+    health::{News, Rest},
+    input::{Input, InputKind, InputReading},
+    register::{Answers, InputPoint, Question, Register},
+    timing,
+    wire::{self, Failure, Manners, Wire},
 };
-use crate::{
-    backoff::Backoff,
-    device::{DeviceEvent, DeviceName},
-    serial::{SerialPort, SerialSettings, chain},
-};
+use crate::{backoff::Backoff, device::DeviceName, line::Line};
 
-/// Questions that may wait. Each sensor is asked by one task, so more than the slaves of a bus (247) never do.
-const QUESTIONS_WAITING_MAX: usize = 256;
+/// Questions that may wait. Each probe and contact is asked by one task, so more than a bus has of them (247 devices, most of
+/// them with one) never do.
+const QUESTIONS_WAITING_MAX: usize = 512;
 
 /// Events that may wait for the agent.
 const EVENTS_WAITING_MAX: usize = 64;
 
-/// The longest frame (Modbus over serial line, 2.5.1).
-const FRAME_BYTES_MAX: u32 = 256;
-
-/// How long the line is drained at the most, when something talks without end.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
-
-/// All that a bus needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BusSettings {
-    /// Its line.
-    pub serial: SerialSettings,
-    /// How long a slave may take to answer.
-    pub answer_timeout: Duration,
-    /// How long a slave that failed is left alone; doubling from the first to the second.
-    pub rest: (Duration, Duration),
-    /// The sensors on it.
-    pub sensors: Vec<SensorSettings>,
+/// A bus that was started. When all of it that is kept is dropped, its task ends and the line is free.
+#[derive(Debug)]
+pub struct Bus {
+    /// The probes, in the order of the settings.
+    pub sensors: Vec<ModbusSensor>,
+    /// The contacts, in the order of the settings.
+    pub inputs: Vec<ModbusInput>,
+    /// For questions that belong to no probe.
+    pub handle: BusHandle,
+    /// What they tell by themselves.
+    pub events: mpsc::Receiver<SensorEvent>,
 }
 
-/// A sensor on a bus.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SensorSettings {
-    /// What the branch calls it.
-    pub name: DeviceName,
-    /// Its address, 1 to 247.
-    pub slave: u8,
-    /// What it is.
-    pub profile: SensorProfile,
-}
-
-/// Why a bus is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BusSettingsError {
-    /// Not an address of a slave.
-    #[error("{name}: a Modbus address is 1 to 247, not {slave}")]
-    Address {
-        /// Which sensor.
-        name: DeviceName,
-        /// Its address.
-        slave: u8,
-    },
-    /// Two sensors with one address would answer at once.
-    #[error("{first} and {second} both have address {slave}; give one of them another")]
-    SameAddress {
-        /// One.
-        first: DeviceName,
-        /// The other.
-        second: DeviceName,
-        /// Their address.
-        slave: u8,
-    },
-}
-
-impl BusSettings {
-    /// A bus with usual times: 500 ms for an answer, 1 to 30 s of rest.
-    ///
-    /// # Errors
-    /// An address that is none, or that two sensors share.
-    pub fn new(
-        serial: SerialSettings,
-        sensors: Vec<SensorSettings>,
-    ) -> Result<BusSettings, BusSettingsError> {
-        for (index, sensor) in sensors.iter().enumerate() {
-            let (name, slave) = (sensor.name.clone(), sensor.slave);
-            if !(1..=247).contains(&slave) {
-                return Err(BusSettingsError::Address { name, slave });
-            }
-            if let Some(same) = sensors.iter().take(index).find(|other| other.slave == slave) {
-                return Err(BusSettingsError::SameAddress { first: same.name.clone(), second: name, slave });
-            }
-        }
-        let rest = (Duration::from_secs(1), Duration::from_secs(30));
-        Ok(BusSettings { serial, answer_timeout: Duration::from_millis(500), rest, sensors })
+/// Starts a bus. Must be called within a tokio runtime.
+#[must_use]
+pub fn start(settings: BusSettings) -> Bus {
+    let (questions, questions_in) = mpsc::channel(QUESTIONS_WAITING_MAX);
+    let (events_in, events) = mpsc::channel(EVENTS_WAITING_MAX);
+    let sensors: Vec<DeviceName> = settings.sensors.iter().map(|one| one.name.clone()).collect();
+    let inputs: Vec<(DeviceName, InputKind)> =
+        settings.inputs.iter().filter_map(|one| Some((one.name.clone(), one.point()?.kind))).collect();
+    let task = tokio::spawn(Owner::new(settings, events_in).run(questions_in)).abort_handle();
+    let handle = BusHandle { questions, _task: Arc::new(AbortOnDrop(task)) };
+    let sensor = |(index, name)| ModbusSensor { name, index, bus: handle.clone() };
+    let input = |(index, (name, kind))| ModbusInput { name, kind, index, bus: handle.clone() };
+    Bus {
+        sensors: sensors.into_iter().enumerate().map(sensor).collect(),
+        inputs: inputs.into_iter().enumerate().map(input).collect(),
+        handle: handle.clone(),
+        events,
     }
 }
 
-/// A sensor on a Modbus line. When all sensors of a bus are dropped, its task ends and the line is free.
-#[derive(Debug)]
-pub struct ModbusSensor {
-    name: DeviceName,
-    index: usize,
-    questions: mpsc::Sender<Question>,
+/// A way to the bus's owner.
+#[derive(Debug, Clone)]
+pub struct BusHandle {
+    questions: mpsc::Sender<Command>,
     _task: Arc<AbortOnDrop>,
 }
 
@@ -139,23 +85,41 @@ impl Drop for AbortOnDrop {
 }
 
 #[derive(Debug)]
-struct Question {
-    index: usize,
-    reply: oneshot::Sender<Sample>,
+enum Command {
+    Sample { index: usize, reply: oneshot::Sender<Sample> },
+    Input { index: usize, reply: oneshot::Sender<InputReading> },
+    Ask { slave: u8, question: Question, reply: oneshot::Sender<Result<Vec<u16>, NoData>> },
+    Release { reply: oneshot::Sender<()> },
 }
 
-/// Starts a bus; returns its sensors in the order of the settings, and what they tell by themselves.
-/// Must be called within a tokio runtime.
-#[must_use]
-pub fn start(settings: BusSettings) -> (Vec<ModbusSensor>, mpsc::Receiver<SensorEvent>) {
-    let (questions, questions_in) = mpsc::channel(QUESTIONS_WAITING_MAX);
-    let (events, events_out) = mpsc::channel(EVENTS_WAITING_MAX);
-    let names: Vec<DeviceName> = settings.sensors.iter().map(|sensor| sensor.name.clone()).collect();
-    let task = tokio::spawn(Bus::new(settings, events).run(questions_in)).abort_handle();
-    let task = Arc::new(AbortOnDrop(task));
-    let sensor =
-        |(index, name)| ModbusSensor { name, index, questions: questions.clone(), _task: Arc::clone(&task) };
-    (names.into_iter().enumerate().map(sensor).collect(), events_out)
+impl BusHandle {
+    /// Asks the device at `slave` one question, in turn with all others. It is no concern of a probe's health.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn ask(&self, slave: u8, question: Question) -> Result<Vec<u16>, NoData> {
+        self.request(|reply| Command::Ask { slave, question, reply }).await.unwrap_or(Err(NoData::Gone))
+    }
+
+    /// Gives the line free until the next question, so that it can be opened in another way.
+    pub async fn release(&self) {
+        // A bus that has ended has no line.
+        let _ended = self.request(|reply| Command::Release { reply }).await;
+    }
+
+    async fn request<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.questions.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// A probe on a bus.
+#[derive(Debug)]
+pub struct ModbusSensor {
+    name: DeviceName,
+    index: usize,
+    bus: BusHandle,
 }
 
 #[async_trait]
@@ -165,252 +129,258 @@ impl Sensor for ModbusSensor {
     }
 
     async fn sample(&self) -> Sample {
-        let (reply, sample) = oneshot::channel();
-        let gone = Sample { temperature: Err(NoData::Gone), humidity_permille: None };
-        if self.questions.send(Question { index: self.index, reply }).await.is_err() {
-            return gone;
-        }
-        sample.await.unwrap_or(gone)
+        let gone =
+            Sample { temperature: Err(NoData::Gone), correction: MilliCelsius(0), humidity_permille: None };
+        let index = self.index;
+        self.bus.request(|reply| Command::Sample { index, reply }).await.unwrap_or(gone)
     }
 }
 
-/// What the bus knows of one slave.
+/// A contact on a bus.
 #[derive(Debug)]
-struct SlaveHealth {
-    backoff: Backoff,
-    state: Health,
+pub struct ModbusInput {
+    name: DeviceName,
+    kind: InputKind,
+    index: usize,
+    bus: BusHandle,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Health {
-    // Unknown => Well | Resting
-    Unknown,
-    // Well => Resting
-    Well,
-    // Resting => Well | Resting
-    Resting { until: Instant, why: NoData },
-}
-
-impl SlaveHealth {
-    fn new(rest: (Duration, Duration)) -> SlaveHealth {
-        SlaveHealth { backoff: Backoff::new(rest.0, rest.1), state: Health::Unknown }
+#[async_trait]
+impl Input for ModbusInput {
+    fn name(&self) -> &DeviceName {
+        &self.name
     }
 
-    /// The standing answer, while the slave is left alone.
-    fn resting(&self, now: Instant) -> Option<NoData> {
-        match self.state {
-            Health::Resting { until, why } if now < until => Some(why),
-            _ => None,
-        }
+    fn kind(&self) -> InputKind {
+        self.kind
     }
 
-    /// Takes in what became of a question; returns what changed, if anything did.
-    fn take(&mut self, now: Instant, result: Result<(), NoData>) -> Option<DeviceEvent> {
-        let before = self.state;
-        match result {
-            Ok(()) => {
-                self.backoff.reset();
-                self.state = Health::Well;
-                (before != Health::Well).then_some(DeviceEvent::Attached)
-            }
-            Err(why) => {
-                // A slave that answers, if only to refuse, or a line that is away, stalls nobody.
-                let silent = matches!(why, NoData::Timeout | NoData::Crc | NoData::Garbled);
-                let until = if silent { now + self.backoff.pause() } else { now };
-                self.state = Health::Resting { until, why };
-                let reason = why.to_string();
-                match before {
-                    Health::Resting { why: told, .. } if told == why => None,
-                    Health::Well if matches!(why, NoData::Timeout | NoData::Gone) => {
-                        Some(DeviceEvent::Lost { reason })
-                    }
-                    _ => Some(DeviceEvent::Fault { reason }),
-                }
-            }
-        }
+    async fn read(&self) -> InputReading {
+        let index = self.index;
+        self.bus.request(|reply| Command::Input { index, reply }).await.unwrap_or(Err(NoData::Gone))
     }
 }
 
-struct Bus {
+/// The task that owns the line.
+struct Owner {
     settings: BusSettings,
-    slaves: Vec<SlaveHealth>,
-    line: Option<Line>,
+    manners: Manners,
+    /// The contacts, with what the branch says of them.
+    points: Vec<InputPoint>,
+    /// Of each device.
+    rests: BTreeMap<u8, Rest>,
+    /// Of each probe and contact.
+    news: BTreeMap<DeviceName, News>,
+    wire: Option<Wire>,
+    /// The line could not be opened, and is not tried before this.
+    away_until: Option<Instant>,
+    attempts: Backoff,
+    /// A failure threw the wire away, and what was on its way may still come.
+    dirty: bool,
     events: mpsc::Sender<SensorEvent>,
 }
 
-/// The open line, and what was heard on it since the last question.
-struct Line {
-    modbus: Context,
-    heard: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Bus {
-    fn new(settings: BusSettings, events: mpsc::Sender<SensorEvent>) -> Bus {
-        let slaves = settings.sensors.iter().map(|_| SlaveHealth::new(settings.rest)).collect();
-        Bus { settings, slaves, line: None, events }
+impl Owner {
+    fn new(settings: BusSettings, events: mpsc::Sender<SensorEvent>) -> Owner {
+        let manners = Manners::of(&settings);
+        let points = settings.inputs.iter().filter_map(InputSettings::point).collect();
+        let slaves = settings.sensors.iter().map(|one| one.slave);
+        let slaves = slaves.chain(settings.inputs.iter().map(|one| one.slave));
+        let rests = slaves.map(|slave| (slave, Rest::new(settings.rest))).collect();
+        Owner {
+            settings,
+            manners,
+            points,
+            rests,
+            news: BTreeMap::new(),
+            wire: None,
+            away_until: None,
+            attempts: Backoff::for_hotplug(),
+            dirty: false,
+            events,
+        }
     }
 
-    async fn run(mut self, mut questions: mpsc::Receiver<Question>) {
-        while let Some(Question { index, reply }) = questions.recv().await {
-            let sample = self.sample(index).await;
-            let _caller_gave_up = reply.send(sample);
-            // The caller need not wait for this; the next question must.
-            if self.line.is_none() && self.slaves[index].state != Health::Unknown {
-                self.drain().await;
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            let began = Instant::now();
+            // The caller need not wait for the line to be clean again; the next question must. A caller may have given up.
+            let slave = match command {
+                Command::Sample { index, reply } => {
+                    let _gave_up = reply.send(self.sample(index).await);
+                    self.settings.sensors[index].slave
+                }
+                Command::Input { index, reply } => {
+                    let _gave_up = reply.send(self.input(index).await);
+                    self.settings.inputs[index].slave
+                }
+                Command::Ask { slave, question, reply } => {
+                    let _gave_up = reply.send(self.ask(slave, question).await);
+                    slave
+                }
+                Command::Release { reply } => {
+                    self.wire = None;
+                    let _gave_up = reply.send(());
+                    continue;
+                }
+            };
+            if self.dirty {
+                self.clean().await;
+            }
+            let share = timing::rest_for_a_fair_share(began.elapsed(), self.rests.len());
+            if let Some(rest) = self.rests.get_mut(&slave) {
+                rest.at_least(now(), share);
             }
         }
     }
 
     async fn sample(&mut self, index: usize) -> Sample {
-        let profile = self.settings.sensors[index].profile.clone();
-        let temperature = match self.slaves[index].resting(Instant::now()) {
-            Some(why) => {
-                return Sample {
-                    temperature: Err(why),
-                    humidity_permille: profile.humidity.map(|_| Err(why)),
-                };
-            }
-            None => self.ask(index, &profile.temperature).await.map(MilliCelsius),
+        let settings = self.settings.sensors[index].clone();
+        let correction = settings
+            .calibration
+            .as_ref()
+            .map_or(MilliCelsius(0), super::calibration::Calibration::correction);
+        let humidity = settings.profile.humidity.as_ref();
+        let told = match settings.register() {
+            None => Err(NoData::Gone),
+            Some(register) => self.number(settings.slave, register).await.map(MilliCelsius),
         };
-        let change = self.slaves[index].take(Instant::now(), temperature.map(|_| ()));
-        if let Some(event) = change {
-            self.tell(index, event);
-        }
-        let humidity_permille = match (profile.humidity, temperature) {
+        self.tell(&settings.name, told.map(|_| ()));
+        let temperature: Reading = match &settings.calibration {
+            None => told,
+            Some(calibration) => calibration.apply(told),
+        };
+        let humidity_permille = match (humidity, told) {
             (None, _) => None,
             // Whatever kept the one from being read would keep the other; a missing probe measures neither.
             (Some(_), Err(why)) => Some(Err(why)),
-            (Some(register), Ok(_)) => Some(self.ask(index, &register).await),
+            (Some(register), Ok(_)) => Some(self.number(settings.slave, register).await),
         };
-        Sample { temperature, humidity_permille }
+        Sample { temperature, correction, humidity_permille }
     }
 
-    /// Asks for one register. After any failure of the line it is closed.
-    async fn ask(&mut self, index: usize, register: &Register) -> Result<i32, NoData> {
-        let slave = self.settings.sensors[index].slave;
-        let answer_timeout = self.settings.answer_timeout + self.settings.serial.time_for(16);
-        let mut line = match self.line.take() {
-            Some(line) => line,
-            None => self.open(index)?,
-        };
-        line.forget_heard();
-        line.modbus.set_slave(Slave(slave));
-        let question = async {
-            match register.function {
-                Function::Holding => line.modbus.read_holding_registers(register.register, 1).await,
-                Function::Input => line.modbus.read_input_registers(register.register, 1).await,
-            }
-        };
-        let function = match register.function {
-            Function::Holding => 3,
-            Function::Input => 4,
-        };
-        let why = |line: &Line| why_no_answer(slave, function, &line.heard());
-        let answer = match time::timeout(answer_timeout, question).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(ModbusError::Protocol(_))) => return Err(NoData::Garbled),
-            Ok(Err(ModbusError::Transport(error))) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(why(&line));
-            }
-            Ok(Err(ModbusError::Transport(error))) => {
-                tracing::warn!(bus = %self.settings.serial.path().display(), %error, "the sensor bus has gone");
-                return Err(NoData::Gone);
-            }
-            Err(_elapsed) => return Err(why(&line)),
-        };
-        self.line = Some(line);
-        match answer {
-            Ok(words) => match words[..] {
-                [word] => register.interpret(word),
-                _ => Err(NoData::Garbled),
-            },
-            Err(exception) => Err(NoData::Exception(exception.into())),
+    async fn input(&mut self, index: usize) -> InputReading {
+        let InputSettings { name, slave, .. } = self.settings.inputs[index].clone();
+        let point = self.points[index].clone();
+        let answers = self.answers(slave, &[point.question()]).await;
+        let reading = answers.and_then(|answers| point.interpret(&answers));
+        self.tell(&name, reading.map(|_| ()));
+        reading
+    }
+
+    async fn number(&mut self, slave: u8, register: &Register) -> Result<i32, NoData> {
+        let answers = self.answers(slave, &register.questions()).await?;
+        register.interpret(&answers)
+    }
+
+    /// Asks all of `questions`, unless the device is being left alone.
+    async fn answers(&mut self, slave: u8, questions: &[Question]) -> Result<Answers, NoData> {
+        if let Some(why) = self.rests.get(&slave).and_then(|rest| rest.standing(now())) {
+            return Err(why);
         }
-    }
-
-    fn open(&self, index: usize) -> Result<Line, NoData> {
-        let port = self.settings.serial.open().map_err(|error| {
-            let sensor = &self.settings.sensors[index].name;
-            tracing::warn!(%sensor, error = chain(&error), "the sensor bus cannot be opened");
-            NoData::Gone
-        })?;
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let modbus = rtu::attach(Tapped { port, heard: Arc::clone(&heard) });
-        Ok(Line { modbus, heard })
-    }
-
-    /// Reads and throws away what is still on its way, until the line has been quiet for longer than the longest frame.
-    async fn drain(&mut self) {
-        // Away: there is nothing to drain, and the next question says so.
-        let Ok(mut port) = self.settings.serial.open() else { return };
-        let quiet = self.settings.serial.time_for(FRAME_BYTES_MAX) + self.settings.answer_timeout / 4;
-        let end = Instant::now() + DRAIN_MAX;
-        let mut buffer = [0u8; 256];
-        while Instant::now() < end {
-            match time::timeout(quiet, port.read(&mut buffer)).await {
-                Err(_quiet) => return,
-                Ok(Ok(0) | Err(_)) => return,
-                Ok(Ok(_)) => {}
+        let mut answers = Answers::new();
+        for question in questions {
+            let answer = self.ask(slave, *question).await;
+            if let Some(rest) = self.rests.get_mut(&slave) {
+                rest.take(now(), answer.as_ref().map(|_| ()).map_err(|why| *why));
             }
+            answers.insert(*question, answer?);
         }
+        Ok(answers)
     }
 
-    fn tell(&self, index: usize, event: DeviceEvent) {
-        let source = self.settings.sensors[index].name.clone();
-        tracing::info!(sensor = %source, ?event, "sensor");
+    /// Tells what changed at a probe or a contact, if anything did.
+    fn tell(&mut self, name: &DeviceName, result: Result<(), NoData>) {
+        let Some(event) = self.news.entry(name.clone()).or_default().take(result) else { return };
+        tracing::info!(sensor = %name, ?event, "sensor");
         // Readings must go on even when nobody reads the events.
-        if let Err(error) = self.events.try_send(SensorEvent { source, event }) {
+        if let Err(error) = self.events.try_send(SensorEvent { source: name.clone(), event }) {
             tracing::error!(%error, "a sensor event was dropped");
         }
     }
+
+    /// Asks one question. After any failure of the line it is closed.
+    async fn ask(&mut self, slave: u8, question: Question) -> Result<Vec<u16>, NoData> {
+        if self.dirty {
+            self.clean().await;
+        }
+        let mut wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => Wire::new(self.open().await?, self.manners),
+        };
+        let answer = wire.ask(slave, question).await;
+        match answer {
+            Err(Failure::Broken(_)) => self.dirty = true,
+            Ok(_) | Err(Failure::Refused(_)) => self.wire = Some(wire),
+        }
+        answer.map_err(Failure::why)
+    }
+
+    /// Opens the line. One that is away is tried again after a while, and nobody waits for it meanwhile: on a network each
+    /// attempt takes seconds.
+    async fn open(&mut self) -> Result<Line, NoData> {
+        let began = Instant::now();
+        if self.away_until.is_some_and(|until| began < until) {
+            return Err(NoData::Gone);
+        }
+        match self.settings.line.open().await {
+            Ok(port) => {
+                self.away_until = None;
+                self.attempts.reset();
+                Ok(port)
+            }
+            Err(error) => {
+                tracing::warn!(bus = %self.settings.line, error, "the sensor bus cannot be opened");
+                self.away_until = Some(Instant::now() + self.attempts.pause().max(began.elapsed()));
+                Err(NoData::Gone)
+            }
+        }
+    }
+
+    /// Opens the line anew after a failure and listens until nothing is on its way any more. Nothing is, where a gateway's
+    /// connection was closed.
+    async fn clean(&mut self) {
+        self.dirty = false;
+        if self.manners.framing == Framing::Tcp {
+            return;
+        }
+        // Away: there is nothing to listen to, and the next question says so.
+        let Ok(mut port) = self.open().await else { return };
+        wire::drain(&mut port, &self.manners).await;
+        self.wire = Some(Wire::new(port, self.manners));
+    }
 }
 
-impl Line {
-    fn heard(&self) -> Vec<u8> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn forget_heard(&self) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
+/// By the runtime's clock.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
-/// The port, with a note of what was read: the Modbus library drops what it cannot read, and does not say so.
-#[derive(Debug)]
-struct Tapped {
-    port: SerialPort,
-    heard: Arc<Mutex<Vec<u8>>>,
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
 
-/// More than this is not kept: it is nonsense by then.
-const HEARD_BYTES_MAX: usize = 512;
+    use super::*;
+    use crate::{
+        line::{LineAddress, serial::SerialSettings},
+        sim::pty::Pty,
+    };
 
-impl AsyncRead for Tapped {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let poll = Pin::new(&mut self.port).poll_read(cx, buf);
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = HEARD_BYTES_MAX.saturating_sub(heard.len());
-        heard.extend(buf.filled().iter().skip(before).take(room));
-        drop(heard);
-        poll
-    }
-}
-
-impl AsyncWrite for Tapped {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.port).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.port).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.port).poll_shutdown(cx)
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_is_away_is_not_tried_at_each_question_and_is_used_soon_after_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bus");
+        let line = LineAddress::Serial(SerialSettings::new(&path, 9_600).unwrap());
+        let (events, _told) = mpsc::channel(1);
+        let mut owner = Owner::new(BusSettings::new(line, Vec::new()).unwrap(), events);
+        for _ in 0..10 {
+            assert_eq!(owner.open().await.unwrap_err(), NoData::Gone);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(owner.open().await.unwrap_err(), NoData::Gone);
+        let _plugged_in = Pty::plug_in(&path).unwrap();
+        assert_eq!(owner.open().await.unwrap_err(), NoData::Gone, "it was away a moment ago");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(owner.open().await.is_ok());
     }
 }

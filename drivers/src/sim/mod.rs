@@ -1,13 +1,18 @@
 //! Devices that are not there: each speaks its real counterpart's bytes over a pseudo-terminal or TCP, and can be told
 //! to fail the way the real one does.
 //!
-//! [`scanner`] types barcodes; [`printer`] understands ESC/POS, keeps what it printed and draws it; [`fridge`] is a row of
-//! Modbus RTU sensors. [`pty`] is the cable. All methods of the handles are plain, so that a web page can drive them.
+//! [`scanner`] types barcodes, and [`keyboard`] does by keys ([`typist`] knows which); [`printer`] understands ESC/POS, keeps what it printed and draws it;
+//! [`zebra`] is a label printer; [`fridge`] is a row of Modbus devices. [`pty`] is the cable. All methods of the handles are plain, so that a web page can drive them.
+//! [`attached`] is the kernel's list of what is plugged in.
 
+pub mod attached;
 pub mod fridge;
+pub mod keyboard;
 pub mod printer;
 pub mod pty;
 pub mod scanner;
+pub mod typist;
+pub mod zebra;
 
 use std::{io, path::PathBuf};
 
@@ -24,7 +29,7 @@ pub enum SimError {
         source: io::Error,
     },
     /// The port is taken, most likely.
-    #[error("the simulated printer could not listen on {address}: is the port taken?")]
+    #[error("the simulated device could not listen on {address}: is the port taken?")]
     Listen {
         /// The address that was asked for.
         address: String,
@@ -32,6 +37,18 @@ pub enum SimError {
         #[source]
         source: io::Error,
     },
+    /// No socket for a keyboard's records.
+    #[error("no socket could be made at {path}")]
+    Keyboard {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A character that the layout does not have.
+    #[error("the simulated keyboard has no keys for all of {0:?}")]
+    NoSuchKey(String),
     /// The device is unplugged or without power.
     #[error("the simulated device is unplugged; plug it in first")]
     Unplugged,

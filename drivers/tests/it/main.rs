@@ -8,9 +8,25 @@
     reason = "the helpers here are parts of tests: they fail the test"
 )]
 
+mod finding;
+mod flapping;
+mod keyboard;
+mod label_witness;
+mod layouts;
+mod learn;
+mod lines;
+mod office;
+mod own_network;
 mod printer;
+mod receipts;
+mod recorded;
 mod scanner;
 mod sensor;
+mod sensor_bus;
+mod sensor_probe;
+mod witness;
+mod witness_modbus;
+mod zebra;
 
 use std::time::Duration;
 

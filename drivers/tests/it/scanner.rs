@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use pestle_drivers::{
     device::{DeviceEvent, DeviceName},
+    line::{LineAddress, serial::SerialSettings},
     scanner::{
         Scanner as _, ScannerEvent,
         framing::{FramingRules, Rejection},
         serial::{SerialScanner, SerialScannerSettings},
     },
-    serial::SerialSettings,
     sim::scanner::SimScanner,
 };
 
@@ -60,9 +60,10 @@ impl Counter {
 fn start(device: &SimScanner, framing: FramingRules) -> SerialScanner {
     SerialScanner::start(SerialScannerSettings {
         name: DeviceName::new("scanner-1"),
-        serial: SerialSettings::new(device.path(), 9_600).unwrap(),
+        line: LineAddress::Serial(SerialSettings::new(device.path(), 9_600).unwrap()),
         framing,
         proved: true,
+        learned: None,
     })
 }
 

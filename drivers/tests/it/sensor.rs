@@ -5,12 +5,12 @@ use std::time::Duration;
 use pestle_domain::units::MilliCelsius;
 use pestle_drivers::{
     device::{DeviceEvent, DeviceName},
+    line::{LineAddress, serial::SerialSettings},
     sensor::{
         NoData, Reading, Sample, Sensor as _, SensorEvent,
-        bus::{self, BusSettings, ModbusSensor, SensorSettings},
+        bus::{self, Bus, BusSettings, ModbusSensor, SensorSettings},
         profile::SensorProfiles,
     },
-    serial::SerialSettings,
     sim::fridge::{FridgeFault, SimFridges},
 };
 use tokio::sync::mpsc;
@@ -32,17 +32,14 @@ fn store_with(rest: (Duration, Duration)) -> Store {
     let folder = tempfile::tempdir().unwrap();
     let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1, 2]).unwrap();
     let profile = SensorProfiles::built_in().unwrap().get("xy-md02").unwrap().clone();
-    let sensor = |slave: u8| SensorSettings {
-        name: DeviceName::new(format!("fridge-{slave}")),
-        slave,
-        profile: profile.clone(),
-    };
+    let sensor =
+        |slave: u8| SensorSettings::new(DeviceName::new(format!("fridge-{slave}")), slave, profile.clone());
     // A fast line, so that draining it takes tens of milliseconds and not hundreds.
-    let serial = SerialSettings::new(fridges.path(), 115_200).unwrap();
-    let mut settings = BusSettings::new(serial, vec![sensor(1), sensor(2)]).unwrap();
+    let line = LineAddress::Serial(SerialSettings::new(fridges.path(), 115_200).unwrap());
+    let mut settings = BusSettings::new(line, vec![sensor(1), sensor(2)]).unwrap();
     settings.answer_timeout = Duration::from_millis(200);
     settings.rest = rest;
-    let (sensors, events) = bus::start(settings);
+    let Bus { sensors, events, .. } = bus::start(settings);
     Store { _folder: folder, fridges, sensors, events }
 }
 
@@ -67,7 +64,11 @@ async fn a_fridge_tells_its_temperature_and_humidity() {
     let mut store = store();
     store.fridges.set_milli_celsius(1, -20_500).unwrap();
     store.fridges.set_humidity_permille(1, 613).unwrap();
-    let expected = Sample { temperature: Ok(MilliCelsius(-20_500)), humidity_permille: Some(Ok(613)) };
+    let expected = Sample {
+        temperature: Ok(MilliCelsius(-20_500)),
+        correction: MilliCelsius(0),
+        humidity_permille: Some(Ok(613)),
+    };
     assert_eq!(soon(store.sensors[0].sample()).await, expected);
     let event = soon(store.events.recv()).await.unwrap();
     assert_eq!((event.source.as_str(), event.event), ("fridge-1", DeviceEvent::Attached));

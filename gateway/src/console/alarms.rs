@@ -10,7 +10,11 @@ use axum::{
 };
 use time::OffsetDateTime;
 
-use super::{pages::html, store::Branches, view};
+use super::{
+    pages::{Decided, html},
+    store::Branches,
+    view,
+};
 use crate::{
     app::App,
     http::{error::ApiError, extract::Named},
@@ -296,17 +300,16 @@ fn lot(lot: &str) -> &str {
     if lot.is_empty() { "unknown" } else { lot }
 }
 
-#[derive(Template)]
-#[template(path = "console/not_done.html")]
-struct NotDone {
-    title: &'static str,
-    message: String,
-}
-
 fn decided<T>(done: Result<T, ApiError>, title: &'static str) -> Response {
     match done {
         Ok(_) => Redirect::to("/console#alarms-h").into_response(),
-        Err(error) => html(error.code.status(), &NotDone { title, message: error.message.into_owned() }),
+        Err(error) => {
+            let message = error.message.into_owned();
+            html(
+                error.code.status(),
+                &Decided { tone: view::BAD, title, message, step: None, back: "alarms-h" },
+            )
+        }
     }
 }
 

@@ -13,7 +13,11 @@ use pestle_domain::ids::AppealId;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::{pages::html, store::Branches, view};
+use super::{
+    pages::{Decided, html},
+    store::Branches,
+    view,
+};
 use crate::{
     app::App,
     appeals::{
@@ -121,15 +125,6 @@ fn done(row: &AppealRow, may_rule: bool) -> String {
     }
 }
 
-#[derive(Template)]
-#[template(path = "console/ruled.html")]
-struct Ruled {
-    tone: &'static str,
-    title: &'static str,
-    message: String,
-    step: Option<String>,
-}
-
 /// What the form sends.
 #[derive(Debug, Deserialize)]
 pub struct Chosen {
@@ -158,14 +153,24 @@ pub async fn rule(
                 let message = "A technician types this at the box, as root, with its agent stopped, and starts the agent again. The \
                                claim code is shown once: write it down"
                     .to_owned();
-                let page = Ruled { tone: view::WAIT, title: "A name of its own", message, step: Some(step) };
+                let step = Some(step);
+                let page = Decided {
+                    tone: view::WAIT,
+                    title: "A name of its own",
+                    message,
+                    step,
+                    back: "appeals-h",
+                };
                 html(StatusCode::OK, &page)
             }
         },
         Err(error) => {
             let status = error.code.status();
             let message = error.message.into_owned();
-            html(status, &Ruled { tone: view::BAD, title: "Not decided", message, step: None })
+            html(
+                status,
+                &Decided { tone: view::BAD, title: "Not decided", message, step: None, back: "appeals-h" },
+            )
         }
     })
 }

@@ -84,6 +84,19 @@ struct Door {
     message: String,
 }
 
+/// What became of a person's decision, on a page of its own.
+#[derive(Template)]
+#[template(path = "console/decided.html")]
+pub(super) struct Decided {
+    pub tone: &'static str,
+    pub title: &'static str,
+    pub message: String,
+    /// What they type next, if anything.
+    pub step: Option<String>,
+    /// The console's heading where the question stands.
+    pub back: &'static str,
+}
+
 pub(super) fn html(status: StatusCode, page: &impl Template) -> Response {
     let text = match page.render() {
         Ok(text) => text,

@@ -288,7 +288,8 @@ impl Ingest {
     }
 }
 
-fn not_now(entry: &Entry, retry_ms: u64, alone: bool) -> Answer {
+/// "Not now": what a box is told of an entry; `alone` where the other lanes may go on meanwhile.
+pub fn not_now(entry: &Entry, retry_ms: u64, alone: bool) -> Answer {
     let batch = match entry {
         Entry::Batch(_, batch) => Some(batch.header.batch),
         Entry::Refused(_, _, refusal) => refusal.batch,

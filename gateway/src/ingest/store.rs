@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     fold::Effect,
     repeats::{ActKey, FactPlace, Repeat},
-    rules::{self, Verified, VerifiedFact},
+    rules::{self, UNFOLDED, Verified, VerifiedFact},
 };
 use crate::db::DbError;
 
@@ -564,12 +564,13 @@ pub async fn mark_folded(
              RETURNING sha256(f.bytes) AS identity)
          UPDATE ingest.quarantine q SET closed_by = $4, closed_at = now()
          FROM done JOIN ingest.stream s ON s.stream_id = $1
-         WHERE (q.device_id, q.reason, q.bytes_hash) = (s.device_id, 'unfolded', done.identity) AND q.closed_at IS NULL",
+         WHERE (q.device_id, q.reason, q.bytes_hash) = (s.device_id, $5, done.identity) AND q.closed_at IS NULL",
     )
     .bind(stream)
     .bind(facts.iter().map(|effect| signed(effect.seq)).collect::<Vec<_>>())
     .bind(facts.iter().map(|effect| &*effect.fact.kind).collect::<Vec<_>>())
     .bind(BY_FOLDING)
+    .bind(UNFOLDED)
     .execute(connection)
     .await?;
     Ok(())

@@ -31,10 +31,10 @@ use crate::{db::DbError, http::error::chain};
 /// How long a batch behind a gap waits for what another gateway may be committing: in a backlog that one keeps its group open for a
 /// commit and [`super::gather`]'s lingering, and then commits it.
 const PARK: Duration = Duration::from_secs(1);
-/// Messages that perhaps nobody can send again and that the database does not take now: so many stay with the broker, unacknowledged, and
-/// are tried with each group. That is half of what it has on its way here: more would take the place of everything else.
+/// Messages that perhaps nobody can send again and that are not kept yet: so many stay with the broker, unacknowledged, and are tried
+/// again and again. That is half of what it has on its way here: more would take the place of everything else.
 const LAST_COPIES_MAX: usize = crate::broker::client::RECEIVE_MAX as usize / 2;
-/// How long one of them waits where no group comes.
+/// How long one of them waits for a person or the database before it is tried again.
 const LAST_COPY_AGAIN: Duration = Duration::from_secs(2);
 /// Longest that boxes are told to wait while the database is away, in milliseconds.
 const BUSY_RETRY_MS_MAX: u64 = 30_000;
@@ -56,11 +56,19 @@ enum Note {
     Status(Status),
 }
 
-/// A batch behind a gap.
+/// A batch behind a gap, or what perhaps nobody can send again and is not kept yet.
 struct Parked {
     until: Instant,
     delivery: Delivery,
     entry: Entry,
+}
+
+impl Parked {
+    /// Whether it is tried at `now`. Any group may bring what lies before a gap; a person or the database, for whom the last copies
+    /// wait, do not come with it.
+    fn is_due(&self, now: Instant) -> bool {
+        self.until <= now || !self.entry.is_last_copy()
+    }
 }
 
 /// Works until the inbox is closed.
@@ -189,12 +197,10 @@ async fn settle(ingest: Ingest, mut groups: mpsc::Receiver<Group>, done: watch::
             Next::ParkedLongEnough => (Group::default(), 0),
         };
         let mut until: HashMap<usize, Instant> = HashMap::new();
-        // What nobody can send again waits for a person or the database, and not for the next group.
         let now = Instant::now();
-        let is_tried = |one: &Parked| one.until <= now || !one.entry.is_last_copy();
-        let (tried, waiting): (Vec<_>, Vec<_>) = parked.drain(..).partition(is_tried);
+        let (due, waiting): (Vec<_>, Vec<_>) = parked.drain(..).partition(|one| one.is_due(now));
         parked = waiting;
-        for (index, one) in tried.into_iter().enumerate() {
+        for (index, one) in due.into_iter().enumerate() {
             until.insert(index, one.until);
             group.batches.insert(index, (one.delivery, one.entry));
         }
@@ -307,7 +313,7 @@ async fn make_room(parked: &mut Vec<Parked>, entry: &Entry) -> bool {
     let same =
         parked.iter().position(|one| one.entry.is_last_copy() && one.entry.identity() == entry.identity());
     if let Some(same) = same {
-        parked.swap_remove(same).delivery.acknowledge().await;
+        parked.remove(same).delivery.acknowledge().await;
     }
     parked.iter().filter(|one| one.entry.is_last_copy()).count() < LAST_COPIES_MAX
 }
@@ -457,6 +463,19 @@ mod tests {
         let incoming =
             Incoming { device, lane: Some(Lane::Ledger), message: format!("what {number}").into() };
         Entry::Refused(incoming, Some(Arc::new(sender)), refusal)
+    }
+
+    #[test]
+    fn the_next_group_tries_what_waits_behind_a_gap_and_only_time_what_nobody_can_send_again() {
+        let now = Instant::now();
+        let due_at = |entry: Entry, at: Instant| {
+            let delivery = Delivery::of_the_past("pestle/v1/d/box-1/up/ledger");
+            Parked { until: now + LAST_COPY_AGAIN, delivery, entry }.is_due(at)
+        };
+        let Entry::Refused(incoming, ..) = of_a_revoked_box(1) else { panic!("it is refused") };
+        assert!(due_at(Entry::Away(incoming), now));
+        assert!(!due_at(of_a_revoked_box(1), now));
+        assert!(due_at(of_a_revoked_box(1), now + LAST_COPY_AGAIN));
     }
 
     #[tokio::test]

@@ -144,7 +144,7 @@ impl Campaign {
             if self.tills.is_empty() {
                 for name in TILLS {
                     let own = Seeded::new(seeded.next_u64());
-                    self.tills.push(Till::new(name, &self.on, articles.to_vec(), own)?);
+                    self.tills.push(Till::new(name, self.on.counter(name)?, articles.to_vec(), own));
                 }
             }
             if self.come_back().await? && !at_start {
@@ -170,7 +170,8 @@ impl Campaign {
             let kept = self.kept.get(till.name).copied();
             let unheard = till.in_flight.clone();
             let known = self.account.len();
-            match till.come_back(&self.on, &mut self.account, kept).await {
+            let counter = self.on.counter(till.name)?;
+            match till.come_back(counter, &mut self.account, kept).await {
                 Ok(()) => {}
                 Err(error) if error.is_gone() && self.on.disk.is_frozen() => return Ok(false),
                 Err(error) => return Err(error).context(till.name),
@@ -268,7 +269,7 @@ impl Campaign {
 }
 
 /// Papers of an act that do not say COPY.
-fn originals(printer: &SimPrinter, act: ActId) -> usize {
+pub fn originals(printer: &SimPrinter, act: ActId) -> usize {
     let code = act.to_string();
     let papers = printer.receipts();
     let original = |lines: Vec<String>| !lines.iter().any(|line| line.trim() == "COPY");

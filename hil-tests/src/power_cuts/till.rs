@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::{
     account::{Account, Paid},
-    agent_on_disk::AgentOnDisk,
     provisioned::{Article, SELLER},
 };
 use crate::{
@@ -37,13 +36,9 @@ pub struct Till {
 }
 
 impl Till {
-    /// At a till that nobody has used.
-    ///
-    /// # Errors
-    /// The box's authority cannot be read.
-    pub fn new(name: &'static str, on: &AgentOnDisk, articles: Vec<Article>, seeded: Seeded) -> Result<Self> {
-        let counter = on.counter(name)?;
-        Ok(Self { name, counter, articles, seeded, in_flight: None, told: Vec::new(), basket: None })
+    /// At a till that nobody has used; `counter` is a browser there.
+    pub fn new(name: &'static str, counter: Counter, articles: Vec<Article>, seeded: Seeded) -> Self {
+        Self { name, counter, articles, seeded, in_flight: None, told: Vec::new(), basket: None }
     }
 
     /// Sells until nobody answers any more.
@@ -60,7 +55,11 @@ impl Till {
         }
     }
 
-    async fn one_sale(&mut self) -> Result<(), CounterError> {
+    /// Scans a few packs and takes the money.
+    ///
+    /// # Errors
+    /// The page refuses, or nobody answers.
+    pub async fn one_sale(&mut self) -> Result<(), CounterError> {
         for _ in 0..1 + self.seeded.index(3) {
             let article = self.seeded.index(self.articles.len());
             self.counter.scan(&self.articles[article].code).await?;
@@ -76,6 +75,11 @@ impl Till {
         Ok(())
     }
 
+    /// What it was told since the last time.
+    pub fn take_told(&mut self) -> Vec<(Paid, Receipt)> {
+        std::mem::take(&mut self.told)
+    }
+
     /// Everything that it was told since the last time goes into the account.
     ///
     /// # Errors
@@ -87,18 +91,18 @@ impl Till {
             .map_err(anyhow::Error::msg)
     }
 
-    /// The box has power again: signs in, opens the till if nobody has, finds out what became of the last payment, and asks
+    /// The box has power again, and `counter` is a browser at this till: signs in, opens the till if nobody has, finds out what became of the last payment, and asks
     /// for earlier sales again. `kept` is the basket that lay safely on the disk.
     ///
     /// # Errors
     /// The box does not know what it told, or the basket is not as it promises.
     pub async fn come_back(
         &mut self,
-        on: &AgentOnDisk,
+        counter: Counter,
         account: &mut Account,
         kept: Option<ActId>,
     ) -> Result<(), TillError> {
-        self.counter = on.counter(self.name).map_err(TillError::Wrong)?;
+        self.counter = counter;
         self.counter.sign_in(&SELLER).await?;
         let shown = self.counter.look().await?;
         if shown.phase == "closed" {

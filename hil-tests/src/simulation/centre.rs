@@ -51,7 +51,7 @@ impl std::fmt::Debug for Centre {
 }
 
 /// The batch that a message says it is.
-pub fn named(message: &[u8]) -> Option<BatchId> {
+fn named(message: &[u8]) -> Option<BatchId> {
     Batch::parse(message).ok().map(|batch| batch.header.batch)
 }
 

@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 
 use pestle_domain::{
-    ids::{BatchId, DeviceId},
+    ids::DeviceId,
     order::OrderHead,
     wire::message::{Answer, StreamHead},
 };
-use pestle_gateway::ingest::{BUSY_RETRY_MS, Entry, Incoming, STUCK_RETRY_MS, Settled, rules::Verified};
-use uuid::Uuid;
+use pestle_gateway::ingest::{
+    BUSY_RETRY_MS, Entry, Incoming, STUCK_RETRY_MS, Settled, not_now, rules::Verified,
+};
 
 use super::{
     broker::{Message, Said},
     bug::Bug,
-    centre::named,
     conformance::Asked,
     orders::ORDERS_MAX,
     world::{Happening, World},
@@ -191,9 +191,9 @@ impl World {
                 Settled::Away(entry) => {
                     away += 1;
                     let retry_ms = BUSY_RETRY_MS << self.gateways[gateway].outage.min(4);
-                    busy(&entry, retry_ms.min(30_000))
+                    not_now(&entry, retry_ms.min(30_000), false)
                 }
-                Settled::Stuck(entry) => busy(&entry, STUCK_RETRY_MS),
+                Settled::Stuck(entry) => not_now(&entry, STUCK_RETRY_MS, true),
                 Settled::Answered(word) => word,
             };
             if told.get(&device) != Some(&word) {
@@ -308,14 +308,4 @@ fn copy(entry: &Entry) -> Entry {
         }
         Entry::Refused(incoming, ..) | Entry::Away(incoming) => Entry::Away(incoming.clone()),
     }
-}
-
-/// "Not now."
-fn busy(entry: &Entry, retry_ms: u64) -> Answer {
-    let batch = match entry {
-        Entry::Batch(_, batch) => Some(batch.header.batch),
-        Entry::Refused(_, _, refusal) => refusal.batch,
-        Entry::Away(incoming) => named(&incoming.message),
-    };
-    Answer::Busy { batch: batch.unwrap_or(BatchId(Uuid::nil())), retry_ms, alone: false }
 }

@@ -59,6 +59,8 @@ pub enum Command {
     QrStore(Vec<u8>),
     /// Print the stored QR code.
     QrPrint,
+    /// `ESC ! n`: bold, size and underline at once.
+    PrintMode(u8),
     /// `GS v 0`: an image.
     Raster {
         /// Bytes a row.
@@ -66,6 +68,17 @@ pub enum Command {
         /// Rows of eight dots a byte.
         data: Vec<u8>,
     },
+    /// `GS ( L` or `GS 8 L`, function 112: keep an image.
+    GraphicsStore {
+        /// Dots across.
+        width: u16,
+        /// Rows of eight dots a byte.
+        data: Vec<u8>,
+    },
+    /// `GS ( L`, function 50: print the kept image.
+    GraphicsPrint,
+    /// `ESC B`, `ESC ( A`: the buzzer.
+    Beep,
     /// `GS a n`: automatic status back.
     AutomaticStatus(u8),
     /// `GS r n`: status in the order of the data.
@@ -127,6 +140,14 @@ fn escape(bytes: &[u8]) -> Option<Parsed> {
         b'@' => Some(Parsed::Command(Command::Initialise, 2)),
         b't' => one(Command::CodePage),
         b'a' => one(|n| Command::Align(n % 48)),
+        b'!' => one(Command::PrintMode),
+        b'B' => (bytes.len() >= 4).then_some(Parsed::Command(Command::Beep, 4)),
+        b'(' => {
+            let &[_, _, kind, low, high] = bytes.get(..5)? else { return None };
+            let length = 5 + usize::from(u16::from_le_bytes([low, high]));
+            let known = if kind == b'A' { Command::Beep } else { Command::Unknown(bytes[..5].to_vec()) };
+            (bytes.len() >= length).then_some(Parsed::Command(known, length))
+        }
         b'E' | b'G' => one(|n| Command::Bold(n & 1 == 1)),
         b'-' => one(|n| Command::Underline(n % 48 != 0)),
         b'd' => one(Command::FeedLines),
@@ -154,6 +175,7 @@ fn group(bytes: &[u8]) -> Option<Parsed> {
         b'k' => barcode(bytes),
         b'v' => raster(bytes),
         b'(' => counted(bytes),
+        b'8' => counted_long(bytes),
         other => Some(Parsed::Command(Command::Unknown(vec![GS, other]), 2)),
     }
 }
@@ -200,10 +222,32 @@ fn counted(bytes: &[u8]) -> Option<Parsed> {
         (b'k', [49, 69, level]) => Command::QrCorrection(*level),
         (b'k', [49, 80, 48, data @ ..]) => Command::QrStore(data.to_vec()),
         (b'k', [49, 81, 48]) => Command::QrPrint,
+        (b'L', [48, 112, ..]) => graphics(body),
+        (b'L', [48, 2 | 50]) => Command::GraphicsPrint,
         (b'H', [48, 48, a, b, c, d]) => Command::ProcessId([*a, *b, *c, *d]),
         _ => Command::Unknown(bytes[..5].to_vec()),
     };
     Some(Parsed::Command(command, 5 + length))
+}
+
+/// `GS 8 L p1 p2 p3 p4 …`: as `GS ( L` with a longer count.
+fn counted_long(bytes: &[u8]) -> Option<Parsed> {
+    let &[_, _, kind, a, b, c, d] = bytes.get(..7)? else { return None };
+    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
+    let body = bytes.get(7..7usize.checked_add(length)?)?;
+    let known = kind == b'L' && body.starts_with(&[48, 112]);
+    let command = if known { graphics(body) } else { Command::Unknown(bytes[..7].to_vec()) };
+    Some(Parsed::Command(command, 7 + length))
+}
+
+/// `48 112 a bx by c xL xH yL yH data`.
+fn graphics(body: &[u8]) -> Command {
+    match body {
+        [48, 112, 48, _, _, 49, x_low, x_high, _, _, data @ ..] => {
+            Command::GraphicsStore { width: u16::from_le_bytes([*x_low, *x_high]), data: data.to_vec() }
+        }
+        _ => Command::Unknown(body.iter().copied().take(10).collect()),
+    }
 }
 
 #[cfg(test)]
@@ -236,6 +280,13 @@ mod tests {
             b"\x1dv0\x00\x01\x00\x02\x00\xf0\x0f",
             Command::Raster { row_bytes: 1, data: vec![0xf0, 0x0f] },
         );
+        let stored = Command::GraphicsStore { width: 8, data: vec![0xf0] };
+        check(b"\x1d(L\x0b\x00\x30\x70\x30\x01\x01\x31\x08\x00\x01\x00\xf0", stored.clone());
+        check(b"\x1d8L\x0b\x00\x00\x00\x30\x70\x30\x01\x01\x31\x08\x00\x01\x00\xf0", stored);
+        check(b"\x1d(L\x02\x00\x30\x32", Command::GraphicsPrint);
+        check(b"\x1bB\x02\x03", Command::Beep);
+        check(b"\x1b(A\x04\x000\x01\x02\x05", Command::Beep);
+        check(b"\x1b!\x38", Command::PrintMode(0x38));
         check(b"\x10\x04\x01", Command::Ignored);
         check(b"\x10\x14\x01\x00\x01", Command::Ignored);
     }

@@ -4,10 +4,11 @@
 //! commands are seen as they arrive, wherever they stand; and a power cut loses the buffer.
 
 use super::{
+    codes::{CODE128, code_page, code128_elements, ean_digits, readable},
     decode::{Command, Parsed, first_command},
     receipt::{Look, PaperAlign, PrintedItem, Receipt, ReceiptEnd, Span},
 };
-use crate::printer::{codepage::CodePage, raster::Bitmap, status::Paper};
+use crate::printer::{bitmap::Bitmap, codepage::CodePage, status::Paper};
 
 /// Receipts that are kept; a day's sales of a busy till, some megabytes.
 const RECEIPTS_KEPT_MAX: usize = 2_000;
@@ -31,6 +32,8 @@ pub struct Controls {
     pub cutter_jammed: bool,
     /// It hangs: takes bytes and does nothing, not even answer.
     pub hung: bool,
+    /// It holds its line and reads nothing.
+    pub busy: bool,
     /// The drawer is open.
     pub drawer_open: bool,
     /// The drawer is locked: a kick does nothing.
@@ -44,6 +47,8 @@ pub struct Counts {
     pub receipts: u64,
     /// Drawer kicks.
     pub kicks: u64,
+    /// Beeps.
+    pub beeps: u64,
     /// Bytes received.
     pub bytes: u64,
     /// Real-time commands in the middle of other commands' data: a driver's mistake.
@@ -60,6 +65,10 @@ pub(super) struct Engine {
     pub(super) receipts: Vec<Receipt>,
     /// Paper ends after so many more lines.
     pub(super) lines_left: Option<u32>,
+    /// The cover is opened after so many more lines.
+    pub(super) cover_opens_after: Option<u32>,
+    /// XOFF is sent after so many more bytes.
+    pub(super) xoff_after: Option<usize>,
     dots: u16,
     buffer: Vec<u8>,
     to_host: Vec<u8>,
@@ -73,6 +82,7 @@ pub(super) struct Engine {
     items: Vec<PrintedItem>,
     barcode: (u8, u8, bool),
     qr: (u8, Vec<u8>),
+    kept_image: Option<Bitmap>,
 }
 
 impl Engine {
@@ -84,12 +94,15 @@ impl Engine {
                 offline: false,
                 cutter_jammed: false,
                 hung: false,
+                busy: false,
                 drawer_open: false,
                 drawer_locked: false,
             },
             counts: Counts::default(),
             receipts: Vec::new(),
             lines_left: None,
+            cover_opens_after: None,
+            xoff_after: None,
             dots,
             buffer: Vec::new(),
             to_host: Vec::new(),
@@ -103,6 +116,7 @@ impl Engine {
             items: Vec::new(),
             barcode: (162, 3, false),
             qr: (3, Vec::new()),
+            kept_image: None,
         }
     }
 
@@ -116,6 +130,12 @@ impl Engine {
         self.counts.bytes += bytes.len() as u64;
         for byte in bytes {
             self.watch_for_real_time(*byte);
+        }
+        if let Some(left) = self.xoff_after {
+            self.xoff_after = left.checked_sub(bytes.len()).filter(|left| *left > 0);
+            if self.xoff_after.is_none() {
+                self.to_host.push(0x13);
+            }
         }
         self.buffer.extend_from_slice(bytes);
         self.work();
@@ -260,6 +280,11 @@ impl Engine {
             Command::Bold(on) => self.look.bold = on,
             Command::Underline(on) => self.look.underline = on,
             Command::Size { width, height } => (self.look.width, self.look.height) = (width, height),
+            Command::PrintMode(n) => {
+                let bit = |place: u8| n >> place & 1;
+                self.look =
+                    Look { bold: bit(3) == 1, underline: bit(7) == 1, width: bit(5) + 1, height: bit(4) + 1 };
+            }
             Command::FeedLines(lines) => {
                 self.flush_line();
                 self.items.push(PrintedItem::Feed(u16::from(lines) * LINE_DOTS));
@@ -284,6 +309,15 @@ impl Engine {
                 self.items.push(PrintedItem::Qr { data, module, align: self.align });
             }
             Command::Raster { row_bytes, data } => self.print_raster(row_bytes, &data),
+            Command::GraphicsStore { width, data } => {
+                self.kept_image = Some(Bitmap::from_packed(usize::from(width).div_ceil(8), data));
+            }
+            Command::GraphicsPrint => {
+                if let Some(image) = self.kept_image.take() {
+                    self.put_image(image);
+                }
+            }
+            Command::Beep => self.counts.beeps += 1,
             Command::AutomaticStatus(mask) => {
                 self.automatic_status = mask != 0;
                 // Enabling answers at once.
@@ -329,6 +363,13 @@ impl Engine {
 
     fn end_line(&mut self) {
         self.items.push(PrintedItem::Line { spans: std::mem::take(&mut self.line), align: self.align });
+        if let Some(left) = &mut self.cover_opens_after {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.controls.cover_open = true;
+                self.cover_opens_after = None;
+            }
+        }
         if let Some(left) = &mut self.lines_left {
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -338,21 +379,32 @@ impl Engine {
     }
 
     fn print_barcode(&mut self, system: u8, data: &[u8]) {
-        let text = String::from_utf8_lossy(data).into_owned();
-        let text = match text.strip_prefix("{B") {
-            Some(plain) => plain.replace("{{", "{"),
-            None => text,
+        let elements = if system == CODE128 { code128_elements(data) } else { Vec::new() };
+        let text = if elements.is_empty() {
+            ean_digits(system, data)
+        } else {
+            elements.iter().filter_map(readable).collect()
         };
         let (height, module, text_below) = self.barcode;
-        self.items.push(PrintedItem::Barcode { system, text, height, module, text_below, align: self.align });
+        let align = self.align;
+        self.items.push(PrintedItem::Barcode { system, text, elements, height, module, text_below, align });
     }
 
     fn print_raster(&mut self, row_bytes: u16, data: &[u8]) {
-        let rows: Vec<Vec<bool>> = data
-            .chunks(usize::from(row_bytes).max(1))
-            .map(|row| row.iter().flat_map(|byte| (0..8).map(move |bit| byte << bit & 0x80 != 0)).collect())
-            .collect();
-        self.items.push(PrintedItem::Image { bitmap: Bitmap::scaled(&rows, 1), align: self.align });
+        let bitmap = Bitmap::from_packed(usize::from(row_bytes), data.to_vec());
+        self.put_image(bitmap);
+    }
+
+    /// Pieces of an image that follow each other touch on paper: they are one.
+    fn put_image(&mut self, bitmap: Bitmap) {
+        let align = self.align;
+        if let Some(PrintedItem::Image { bitmap: above, align: before }) = self.items.last_mut()
+            && (above.width(), *before) == (bitmap.width(), align)
+        {
+            *above = above.above(&bitmap);
+        } else {
+            self.items.push(PrintedItem::Image { bitmap, align });
+        }
     }
 
     fn finish_receipt(&mut self, end: ReceiptEnd) {
@@ -367,17 +419,6 @@ impl Engine {
 
 fn span_dots(span: &Span) -> u16 {
     u16::try_from(span.text.chars().count()).unwrap_or(u16::MAX) * CHARACTER_DOTS * u16::from(span.look.width)
-}
-
-/// Epson's numbers.
-fn code_page(number: u8) -> CodePage {
-    match number {
-        2 => CodePage::Pc850,
-        16 => CodePage::Wpc1252,
-        18 => CodePage::Pc852,
-        19 => CodePage::Pc858,
-        _ => CodePage::Pc437,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! [`decode`] reads commands, `engine` carries them out as the mechanism would, [`receipt`] is the paper, and `picture`
 //! draws it. This file is the plug: who is connected, and whether there is power.
 
-mod bars;
+mod codes;
 pub mod decode;
 mod engine;
 mod picture;
@@ -64,6 +64,8 @@ enum Place {
 struct Shared {
     engine: Mutex<Engine>,
     power: Mutex<Power>,
+    /// The cable is pulled once so many more bytes have been received; power stays.
+    cable_for: Mutex<Option<usize>>,
     /// There may be something for the host, or room in the buffer.
     wake: Notify,
     /// Counts up at each change of anything.
@@ -79,6 +81,15 @@ enum Power {
     OnFor(usize),
     // Off => On
     Off,
+}
+
+/// The paper that these bytes print, on a printer of so many dots that has all it needs: the last piece that was cut, or
+/// what hangs out.
+#[must_use]
+pub fn paper_of(bytes: &[u8], dots: u16) -> Receipt {
+    let mut engine = Engine::new(dots);
+    engine.receive(bytes);
+    engine.receipts.pop().unwrap_or_else(|| engine.hanging())
 }
 
 /// How the printer is at a moment.
@@ -240,6 +251,44 @@ impl SimPrinter {
         *lock(&self.inner.shared.power) = Power::OnFor(bytes);
     }
 
+    /// The cable is pulled once so many more bytes have been received. The printer keeps power, and what it has.
+    pub fn unplug_after(&self, bytes: usize) {
+        *lock(&self.inner.shared.cable_for) = Some(bytes);
+    }
+
+    /// Plugs the cable in again, at the same path. A network printer takes the next connection by itself.
+    ///
+    /// # Errors
+    /// No pseudo-terminal could be made there.
+    pub fn replug(&self) -> Result<(), SimError> {
+        if let Place::Serial(link) = &self.inner.place {
+            self.run(serve_cable(Pty::plug_in(link)?, Arc::clone(&self.inner.shared)));
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// The cover is opened after so many more lines.
+    pub fn open_cover_after(&self, lines: u32) {
+        self.engine().cover_opens_after = Some(lines);
+        self.changed();
+    }
+
+    /// Takes its CTS or DTR line away, or gives it back: it reads no byte meanwhile.
+    pub fn set_busy(&self, busy: bool) {
+        self.control(|controls| controls.busy = busy);
+    }
+
+    /// Sends XOFF once so many more bytes have been received; see [`SimPrinter::send_xon`].
+    pub fn send_xoff_after(&self, bytes: usize) {
+        self.engine().xoff_after = Some(bytes);
+    }
+
+    /// Sends XON.
+    pub fn send_xon(&self) {
+        self.make_noise(&[0x11]);
+    }
+
     /// Pulls the mains plug.
     pub fn power_off(&self) {
         if let Some(task) = lock(&self.inner.task).take() {
@@ -270,6 +319,7 @@ impl SimPrinter {
         let shared = Shared {
             engine: Mutex::new(Engine::new(dots)),
             power: Mutex::new(Power::On),
+            cable_for: Mutex::new(None),
             wake: Notify::new(),
             changes: watch::Sender::new(0),
         };
@@ -309,6 +359,19 @@ impl Shared {
 
     /// Takes bytes from the host, as far as there is power.
     fn receive(&self, bytes: &[u8]) -> Result<(), HostEnd> {
+        let mut cable_for = lock(&self.cable_for);
+        let bytes = match *cable_for {
+            Some(left) => bytes.get(..left).unwrap_or(bytes),
+            None => bytes,
+        };
+        let pulled = cable_for.as_mut().is_some_and(|left| {
+            *left -= bytes.len();
+            *left == 0
+        });
+        if pulled {
+            *cable_for = None;
+        }
+        drop(cable_for);
         let (taken, power) = match *lock(&self.power) {
             Power::On => (bytes.len(), Power::On),
             Power::OnFor(left) if bytes.len() < left => (bytes.len(), Power::OnFor(left - bytes.len())),
@@ -322,7 +385,7 @@ impl Shared {
             return Err(HostEnd::PowerLost);
         }
         self.changed();
-        Ok(())
+        if pulled { Err(HostEnd::HungUp) } else { Ok(()) }
     }
 
     fn lose_power(&self) {
@@ -332,7 +395,8 @@ impl Shared {
     }
 
     fn has_room(&self) -> bool {
-        lock(&self.engine).waiting() < BUFFER_BYTES_MAX
+        let engine = lock(&self.engine);
+        engine.waiting() < BUFFER_BYTES_MAX && !engine.controls.busy
     }
 }
 

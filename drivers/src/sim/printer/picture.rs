@@ -3,11 +3,12 @@
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster};
 use qrcode::{Color, QrCode};
 
-use super::{
-    bars,
-    receipt::{Look, PaperAlign, PrintedItem, Receipt, ReceiptEnd, Span},
+use super::receipt::{Look, PaperAlign, PrintedItem, Receipt, ReceiptEnd, Span};
+use crate::printer::{
+    bitmap::Bitmap,
+    render::fonts::Fonts,
+    symbols::{code128, ean},
 };
-use crate::printer::raster::Bitmap;
 
 /// A character of font A: 12 × 24 dots.
 const CHARACTER: (usize, usize) = (12, 24);
@@ -57,11 +58,19 @@ struct Paper {
     pixels: Vec<u8>,
     /// Where the next item begins, in dots from the top.
     y: usize,
+    /// For letters that the built-in font lacks: Greek and Cyrillic of a code page.
+    fonts: Fonts,
 }
 
 impl Paper {
     fn new(printable: usize) -> Paper {
-        let mut paper = Paper { width: printable + 2 * MARGIN, printable, pixels: Vec::new(), y: MARGIN };
+        let mut paper = Paper {
+            width: printable + 2 * MARGIN,
+            printable,
+            pixels: Vec::new(),
+            y: MARGIN,
+            fonts: Fonts::default(),
+        };
         paper.reach(MARGIN);
         paper
     }
@@ -71,8 +80,12 @@ impl Paper {
             PrintedItem::Line { spans, align } => self.draw_line(spans, *align),
             PrintedItem::Feed(dots) => self.advance(usize::from(*dots)),
             PrintedItem::Qr { data, module, align } => self.draw_qr(data, usize::from(*module), *align),
-            PrintedItem::Barcode { system, text, height, module, text_below, align } => {
-                let modules = if *system == 67 { bars::ean13(text) } else { bars::code128(text) };
+            PrintedItem::Barcode { system, text, elements, height, module, text_below, align } => {
+                let modules = match system {
+                    67 => ean::ean13(text),
+                    68 => ean::ean8(text),
+                    _ => code128::code128(elements),
+                };
                 let Some(modules) = modules else { return self.draw_line(&plain("[bad barcode]"), *align) };
                 self.draw_bars(&modules, usize::from(*module), usize::from(*height), *align);
                 if *text_below {
@@ -118,6 +131,7 @@ impl Paper {
 
     fn draw_character(&mut self, character: char, look: Look, x: usize, y: usize) {
         let (wide, high) = (usize::from(look.width), usize::from(look.height));
+        let fonts = self.fonts.clone();
         let mut dot = |column: usize, row: usize, darkness: u8| {
             for dy in 0..high {
                 for dx in 0..wide {
@@ -133,7 +147,7 @@ impl Paper {
                 (0..8).for_each(|column| [10, 13].iter().for_each(|row| dot(column, *row, 230)));
             }
             other => {
-                if !glyph(other, look.bold, &mut dot) {
+                if !glyph(other, look.bold, &mut dot) && !outlined(&fonts, other, look.bold, &mut dot) {
                     // Not in our font: a box, so that it is seen to be there.
                     (2..10).for_each(|column| [4, 19].iter().for_each(|row| dot(column, *row, 255)));
                     (4..20).for_each(|row| [2, 9].iter().for_each(|column| dot(*column, row, 255)));
@@ -168,11 +182,11 @@ impl Paper {
     }
 
     fn draw_bitmap(&mut self, bitmap: &Bitmap, align: PaperAlign) {
-        let (left, top) = (self.left(usize::from(bitmap.width()), align), self.y);
-        self.advance(usize::from(bitmap.height()));
+        let (left, top) = (self.left(bitmap.width(), align), self.y);
+        self.advance(bitmap.height());
         for y in 0..bitmap.height() {
             for x in (0..bitmap.width()).filter(|x| bitmap.get(*x, y)) {
-                self.ink(left + usize::from(x), top + usize::from(y), 255);
+                self.ink(left + x, top + y, 255);
             }
         }
     }
@@ -223,6 +237,18 @@ fn glyph(character: char, bold: bool, dot: &mut impl FnMut(usize, usize, u8)) ->
     for (row, darkness) in glyph.rows().enumerate() {
         for (column, darkness) in darkness.iter().enumerate().filter(|(_, darkness)| **darkness > 0) {
             dot(column, row, *darkness);
+        }
+    }
+    true
+}
+
+/// Draws a character with an installed font; false when none has it.
+fn outlined(fonts: &Fonts, character: char, bold: bool, dot: &mut impl FnMut(usize, usize, u8)) -> bool {
+    let drawn = fonts.draw(&character.to_string(), CHARACTER.0, CHARACTER.0, bold);
+    let Some(drawn) = drawn.filter(|drawn| drawn.missing.is_empty()) else { return false };
+    for row in 0..drawn.bitmap.height().min(CHARACTER.1) {
+        for column in (0..drawn.bitmap.width()).filter(|column| drawn.bitmap.get(*column, row)) {
+            dot(column, row, 255);
         }
     }
     true

@@ -1,6 +1,6 @@
 //! What stands on the paper.
 
-use crate::printer::raster::Bitmap;
+use crate::printer::{bitmap::Bitmap, symbols::code128::Element};
 
 /// A piece of paper that came out of the printer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +49,12 @@ pub enum PrintedItem {
     },
     /// A linear barcode.
     Barcode {
-        /// 67 is EAN-13, 73 Code 128.
+        /// 67 is EAN-13, 68 EAN-8, 73 Code 128.
         system: u8,
         /// What it says; Code 128's code set selection is taken off.
         text: String,
+        /// What a Code 128 is made of.
+        elements: Vec<Element>,
         /// Height in dots.
         height: u8,
         /// Dots a module.

@@ -289,10 +289,10 @@ async fn facts_that_mean_nothing_or_that_the_database_cannot_read_take_nothing_f
         assert!(line.contains(from), "{line}");
         line.replace(from, to).into_bytes()
     };
-    // Well-formed JSON that PostgreSQL's does not take; a known fact with another meaning than its kind has; a number beyond.
+    // By its key, since an id may hold the digits too. Well-formed JSON that PostgreSQL's does not take; a known fact with another meaning than its kind has; a number beyond.
     branch.lines.push(changed("\"low\"", "\"lo\\u0000w\""));
-    branch.lines.push(changed("300", "\"many\""));
-    branch.lines.push(changed("300", "18446744073709551615"));
+    branch.lines.push(changed("\"free_mib\":300", "\"free_mib\":\"many\""));
+    branch.lines.push(changed("\"free_mib\":300", "\"free_mib\":18446744073709551615"));
     committed(&centre.one(branch.batch(1, branch.last())).await);
     let mut tx = centre.db.tenant(&branch.stream.tenant).begin().await.unwrap();
     let said = pestle_gateway::ingest::box_words::says(&mut tx).await.unwrap();

@@ -1,0 +1,94 @@
+//! What the box's own screen and serial line show: its name, where its pages are, how it is, and what a person on the spot
+//! can do about it. It has no keyboard: nothing here takes input.
+//!
+//! [`screen`] lays it out and is pure; this file looks and draws, again and again, and draws only what has changed.
+
+pub mod screen;
+
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+    path::Path,
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::{config::Config, identity::DeviceIdentity, web::local};
+use screen::{Address, State, Told};
+
+/// The size of a console whose size nobody knows: what serial terminals have been since the VT100.
+const SIZE: (usize, usize) = (80, 24);
+/// Clears the screen, and begins at its top.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+/// Hides the cursor: nothing can be typed.
+const HIDE_CURSOR: &str = "\x1b[?25l";
+
+/// Shows the box until the process ends. `config` is read anew each time: what is mended is seen.
+///
+/// # Errors
+/// The screen has gone.
+pub async fn run(config: Option<&Path>, every: Duration) -> io::Result<()> {
+    let mut shown = String::new();
+    let mut output = io::stdout();
+    output.write_all(HIDE_CURSOR.as_bytes())?;
+    loop {
+        let told = look(config).await;
+        let (width, height) = size();
+        let text = screen::draw(&told, width, height);
+        if text != shown {
+            // A terminal that is set up for raw output needs both ends of a line.
+            write!(output, "{CLEAR}{}", text.replace('\n', "\r\n"))?;
+            output.flush()?;
+            shown = text;
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+fn size() -> (usize, usize) {
+    let known = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    known
+        .filter(|size| size.ws_col >= 40 && size.ws_row >= 10)
+        .map_or(SIZE, |size| (usize::from(size.ws_col), usize::from(size.ws_row)))
+}
+
+async fn look(config: Option<&Path>) -> Told {
+    let (state, port) = match Config::load(config) {
+        Err(error) => (State::BadConfiguration(error.to_string()), None),
+        Ok(config) => {
+            let port = config.web.listen.port();
+            (state(&config.data_dir).await, Some(port))
+        }
+    };
+    Told { state, port, addresses: addresses(), version: env!("CARGO_PKG_VERSION") }
+}
+
+async fn state(data_dir: &Path) -> State {
+    match local::health(data_dir).await {
+        Ok(health) => match screen::Health::deserialize(health) {
+            Ok(health) => State::Running(Box::new(health)),
+            Err(error) => State::Silent(format!("its answer cannot be read ({error})")),
+        },
+        Err(error) => match DeviceIdentity::load(data_dir) {
+            Err(identity) => State::NoIdentity(identity.to_string()),
+            Ok(_) => State::Silent(error.to_string()),
+        },
+    }
+}
+
+/// Where the box can be reached from outside, without addresses that only neighbours on the cable can use.
+fn addresses() -> Vec<Address> {
+    let found = if_addrs::get_if_addrs().unwrap_or_default();
+    let reachable = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    };
+    let mut addresses: Vec<_> = found
+        .into_iter()
+        .map(|one| Address { ip: one.ip(), card: one.name })
+        .filter(|one| reachable(&one.ip))
+        .collect();
+    addresses.sort();
+    addresses
+}

@@ -1,0 +1,82 @@
+//! What systemd is told and asks: ready, well, ending (sd_notify(3)). Without a service manager nothing happens.
+//!
+//! The box is well while its counter takes what people do. Hardware that is slow or away is no reason to start again: that
+//! is told at the tills.
+
+use std::{future::pending, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::counter::handle::Counter;
+
+/// The box sells; `status` is what `systemctl status` shows.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The box ends in order.
+pub fn ending() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("ending in order")]);
+}
+
+/// Says that the box is well as often as the service manager asks, as long as it is. Ends at `stop`.
+pub async fn watchdog(counter: Counter, stop: CancellationToken) {
+    let Some(within) = sd_notify::watchdog_enabled() else {
+        stop.cancelled().await;
+        return;
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = say_well(within / 3, || counter.is_alive(), || tell(&[NotifyState::Watchdog])) => {}
+    }
+}
+
+/// Asks `is_well` at each `every`, and says so.
+async fn say_well(every: Duration, is_well: impl Fn() -> bool, mut say: impl FnMut()) {
+    if every.is_zero() {
+        return pending().await;
+    }
+    let mut tick = interval(every);
+    // After a suspension once is enough.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if is_well() {
+            say();
+        } else {
+            tracing::error!("the counter takes nothing any more: the service manager starts the agent again");
+        }
+    }
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager could not be told how the agent is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn a_box_says_that_it_is_well_only_as_long_as_it_is() {
+        let (asked, said, enough) = (Cell::new(0), Cell::new(0), Notify::new());
+        let is_well = || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 10 {
+                enough.notify_one();
+            }
+            asked.get() <= 3
+        };
+        tokio::select! {
+            () = say_well(Duration::from_millis(1), is_well, || said.set(said.get() + 1)) => {}
+            () = enough.notified() => {}
+        }
+        assert_eq!((asked.get(), said.get()), (10, 3));
+    }
+}

@@ -1,0 +1,277 @@
+//! `pestle-agent devices`, as a technician runs it, with simulated devices.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use pestle_drivers::{
+    printer::status::Paper,
+    scanner::learn::sheet::TestCode,
+    sim::{
+        attached::{SimSystem, SimUsbDevice},
+        fridge::{FridgeFault, SimFridges},
+        printer::SimPrinter,
+        scanner::SimScanner,
+    },
+};
+
+use crate::program::{enrolled_box, start};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A box with one device of each kind.
+struct Shop {
+    folder: tempfile::TempDir,
+    scanner: SimScanner,
+    printer: SimPrinter,
+    fridges: SimFridges,
+}
+
+impl Shop {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let scanner = SimScanner::plug_in(at("scanner")).unwrap();
+        let printer = SimPrinter::listen("127.0.0.1:0".parse().unwrap(), 576).unwrap();
+        let fridges = SimFridges::plug_in(at("bus"), &[1]).unwrap();
+        let text = format!(
+            "data_dir = {:?}\n[[till]]\nid = \"till-1\"\n\
+             [[scanner]]\nname = \"scanner-1\"\ntill = \"till-1\"\npath = {:?}\n\
+             [[printer]]\nname = \"printer-1\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\n\
+             [[sensor]]\nname = \"fridge-1\"\npath = {:?}\nslave = 1\nprofile = \"xy-md02\"\n",
+            at("data"),
+            scanner.path(),
+            printer.address().unwrap(),
+            fridges.path(),
+        );
+        std::fs::write(at("agent.toml"), text).unwrap();
+        Self { folder, scanner, printer, fridges }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("agent.toml")
+    }
+
+    async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = devices(&self.config(), arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        (output.status.code(), said(&output))
+    }
+
+    /// The outcome of a command, and words that must be in what it says.
+    async fn check(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let (ended, told) = self.run(arguments).await;
+        assert_eq!(ended, Some(code), "{told}");
+        for words in words {
+            assert!(told.contains(words), "{words:?} is not in {told}");
+        }
+    }
+}
+
+fn devices(config: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pestle-agent"));
+    command.arg("--config").arg(config).arg("devices").args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat()).into_owned()
+}
+
+/// A command that goes on, with what it says line by line. Killed at the latest when this is dropped.
+struct Going {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Going {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, lines) = mpsc::channel();
+        let sources: [Box<dyn std::io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for source in sources {
+            let out = out.clone();
+            std::thread::spawn(move || {
+                BufReader::new(source).lines().map_while(Result::ok).try_for_each(|line| out.send(line))
+            });
+        }
+        Self { child, lines }
+    }
+
+    /// Waits for a line with these words.
+    async fn says(self, words: &str) -> Self {
+        let words = words.to_owned();
+        let waiting = tokio::task::spawn_blocking(move || {
+            while let Ok(line) = self.lines.recv_timeout(SOON) {
+                if line.contains(&words) {
+                    return self;
+                }
+            }
+            panic!("it never said {words:?}")
+        });
+        waiting.await.unwrap()
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printer_is_tested_with_a_page_and_told_apart_from_one_in_trouble_and_one_that_is_away() {
+    let shop = Shop::open();
+    shop.check(&["test", "printer-1"], 0, &["printer-1 has printed a test page, and says so itself."]).await;
+    let page = shop.printer.last_receipt().unwrap();
+    assert!(page.text().contains("This is a test page, no receipt."), "{}", page.text());
+    assert_eq!(shop.printer.view().counts.unknown_commands, 0);
+
+    shop.printer.set_paper(Paper::Out);
+    shop.check(&["test", "printer-1"], 1, &["printer-1 is there and does not work", "paper"]).await;
+    shop.printer.power_off();
+    shop.check(&["test", "printer-1"], 69, &["printer-1 is not there", "refuses the connection"]).await;
+    assert_eq!(shop.printer.receipts().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_is_tested_with_any_barcode() {
+    let shop = Shop::open();
+    let config = shop.folder.path().join("agent.toml");
+    let going = Going::start(devices(&config, &["test", "scanner-1"]));
+    let going = going.says("Scan any barcode now").await;
+    shop.scanner.scan(b"]d20109521234543213").await.unwrap();
+    going.says("scanner-1 read ]d20109521234543213, which means").await;
+    shop.check(&["test", "scanner-1", "--wait", "0"], 1, &["nothing was scanned"]).await;
+    shop.scanner.unplug().await;
+    shop.check(&["test", "scanner-1"], 69, &["scanner-1 is not there", "plugged in"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_is_tested_with_a_reading() {
+    let shop = Shop::open();
+    shop.check(&["test", "fridge-1"], 0, &["fridge-1: 5.00 °C"]).await;
+    shop.fridges.set_fault(1, FridgeFault::NoProbe).unwrap();
+    shop.check(&["test", "fridge-1"], 1, &["does not work", "probe is missing"]).await;
+    shop.fridges.set_fault(1, FridgeFault::Silent).unwrap();
+    shop.check(&["test", "fridge-1"], 69, &["fridge-1 is not there", "does not answer"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_sends_is_shown_until_it_goes() {
+    let shop = Shop::open();
+    let config = shop.folder.path().join("agent.toml");
+    let going = Going::start(devices(&config, &["watch", "scanner-1"])).says("is open at").await;
+    shop.scanner.scan(b"]d201\x1d21S1").await.unwrap();
+    let going = going.says("]d201<GS>21S1<CR>").await;
+    shop.scanner.unplug().await;
+    let mut going = going.says("scanner-1 is not there").await;
+    let ended = tokio::task::spawn_blocking(move || going.child.wait().unwrap().code()).await.unwrap();
+    assert_eq!(ended, Some(69));
+    Going::start(devices(&config, &["watch", "fridge-1"])).says("fridge-1: 5.00 °C").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_name_is_answered_with_those_that_there_are() {
+    let shop = Shop::open();
+    shop.check(
+        &["test", "scanner-9"],
+        64,
+        &["no device is named \"scanner-9\"", "scanner-1, printer-1, fridge-1"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_attached_is_listed_and_followed_with_and_without_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = SimSystem::new(folder.path()).unwrap();
+    sim.plug_in("1-2", &SimUsbDevice::scanner("S21357")).unwrap();
+    let config = folder.path().join("agent.toml");
+    let text = "[[till]]\nid = \"till-1\"\n[[scanner]]\nname = \"scanner-1\"\ntill = \"till-1\"\npath = \"usb:05e0:1701:S21357\"\n";
+    std::fs::write(&config, text).unwrap();
+    let system = sim.system();
+    let places = ["--sys", system.sys.to_str().unwrap(), "--dev", system.dev.to_str().unwrap()];
+    let run = |config: &Path, arguments: &[&str]| {
+        let output = devices(config, &[arguments, &places].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        output
+    };
+    let json: serde_json::Value = serde_json::from_slice(&run(&config, &["list", "--json"]).stdout).unwrap();
+    assert_eq!(json["attached"][0]["bound_to"], serde_json::json!(["scanner-1"]));
+    assert_eq!(json["configured"][0]["state"], "attached");
+
+    let going = Going::start(devices(&config, &[&["watch"][..], &places].concat()));
+    let going = going.says("+ usb:05e0:1701:S21357  Symbol").await;
+    sim.unplug("1-2").unwrap();
+    let going = going.says("- usb:05e0:1701:S21357").await;
+    sim.plug_in("1-3", &SimUsbDevice::clone_adapter()).unwrap();
+    drop(going.says("+ usb-port:1-3  USB Serial (USB serial adapter (CH340), at USB port 1-3)").await);
+
+    std::fs::write(&config, "").unwrap();
+    let told = said(&run(&config, &["list"]));
+    assert!(told.contains("usb-port:1-3") && told.contains("there is no configuration yet"), "{told}");
+}
+
+#[test]
+fn a_device_that_the_running_agent_has_is_not_taken_from_it() {
+    let folder = enrolled_box();
+    let config = folder.path().join("agent.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text =
+        text + "[[printer]]\nname = \"printer-1\"\ntill = \"till-1\"\naddress = \"tcp://127.0.0.1:9\"\n";
+    std::fs::write(&config, text).unwrap();
+    let (running, web) = start(folder.path());
+    for arguments in [["watch", "printer-1"], ["test", "printer-1"]] {
+        let output = devices(&config, &arguments).output().unwrap();
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(75), "{told}");
+        assert!(told.contains("the agent is running") && told.contains(&web), "{told}");
+    }
+    let mut list = devices(&config, &["list"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    list.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(list.wait().unwrap().success());
+    assert!(told.contains("printer printer-1 (127.0.0.1:9): on the network"), "{told}");
+    drop(running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_learns_from_the_sheet_that_a_printer_of_the_box_prints_and_is_believed_from_then_on() {
+    let shop = Shop::open();
+    shop.check(&["sheet", "--printer", "printer-1"], 0, &["printer-1 has printed the page"]).await;
+    let png = shop.folder.path().join("sheet.png");
+    shop.check(&["sheet", "--png", png.to_str().unwrap()], 0, &["the page is in"]).await;
+    assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
+    shop.check(&["sheet", "--maker", "nobody", "--png", "x"], 1, &["nobody"]).await;
+
+    let mut going = Going::start(devices(&shop.config(), &["learn", "scanner-1"]));
+    for code in TestCode::ALL {
+        going = going.says(&format!("Scan code {code}.")).await;
+        shop.scanner.scan(code.data().as_bytes()).await.unwrap();
+    }
+    let proved = "scanner-1 is proved: lot and serial number are taken from it. It is bound by a path";
+    going.says(proved).await;
+
+    let test =
+        Going::start(devices(&shop.config(), &["test", "scanner-1"])).says("Scan any barcode now").await;
+    shop.scanner.scan(b"0109521234543213").await.unwrap();
+    let mut told = String::new();
+    while let Ok(line) = test.lines.recv_timeout(SOON) {
+        told.push_str(&line);
+    }
+    assert!(told.contains("scanner-1 read") && !told.contains("not proved"), "{told}");
+
+    // Another scanner in its place.
+    let forgotten = ["scanner-1 is whatever stands at", "what was known of the one before is forgotten"];
+    shop.check(&["rebind", "scanner-1"], 0, &forgotten).await;
+    shop.check(&["rebind", "scanner-1"], 0, &["nothing was known of one before"]).await;
+    shop.check(&["rebind", "nobody"], 64, &["no device is named"]).await;
+}

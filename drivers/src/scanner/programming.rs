@@ -1,0 +1,365 @@
+//! Makers' programming codes: what sets a scanner up. Pure; the codes are data (`programming.toml`), each with its source.
+//!
+//! Some are printed and scanned, some are sent over the scanner's own serial line, and of some only the name is known,
+//! under which the maker's manual prints them.
+
+use pestle_domain::document::{Block, Document, DocumentError, Style};
+use serde::{Deserialize, Serialize};
+
+/// What a code does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Everything as it was delivered.
+    FactoryDefault,
+    /// A carriage return behind each scan.
+    SuffixCr,
+    /// USB serial (CDC-ACM).
+    UsbSerial,
+    /// USB keyboard.
+    UsbKeyboard,
+    /// Types for the United States.
+    KeyboardUs,
+    /// Types for the United Kingdom.
+    KeyboardUk,
+    /// Types for Germany.
+    KeyboardGerman,
+    /// Types for France.
+    KeyboardFrench,
+    /// Types for Spain.
+    KeyboardSpanish,
+    /// Names the symbology before each scan.
+    SymbologyIds,
+    /// Sends GS, as a byte or as Ctrl+].
+    TransmitGs,
+}
+
+impl Purpose {
+    /// For a page and the sheet.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Purpose::FactoryDefault => "Factory default",
+            Purpose::SuffixCr => "Suffix: carriage return",
+            Purpose::UsbSerial => "USB serial",
+            Purpose::UsbKeyboard => "USB keyboard",
+            Purpose::KeyboardUs => "Keyboard: United States",
+            Purpose::KeyboardUk => "Keyboard: United Kingdom",
+            Purpose::KeyboardGerman => "Keyboard: Germany",
+            Purpose::KeyboardFrench => "Keyboard: France",
+            Purpose::KeyboardSpanish => "Keyboard: Spain",
+            Purpose::SymbologyIds => "Symbology identifiers (AIM)",
+            Purpose::TransmitGs => "Send the separator GS",
+        }
+    }
+}
+
+/// One code of a maker.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawCode")]
+pub struct ProgrammingCode {
+    /// What it does.
+    pub purpose: Purpose,
+    /// What it is.
+    pub form: Form,
+    /// What a person should know before using it.
+    pub note: Option<String>,
+    /// Who says so: manual, edition, page.
+    pub source: String,
+}
+
+/// As the file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCode {
+    purpose: Purpose,
+    form: RawForm,
+    data: Option<String>,
+    name: Option<String>,
+    note: Option<String>,
+    source: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawForm {
+    Printed,
+    Serial,
+    LookUp,
+}
+
+impl TryFrom<RawCode> for ProgrammingCode {
+    type Error = &'static str;
+
+    fn try_from(raw: RawCode) -> Result<ProgrammingCode, &'static str> {
+        let form = match (raw.form, raw.data, raw.name) {
+            (RawForm::Printed, Some(data), None) => Form::Printed { data },
+            (RawForm::Serial, Some(data), None) => Form::Serial { data },
+            (RawForm::LookUp, None, Some(name)) => Form::LookUp { name },
+            (RawForm::Printed | RawForm::Serial, ..) => {
+                return Err("a printed or serial code has data, and no name");
+            }
+            (RawForm::LookUp, ..) => return Err("a code to look up has a name, and no data"),
+        };
+        let RawCode { purpose, note, source, .. } = raw;
+        Ok(ProgrammingCode { purpose, form, note, source })
+    }
+}
+
+/// What a code is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// A Code 128 that begins with FNC3.
+    Printed {
+        /// What follows FNC3.
+        data: String,
+    },
+    /// Bytes for the scanner's serial line.
+    Serial {
+        /// They are ASCII.
+        data: String,
+    },
+    /// A code of the maker's manual.
+    LookUp {
+        /// Its name there.
+        name: String,
+    },
+}
+
+/// A maker's codes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Maker {
+    /// In configurations and addresses.
+    pub name: String,
+    /// What a person reads, with the series that these codes are for.
+    pub title: String,
+    /// In the order in which they are printed.
+    #[serde(rename = "code")]
+    pub codes: Vec<ProgrammingCode>,
+}
+
+/// All makers that are known.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Makers {
+    #[serde(rename = "maker")]
+    makers: Vec<Maker>,
+}
+
+/// Why a file of codes is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgrammingError {
+    /// Not as the file's form asks.
+    #[error("the file of programming codes cannot be read")]
+    Toml(#[from] toml::de::Error),
+    /// A code that cannot be drawn.
+    #[error("{maker}: a code cannot be printed")]
+    Printed {
+        /// Whose.
+        maker: String,
+        /// What is wrong with it.
+        #[source]
+        source: DocumentError,
+    },
+    /// A command with other bytes than ASCII, or none.
+    #[error("{maker}: the serial command {data:?} is not ASCII")]
+    Serial {
+        /// Whose.
+        maker: String,
+        /// The command.
+        data: String,
+    },
+    /// A code without a source.
+    #[error("{maker}: a code has no source; write the manual, its edition and the page")]
+    NoSource {
+        /// Whose.
+        maker: String,
+    },
+    /// No such maker.
+    #[error("no codes are known of \"{name}\"; there are those of {known}")]
+    UnknownMaker {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+}
+
+const BUILT_IN: &str = include_str!("programming.toml");
+
+impl Makers {
+    /// Those that come with Pestle.
+    ///
+    /// # Errors
+    /// Never, as a test shows; the type says that a file is read.
+    pub fn built_in() -> Result<Makers, ProgrammingError> {
+        Makers::parse(BUILT_IN)
+    }
+
+    /// Reads a file of the same form.
+    ///
+    /// # Errors
+    /// What is wrong in it.
+    pub fn parse(text: &str) -> Result<Makers, ProgrammingError> {
+        let makers: Makers = toml::from_str(text)?;
+        makers.makers.iter().try_for_each(check)?;
+        Ok(makers)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Maker> {
+        self.makers.iter()
+    }
+
+    /// One by its name.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn get(&self, name: &str) -> Result<&Maker, ProgrammingError> {
+        self.iter().find(|maker| maker.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.iter().map(|maker| maker.name.as_str()).collect();
+            ProgrammingError::UnknownMaker { name: name.to_owned(), known: known.join(", ") }
+        })
+    }
+}
+
+fn check(maker: &Maker) -> Result<(), ProgrammingError> {
+    let name = || maker.name.clone();
+    for code in &maker.codes {
+        if code.source.trim().is_empty() {
+            return Err(ProgrammingError::NoSource { maker: name() });
+        }
+        match &code.form {
+            Form::Printed { data } => {
+                let blocks = vec![Block::ScannerCode { data: data.clone() }];
+                Document { blocks, ..Document::new("check") }
+                    .check()
+                    .map_err(|source| ProgrammingError::Printed { maker: name(), source })?;
+            }
+            Form::Serial { data } if data.is_empty() || !data.is_ascii() => {
+                return Err(ProgrammingError::Serial { maker: name(), data: data.clone() });
+            }
+            Form::Serial { .. } | Form::LookUp { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+impl Maker {
+    /// The codes that do this, in the order of the file.
+    pub fn codes_for(&self, purpose: Purpose) -> impl Iterator<Item = &ProgrammingCode> {
+        self.codes.iter().filter(move |code| code.purpose == purpose)
+    }
+
+    /// The page with this maker's codes. What is sent over a line is not on it.
+    #[must_use]
+    pub fn sheet(&self) -> Document {
+        let text = |text: String| Block::Text { text, style: Style::default() };
+        let title = format!("Scanner set-up: {}", self.title);
+        let mut blocks = vec![
+            Block::Heading { text: "Scanner set-up".to_owned() },
+            text(self.title.clone()),
+            text(
+                "Scan only what the page for devices asks for, then let the scanner learn again.".to_owned(),
+            ),
+        ];
+        for code in &self.codes {
+            let mut part = match &code.form {
+                Form::Printed { data } => vec![Block::ScannerCode { data: data.clone() }],
+                Form::LookUp { name } => {
+                    vec![text(format!("Scan \"{name}\" in the maker's manual: {}", code.source))]
+                }
+                Form::Serial { .. } => continue,
+            };
+            let style = Style { bold: true, ..Style::default() };
+            blocks.extend([Block::Rule, Block::Text { text: code.purpose.title().to_owned(), style }]);
+            blocks.extend(code.note.clone().map(text));
+            blocks.append(&mut part);
+            blocks.push(Block::Feed { lines: 2 });
+        }
+        blocks.push(Block::Cut);
+        Document { blocks, ..Document::new(title) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_codes_are_read_and_each_names_its_source() {
+        let makers = Makers::built_in().unwrap();
+        let names: Vec<_> = makers.iter().map(|maker| maker.name.as_str()).collect();
+        assert_eq!(names, ["datalogic", "honeywell", "newland", "zebra"]);
+        for maker in makers.iter() {
+            assert_eq!(maker.sheet().check(), Ok(()), "{}", maker.name);
+            assert!(maker.codes.iter().all(|code| code.source.len() > 20), "{}", maker.name);
+        }
+    }
+
+    #[test]
+    fn a_sheet_shows_what_is_printed_and_what_is_to_be_looked_up_and_no_serial_command() {
+        let makers = Makers::built_in().unwrap();
+        let printed = |name: &str| {
+            let blocks = makers.get(name).unwrap().sheet().blocks;
+            let codes = blocks.into_iter().filter_map(|block| match block {
+                Block::ScannerCode { data } => Some(data),
+                _ => None,
+            });
+            codes.collect::<Vec<_>>()
+        };
+        assert_eq!(printed("datalogic"), ["$P,Ae,P\r", "$P,HA47,P\r", "$P,HA35,P\r"]);
+        assert_eq!(printed("honeywell"), Vec::<String>::new());
+        let zebra = format!("{:?}", makers.get("zebra").unwrap().sheet());
+        assert!(zebra.contains("Transmit Code ID Character"), "{zebra}");
+    }
+
+    #[test]
+    fn serial_commands_are_framed_as_their_makers_ask() {
+        let makers = Makers::built_in().unwrap();
+        let serial = |name: &str| -> Vec<Vec<u8>> {
+            let codes = makers.get(name).unwrap().codes_for(Purpose::SuffixCr);
+            codes
+                .filter_map(|code| match &code.form {
+                    Form::Serial { data } => Some(data.clone().into_bytes()),
+                    _ => None,
+                })
+                .collect()
+        };
+        assert_eq!(serial("honeywell"), [b"\x16M\x0dVSUFCR.".to_vec()]);
+        assert_eq!(serial("newland"), [b"~\x010000@TSUENA1;TSUSET0D0A;\x03".to_vec()]);
+    }
+
+    fn check_refused(code: &str, expected: &str) {
+        let text = format!("[[maker]]\nname = \"x\"\ntitle = \"X\"\n[[maker.code]]\n{code}");
+        let error = Makers::parse(&text).unwrap_err();
+        let all = format!(
+            "{error} {}",
+            std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
+        );
+        assert!(all.contains(expected), "{all}");
+    }
+
+    #[test]
+    fn a_code_that_cannot_be_used_is_refused_with_what_is_wrong() {
+        check_refused(
+            "purpose = \"suffix_cr\"\nform = \"printed\"\ndata = \"\"\nsource = \"s\"",
+            "1 to 48 ASCII",
+        );
+        check_refused(
+            "purpose = \"suffix_cr\"\nform = \"serial\"\ndata = \"é\"\nsource = \"s\"",
+            "not ASCII",
+        );
+        check_refused(
+            "purpose = \"suffix_cr\"\nform = \"look_up\"\nname = \"n\"\nsource = \" \"",
+            "no source",
+        );
+        check_refused(
+            "purpose = \"beep\"\nform = \"look_up\"\nname = \"n\"\nsource = \"s\"",
+            "unknown variant",
+        );
+        let error = Makers::built_in().unwrap().get("acme").unwrap_err().to_string();
+        assert!(error.ends_with("there are those of datalogic, honeywell, newland, zebra"), "{error}");
+    }
+}

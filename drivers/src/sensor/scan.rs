@@ -1,0 +1,144 @@
+//! Looking for devices on a line whose addresses, or whose speed, nobody knows: for a technician, bounded in time. The line is
+//! opened for this alone: one that is in use is refused by the system, with a sentence that says so.
+
+use std::{fmt, ops::RangeInclusive, path::Path, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    NoData,
+    bus::{self, BusHandle},
+    probe::{ProbeReport, probe},
+    profile::SensorProfiles,
+    register::{Function, Question},
+    settings::{BusAddress, BusSettings, Framing},
+};
+use crate::line::{
+    LineAddress,
+    serial::{SerialSettings, SettingsError},
+};
+
+/// Speeds at which sensors are delivered, the usual one first.
+const SPEEDS: [u32; 4] = [9_600, 19_200, 4_800, 38_400];
+
+/// Addresses that are looked at unless others are asked for. Devices are delivered with 1, and people count on from there.
+const ADDRESSES: RangeInclusive<u8> = 1..=32;
+
+/// How long a device may take to answer here. Sensors take some tens of milliseconds.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// How long a scan lasts at the most: the usual addresses at two speeds, with some devices found.
+const SCAN_MAX: Duration = Duration::from_secs(180);
+
+/// What is asked to see whether anybody is there: any answer will do, a refusal too. Some devices are silent to a function
+/// that they do not know, so two are asked.
+const KNOCKS: [Question; 2] = [
+    Question { function: Function::Holding, register: 0, count: 1 },
+    Question { function: Function::Input, register: 1, count: 1 },
+];
+
+/// What is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanPlan {
+    /// The line in each way that it is opened, with what people call that: its speed.
+    pub lines: Vec<(String, BusAddress)>,
+    /// Addresses that are asked.
+    pub addresses: RangeInclusive<u8>,
+    /// How long the whole may take.
+    pub longest: Duration,
+}
+
+impl ScanPlan {
+    /// The usual addresses of a serial line, at the usual speeds.
+    ///
+    /// # Errors
+    /// The path is none.
+    pub fn serial(path: &Path) -> Result<ScanPlan, SettingsError> {
+        let mut lines = Vec::new();
+        for baud in SPEEDS {
+            let line = LineAddress::Serial(SerialSettings::new(path, baud)?);
+            lines.push((format!("{baud} baud"), BusAddress { line, framing: Framing::Rtu }));
+        }
+        Ok(ScanPlan { lines, addresses: ADDRESSES, longest: SCAN_MAX })
+    }
+
+    /// The usual addresses behind one address, as it is: a converter or a gateway has its own speed.
+    #[must_use]
+    pub fn at(address: BusAddress) -> ScanPlan {
+        let lines = vec![(address.to_string(), address)];
+        ScanPlan { lines, addresses: ADDRESSES, longest: SCAN_MAX }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanReport {
+    /// Each device, with how its line was opened.
+    pub found: Vec<(String, ProbeReport)>,
+    /// What was not looked at, since the time was up: the line as it would have been opened, and addresses.
+    pub left_out: Vec<(String, RangeInclusive<u8>)>,
+}
+
+/// Looks for devices and probes each that answers.
+///
+/// # Errors
+/// The line cannot be opened, most often since it is in use: a sentence that says what to do.
+pub async fn scan(plan: &ScanPlan, profiles: &SensorProfiles) -> Result<ScanReport, String> {
+    let end = Instant::now() + plan.longest;
+    let mut report = ScanReport { found: Vec::new(), left_out: Vec::new() };
+    for (called, address) in &plan.lines {
+        // The owner tells only "gone"; here a person waits for the reason.
+        drop(address.line.open().await?);
+        let mut settings =
+            BusSettings::at(address.clone(), Vec::new(), Vec::new()).map_err(|error| error.to_string())?;
+        if settings.framing == Framing::Rtu {
+            settings.answer_timeout = PATIENCE;
+        }
+        let bus = bus::start(settings);
+        for slave in plan.addresses.clone() {
+            if Instant::now() >= end {
+                report.left_out.push((called.clone(), slave..=*plan.addresses.end()));
+                break;
+            }
+            if is_there(&bus.handle, slave).await {
+                report.found.push((called.clone(), probe(&bus.handle, slave, profiles).await));
+            }
+        }
+        bus.handle.release().await;
+    }
+    Ok(report)
+}
+
+async fn is_there(bus: &BusHandle, slave: u8) -> bool {
+    for question in KNOCKS {
+        match bus.ask(slave, question).await {
+            Ok(_) | Err(NoData::Exception(_)) => return true,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
+/// For a technician.
+impl fmt::Display for ScanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.found.is_empty() {
+            f.write_str(
+                "nobody answers: check the devices' power, swap the two bus wires, and look for the terminator",
+            )?;
+        }
+        for (index, (called, report)) in self.found.iter().enumerate() {
+            let between = if index == 0 { "" } else { "\n" };
+            write!(f, "{between}{called}, {report}")?;
+        }
+        for (called, addresses) in &self.left_out {
+            write!(
+                f,
+                "\nnot looked at, since the time was up: {called}, addresses {} to {}",
+                addresses.start(),
+                addresses.end()
+            )?;
+        }
+        Ok(())
+    }
+}

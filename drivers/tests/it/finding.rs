@@ -1,0 +1,221 @@
+//! Names of the box through plugging and pulling: the keeper over a simulated list of devices, real drivers on real
+//! cables.
+
+use std::{path::PathBuf, time::Duration};
+
+use pestle_domain::units::MilliCelsius;
+use pestle_drivers::{
+    device::DeviceName,
+    find::{
+        binding::{Binding, Wanted},
+        change::Change,
+        device::DeviceClass,
+        keeper::{self, Keeper, KeeperSettings},
+        question::{Answer, Question},
+    },
+    line::{LineAddress, place::DevicePlace, serial::SerialSettings},
+    scanner::{
+        Scanner as _, ScannerEvent,
+        framing::FramingRules,
+        serial::{SerialScanner, SerialScannerSettings},
+    },
+    sensor::{
+        Sensor as _,
+        bus::{self, BusSettings, SensorSettings},
+        profile::SensorProfiles,
+    },
+    sim::{
+        attached::{SimSystem, SimUsbDevice},
+        fridge::SimFridges,
+        scanner::SimScanner,
+    },
+};
+use tokio::sync::mpsc;
+
+use crate::soon;
+
+struct Shop {
+    _folder: tempfile::TempDir,
+    sim: SimSystem,
+    keeper: Keeper,
+    changes: mpsc::Receiver<Change>,
+}
+
+fn name(text: &str) -> DeviceName {
+    DeviceName::new(text)
+}
+
+impl Shop {
+    fn keeping(names: &[(&str, &str)]) -> Shop {
+        Shop::keeping_with(names, Duration::from_millis(20))
+    }
+
+    fn keeping_with(names: &[(&str, &str)], look_every: Duration) -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = SimSystem::new(folder.path()).unwrap();
+        let wanted = names.iter().map(|(one, selector)| {
+            Wanted::new(name(one), DeviceClass::Serial, selector.parse().unwrap(), None)
+        });
+        let settings = KeeperSettings { system: sim.system(), look_every: Some(look_every) };
+        let (keeper, changes) = keeper::start(settings, wanted.collect());
+        Shop { _folder: folder, sim, keeper, changes }
+    }
+
+    fn line(&self, one: &str) -> LineAddress {
+        let written = LineAddress::Serial(SerialSettings::new("somewhere", 115_200).unwrap());
+        written.kept(self.keeper.place(&name(one)).unwrap())
+    }
+
+    fn scanner(&self, one: &str) -> SerialScanner {
+        SerialScanner::start(SerialScannerSettings {
+            name: name(one),
+            line: self.line(one),
+            learned: None,
+            framing: FramingRules::default(),
+            proved: true,
+        })
+    }
+
+    /// Plugs a device's list entry in, and a scanner's cable at its device file.
+    fn plug_scanner(&self, port: &str, device: &SimUsbDevice) -> SimScanner {
+        let files: Vec<PathBuf> = self.sim.plug_in(port, device).unwrap();
+        SimScanner::plug_in(&files[0]).unwrap()
+    }
+
+    async fn pull(&self, port: &str, scanner: SimScanner) {
+        scanner.unplug().await;
+        self.sim.unplug(port).unwrap();
+    }
+
+    async fn change(&mut self, mut is: impl FnMut(&Change) -> bool) -> Change {
+        loop {
+            let change = soon(self.changes.recv()).await.expect("the keeper runs");
+            if is(&change) {
+                return change;
+            }
+        }
+    }
+
+    async fn bound(&mut self, one: &str) -> Binding {
+        let is = |change: &Change| matches!(change, Change::Bound { name, .. } if name.as_str() == one);
+        match self.change(is).await {
+            Change::Bound { binding, .. } => binding,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Scans until it arrives: the driver opens the line some moment after the device was plugged in.
+async fn reads(scanner: &mut SerialScanner, device: &SimScanner, barcode: &[u8]) {
+    soon(async {
+        loop {
+            match scanner.next().await {
+                Some(ScannerEvent::Device {
+                    event: pestle_drivers::device::DeviceEvent::Attached, ..
+                }) => {
+                    device.scan(barcode).await.unwrap();
+                }
+                Some(ScannerEvent::Scan(scan)) => break assert_eq!(scan.bytes, barcode),
+                Some(_) => {}
+                None => panic!("the driver has ended"),
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_that_comes_back_at_another_port_under_another_file_goes_on_by_itself() {
+    let mut shop = Shop::keeping(&[("scanner-1", "usb:05e0:1701:S21357")]);
+    let mut scanner = shop.scanner("scanner-1");
+    let device = shop.plug_scanner("1-1", &SimUsbDevice::scanner("S21357"));
+    reads(&mut scanner, &device, b"4006381333931").await;
+    assert_eq!(shop.bound("scanner-1").await.seen.serial.as_deref(), Some("S21357"));
+    shop.pull("1-1", device).await;
+    // Another device takes its file's name.
+    let _other = shop.plug_scanner("1-1", &SimUsbDevice::scanner("S99999"));
+    let device = shop.plug_scanner("1-4.2", &SimUsbDevice::scanner("S21357"));
+    assert!(device.path().ends_with("ttyACM1"));
+    reads(&mut scanner, &device, b"96385074").await;
+    shop.change(|change| matches!(change, Change::Moved { to, .. } if to.as_str() == "1-4.2")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_device_at_the_port_is_not_opened_before_a_person_has_answered() {
+    let mut shop = Shop::keeping(&[("scanner-1", "usb-port:1-1")]);
+    let mut scanner = shop.scanner("scanner-1");
+    let device = shop.plug_scanner("1-1", &SimUsbDevice::clone_adapter());
+    reads(&mut scanner, &device, b"4006381333931").await;
+    shop.pull("1-1", device).await;
+    shop.change(|change| matches!(change, Change::Went { .. })).await;
+    let device = shop.plug_scanner("1-1", &SimUsbDevice::scanner("S21357"));
+    shop.change(|change| matches!(change, Change::Asks { .. })).await;
+    let asked = shop.keeper.questions().borrow().clone();
+    assert!(matches!(asked[&name("scanner-1")], Question::OtherDevice { .. }));
+    let refused = soon(shop.line("scanner-1").open()).await.unwrap_err();
+    assert!(refused.contains("Is this the new scanner-1?"), "{refused}");
+
+    soon(shop.keeper.answer(&name("scanner-1"), Answer::UseWhatIsThere)).await.unwrap();
+    reads(&mut scanner, &device, b"96385074").await;
+    let binding = shop.bound("scanner-1").await;
+    let binding = if binding.seen.serial.is_some() { binding } else { shop.bound("scanner-1").await };
+    assert_eq!(binding.selector.to_string(), "usb:05e0:1701:S21357", "by its own number from now on");
+    assert_eq!(binding.configured.to_string(), "usb-port:1-1");
+    assert!(soon(shop.keeper.answer(&name("scanner-1"), Answer::UseWhatIsThere)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_another_device_has_taken_since_the_last_look_is_not_opened() {
+    let mut shop = Shop::keeping_with(&[("scanner-1", "usb:05e0:1701:S21357")], Duration::from_millis(500));
+    let device = shop.plug_scanner("1-1", &SimUsbDevice::scanner("S21357"));
+    shop.change(|change| matches!(change, Change::Came { .. })).await;
+    let line = shop.line("scanner-1");
+    soon(line.open()).await.unwrap();
+    shop.pull("1-1", device).await;
+    let _other = shop.plug_scanner("1-1", &SimUsbDevice::scanner("S99999"));
+    // Whether the keeper has looked by now or not.
+    let refused = soon(line.open()).await.unwrap_err();
+    assert!(refused.contains("is being unplugged") || refused.contains("not attached"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sensors_go_on_when_their_adapter_comes_back_under_another_file() {
+    let shop = Shop::keeping(&[("fridges", "usb-port:1-3")]);
+    let profile = SensorProfiles::built_in().unwrap().get("xy-md02").unwrap().clone();
+    let sensors = vec![SensorSettings::new(name("fridge-1"), 1, profile)];
+    let mut settings = BusSettings::new(shop.line("fridges"), sensors).unwrap();
+    settings.rest = (Duration::from_millis(20), Duration::from_millis(100));
+    let bus::Bus { sensors, .. } = bus::start(settings);
+    let cool = Ok(MilliCelsius(5_000));
+    let read_soon = || soon(async { while sensors[0].read().await != cool {} });
+
+    let files = shop.sim.plug_in("1-3", &SimUsbDevice::clone_adapter()).unwrap();
+    let fridges = SimFridges::plug_in(&files[0], &[1]).unwrap();
+    read_soon().await;
+    fridges.unplug();
+    shop.sim.unplug("1-3").unwrap();
+    let _other = shop.plug_scanner("1-2", &SimUsbDevice::clone_adapter());
+    let files = shop.sim.plug_in("1-3", &SimUsbDevice::clone_adapter()).unwrap();
+    assert!(files[0].ends_with("ttyUSB1"));
+    let _fridges = SimFridges::plug_in(&files[0], &[1]).unwrap();
+    read_soon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_is_opened_by_a_selector_without_a_keeper_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = SimSystem::new(folder.path()).unwrap();
+    let place = |text: &str| match DevicePlace::written(text).unwrap() {
+        DevicePlace::Selected(selector, _) => DevicePlace::Selected(selector, sim.system()),
+        other => panic!("{other:?}"),
+    };
+    let line =
+        |text: &str| LineAddress::Serial(SerialSettings::new("somewhere", 9_600).unwrap().at(place(text)));
+    let error = soon(line("usb-port:1-1").open()).await.unwrap_err();
+    assert!(error.contains("usb-port:1-1 is not attached"), "{error}");
+    let files = sim.plug_in("1-1", &SimUsbDevice::clone_adapter()).unwrap();
+    let _device = SimScanner::plug_in(&files[0]).unwrap();
+    soon(line("usb-port:1-1").open()).await.unwrap();
+    let printer = LineAddress::UsbPrinter(place("usb-port:1-1"));
+    assert!(soon(printer.open()).await.unwrap_err().contains("is not attached"), "a scanner is no printer");
+}

@@ -1,0 +1,114 @@
+//! Probing devices and looking for them, on lines that answer.
+
+use std::time::Duration;
+
+use pestle_domain::units::MilliCelsius;
+use pestle_drivers::{
+    device::DeviceName,
+    line::{LineAddress, serial::SerialSettings},
+    sensor::{
+        NoData, Sensor as _,
+        bus::{self, Bus, BusAddress, BusSettings, Framing, SensorSettings},
+        probe::{Support, Verdict, probe},
+        profile::SensorProfiles,
+        register::Function,
+        scan::{ScanPlan, scan},
+    },
+    sim::fridge::{Bank, FridgeFault, SimFridges},
+};
+
+use crate::soon;
+
+fn profiles() -> SensorProfiles {
+    SensorProfiles::built_in().unwrap()
+}
+
+fn bus(fridges: &SimFridges, slave: u8) -> Bus {
+    let line = LineAddress::Serial(SerialSettings::new(fridges.path(), 115_200).unwrap());
+    let profile = profiles().get("xy-md02").unwrap().clone();
+    let sensor = SensorSettings::new(DeviceName::new("fridge"), slave, profile);
+    let mut settings = BusSettings::new(line, vec![sensor]).unwrap();
+    settings.answer_timeout = Duration::from_millis(100);
+    bus::start(settings)
+}
+
+#[tokio::test]
+async fn a_device_in_use_is_probed_between_its_readings_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let fridges = SimFridges::plug_in(folder.path().join("bus"), &[17]).unwrap();
+    let bus = bus(&fridges, 17);
+    let profiles = profiles();
+    let mut probing = Box::pin(probe(&bus.handle, 17, &profiles));
+    let report = soon(async {
+        loop {
+            tokio::select! {
+                report = &mut probing => break report,
+                reading = bus.sensors[0].read() => assert_eq!(reading, Ok(MilliCelsius(5_000))),
+            }
+        }
+    })
+    .await;
+    assert_eq!(report.verdict, Verdict::Fits("xy-md02".into()), "{report}");
+    assert_eq!(report.functions[&Function::Coils], Support::Unknown);
+    assert!(report.to_string().contains("this fits xy-md02\n"), "{report}");
+}
+
+#[tokio::test]
+async fn a_clone_with_other_units_is_told_and_a_silent_address_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1]).unwrap();
+    fridges.set_bank(1, Bank::from([((Function::Input, 1), 421), ((Function::Input, 2), 4_510)]));
+    let bus = bus(&fridges, 1);
+    // Read as what it looks like, it would be 42 degrees.
+    assert_eq!(soon(bus.sensors[0].read()).await, Ok(MilliCelsius(42_100)));
+    let report = soon(probe(&bus.handle, 1, &profiles())).await;
+    assert_eq!(report.verdict, Verdict::CannotTell(vec!["md02".into()]), "{report}");
+    let nobody = soon(probe(&bus.handle, 2, &profiles())).await;
+    assert_eq!(nobody.verdict, Verdict::Silent(NoData::Timeout), "{nobody}");
+}
+
+#[tokio::test]
+async fn a_scan_finds_whoever_answers_and_names_what_it_can() {
+    let fridges = SimFridges::on_network(Framing::Tcp, &[11]).await.unwrap();
+    fridges.set_bank(4, Bank::from([((Function::Holding, 999), 1)]));
+    let address = BusAddress { line: LineAddress::Tcp(fridges.network().unwrap()), framing: Framing::Tcp };
+    // A gateway says at once that nobody is there; the silent addresses would take a second each.
+    for slave in (1..=12).filter(|slave| ![4, 11].contains(slave)) {
+        fridges.set_bank(slave, Bank::new());
+        fridges.set_fault(slave, FridgeFault::Exception(11)).unwrap();
+    }
+    let plan = ScanPlan { addresses: 1..=12, ..ScanPlan::at(address) };
+    let report = soon(scan(&plan, &profiles())).await.unwrap();
+    let found: Vec<(u8, Verdict)> =
+        report.found.iter().map(|(_, one)| (one.slave, one.verdict.clone())).collect();
+    assert_eq!(found, [(4, Verdict::Unknown), (11, Verdict::Fits("xy-md02".into()))], "{report}");
+    assert!(report.left_out.is_empty());
+}
+
+#[tokio::test]
+async fn a_scan_goes_through_speeds_and_says_what_it_had_no_time_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1]).unwrap();
+    let all = ScanPlan::serial(fridges.path()).unwrap();
+    let plan = ScanPlan { lines: all.lines[..2].to_vec(), addresses: 1..=1, ..all };
+    let report = soon(scan(&plan, &profiles())).await.unwrap();
+    let speeds: Vec<&str> = report.found.iter().map(|(called, _)| called.as_str()).collect();
+    // A pseudo-terminal has no speed: the device answers at each.
+    assert_eq!(speeds, ["9600 baud", "19200 baud"], "{report}");
+    let hurried = ScanPlan { addresses: 1..=32, longest: Duration::ZERO, ..plan };
+    let report = soon(scan(&hurried, &profiles())).await.unwrap();
+    assert!(report.found.is_empty());
+    let text = report.to_string();
+    assert!(text.contains("not looked at, since the time was up: 9600 baud, addresses 1 to 32"), "{text}");
+}
+
+#[tokio::test]
+async fn a_bus_that_is_in_use_is_not_scanned() {
+    let folder = tempfile::tempdir().unwrap();
+    let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1]).unwrap();
+    let bus = bus(&fridges, 1);
+    assert_eq!(soon(bus.sensors[0].read()).await, Ok(MilliCelsius(5_000)));
+    let plan = ScanPlan::serial(fridges.path()).unwrap();
+    let refused = soon(scan(&plan, &profiles())).await.unwrap_err();
+    assert!(refused.contains("in use by another program"), "{refused}");
+}

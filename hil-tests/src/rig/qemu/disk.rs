@@ -1,0 +1,45 @@
+//! The virtual machine's disk: the image's own parts, with a data partition that was filled here.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::processes::{build_folder, tool};
+
+/// The project's root.
+pub fn project() -> PathBuf {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.parent().unwrap_or(crate_folder).to_owned()
+}
+
+/// Where `make image` puts what it builds: beside what cargo builds.
+pub fn image() -> PathBuf {
+    let built = build_folder();
+    built.parent().unwrap_or(&built).join("image")
+}
+
+/// Makes `disk` of what `make image` left in `image`, with the folder `data` as its data partition.
+///
+/// # Errors
+/// The image is not built, or a tool refuses.
+pub async fn make(image: &Path, data: &Path, disk: &Path) -> Result<()> {
+    let part = |name: &str| -> Result<String> {
+        let path = image.join(name);
+        fs::metadata(&path)
+            .with_context(|| format!("{} is not there: run `make image` first", path.display()))?;
+        Ok(path.display().to_string())
+    };
+    // The agent's user reads what lies there, whoever filled it.
+    for folder in ["agent", "etc", "timesync", "log"] {
+        fs::create_dir_all(data.join(folder))?;
+    }
+    fs::set_permissions(data, fs::Permissions::from_mode(0o755))?;
+    let (root, kernel, loader) = (part("root.erofs")?, part("pestle-a.efi")?, part("loader.efi")?);
+    let (data, disk) = (data.display().to_string(), disk.display().to_string());
+    tool(&project().join("images/disk.sh"), &[&root, &kernel, &loader, &data, &disk], "").await?;
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! What the agent takes when nothing happens, as the machine's kernel counts it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::{QemuRig, guest::Guest};
+use crate::rig::settings::Machine;
+
+/// What a start has begun is over by then: the first snapshots, the first look at the centre.
+const SETTLED_AFTER: Duration = Duration::from_secs(30);
+/// Looked at for so long.
+const WATCHED_S: u64 = 60;
+/// `USER_HZ` of Linux on x86 (proc_pid_stat(5), times(2)).
+const TICKS_PER_S: u64 = 100;
+const AGENT: &str = "$(systemctl show -p MainPID --value pestle-agent)";
+
+/// The agent at rest.
+#[derive(Debug)]
+pub struct Idle {
+    /// Of one core.
+    pub cpu_per_mille: u64,
+    /// Memory that only it has, and its part of what it shares, in KiB.
+    pub pss_kib: u64,
+    /// All memory of it that is in use, in KiB.
+    pub rss_kib: u64,
+}
+
+/// Starts a machine and watches its agent for a minute, with all devices and nobody at the tills.
+///
+/// # Errors
+/// The machine does not answer.
+pub async fn watch(machine: Machine) -> Result<Idle> {
+    let mut rig = QemuRig::new(machine).await?;
+    rig.power_on().await?;
+    let mut guest = rig.guest().await?;
+    tokio::time::sleep(SETTLED_AFTER).await;
+    let before = ticks(&mut guest).await?;
+    // By the machine's own clock: one in software may be slower than ours.
+    guest.run(&format!("sleep {WATCHED_S}")).await?;
+    let took = ticks(&mut guest).await? - before;
+    let memory = guest.run(&format!("cat /proc/{AGENT}/smaps_rollup")).await?;
+    let of = |name: &str| -> Result<u64> {
+        let line = memory.lines().find(|line| line.starts_with(name)).context("no such line")?;
+        Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
+    };
+    let cpu_per_mille = took * 1_000 / (TICKS_PER_S * WATCHED_S);
+    Ok(Idle { cpu_per_mille, pss_kib: of("Pss:")?, rss_kib: of("Rss:")? })
+}
+
+/// User and system time of the agent: the 14th and 15th field, counted behind its name in brackets.
+async fn ticks(guest: &mut Guest) -> Result<u64> {
+    let stat = guest.run(&format!("cat /proc/{AGENT}/stat")).await?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let field = |index: usize| -> Result<u64> { Ok(fields.get(index).context("no field")?.parse()?) };
+    Ok(field(11)? + field(12)?)
+}

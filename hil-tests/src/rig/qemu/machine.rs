@@ -1,0 +1,185 @@
+//! One run of a virtual machine: its command line, its process, its monitor.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::{guest, keys::stroke, qmp::Monitor};
+use crate::{
+    processes::{Keeper, Process, Program, log_tail},
+    rig::{settings::Machine, site::Site},
+};
+
+/// This machine, as QEMU's user network shows it to the guest.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// The serial number of the USB keyboard.
+pub const KEYBOARD_SERIAL: &str = "KEYB0001";
+/// The serial number of the scanner's USB adapter.
+pub const SCANNER_SERIAL: &str = "SCAN0001";
+/// The serial number of the printer's USB adapter.
+pub const PRINTER_SERIAL: &str = "PRNT0001";
+/// Events that QEMU's keyboard keeps until the guest asks for them; it drops what comes beyond (`QUEUE_LENGTH` in its `hw/input/hid.c`).
+pub const WAITING_MAX: usize = 16;
+/// Between two characters of a scanner that types: below the idle gap by which a scan ends, and time for the guest to ask.
+const KEY_EVERY: Duration = Duration::from_millis(10);
+
+/// A virtual machine that runs.
+#[derive(Debug)]
+pub struct Running {
+    process: Process,
+    monitor: Monitor,
+    /// Where the guest's port 443 is on this machine.
+    pub https: u16,
+    /// What the guest wrote to its first serial port.
+    pub console: PathBuf,
+}
+
+impl Running {
+    /// Presses the power button of a machine whose disk, firmware variables and logs lie in `place`; what is written to the disk is kept in
+    /// `log`, an empty file.
+    ///
+    /// # Errors
+    /// QEMU is not installed, or ends at once.
+    pub async fn start(
+        machine: &Machine,
+        place: &Path,
+        site: &Site,
+        keeper: &Keeper,
+        log: Option<&Path>,
+    ) -> Result<Self> {
+        let https = free_port()?;
+        let socket = place.join("qmp.sock");
+        // Of the run before.
+        let _not_there = fs::remove_file(&socket);
+        let console = place.join("console.log");
+        let program = Program {
+            name: "qemu".to_owned(),
+            path: PathBuf::from("/usr/bin/qemu-system-x86_64"),
+            arguments: arguments(machine, place, site, https, log)?,
+            environment: vec![],
+            log: place.join("qemu.log"),
+        };
+        let process = program.start(keeper)?;
+        let monitor = Monitor::connect(&socket)
+            .await
+            .with_context(|| format!("QEMU did not start:\n{}", log_tail(&program.log)))?;
+        Ok(Self { process, monitor, https, console })
+    }
+
+    /// A scanner types `text` into the USB keyboard.
+    ///
+    /// # Errors
+    /// No key types a byte of it, or QEMU refuses.
+    pub async fn type_text(&mut self, text: &[u8]) -> Result<()> {
+        for byte in text {
+            let stroke = stroke(*byte).with_context(|| format!("no key types {byte:#04x}"))?;
+            let held = [stroke.shift.then_some("shift"), stroke.control.then_some("ctrl")];
+            let down: Vec<&str> = held.into_iter().flatten().chain([stroke.key]).collect();
+            self.keys(&down, true).await?;
+            self.keys(&down, false).await?;
+            tokio::time::sleep(KEY_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Keys of the USB keyboard, by QEMU's names, go down in this order, or up in the other.
+    ///
+    /// # Errors
+    /// QEMU knows no such key, or has gone.
+    pub async fn keys(&mut self, keys: &[&str], down: bool) -> Result<()> {
+        let event = |key: &&str| json!({ "type": "key", "data": { "down": down, "key": { "type": "qcode", "data": key } } });
+        let events: Vec<_> = match down {
+            true => keys.iter().map(event).collect(),
+            false => keys.iter().rev().map(event).collect(),
+        };
+        self.monitor.ask("input-send-event", json!({ "events": events })).await.map(drop)
+    }
+
+    /// Has QEMU do something else.
+    ///
+    /// # Errors
+    /// It refuses, or has gone.
+    pub async fn ask(&mut self, command: &str, arguments: serde_json::Value) -> Result<serde_json::Value> {
+        self.monitor.ask(command, arguments).await
+    }
+
+    /// The power goes.
+    pub fn cut(&mut self) {
+        self.process.kill();
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.process.ended()
+    }
+}
+
+fn arguments(
+    machine: &Machine,
+    place: &Path,
+    site: &Site,
+    https: u16,
+    log: Option<&Path>,
+) -> Result<Vec<String>> {
+    let at = |name: &str| place.join(name).display().to_string();
+    let printer = site.serial_printer.device.address().context("the printer's cable ends at a port")?;
+    let Machine { memory_mib, processors, firmware, .. } = machine;
+    let lines = [
+        "-nodefaults -display none -no-user-config".to_owned(),
+        format!("-machine q35,accel=tcg -cpu max -smp {processors} -m {memory_mib}"),
+        format!("-drive if=pflash,format=raw,readonly=on,file={}", firmware.code.display()),
+        format!("-drive if=pflash,format=raw,file={}", at("variables.fd")),
+        format!("-netdev user,id=lan,hostfwd=tcp:127.0.0.1:{https}-:443"),
+        "-device virtio-net-pci,netdev=lan,id=card".to_owned(),
+        "-vga std".to_owned(),
+        // The first serial port is the console, the second the sensors' bus.
+        format!("-serial file:{}", at("console.log")),
+        format!("-chardev serial,id=bus,path={} -serial chardev:bus", at("devices/fridge")),
+        "-device qemu-xhci,id=usb".to_owned(),
+        format!("-device usb-kbd,id=keyboard,bus=usb.0,port=1,serial={KEYBOARD_SERIAL}"),
+        format!("-chardev serial,id=scanner,path={}", at("devices/scanner")),
+        format!(
+            "-device usb-serial,id=scanner-adapter,bus=usb.0,port=2,chardev=scanner,serial={SCANNER_SERIAL}"
+        ),
+        format!("-chardev socket,id=printer,host=127.0.0.1,port={},reconnect=1", printer.port()),
+        format!(
+            "-device usb-serial,id=printer-adapter,bus=usb.0,port=3,chardev=printer,serial={PRINTER_SERIAL}"
+        ),
+        format!("-qmp unix:{},server=on,wait=off", at("qmp.sock")),
+    ];
+    let lines = lines.into_iter().chain(disk(place, log));
+    let arguments: Vec<_> =
+        lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    Ok(arguments.into_iter().chain(guest::arguments(place)).collect())
+}
+
+/// The disk. cache=writeback: QEMU hands each write to this machine's kernel and each of the guest's flushes becomes an fdatasync. So a
+/// SIGKILL of QEMU loses what QEMU itself still holds (requests that have not been carried out) and nothing that it wrote: this machine's page cache
+/// outlives it, flushed or not. A real disk loses its cache as well; that is tried with the recorded writes ([`super::disk_cuts`]).
+fn disk(place: &Path, log: Option<&Path>) -> Vec<String> {
+    let image = place.join("disk.img").display().to_string();
+    match log {
+        None => vec![
+            format!("-drive if=none,id=disk,format=raw,cache=writeback,discard=unmap,file={image}"),
+            "-device virtio-blk-pci,drive=disk,bootindex=0".to_owned(),
+        ],
+        // QEMU before 9.0 spoils the log when zeros are written without their bytes; so the guest is not offered that.
+        Some(log) => vec![
+            format!("-blockdev driver=file,node-name=plain,filename={image}"),
+            format!("-blockdev driver=file,node-name=log,filename={}", log.display()),
+            "-blockdev driver=blklogwrites,node-name=disk,file=plain,log=log".to_owned(),
+            "-device virtio-blk-pci,drive=disk,bootindex=0,discard=off,write-zeroes=off".to_owned(),
+        ],
+    }
+}
+
+/// A port of this machine that is free now.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Builds the appliance's image from Debian's packages and the agent's own: OUT/pestle.img (to boot) and OUT/pestle.img.zst (to carry).
+#
+#   images/build.sh AGENT.deb OUT
+#
+# OUT keeps what does not change between two builds. README.md beside this file says how the disk is laid out.
+set -euo pipefail
+
+usage() { echo "usage: images/build.sh AGENT.deb OUT" >&2; exit 64; }
+[ $# -eq 2 ] || usage
+agent=$(realpath "$1")
+mkdir -p "$2"
+out=$(realpath "$2")
+cd "$(dirname "${BASH_SOURCE[0]}")"
+[ -f "$agent" ] || { echo "image: there is no package $agent: run 'make image'" >&2; exit 66; }
+if [ "$(id -u)" -ne 0 ]; then
+  echo "image: files of many owners are unpacked here, which needs root: run 'sudo images/build.sh $1 $2'" >&2
+  exit 77
+fi
+
+suite=trixie
+mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+say() { echo "image: $*" >&2; }
+here=$PWD
+work=$(mktemp -d "$out/build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+
+# 1. Debian. It is fetched again when what is asked for changes, or after a week: security updates come in with it.
+packages=$(sed 's/#.*//' packages | xargs | tr ' ' ',')
+asked=$(cat packages root/etc/initramfs-tools/conf.d/pestle root/etc/initramfs-tools/hooks/pestle | sha256sum | cut -c1-16)
+base=$out/debian-$suite-$asked.tar
+if [ ! -f "$base" ] || [ -n "$(find "$base" -mtime +7)" ]; then
+  say "fetching Debian $suite …"
+  rm -f "$out"/debian-*.tar
+  mmdebstrap --quiet --variant=minbase --components=main,non-free-firmware \
+    --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/bash-completion/*' \
+    --essential-hook="cp -a '$here/root/etc/initramfs-tools' \"\$1/etc/\"" \
+    --include="$packages" "$suite" "$work/debian.tar" "$mirror"
+  mv "$work/debian.tar" "$base"
+fi
+
+# 2. The root: Debian, our files, the agent.
+say "making the root …"
+mkdir "$root"
+tar -C "$root" -xf "$base"
+cp -a root/. "$root/"
+chown -R 0:0 "$root/etc" "$root/usr/lib/pestle" "$root/usr/lib/repart.d"
+cp "$agent" "$root/tmp/agent.deb"
+chroot "$root" env DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /tmp/agent.deb >"$work/dpkg.log" 2>&1 ||
+  { cat "$work/dpkg.log" >&2; exit 70; }
+rm "$root/tmp/agent.deb"
+./finish-root.sh "$root"
+
+# 3. Its slot: the root's file system, and the kernel that starts from it.
+slot_bytes=$((1024 * 1024 * 1024))
+say "packing the root …"
+rm -rf "$work/boot"
+mv "$root/boot" "$work/boot" && mkdir "$root/boot"
+mkfs.erofs --quiet -zlz4hc,9 -Enoinline_data -T0 -U 5e57e000-0000-4000-8000-00000000000a "$work/root.erofs" "$root"
+[ "$(stat -c %s "$work/root.erofs")" -le $slot_bytes ] || { say "the root is larger than its slot"; exit 70; }
+kernel=$(echo "$work"/boot/vmlinuz-*)
+initrd=$(echo "$work"/boot/initrd.img-*)
+boot=$root/usr/lib/systemd/boot/efi
+./kernel-image.sh "$boot/linuxx64.efi.stub" "$kernel" "$initrd" "$root/usr/lib/os-release" \
+  "root=PARTLABEL=pestle-a rootfstype=erofs ro quiet loglevel=4 panic=10 console=tty0 console=ttyS0,115200" "$work/pestle-a.efi"
+
+# 4. The disk.
+say "making the disk …"
+./disk.sh "$work/root.erofs" "$work/pestle-a.efi" "$boot/systemd-bootx64.efi" data "$work/pestle.img"
+say "compressing …"
+zstd --quiet --force -T0 -10 "$work/pestle.img" -o "$work/pestle.img.zst"
+# The parts stay: a test bench makes disks of them with data of its own.
+cp "$boot/systemd-bootx64.efi" "$work/loader.efi"
+mv "$work/pestle.img" "$work/pestle.img.zst" "$work/root.erofs" "$work/pestle-a.efi" "$work/loader.efi" "$out/"
+chroot "$root" dpkg-query --show --showformat='${Package} ${Version}\n' >"$out/packages.txt" 2>/dev/null || true
+say "$out/pestle.img.zst: $(($(stat -c %s "$out/pestle.img.zst") / 1048576)) MiB compressed, root $(($(stat -c %s "$out/root.erofs") / 1048576)) MiB"
