@@ -7,7 +7,8 @@
 #                              programs of others that the drivers are tried against (drivers/tests/witness)
 #   hil-tests/setup.sh image   what `make image`, `make image-run` and `make hil` need: mmdebstrap and tools for disks, cargo-deb, QEMU
 #
-# It needs root, or sudo. It starts no service, creates no PostgreSQL cluster, and changes nothing that is installed.
+# It needs root, or sudo. It starts no service, creates no PostgreSQL cluster, and changes nothing that is installed, but for
+# QEMU's tools where they do not fit the QEMU that Debian has.
 set -euo pipefail
 
 wanted=${1:-test}
@@ -160,8 +161,19 @@ if ! have_postgres; then
 fi
 
 log=$(mktemp)
+# QEMU's parts share files: tools that came from elsewhere (Debian's backports) keep its machine from being installed, and are
+# then taken from where the machine comes from.
+one_qemu() {
+  [[ " ${missing[*]} " == *" qemu-system-x86 "* ]] && have qemu-img || return 0
+  local version
+  version=$(apt-cache policy qemu-system-x86 | awk '$1 == "Candidate:" { print $2 }')
+  [ "$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null)" != "$version" ] || return 0
+  say "qemu-utils is from another release than qemu-system-x86: taking $version of both."
+  missing=("${missing[@]/%qemu-utils/qemu-utils=$version}")
+}
 install() {
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+  one_qemu
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --allow-downgrades \
     -o Dpkg::Options::=--force-confold "${missing[@]}" </dev/null >"$log" 2>&1
 }
 say "installing ${missing[*]} …"
