@@ -5,6 +5,7 @@
 #
 # OUT keeps what does not change between two builds. README.md beside this file says how the disk is laid out.
 set -euo pipefail
+umask 022
 
 usage() { echo "usage: images/build.sh AGENT.deb OUT" >&2; exit 64; }
 [ $# -eq 2 ] || usage
@@ -20,6 +21,7 @@ fi
 
 suite=trixie
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+security=${DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
 say() { echo "image: $*" >&2; }
 here=$PWD
 work=$(mktemp -d "$out/build.XXXXXX")
@@ -39,7 +41,9 @@ if [ ! -f "$base" ] || [ -n "$(find "$base" -mtime +7)" ]; then
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/bash-completion/*' \
     --essential-hook="cp -a '$here/root/etc/initramfs-tools' \"\$1/etc/\"" \
-    --include="$packages" "$suite" "$work/debian.tar" "$mirror"
+    --include="$packages" "$suite" "$work/debian.tar" \
+    "deb $mirror $suite main non-free-firmware" "deb $mirror $suite-updates main non-free-firmware" \
+    "deb $security $suite-security main non-free-firmware"
   mv "$work/debian.tar" "$base"
 fi
 
@@ -47,8 +51,9 @@ fi
 say "making the root …"
 mkdir "$root"
 tar -C "$root" -xf "$base"
-cp -a root/. "$root/"
-chown -R 0:0 "$root/etc" "$root/usr/lib/pestle" "$root/usr/lib/repart.d"
+# As the root's own, whoever has checked this project out, and with whatever umask.
+tar -C root -c --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' --no-recursion --files-from=<(cd root && find . -mindepth 1 ! -type d) |
+  tar -C "$root" -x
 cp "$agent" "$root/tmp/agent.deb"
 chroot "$root" env DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /tmp/agent.deb >"$work/dpkg.log" 2>&1 ||
   { cat "$work/dpkg.log" >&2; exit 70; }
@@ -62,15 +67,20 @@ rm -rf "$work/boot"
 mv "$root/boot" "$work/boot" && mkdir "$root/boot"
 mkfs.erofs --quiet -zlz4hc,9 -Enoinline_data -T0 -U 5e57e000-0000-4000-8000-00000000000a "$work/root.erofs" "$root"
 [ "$(stat -c %s "$work/root.erofs")" -le $slot_bytes ] || { say "the root is larger than its slot"; exit 70; }
+# fsck.repair: nobody is there to answer questions. Where a torn write has hit the file system's first block, its recovery takes a
+# copy of it, which it does not dare unasked; what is lost by any repair is found by the journal's own chain.
+# systemd.gpt_auto: fstab says what is mounted.
 kernel=$(echo "$work"/boot/vmlinuz-*)
 initrd=$(echo "$work"/boot/initrd.img-*)
 boot=$root/usr/lib/systemd/boot/efi
 ./kernel-image.sh "$boot/linuxx64.efi.stub" "$kernel" "$initrd" "$root/usr/lib/os-release" \
-  "root=PARTLABEL=pestle-a rootfstype=erofs ro quiet loglevel=4 panic=10 console=tty0 console=ttyS0,115200" "$work/pestle-a.efi"
+  "root=PARTLABEL=pestle-a rootfstype=erofs ro fsck.repair=yes systemd.gpt_auto=0 quiet loglevel=4 panic=10 console=tty0 console=ttyS0,115200" "$work/pestle-a.efi"
 
 # 4. The disk.
 say "making the disk …"
-./disk.sh "$work/root.erofs" "$work/pestle-a.efi" "$boot/systemd-bootx64.efi" data "$work/pestle.img"
+mkdir "$work/data"
+tar -C data -c --owner=0 --group=0 --mode='u=rwX,go=rX' . | tar -C "$work/data" -x
+./disk.sh "$work/root.erofs" "$work/pestle-a.efi" "$boot/systemd-bootx64.efi" "$work/data" "$work/pestle.img"
 say "compressing …"
 zstd --quiet --force -T0 -10 "$work/pestle.img" -o "$work/pestle.img.zst"
 # The parts stay: a test bench makes disks of them with data of its own.

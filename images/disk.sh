@@ -22,7 +22,10 @@ mcopy -i "$work/start" "$work/loader.conf" ::loader/loader.conf
 mcopy -i "$work/start" "$kernel" ::EFI/Linux/pestle-a.efi
 
 truncate -s "${data_mib}M" "$work/data"
-mkfs.ext4 -q -L pestle-data -m 1 -E lazy_itable_init=0,lazy_journal_init=0 -d "$data" "$work/data"
+# For the disk that it grows to, not for its first size, and whatever the building machine's mke2fs.conf says: blocks of 4 KiB, and a
+# journal for a box that syncs with each sale.
+mkfs.ext4 -q -L pestle-data -m 1 -b 4096 -I 256 -i 16384 -J size=32 -E lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0 \
+  -d "$data" "$work/data"
 
 first=1
 slot_a=$((first + start_mib)) slot_b=$((first + start_mib + slot_mib)) rest=$((first + start_mib + 2 * slot_mib))

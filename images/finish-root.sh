@@ -18,6 +18,10 @@ systemctl --root="$root" --quiet mask getty@.service serial-getty@.service conso
   systemd-firstboot.service systemd-networkd-wait-online.service \
   systemd-pcrmachine.service systemd-pcrphase.service systemd-pcrphase-sysinit.service \
   ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-update-done.service \
+  dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount \
+  sys-fs-fuse-connections.mount modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service \
+  modprobe@loop.service modprobe@dm_mod.service systemd-pstore.service systemd-hibernate-clear.service \
+  systemd-battery-check.service systemd-tpm2-setup-early.service systemd-tpm2-setup.service \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
 systemctl --root="$root" --quiet enable systemd-networkd.service systemd-resolved.service systemd-timesyncd.service \
   systemd-repart.service nftables.service pestle-data.service pestle-log-tail.timer pestle-log-tail-at-stop.service \

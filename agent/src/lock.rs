@@ -1,8 +1,9 @@
 //! One agent per data folder: two writers of one journal would fork it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +24,16 @@ pub enum LockError {
         /// As far as it is known.
         holder: String,
     },
+    /// Root is asked to write into the folder of another user, who could not read it afterwards.
+    #[error(
+        "{folder} belongs to {owner}: do it as that user (`runuser -u {owner} -- …`), or the agent cannot read what you leave there"
+    )]
+    NotItsOwner {
+        /// Whose data.
+        folder: PathBuf,
+        /// The user's name, or number.
+        owner: String,
+    },
     /// The disk refused.
     #[error(transparent)]
     File(#[from] FileError),
@@ -41,6 +52,7 @@ impl DataLock {
     /// [`LockError::InUse`] names the process that has it.
     pub fn take(data_dir: &Path) -> Result<Self, LockError> {
         create_folder(data_dir)?;
+        refuse_root(data_dir)?;
         let path = data_dir.join("lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -65,6 +77,26 @@ impl DataLock {
     }
 }
 
+/// Root can write everywhere; what it leaves in a folder of the agent's user shuts the agent out.
+fn refuse_root(data_dir: &Path) -> Result<(), LockError> {
+    let owner = fs::metadata(data_dir).map_err(FileError::disk("look at", data_dir))?.uid();
+    if !rustix::process::geteuid().is_root() || owner == 0 {
+        return Ok(());
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let owner = user_name(&users, owner).map_or_else(|| owner.to_string(), str::to_owned);
+    Err(LockError::NotItsOwner { folder: data_dir.to_owned(), owner })
+}
+
+/// Whose number that is, in the form of passwd(5).
+fn user_name(users: &str, number: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(number)).then_some(name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +109,24 @@ mod tests {
         assert!(said.contains(&format!("in use by process {}", std::process::id())), "{said}");
         drop(first);
         DataLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn root_is_sent_to_the_folder_s_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        if !rustix::process::geteuid().is_root() {
+            // Another user is kept out by the folder itself.
+            return;
+        }
+        std::os::unix::fs::chown(folder.path(), Some(65_534), None).unwrap();
+        let said = DataLock::take(folder.path()).unwrap_err().to_string();
+        assert!(said.contains("runuser -u nobody -- "), "{said}");
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was left there");
+    }
+
+    #[test]
+    fn a_user_is_named_as_passwd_says() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\npestle:x:982:982::/:/usr/sbin/nologin\n";
+        assert_eq!((user_name(users, 982), user_name(users, 1)), (Some("pestle"), None));
     }
 }

@@ -1,7 +1,7 @@
 //! What systemd is told and asks: ready, well, ending (sd_notify(3)). Without a service manager nothing happens.
 //!
-//! The box is well while its counter takes what people do. Hardware that is slow or away is no reason to start again: that
-//! is told at the tills.
+//! The box is well while its counter's loop goes round, which it does once a second also when nobody is there, and while this program's
+//! runtime has a thread left to ask it. Hardware that is slow or away is no reason to start again: that is told at the tills.
 
 use std::{future::pending, time::Duration};
 
@@ -11,9 +11,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::counter::handle::Counter;
 
+/// Longest that carrying over an epoch may take: nobody says "well" meanwhile. A million facts take minutes on slow disks.
+const BEGINNING_AGAIN_MAX: Duration = Duration::from_secs(30 * 60);
+
 /// The box sells; `status` is what `systemctl status` shows.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    // Also after beginning again, which had asked for patience.
+    if let Some(within) = sd_notify::watchdog_enabled() {
+        tell(&[NotifyState::WatchdogUsec(micros(within)), NotifyState::Watchdog]);
+    }
+}
+
+/// The box ends its parts and begins anew within this process, which is no end for the service manager.
+pub fn beginning_again() {
+    tell(&[NotifyState::Status("beginning again, as it was decided at the centre")]);
+    if sd_notify::watchdog_enabled().is_some() {
+        tell(&[NotifyState::WatchdogUsec(micros(BEGINNING_AGAIN_MAX)), NotifyState::Watchdog]);
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// The box ends in order.
@@ -29,12 +48,18 @@ pub async fn watchdog(counter: Counter, stop: CancellationToken) {
     };
     tokio::select! {
         () = stop.cancelled() => {}
-        () = say_well(within / 3, || counter.is_alive(), || tell(&[NotifyState::Watchdog])) => {}
+        () = say_well(within / 3, goes_round(counter), || tell(&[NotifyState::Watchdog])) => {}
     }
 }
 
+/// Whether the counter's loop has gone round since it was asked last.
+fn goes_round(counter: Counter) -> impl FnMut() -> bool {
+    let mut last = None;
+    move || last.replace(counter.beats()) != Some(counter.beats())
+}
+
 /// Asks `is_well` at each `every`, and says so.
-async fn say_well(every: Duration, is_well: impl Fn() -> bool, mut say: impl FnMut()) {
+async fn say_well(every: Duration, mut is_well: impl FnMut() -> bool, mut say: impl FnMut()) {
     if every.is_zero() {
         return pending().await;
     }
@@ -46,7 +71,7 @@ async fn say_well(every: Duration, is_well: impl Fn() -> bool, mut say: impl FnM
         if is_well() {
             say();
         } else {
-            tracing::error!("the counter takes nothing any more: the service manager starts the agent again");
+            tracing::error!("the counter hangs: the service manager starts the agent again");
         }
     }
 }

@@ -96,7 +96,10 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
             Err(anyhow!("the part \"{name}\" ended by itself; the log says why. Start the agent again"))
         }
     };
-    service_manager::ending();
+    match &ended {
+        Ok(Ended::ToBeginAgain) => service_manager::beginning_again(),
+        Ok(Ended::Told) | Err(_) => service_manager::ending(),
+    }
     drain(&counter, &stops, &mut parts).await;
     ended
 }

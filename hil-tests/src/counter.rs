@@ -7,7 +7,7 @@ use pestle_domain::ids::ActId;
 use pestle_domain::money::Money;
 use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::waiting::until;
@@ -155,7 +155,7 @@ pub struct Sale {
 }
 
 /// A receipt's number.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Receipt {
     /// Which till.
     pub till: String,

@@ -460,6 +460,12 @@ pub fn build_folder() -> PathBuf {
     if folder.ends_with("deps") { folder.parent().map(Path::to_owned).unwrap_or_default() } else { folder }
 }
 
+/// The project's root.
+pub fn project() -> PathBuf {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.parent().unwrap_or(crate_folder).to_owned()
+}
+
 /// Whether a status says "killed by SIGKILL", as a pulled plug leaves it.
 pub fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(Signal::KILL.as_raw())

@@ -23,7 +23,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use pestle_domain::enrolment::Identity;
@@ -73,6 +73,17 @@ pub enum FolderError {
         path: PathBuf,
         /// In what way.
         what: String,
+    },
+    /// Root is asked to write into the folder of the agent's user, who could not read it afterwards.
+    #[error(
+        "{folder} belongs to user number {owner}: run this as that user (on the appliance and with the Debian package: \
+         `runuser -u pestle -- pestle-provision …`), or the agent cannot read the box's own key"
+    )]
+    NotItsOwner {
+        /// The agent's folder.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: u32,
     },
     /// The disk refused.
     #[error("cannot {doing} {path}")]
@@ -172,6 +183,7 @@ pub fn drop_pending(data_dir: &Path) -> Result<(), FolderError> {
 /// # Errors
 /// When the disk refuses, or an unfinished enrolment left a key that cannot be read.
 pub fn pending_key(data_dir: &Path) -> Result<KeyPair, FolderError> {
+    refuse_root(data_dir)?;
     let folder = data_dir.join(PENDING);
     let path = folder.join(KEY);
     if let Ok(pem) = fs::read_to_string(&path) {
@@ -191,6 +203,19 @@ pub fn pending_key(data_dir: &Path) -> Result<KeyPair, FolderError> {
     sync_folder(&folder)?;
     sync_folder(data_dir)?;
     Ok(key)
+}
+
+fn refuse_root(data_dir: &Path) -> Result<(), FolderError> {
+    let owner = match fs::metadata(data_dir) {
+        Ok(folder) => folder.uid(),
+        // It is made now, as the user that asks.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(disk("look at", data_dir)(error)),
+    };
+    if rustix::process::geteuid().is_root() && owner != 0 {
+        return Err(FolderError::NotItsOwner { folder: data_dir.to_owned(), owner });
+    }
+    Ok(())
 }
 
 /// Writes what the centre answered beside the key, and makes the folder the box's identity by one rename.
@@ -307,6 +332,18 @@ mod tests {
         assert_eq!(read(data.path()).unwrap().device.as_str(), "box-1");
         assert!(!data.path().join(PENDING).exists());
         assert!(matches!(must_be_free(data.path()), Err(FolderError::Taken { .. })));
+    }
+
+    #[test]
+    fn root_makes_no_key_that_the_agent_s_user_cannot_read() {
+        let data = tempfile::tempdir().unwrap();
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        std::os::unix::fs::chown(data.path(), Some(65_534), None).unwrap();
+        let said = pending_key(data.path()).unwrap_err().to_string();
+        assert!(said.contains("user number 65534") && said.contains("runuser -u pestle"), "{said}");
+        assert!(fs::read_dir(data.path()).unwrap().next().is_none());
     }
 
     #[test]

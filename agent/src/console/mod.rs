@@ -6,6 +6,7 @@
 pub mod screen;
 
 use std::{
+    fs,
     io::{self, Write},
     net::IpAddr,
     path::Path,
@@ -19,6 +20,13 @@ use screen::{Address, State, Told};
 
 /// The size of a console whose size nobody knows: what serial terminals have been since the VT100.
 const SIZE: (usize, usize) = (80, 24);
+/// What the appliance writes down when its data cannot be reached, in sentences (`images/root/usr/lib/pestle/cannot-start`).
+const CANNOT_START: &str = "/run/pestle-cannot-start";
+/// What came of a technician's stick (`images/root/usr/lib/pestle/setup`).
+const SETUP_TOLD: &str = "/run/pestle-setup-told";
+/// The whole screen is drawn again after so many looks: a serial terminal that was attached meanwhile shows it, and what the kernel wrote
+/// over it goes.
+const DRAWN_AGAIN_AFTER: u32 = 30;
 /// Clears the screen, and begins at its top.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Hides the cursor: nothing can be typed.
@@ -30,17 +38,19 @@ const HIDE_CURSOR: &str = "\x1b[?25l";
 /// The screen has gone.
 pub async fn run(config: Option<&Path>, every: Duration) -> io::Result<()> {
     let mut shown = String::new();
+    let mut same = 0;
     let mut output = io::stdout();
     output.write_all(HIDE_CURSOR.as_bytes())?;
     loop {
         let told = look(config).await;
         let (width, height) = size();
         let text = screen::draw(&told, width, height);
-        if text != shown {
+        same = if text == shown { same + 1 } else { 0 };
+        if same == 0 || same >= DRAWN_AGAIN_AFTER {
             // A terminal that is set up for raw output needs both ends of a line.
             write!(output, "{CLEAR}{}", text.replace('\n', "\r\n"))?;
             output.flush()?;
-            shown = text;
+            (shown, same) = (text, 0);
         }
         tokio::time::sleep(every).await;
     }
@@ -54,6 +64,16 @@ fn size() -> (usize, usize) {
 }
 
 async fn look(config: Option<&Path>) -> Told {
+    if let Ok(what) = fs::read_to_string(CANNOT_START) {
+        let state = State::CannotStart(what);
+        return Told {
+            state,
+            port: None,
+            addresses: addresses(),
+            setup: None,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+    }
     let (state, port) = match Config::load(config) {
         Err(error) => (State::BadConfiguration(error.to_string()), None),
         Ok(config) => {
@@ -61,7 +81,9 @@ async fn look(config: Option<&Path>) -> Told {
             (state(&config.data_dir).await, Some(port))
         }
     };
-    Told { state, port, addresses: addresses(), version: env!("CARGO_PKG_VERSION") }
+    // No stick, no word.
+    let setup = fs::read_to_string(SETUP_TOLD).ok();
+    Told { state, port, addresses: addresses(), setup, version: env!("CARGO_PKG_VERSION") }
 }
 
 async fn state(data_dir: &Path) -> State {

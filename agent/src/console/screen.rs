@@ -22,6 +22,8 @@ pub struct Told {
     pub port: Option<u16>,
     /// Its addresses.
     pub addresses: Vec<Address>,
+    /// What came of a technician's stick.
+    pub setup: Option<String>,
     /// Of the agent.
     pub version: &'static str,
 }
@@ -37,6 +39,8 @@ pub enum State {
     NoIdentity(String),
     /// Its configuration is wrong: where, and what to write.
     BadConfiguration(String),
+    /// The box's own start failed before any agent: what it said.
+    CannotStart(String),
 }
 
 /// Of what `/health` says, what is shown here.
@@ -91,6 +95,13 @@ pub fn draw(told: &Told, width: usize, height: usize) -> String {
             page.row("", what);
             network(&mut page, told, None);
         }
+        State::CannotStart(what) => {
+            page.title("Pestle", told.version);
+            page.rows("Box", what);
+        }
+    }
+    if let Some(setup) = &told.setup {
+        page.rows("Set-up", setup);
     }
     page.fit(height)
 }
@@ -163,6 +174,13 @@ impl Page {
         self.lines.push("─".repeat(self.width));
     }
 
+    /// A row for each line of `text`.
+    fn rows(&mut self, label: &str, text: &str) {
+        for (index, line) in text.lines().enumerate() {
+            self.row(if index == 0 { label } else { "" }, line);
+        }
+    }
+
     /// A row with its label; words that do not fit go on below it.
     fn row(&mut self, label: &str, text: &str) {
         let room = self.width - LABEL;
@@ -227,7 +245,7 @@ mod tests {
     fn drawn(state: State, port: Option<u16>, addresses: &[&str], height: usize) -> String {
         let address = |ip: &&str| Address { card: "eth0".into(), ip: ip.parse().unwrap() };
         let addresses = addresses.iter().map(address).collect();
-        draw(&Told { state, port, addresses, version: "1.2.3" }, 60, height)
+        draw(&Told { state, port, addresses, setup: None, version: "1.2.3" }, 60, height)
     }
 
     #[test]
@@ -256,12 +274,25 @@ Devices   printer-1 (printer): TROUBLE – the printer is out
             text.contains("The configuration is wrong") && text.contains("no till is configured"),
             "{text}"
         );
+        let text = drawn(State::CannotStart("No disk.\nPlug it in.\n".into()), None, &[], 24);
+        assert!(text.ends_with("Box       No disk.\n          Plug it in."), "{text}");
         let text = drawn(State::Silent("refused".into()), Some(443), &["192.0.2.7"], 24);
         assert!(text.contains("It may be starting"), "{text}");
         let failing = drawn(State::Running(Box::new(health("failing", 0))), Some(8443), &[], 24);
         assert!(
             failing.contains("NOTHING CAN BE RECORDED") && failing.contains("box-1.local:8443"),
             "{failing}"
+        );
+    }
+
+    #[test]
+    fn what_came_of_a_stick_is_shown_below() {
+        let state = State::NoIdentity("this box is not enrolled".into());
+        let setup = Some("agent.toml was taken.\nThe stick can be pulled.\n".to_owned());
+        let text = draw(&Told { state, port: None, addresses: vec![], setup, version: "1" }, 60, 24);
+        assert!(
+            text.ends_with("Set-up    agent.toml was taken.\n          The stick can be pulled."),
+            "{text}"
         );
     }
 

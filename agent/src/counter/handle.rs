@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use pestle_domain::{
@@ -74,6 +77,7 @@ pub struct Counter {
     orders: watch::Receiver<OrdersState>,
     lacks: watch::Receiver<Lacks>,
     urgent: broadcast::Sender<Committed>,
+    beats: Arc<AtomicU64>,
     task: Option<AbortHandle>,
 }
 
@@ -145,9 +149,11 @@ impl Counter {
             orders: orders_watched,
             lacks: lacks_watched,
             urgent: urgent.clone(),
+            beats: Arc::default(),
             task: None,
         };
-        let ends = Ends { views, orders, lacks, urgent, counters, messages: messages.downgrade() };
+        let beats = counter.beats.clone();
+        let ends = Ends { views, orders, lacks, urgent, counters, beats, messages: messages.downgrade() };
         let task = Task::new(parts, branch, (at, kept), ends);
         counter.task = Some(tokio::spawn(task.run(inbox)).abort_handle());
         Ok(counter)
@@ -246,7 +252,13 @@ impl Counter {
         self.messages.closed().await;
     }
 
-    /// Whether the loop takes messages: it has not ended, and does not hang.
+    /// How often the loop has gone round: once a second at the least ([`super::task::TICK`]). Who finds the same number after longer
+    /// than that looks at a loop that hangs, also one that nobody sends anything.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Whether the loop takes messages: it has not ended, and its queue is not full.
     pub fn is_alive(&self) -> bool {
         !self.messages.is_closed() && self.messages.capacity() > 0
     }

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     pin::Pin as Pinned,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,7 +49,7 @@ use crate::{
 /// Events that may wait for the loop, which takes microseconds for each. Full means that the loop hangs.
 pub(super) const EVENTS_WAITING_MAX: usize = 256;
 /// How often idle people are signed out and the date is looked at.
-const TICK: Duration = Duration::from_secs(1);
+pub(super) const TICK: Duration = Duration::from_secs(1);
 type Append = Pinned<Box<dyn Future<Output = (CommitId, Result<Committed, JournalError>)> + Send>>;
 
 pub(super) struct Task {
@@ -69,6 +72,8 @@ pub(super) struct Task {
     orders: watch::Sender<OrdersState>,
     lacks: watch::Sender<Lacks>,
     urgent: broadcast::Sender<Committed>,
+    /// See [`super::handle::Counter::beats`].
+    beats: Arc<AtomicU64>,
     /// Urgent acts on their way to the disk.
     urgent_commits: BTreeSet<CommitId>,
     /// Weak: the loop ends when all handles have gone.
@@ -82,6 +87,7 @@ pub(super) struct Ends {
     pub(super) lacks: watch::Sender<Lacks>,
     pub(super) urgent: broadcast::Sender<Committed>,
     pub(super) counters: CounterCounters,
+    pub(super) beats: Arc<AtomicU64>,
     /// Weak: the loop ends when all handles have gone.
     pub(super) messages: mpsc::WeakSender<Message>,
 }
@@ -90,7 +96,7 @@ impl Task {
     /// The loop over a branch whose books are folded up to `at`, of which a checkpoint has those up to `kept`.
     pub(super) fn new(parts: CounterParts, branch: Branch, (at, kept): (Where, Place), ends: Ends) -> Self {
         let store = parts.ledger.epochs().last().map_or(StoreId(Uuid::nil()), |epoch| epoch.store);
-        let Ends { views, orders, lacks, urgent, counters, messages } = ends;
+        let Ends { views, orders, lacks, urgent, counters, beats, messages } = ends;
         Self {
             branch,
             views,
@@ -108,6 +114,7 @@ impl Task {
             orders,
             lacks,
             urgent,
+            beats,
             urgent_commits: BTreeSet::new(),
             parts,
         }
@@ -119,6 +126,7 @@ impl Task {
         let mut shop = self.parts.shop.clone();
         let (written, mut baskets_written) = mpsc::channel::<TillId>(EVENTS_WAITING_MAX);
         let stopped = loop {
+            self.beats.fetch_add(1, Ordering::Relaxed);
             let event = tokio::select! {
                 biased;
                 Some((commit, result)) = self.ledger.next() => self.ledger_appended(commit, result),

@@ -150,8 +150,8 @@ pub async fn rule(
         Ok(view) => match view.step {
             None => Redirect::to("/console#appeals-h").into_response(),
             Some(step) => {
-                let message = "A technician types this at the box, as root, with its agent stopped, and starts the agent again. The \
-                               claim code is shown once: write it down"
+                let message = "A technician types this at the box, with its agent stopped and as the agent's user (runuser -u pestle -- …), \
+                               and starts the agent again. The claim code is shown once: write it down"
                     .to_owned();
                 let step = Some(step);
                 let page = Decided {

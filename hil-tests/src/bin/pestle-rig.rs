@@ -4,13 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use pestle_hil_tests::{
     ending::Ending,
     rig::{
         qemu::{
-            QemuRig,
+            QemuRig, boot,
             disk_cuts::{self, Plan},
             idle, power_cuts, recordings,
         },
@@ -44,6 +44,14 @@ enum Command {
     },
     /// Start it, and measure what the agent takes when nothing happens
     Idle,
+    /// Start it and a plain Debian in turns, and measure how long each takes
+    Boot {
+        /// What `hil-tests/stock-debian.sh` made
+        stock: PathBuf,
+        /// Starts of each that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Cut its power again and again while it sells and prints
     PowerCuts {
         /// How often
@@ -64,6 +72,9 @@ enum Command {
         /// Where chance begins
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// The folder of a recording that was kept, instead of a new one
+        #[arg(long)]
+        recording: Option<PathBuf>,
     },
 }
 
@@ -81,15 +92,28 @@ async fn main() -> Result<()> {
             Command::Shell { commands } => shell(machine, &commands).await,
             Command::Keys { folder } => Box::pin(keys(machine, &folder)).await,
             Command::Idle => {
-                println!("{:#?}", Box::pin(idle::watch(machine)).await?);
+                let idle = Box::pin(idle::watch(machine)).await?;
+                println!("{idle:#?}");
+                ensure!(idle.is_kept(), "the agent takes more than it may");
+                Ok(())
+            }
+            Command::Boot { stock, rounds } => {
+                let report = Box::pin(boot::measure(machine, &stock, rounds)).await?;
+                println!("{report}");
+                ensure!(report.is_kept(), "the start takes longer than it may");
                 Ok(())
             }
             Command::PowerCuts { cuts, seed } => {
                 println!("{:#?}", Box::pin(power_cuts::run(machine, cuts, seed)).await?);
                 Ok(())
             }
-            Command::DiskCuts { points, sales, seed } => {
-                println!("{:#?}", Box::pin(disk_cuts::run(machine, Plan { sales, points, seed })).await?);
+            Command::DiskCuts { points, sales, seed, recording } => {
+                let plan = Plan { sales, points, seed };
+                let report = match recording {
+                    None => Box::pin(disk_cuts::run(machine, plan)).await?,
+                    Some(folder) => disk_cuts::run_again(&folder, plan)?,
+                };
+                println!("{report:#?}");
                 Ok(())
             }
         }

@@ -9,12 +9,13 @@ use pestle_domain::{
     stock::Ledger,
     units::Quantity,
 };
+use serde::{Deserialize, Serialize};
 
 use super::provisioned::OPENING;
 use crate::counter::Receipt;
 
 /// A basket at the moment of its payment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paid {
     /// Its act.
     pub act: ActId,

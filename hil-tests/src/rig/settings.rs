@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::{Ability, sim};
+use crate::processes::project;
 
 /// Names the file; without it the simulated rig is meant.
 pub const VARIABLE: &str = "PESTLE_RIG";
@@ -58,14 +59,16 @@ impl Settings {
         }
     }
 
-    /// The rig that the environment names, or the simulated one.
+    /// The rig that the environment names, from the project's root or absolutely, or the simulated one.
     ///
     /// # Errors
     /// The file cannot be read, or holds something else.
     pub fn from_environment() -> Result<Self> {
         match std::env::var_os(VARIABLE) {
             None => Ok(Self::Sim),
-            Some(file) => Self::read(Path::new(&file)),
+            // Cargo runs a test in its crate's folder.
+            Some(file) if Path::new(&file).is_absolute() => Self::read(Path::new(&file)),
+            Some(file) => Self::read(&project().join(file)),
         }
     }
 

@@ -6,7 +6,8 @@ use super::{at_till, pay, shown};
 use crate::{
     counter::Till,
     power_cuts::provisioned,
-    rig::{PrinterKind, Rig, ScannerKind, qemu::disk::project},
+    processes::project,
+    rig::{PrinterKind, Rig, ScannerKind},
 };
 
 pub(super) async fn by_keyboard(rig: &mut dyn Rig) -> Result<()> {

@@ -8,13 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::processes::{build_folder, tool};
-
-/// The project's root.
-pub fn project() -> PathBuf {
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_folder.parent().unwrap_or(crate_folder).to_owned()
-}
+use crate::processes::{build_folder, project, tool};
 
 /// Where `make image` puts what it builds: beside what cargo builds.
 pub fn image() -> PathBuf {

@@ -26,6 +26,18 @@ pub struct Idle {
     pub rss_kib: u64,
 }
 
+/// Of one core, at the most: 1 %.
+const CPU_PER_MILLE_MAX: u64 = 10;
+/// All memory in use, at the most: 40 MiB.
+const RSS_KIB_MAX: u64 = 40 * 1_024;
+
+impl Idle {
+    /// Whether both bounds are kept.
+    pub const fn is_kept(&self) -> bool {
+        self.cpu_per_mille <= CPU_PER_MILLE_MAX && self.rss_kib <= RSS_KIB_MAX
+    }
+}
+
 /// Starts a machine and watches its agent for a minute, with all devices and nobody at the tills.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! What a machine without power has on its disk: its data partition, recovered by the kernel as at a start, and opened
-//! by the agent's own code.
+//! What a machine without power has on its disk: its data partition, recovered as at a start of the box, and opened by
+//! the agent's own code.
 
 use std::{
     fs::{self, File},
@@ -7,7 +7,7 @@ use std::{
     ops::Range,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -85,37 +85,34 @@ impl Workplace {
         Ok(Self { folder, length })
     }
 
-    /// Has the kernel recover the file system in `blocks`, and the agent open its stores; compares them with what was told.
+    /// Has the file system in `blocks` recovered as the box does it, and the agent open its stores; compares them with what was told.
     /// `unheard` may be there or not.
     ///
     /// # Errors
     /// What does not come back, or differs.
-    pub fn check(&self, blocks: &Blocks, account: &Account, unheard: &[ActId]) -> Result<()> {
-        let data = self.recovered(blocks)?;
+    pub fn check(&self, blocks: &Blocks, account: &Account, unheard: &[ActId]) -> Result<Recovery> {
+        let (data, recovery) = self.recovered(blocks)?;
         let opened = opened(&data).context("the stores do not open")?;
-        account.compare(&opened, unheard).map_err(anyhow::Error::msg)
+        account.compare(&opened, unheard).map_err(anyhow::Error::msg)?;
+        Ok(recovery)
     }
 
-    /// The data folder that lies in `blocks`, after the file system's own recovery.
-    fn recovered(&self, blocks: &Blocks) -> Result<PathBuf> {
+    /// The data folder that lies in `blocks`, after the file system's own recovery: `e2fsck`, as systemd-fsck@.service calls it with
+    /// `fsck.repair=yes` on the kernel's command line (`images/build.sh`), and the kernel's at the mount.
+    fn recovered(&self, blocks: &Blocks) -> Result<(PathBuf, Recovery)> {
         let at = |name: &str| self.folder.path().join(name);
         let (image, mount, data) = (at("image"), at("mount"), at("data"));
         let _before = fs::remove_dir_all(&data);
-        let file = File::create(&image)?;
-        file.set_len(self.length)?;
-        for (from, block) in blocks.iter() {
-            let room = usize::try_from(self.length.saturating_sub(from)).unwrap_or(BLOCK).min(BLOCK);
-            file.write_all_at(&block[..room], from)?;
-        }
-        drop(file);
+        blocks.write_to(&File::create(&image)?, self.length)?;
+        let recovery = check_file_system(&image)?;
         run("mount", &["-t".as_ref(), "ext4".as_ref(), "-o".as_ref(), "loop".as_ref(), &image, &mount])
             .context("the file system does not come back")?;
         let copied = run("cp", &["-r".as_ref(), &mount.join("agent"), &data]);
         run("umount", &[&mount])?;
         copied?;
-        // What the kernel recovered needs no repair.
+        // What was recovered needs no repair.
         run("e2fsck", &["-fn".as_ref(), &image]).context("the file system is damaged")?;
-        Ok(data)
+        Ok((data, recovery))
     }
 
     /// Keeps what was looked at last in `folder`.
@@ -128,14 +125,45 @@ impl Workplace {
     }
 }
 
+/// How a file system came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// It was whole, or its journal made it so.
+    Journal,
+    /// Its first superblock was torn, and a copy of it taken.
+    OtherSuperblock,
+}
+
+/// e2fsck(8): 0 is no error, 1 is errors that were mended; systemd-fsck mounts after both.
+const MENDED: i32 = 1;
+
+fn check_file_system(image: &Path) -> Result<Recovery> {
+    let output = call("e2fsck", &["-y".as_ref(), image])?;
+    let said = said(&output);
+    let comes_back = output.status.code().is_some_and(|code| code <= MENDED);
+    ensure!(comes_back, "the file system does not come back: e2fsck ended with {}: {said}", output.status);
+    Ok(if said.contains("trying backup blocks") { Recovery::OtherSuperblock } else { Recovery::Journal })
+}
+
 fn run(program: &str, arguments: &[&Path]) -> Result<()> {
+    let output = call(program, arguments)?;
+    ensure!(output.status.success(), "{program} ended with {}: {}", output.status, said(&output));
+    Ok(())
+}
+
+fn call(program: &str, arguments: &[&Path]) -> Result<Output> {
     // Debian has some of them where only root looks.
     let path = "/usr/sbin:/usr/bin:/sbin:/bin";
-    let output =
-        Command::new(program).args(arguments).env("PATH", path).output().context(program.to_owned())?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
-    ensure!(output.status.success(), "{program} ended with {}: {said}", output.status);
-    Ok(())
+    Command::new(program)
+        .args(arguments)
+        .env("PATH", path)
+        .env("LC_ALL", "C")
+        .output()
+        .context(program.to_owned())
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).trim().to_owned()
 }
 
 /// Opens the stores as the agent does, and says what stands in the journal as `pestle-agent journal show` does.

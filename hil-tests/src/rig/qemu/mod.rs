@@ -4,9 +4,11 @@
 //! [`disk`] makes its disk, [`machine`] runs it, [`qmp`] speaks with QEMU's monitor, [`keys`] are what a scanner presses, and
 //! [`guest`] is a shell inside. [`recordings`] keep what its kernel makes of keys.
 //!
-//! [`power_cuts`] and [`disk_cuts`] take its power away: [`write_log`] reads what was written to its disk, [`replay`] makes
-//! what a cut leaves of that, and [`left`] looks whether it comes back. [`idle`] measures the agent at rest.
+//! [`power_cuts`] and [`disk_cuts`] take its power away: [`write_log`] reads what was written to its disk, [`recording`] keeps that with
+//! what was told, [`replay`] makes what a cut leaves of it, and [`left`] looks whether it comes back. [`idle`] measures the agent at rest, [`boot`]
+//! its start.
 
+pub mod boot;
 pub mod disk;
 pub mod disk_cuts;
 pub mod guest;
@@ -16,6 +18,7 @@ pub mod left;
 pub mod machine;
 pub mod power_cuts;
 pub mod qmp;
+pub mod recording;
 pub mod recordings;
 pub mod replay;
 pub mod write_log;

@@ -145,7 +145,7 @@ impl Campaign {
         let (left, account) = (&self.left, &self.account);
         let look = || {
             let blocks = left::read(&disk, &left::data_partition(&disk)?)?;
-            left.check(&blocks, account, &unheard)
+            left.check(&blocks, account, &unheard).map(drop)
         };
         // The journal blocks, which no task of the runtime may.
         std::thread::scope(|scope| scope.spawn(look).join()).map_err(|_| anyhow!("the check panicked"))?

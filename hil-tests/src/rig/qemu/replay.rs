@@ -1,9 +1,9 @@
-//! A disk as a power cut leaves it, made of its recorded writes. Pure.
+//! A disk as a power cut leaves it, made of its recorded writes. Pure but for [`Blocks::write_to`].
 //!
 //! What was written before the last flush is there. Of what was written after it, each write is there, is not, or is there in some of its
 //! sectors: a disk with a cache promises no more, and writes a sector whole or not at all.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, io, ops::Range, os::unix::fs::FileExt as _};
 
 use super::write_log::{Entry, WriteLog};
 use crate::seeded::Seeded;
@@ -37,6 +37,19 @@ impl Blocks {
         }
     }
 
+    /// Writes them to `file`, which becomes `length` bytes long.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn write_to(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)?;
+        for (at, block) in self.iter() {
+            let room = usize::try_from(length.saturating_sub(at)).unwrap_or(BLOCK).min(BLOCK);
+            file.write_all_at(&block[..room], at)?;
+        }
+        Ok(())
+    }
+
     /// Where each block is, and what stands in it.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.0.iter().map(|(number, block)| (number * BLOCK as u64, &**block))
@@ -57,9 +70,9 @@ pub struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// Before the first write; `safe` is what lay from byte `from` to byte `to` of the disk.
-    pub fn new(log: &'a WriteLog, safe: Blocks, from: u64, to: u64) -> Self {
-        Self { log, from, to, safe, next: 0, waiting: Vec::new() }
+    /// Before the first write; `safe` is what lay in `part` of the disk, in bytes.
+    pub fn new(log: &'a WriteLog, safe: Blocks, part: Range<u64>) -> Self {
+        Self { log, from: part.start, to: part.end, safe, next: 0, waiting: Vec::new() }
     }
 
     /// Goes on until so many entries have happened.
@@ -127,7 +140,7 @@ mod tests {
     fn what_was_flushed_is_there_and_of_the_rest_every_mixture_of_sectors() {
         let bytes = log(&[(8, &[1; 512], 0), (0, &[], 1), (9, &[2; 1_024], 0), (9, &[3; 512], 0)]);
         let log = WriteLog::parse(bytes).unwrap();
-        let mut replay = Replay::new(&log, Blocks::default(), 0, 1 << 20);
+        let mut replay = Replay::new(&log, Blocks::default(), 0..1 << 20);
         replay.advance(1);
         assert_eq!((replay.waiting(), sector(&replay.safe, 8)), (1, 0));
         replay.advance(4);
@@ -146,7 +159,7 @@ mod tests {
     fn only_the_part_that_is_looked_at_is_kept() {
         let bytes = log(&[(0, &[1; 512], 0), (8, &[2; 1_024], 0), (100, &[3; 512], 0), (0, &[], 1)]);
         let log = WriteLog::parse(bytes).unwrap();
-        let mut replay = Replay::new(&log, Blocks::default(), 9 * 512, 10 * 512);
+        let mut replay = Replay::new(&log, Blocks::default(), 9 * 512..10 * 512);
         replay.advance(4);
         assert_eq!(replay.safe.iter().count(), 1);
         assert_eq!(sector(&replay.safe, 0), 2);

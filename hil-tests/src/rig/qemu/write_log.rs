@@ -103,6 +103,11 @@ impl WriteLog {
         Ok(Self { bytes, entries, sector })
     }
 
+    /// The log as it was read.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// What an entry wrote.
     pub fn data(&self, entry: &Entry) -> &[u8] {
         self.bytes.get(entry.data.clone()).unwrap_or_default()
