@@ -111,7 +111,7 @@ async fn main() -> Result<()> {
                 let plan = Plan { sales, points, seed };
                 let report = match recording {
                     None => Box::pin(disk_cuts::run(machine, plan)).await?,
-                    Some(folder) => disk_cuts::run_again(&folder, plan)?,
+                    Some(folder) => disk_cuts::run_again(&folder, plan).await?,
                 };
                 println!("{report:#?}");
                 Ok(())

@@ -145,7 +145,7 @@ fn check_file_system(image: &Path) -> Result<Recovery> {
     Ok(if said.contains("trying backup blocks") { Recovery::OtherSuperblock } else { Recovery::Journal })
 }
 
-fn run(program: &str, arguments: &[&Path]) -> Result<()> {
+pub(super) fn run(program: &str, arguments: &[&Path]) -> Result<()> {
     let output = call(program, arguments)?;
     ensure!(output.status.success(), "{program} ended with {}: {}", output.status, said(&output));
     Ok(())
@@ -184,4 +184,49 @@ fn opened(data: &Path) -> Result<String> {
     persons?;
     ensure!(found.is_none(), "a power cut is told as damage: {found:?}");
     Ok(String::from_utf8(shown)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where ext4 has its superblock, and how long that is; disks write its halves one after the other.
+    const SUPERBLOCK: Range<u64> = 1_024..2_048;
+
+    /// As `images/disk.sh` makes it, in small.
+    fn file_system(folder: &Path) -> PathBuf {
+        let image = folder.join("image");
+        File::create(&image).unwrap().set_len(256 << 20).unwrap();
+        let options = ["-q", "-b", "4096", "-J", "size=32"].map(Path::new);
+        run("mkfs.ext4", &[&options[..], &[&image]].concat()).unwrap();
+        image
+    }
+
+    #[test]
+    fn a_torn_superblock_is_taken_from_its_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = file_system(folder.path());
+        assert_eq!(check_file_system(&image).unwrap(), Recovery::Journal);
+        let file = File::options().read(true).write(true).open(&image).unwrap();
+        let mut half = [0; 512];
+        file.read_exact_at(&mut half, SUPERBLOCK.start).unwrap();
+        // When it was written last (ext4's layout: s_wtime at 0x30): any change breaks its check sum.
+        half[0x30] ^= 1;
+        file.write_all_at(&half, SUPERBLOCK.start).unwrap();
+        assert!(
+            run("e2fsck", &["-p".as_ref(), &image]).is_err(),
+            "the repair that nobody is asked about dares it"
+        );
+        assert_eq!(check_file_system(&image).unwrap(), Recovery::OtherSuperblock);
+        assert_eq!(check_file_system(&image).unwrap(), Recovery::Journal);
+    }
+
+    #[test]
+    fn what_is_no_file_system_does_not_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = file_system(folder.path());
+        let file = File::options().write(true).open(&image).unwrap();
+        file.write_all_at(&vec![0x5a; 200 << 20], 0).unwrap();
+        check_file_system(&image).unwrap_err();
+    }
 }

@@ -25,7 +25,7 @@ pub mod write_log;
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -128,7 +128,7 @@ impl QemuRig {
         Guest::connect(self.place.path()).await
     }
 
-    async fn what_the_machine_says(&self, console: &std::path::Path) -> String {
+    async fn what_the_machine_says(&self, console: &Path) -> String {
         let asked = async { self.guest().await?.run(ASK_OF_A_BAD_START).await };
         asked.await.unwrap_or_else(|error| {
             format!("its shell does not answer either ({error:#}); {}", end_of(console))
@@ -151,6 +151,17 @@ impl QemuRig {
         self.place.path().join("disk.img")
     }
 
+    /// Keeps its disk and what its console said in `folder`, for whoever looks why it did not come back.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn keep(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::copy(self.place.path().join("console.log"), folder.join("console.log"))?;
+        // With its holes.
+        left::run("cp", &["--sparse=always".as_ref(), &self.disk(), &folder.join("disk.img")])
+    }
+
     /// The power goes, and stays away.
     pub fn power_off(&mut self) {
         if let Some(mut running) = self.running.take() {
@@ -171,7 +182,7 @@ fn address(port: u16) -> String {
     format!("https://localhost:{port}")
 }
 
-fn end_of(console: &std::path::Path) -> String {
+fn end_of(console: &Path) -> String {
     let bytes = fs::read(console).unwrap_or_default();
     let end = bytes.len().saturating_sub(2_000);
     format!("the end of its console:\n{}", String::from_utf8_lossy(&bytes[end..]))

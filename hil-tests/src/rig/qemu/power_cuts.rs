@@ -181,11 +181,10 @@ impl Campaign {
 
     fn told(&self, error: &anyhow::Error, seed: u64, number: usize) -> anyhow::Error {
         let folder = build_folder().join("power-cuts").join(format!("machine-{seed}-{number}"));
-        let disk = folder.join("disk.img");
-        let kept = fs::create_dir_all(&folder).and_then(|()| fs::copy(self.rig.disk(), &disk));
-        let kept = kept.map_or_else(|error| error.to_string(), |_| disk.display().to_string());
+        let kept = self.rig.keep(&folder);
+        let kept = kept.map_or_else(|error| format!("{error:#}"), |()| folder.display().to_string());
         anyhow!(
-            "seed {seed}, cut {number}: {error:#}\nagain: pestle-rig power-cuts --seed {seed} --cuts {}\nthe disk is kept in {kept}",
+            "seed {seed}, cut {number}: {error:#}\nagain: pestle-rig power-cuts --seed {seed} --cuts {}\ndisk and console are kept in {kept}",
             number + 1
         )
     }

@@ -105,6 +105,15 @@ impl Recording {
         self.people.told.len()
     }
 
+    /// How many entries were safe when the last sale but one was told.
+    pub fn last_sale_but_one(&self) -> Option<usize> {
+        let mut entries: Vec<usize> = self.people.told.iter().map(|told| told.entries).collect();
+        entries.sort_unstable();
+        let last = *entries.last()?;
+        // Two tills may be told within one flush.
+        entries.into_iter().rfind(|entries| *entries < last)
+    }
+
     /// What had been told after so many entries, and what may be there beside that.
     ///
     /// # Errors
