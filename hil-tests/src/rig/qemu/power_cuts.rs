@@ -1,7 +1,7 @@
 //! The machine loses its power again and again while two people sell and both printers print: everything from one seed but the
 //! moments, which a machine in software does not repeat to the instruction.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
