@@ -3,7 +3,7 @@
 //! answer to the next question.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context as TaskContext, Poll},
@@ -89,11 +89,16 @@ impl Failure {
 }
 
 /// The open line.
-#[derive(Debug)]
 pub struct Wire {
     modbus: Context,
     tap: Tap,
     manners: Manners,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("tap", &self.tap).field("manners", &self.manners).finish_non_exhaustive()
+    }
 }
 
 impl Wire {

@@ -62,9 +62,9 @@ const BUSES: usize = 2;
 const PRINTERS: usize = 2;
 
 /// On this clock a time-out would be over before a busy machine has carried the bytes: it jumps whenever nobody has
-/// anything to do. It jumps by no more than a tick of the simulated cables (0.1 s), so this is thousands of chances
-/// for the kernel.
-const PATIENCE: Duration = Duration::from_secs(1_800);
+/// anything to do. It jumps by no more than a tick of the simulated cables (0.1 s), so this is hundreds of thousands of
+/// chances for the kernel: its own worker carries the bytes of a pseudo-terminal, and may wait long for a processor.
+const PATIENCE: Duration = Duration::from_secs(36_000);
 
 /// Between plugging in and being in use: a look of the keeper and a try of the driver, a second each, and one to spare.
 const IN_USE_AFTER: Duration = Duration::from_secs(3);
