@@ -2,7 +2,7 @@
 # Installs what a Debian machine with Rust still lacks for Pestle. Safe to repeat: it does nothing when all is there.
 #
 #   hil-tests/setup.sh demo    what `make demo` and `make demo-check` need: a C compiler, CMake, PostgreSQL's programs
-#   hil-tests/setup.sh bench   that, and what `make bench` measures beside Pestle: Mosquitto, nats-server
+#   hil-tests/setup.sh bench   that, and what `make bench` measures beside Pestle: Mosquitto, nats-server, python-escpos
 #   hil-tests/setup.sh test    that, and what `make test` needs: Chromium with its driver, FUSE, fonts, rustfmt, clippy; and the
 #                              programs of others that the drivers are tried against (drivers/tests/witness)
 #   hil-tests/setup.sh image   what `make image`, `make image-run` and `make hil` need: mmdebstrap and tools for disks, cargo-deb, QEMU
@@ -83,6 +83,8 @@ if [ "$wanted" = test ]; then
   # What the witnesses run on.
   have node || missing+=(nodejs)
   have npm || missing+=(npm)
+fi
+if [ "$wanted" = bench ] || [ "$wanted" = test ]; then
   python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 fi
 if [ "$wanted" = image ]; then
@@ -99,33 +101,42 @@ if [ "$wanted" = image ]; then
   [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing+=(ovmf)
 fi
 
-# Other people's programs that the tests ask, in the versions that drivers/tests/witness/*/ pins; below the target folder, so
-# that they go with it. Done once for each state of the pins.
+# Other people's programs that the tests and the figures ask, in the versions that drivers/tests/witness/*/ pins; below the
+# target folder, so that they go with it. Each kind is installed once for each state of its pins, of which it keeps a copy.
+# The figures need the printers' in Python alone.
 witnesses() {
-  [ "$wanted" = test ] || return 0
-  local here target pins name into sum
+  local here target pins into
   here=$(cd "$(dirname "$0")/.." && pwd)
   target=${CARGO_TARGET_DIR:-$here/target}
-  for pins in "$here"/drivers/tests/witness/*/; do
-    name=$(basename "$pins")
-    into=$target/witness/$name
-    [ -e "$pins"requirements.txt ] || [ -e "$pins"package-lock.json ] || continue
-    sum=$({ cat "$pins"requirements.txt "$pins"package-lock.json 2>/dev/null || true; } | sha256sum)
-    [ "$(cat "$into/installed" 2>/dev/null)" = "$sum" ] && continue
-    say "installing the tests' witnesses for $name …"
-    rm -rf "$into"
-    mkdir -p "$into"
-    if [ -e "$pins"requirements.txt ]; then
-      python3 -m venv "$into/venv"
-      "$into/venv/bin/pip" install --quiet --disable-pip-version-check -r "$pins"requirements.txt >&2
-    fi
-    if [ -e "$pins"package-lock.json ]; then
-      cp "$pins"package.json "$pins"package-lock.json "$into"
-      # Optional parts would want a compiler and USB.
-      (cd "$into" && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
-    fi
-    echo "$sum" >"$into/installed"
-  done
+  case $wanted in
+    bench) python_witnesses "$here/drivers/tests/witness/printers/" "$target/witness/printers" ;;
+    test)
+      for pins in "$here"/drivers/tests/witness/*/; do
+        into=$target/witness/$(basename "$pins")
+        [ ! -e "$pins"requirements.txt ] || python_witnesses "$pins" "$into"
+        [ ! -e "$pins"package-lock.json ] || node_witnesses "$pins" "$into"
+      done
+      ;;
+  esac
+}
+python_witnesses() {
+  cmp -s "$1"requirements.txt "$2/venv/requirements.txt" && return 0
+  say "installing witnesses in Python for $(basename "$2") …"
+  rm -rf "$2/venv"
+  mkdir -p "$2"
+  python3 -m venv "$2/venv"
+  "$2/venv/bin/pip" install --quiet --disable-pip-version-check -r "$1"requirements.txt >&2
+  cp "$1"requirements.txt "$2/venv"
+}
+node_witnesses() {
+  cmp -s "$1"package-lock.json "$2/node_modules/package-lock.json" && return 0
+  say "installing witnesses in JavaScript for $(basename "$2") …"
+  rm -rf "$2/node_modules"
+  mkdir -p "$2"
+  cp "$1"package.json "$1"package-lock.json "$2"
+  # Optional parts would want a compiler and USB.
+  (cd "$2" && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+  cp "$1"package-lock.json "$2/node_modules"
 }
 
 if [ ${#missing[@]} -eq 0 ]; then

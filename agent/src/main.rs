@@ -15,7 +15,7 @@ use pestle_agent::{
     appeal::plan::{Plan, Stage},
     commands::{
         decode,
-        devices::{self, DeviceTrouble},
+        devices::{DeviceTrouble, arguments::DevicesArguments},
         export, show,
         stock_open::{self, StockError},
         verify,
@@ -75,77 +75,6 @@ enum Command {
     Devices(DevicesArguments),
 }
 
-#[derive(Debug, Args)]
-struct DevicesArguments {
-    #[command(subcommand)]
-    command: DevicesCommand,
-    /// Where the kernel lists devices; another place is for simulations.
-    #[arg(long, global = true, hide = true, default_value = "/sys")]
-    sys: PathBuf,
-    /// Where device files are; another place is for simulations.
-    #[arg(long, global = true, hide = true, default_value = "/dev")]
-    dev: PathBuf,
-}
-
-#[derive(Debug, Subcommand)]
-enum DevicesCommand {
-    /// What is attached, what it is, by which names it can be bound, and what it is bound to.
-    List {
-        /// For machines.
-        #[arg(long)]
-        json: bool,
-    },
-    /// What comes and goes, until Ctrl-C; with a name, what that device sends. The agent must not run for the latter.
-    Watch {
-        /// A device of the configuration.
-        name: Option<String>,
-    },
-    /// Let a device of the configuration do its work once: a test page, a scan, a reading. The agent must not run.
-    ///
-    /// Ends with 0 when it works, 1 when it is there and does not work, 69 when it is not there, 64 when no device has this
-    /// name, 75 when the agent is running.
-    Test {
-        /// A device of the configuration.
-        name: String,
-        /// How many seconds a person has for a scan.
-        #[arg(long, default_value_t = 30)]
-        wait: u64,
-    },
-    /// Have a scanner told by the sheet of test codes what it sends, and keep that: lot and serial number are then taken from
-    /// it. The agent must not run. Ends as `test` does.
-    Learn {
-        /// A scanner of the configuration.
-        name: String,
-        /// How many seconds a person has for each code.
-        #[arg(long, default_value_t = 60)]
-        wait: u64,
-    },
-    /// Answer what the box asks about a device: what stands there now is the one of this name. The agent must not run.
-    Rebind {
-        /// A device of the configuration.
-        name: String,
-    },
-    /// The sheet of test codes, or a maker's own codes: out of a printer of the box, or as a picture.
-    Sheet {
-        /// The maker whose codes are wanted: they set a scanner up.
-        #[arg(long)]
-        maker: Option<String>,
-        #[command(flatten)]
-        to: SheetTo,
-    },
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct SheetTo {
-    /// A printer of the configuration. The agent must not run.
-    #[arg(long, value_name = "NAME")]
-    printer: Option<String>,
-    /// A file, which is replaced.
-    #[arg(long, value_name = "FILE")]
-    png: Option<PathBuf>,
-}
-
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Say whether the configuration is good, and what it says.
@@ -203,9 +132,9 @@ fn main() -> ExitCode {
     let config = match (Config::load(arguments.config.as_deref()), &arguments.command) {
         (Ok(config), _) => config,
         // What is attached is wanted before there is a configuration.
-        (Err(error), Some(Command::Devices(devices))) if !devices.command.needs_configuration() => {
+        (Err(error), Some(Command::Devices(devices))) if !devices.need_configuration() => {
             complain(&format!("what is bound is not shown, since there is no configuration yet: {error}"));
-            return finish(look_at_devices(None, devices));
+            return finish(look_at_devices(None, devices.clone()));
         }
         (Err(error), _) => {
             complain(&error.to_string());
@@ -222,52 +151,14 @@ fn main() -> ExitCode {
         Command::Run => start_log(&config).and_then(|()| run(&config)),
         Command::StockOpen { file } => open_stock(&config, &file),
         Command::Journal(command) => look_at_journal(&config, command),
-        Command::Devices(devices) => look_at_devices(Some(&config), &devices),
+        Command::Devices(devices) => look_at_devices(Some(&config), devices),
     })
 }
 
-impl DevicesCommand {
-    fn needs_configuration(&self) -> bool {
-        match self {
-            Self::Test { .. } | Self::Learn { .. } | Self::Rebind { .. } | Self::Watch { name: Some(_) } => {
-                true
-            }
-            Self::Sheet { to, .. } => to.printer.is_some(),
-            Self::List { .. } | Self::Watch { name: None } => false,
-        }
-    }
-}
-
-fn look_at_devices(config: Option<&Config>, arguments: &DevicesArguments) -> anyhow::Result<()> {
-    let system = devices::system(&arguments.sys, &arguments.dev);
-    match (&arguments.command, config) {
-        (DevicesCommand::List { json }, config) => {
-            let configured = config.map(devices::configured).unwrap_or_default();
-            say(&devices::list::list(&system, &configured, *json)?)
-        }
-        (DevicesCommand::Watch { name: Some(name) }, Some(config)) => {
-            Ok(runtime()?.block_on(devices::watch::one(config, name))?)
-        }
-        (DevicesCommand::Test { name, wait }, Some(config)) => {
-            let wait = Duration::from_secs(*wait);
-            // On standard error: what a script reads is the outcome alone.
-            say(&runtime()?.block_on(devices::test::test(config, name, wait, complain))?)
-        }
-        (DevicesCommand::Learn { name, wait }, Some(config)) => {
-            let wait = Duration::from_secs(*wait);
-            say(&runtime()?.block_on(devices::learn::learn(config, name, wait, complain))?)
-        }
-        (DevicesCommand::Rebind { name }, Some(config)) => say(&devices::rebind(config, name)?),
-        (DevicesCommand::Sheet { maker, to: SheetTo { png: Some(file), .. } }, config) => {
-            say(&devices::learn::draw_page(&devices::learn::page(maker.as_deref())?, config, file)?)
-        }
-        (DevicesCommand::Sheet { maker, to: SheetTo { printer: Some(printer), .. } }, Some(config)) => {
-            let page = devices::learn::page(maker.as_deref())?;
-            say(&runtime()?.block_on(devices::learn::print_page(page, config, printer))?)
-        }
-        // Without a configuration there are no names: see `needs_configuration`.
-        (_, config) => Ok(runtime()?.block_on(devices::watch::comings_and_goings(config, &system))?),
-    }
+fn look_at_devices(config: Option<&Config>, arguments: DevicesArguments) -> anyhow::Result<()> {
+    // On standard error: what a script reads is the outcome alone.
+    let outcome = runtime()?.block_on(arguments.execute(config, complain))?;
+    outcome.map_or(Ok(()), |outcome| say(&outcome))
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 //! | trait | driver | what it tells |
 //! |---|---|---|
 //! | [`Scanner`](scanner::Scanner) | [`SerialScanner`](scanner::serial::SerialScanner), [`KeyboardScanner`](scanner::keyboard::evdev::KeyboardScanner) | scans with time, source and whether the scanner is proved; what was no barcode; coming and going |
-//! | [`Printer`](printer::Printer) | [`EscPosPrinter`](printer::driver::EscPosPrinter) | one honest [`Outcome`](printer::Outcome) for each job, the drawer, its status at any time |
+//! | [`Printer`](printer::Printer) | [`PrinterHandle`](printer::PrinterHandle) | one honest [`Outcome`](printer::Outcome) for each job, the drawer, its status at any time |
 //! | [`Sensor`](sensor::Sensor) | [`ModbusSensor`](sensor::bus::ModbusSensor) | a temperature, or the reason why there is none |
 //! | [`Input`](sensor::input::Input) | [`ModbusInput`](sensor::bus::ModbusInput) | how a door, the mains or an alarm stand, or the reason why nobody knows |
 //!

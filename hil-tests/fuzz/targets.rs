@@ -30,17 +30,17 @@ use pestle_domain::{
 use pestle_drivers::{
     printer::status::{Answer as Printed, AnswerReader, Condition, Question},
     scanner::framing::{Framer, FramingRules},
-    sensor::{
-        answer::{crc_is_right, why_no_answer, with_crc},
-        profile::SensorProfiles,
-    },
+    sensor::answer::{crc_is_right, why_no_answer, with_crc},
 };
+
+#[path = "devices.rs"]
+pub(crate) mod devices;
 
 /// One target.
 pub(crate) type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub(crate) const TARGETS: [(&str, Target); 12] = [
+pub(crate) const TARGETS: [(&str, Target); 20] = [
     ("batch", batch),
     ("fact", fact),
     ("messages", messages),
@@ -50,7 +50,15 @@ pub(crate) const TARGETS: [(&str, Target); 12] = [
     ("scan_framing", scan_framing),
     ("printer_status", printer_status),
     ("modbus", modbus),
-    ("modbus_answer", modbus_answer),
+    ("modbus_answer", devices::modbus_answer),
+    ("keys", devices::keys),
+    ("page_batch", devices::page_batch),
+    ("learned", devices::learned),
+    ("far_port", devices::far_port),
+    ("label_status", devices::label_status),
+    ("ipp_answer", devices::ipp_answer),
+    ("profiles", devices::profiles),
+    ("attached", devices::attached),
     ("snapshot", snapshot),
     ("journal_records", journal_records),
 ];
@@ -223,37 +231,10 @@ pub(crate) fn printer_status(bytes: &[u8]) {
     assert!(u64::try_from(answered).unwrap_or(u64::MAX) + reader.strays <= bytes.len() as u64);
 }
 
-/// What a Modbus slave answers, and a file of sensor profiles.
+/// What was heard of a Modbus slave that gave no answer.
 pub(crate) fn modbus(bytes: &[u8]) {
     let _ = why_no_answer(1, 4, bytes);
     assert!(bytes.is_empty() || crc_is_right(&with_crc(bytes)));
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = SensorProfiles::parse(text);
-    }
-}
-
-/// Bytes on the line where a slave's answer is waited for: what is taken for one has the words that were asked for.
-pub(crate) fn modbus_answer(bytes: &[u8]) {
-    use tokio::io::AsyncWriteExt as _;
-    use tokio_modbus::{client::rtu, prelude::*};
-    thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-    }
-    RUNTIME.with(|runtime| {
-        runtime.block_on(async {
-            let (ours, mut theirs) = tokio::io::duplex(1 + bytes.len().max(64));
-            let mut bus = rtu::attach_slave(ours, Slave(1));
-            // Behind the bytes the line is dead: nothing is waited for.
-            theirs.write_all(bytes).await.expect("room was made");
-            theirs.shutdown().await.expect("a pipe");
-            if let Ok(Ok(words)) = bus.read_input_registers(1, 2).await {
-                assert_eq!(words.len(), 2);
-            }
-        });
-    });
 }
 
 /// A snapshot's unpacked bytes.

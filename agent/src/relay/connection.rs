@@ -28,6 +28,7 @@ use rumqttc::{
 use rustls::ClientConfig;
 use tokio::{sync::mpsc, task::JoinHandle};
 
+use super::unreached::{self, CentreAddress};
 use crate::clock::Clock;
 
 /// A dead line is noticed after one and a half of these. rumqttc panics below 5 s.
@@ -103,11 +104,13 @@ impl Connection {
             .set_request_channel_capacity(REQUESTS_MAX)
             .set_last_will(LastWill::new(status, death, QoS::AtLeastOnce, true, None));
         let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
-        let task = tokio::spawn(tell_of_end(
-            poll(events, client.clone(), device.clone(), id, words.clone()),
+        let heard = Heard {
+            device: device.clone(),
+            centre: CentreAddress { host: host.clone(), port: *port },
             id,
-            words,
-        ));
+            words: words.clone(),
+        };
+        let task = tokio::spawn(tell_of_end(poll(events, client.clone(), heard), id, words));
         Self { id, client, device: device.clone(), agent: agent.clone(), task }
     }
 
@@ -163,13 +166,16 @@ async fn tell_of_end(
     }
 }
 
-async fn poll(
-    mut events: EventLoop,
-    client: AsyncClient,
+/// Who hears what of a connection.
+struct Heard {
     device: DeviceId,
+    centre: CentreAddress,
     id: ConnectionId,
     words: mpsc::Sender<(ConnectionId, Word)>,
-) {
+}
+
+async fn poll(mut events: EventLoop, client: AsyncClient, heard: Heard) {
+    let Heard { device, centre, id, words } = heard;
     loop {
         let word = match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(answer))) => {
@@ -195,7 +201,7 @@ async fn poll(
                 }
             }
             Ok(Event::Incoming(Incoming::Disconnect(bye))) => {
-                Word::Down(format!("the broker ended the connection ({:?})", bye.reason_code))
+                Word::Down(unreached::ended(bye.reason_code, &centre))
             }
             Ok(_) => continue,
             Err(ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }))
@@ -203,7 +209,10 @@ async fn poll(
             {
                 Word::TakenOver
             }
-            Err(error) => Word::Down(explain(&error)),
+            Err(error) => {
+                tracing::info!(%centre, error = unreached::explain(&error), "no connection to the centre");
+                Word::Down(unreached::sentence(&error, &centre))
+            }
         };
         let down = matches!(word, Word::Down(_) | Word::TakenOver);
         if words.send((id, word)).await.is_err() || down {
@@ -231,21 +240,6 @@ fn subscribe(client: &AsyncClient, device: &DeviceId, code: ConnectReturnCode) -
     client.try_subscribe_many(filters).map_err(|error| error.to_string())
 }
 
-/// The whole chain of causes in one line: rumqttc's own text often names the least of them.
-fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = inner.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +252,32 @@ mod tests {
         check(DisconnectReasonCode::NotAuthorized, Some("SubscribeRefused"), false);
         check(DisconnectReasonCode::NotAuthorized, None, false);
         check(DisconnectReasonCode::AdministrativeAction, Some("ByAdminKick"), false);
+    }
+
+    #[tokio::test]
+    async fn an_absent_centre_is_told_in_words_for_a_person() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::open(folder.path()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        // Nobody listens there: it was free a moment ago, and is not given away again so soon.
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let settings = ConnectionSettings {
+            host: "127.0.0.1".into(),
+            port: free.port(),
+            tls: Arc::new(tls),
+            device: "box-1".parse().unwrap(),
+            agent: "test".into(),
+        };
+        let (words, mut heard) = mpsc::channel(1);
+        let _connection = Connection::open(&settings, ConnectionId(uuid::Uuid::nil()), &clock, words);
+        let told = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap();
+        let Some((_, Word::Down(why))) = told else { panic!("{told:?}") };
+        assert!(why.contains("its service does not") && !why.contains("os error"), "{why}");
     }
 
     #[tokio::test]

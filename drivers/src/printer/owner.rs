@@ -1,4 +1,4 @@
-//! The task behind a label or an office printer: it owns the printer, keeps its status fresh, and takes jobs one by one.
+//! The task behind a printer of any kind: it owns the printer, keeps its status fresh, and takes jobs one by one.
 //! What it says to which kind of printer is a [`Conversation`].
 
 use std::{
@@ -34,11 +34,25 @@ pub(super) trait Conversation: Sized + Send + 'static {
     /// What it needs to know.
     type Settings: Clone + Send + Sync + 'static;
 
-    /// Reaches the printer and has it say how it is.
-    async fn open(settings: &Self::Settings) -> Result<Self, Broken>;
+    /// Whether a drawer may hang on printers of this kind.
+    const HAS_DRAWER: bool = false;
+
+    /// Reaches the printer and has it say how it is. After a job that broke off (`after_half_a_job`) it may still wait for
+    /// the rest.
+    async fn open(settings: &Self::Settings, after_half_a_job: bool) -> Result<Self, Broken>;
 
     /// How the printer is, as far as it has said.
     fn status(&self) -> PrinterStatus;
+
+    /// Whether it may say of a job that it has finished, after its outcome was told as unknown.
+    fn confirms_late(&self) -> bool {
+        true
+    }
+
+    /// Waits for something that it says by itself. Cancel-safe.
+    async fn listen(&mut self) -> Result<(), Broken> {
+        std::future::pending().await
+    }
 
     /// Has it say how it is.
     async fn refresh(&mut self) -> Result<(), Broken>;
@@ -47,7 +61,19 @@ pub(super) trait Conversation: Sized + Send + 'static {
     async fn print(&mut self, job: &PrintJob, process: ProcessId) -> (Printed, Result<(), Broken>);
 
     /// Measures its paper anew.
-    async fn calibrate(&mut self) -> (Calibration, Result<(), Broken>);
+    async fn calibrate(&mut self) -> (Calibration, Result<(), Broken>) {
+        (Calibration::NotNeeded, Ok(()))
+    }
+
+    /// Opens the drawer, outside of a job.
+    async fn open_drawer(&mut self) -> (DrawerOutcome, Result<(), Broken>) {
+        (DrawerOutcome::NotKicked, Ok(()))
+    }
+
+    /// Sounds its buzzer.
+    async fn beep(&mut self) -> (Result<(), NotPrinted>, Result<(), Broken>) {
+        (Err(NotPrinted::NoBuzzer), Ok(()))
+    }
 
     /// The next job that was finished after its outcome had been told as unknown.
     fn take_finished(&mut self) -> Option<ProcessId>;
@@ -58,6 +84,8 @@ pub(super) trait Conversation: Sized + Send + 'static {
 pub(super) struct Printed {
     /// On paper or not.
     pub(super) outcome: Outcome,
+    /// What became of the drawer, where the job should open one and the printer has one.
+    pub(super) drawer: Option<DrawerOutcome>,
     /// Characters that were not printed as they were written.
     pub(super) replaced: Vec<Replaced>,
     /// Pictures that were left out.
@@ -67,7 +95,7 @@ pub(super) struct Printed {
 impl Printed {
     /// Nothing to remark on.
     pub(super) fn with(outcome: Outcome) -> Printed {
-        Printed { outcome, replaced: Vec::new(), missing_pictures: Vec::new() }
+        Printed { outcome, drawer: None, replaced: Vec::new(), missing_pictures: Vec::new() }
     }
 
     /// Nothing was sent.
@@ -76,11 +104,12 @@ impl Printed {
     }
 }
 
-/// The handle of a label or an office printer. Dropping it ends the task and frees the line.
+/// The handle of a printer. Dropping it ends the task and frees the line.
 #[derive(Debug)]
 pub struct PrinterHandle {
     name: DeviceName,
     columns: u8,
+    has_drawer: bool,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<PrinterStatus>,
     task: AbortHandle,
@@ -90,6 +119,8 @@ pub struct PrinterHandle {
 enum Command {
     Print(PrintJob, oneshot::Sender<PrintReport>),
     Calibrate(oneshot::Sender<Calibration>),
+    OpenDrawer(oneshot::Sender<DrawerOutcome>),
+    Beep(oneshot::Sender<Result<(), NotPrinted>>),
 }
 
 /// Starts the task. Must be called within a tokio runtime.
@@ -110,9 +141,23 @@ pub(super) fn start<C: Conversation>(
         status: status_out,
         events: events_out,
         jobs: first_job(),
+        // The agent itself may have ended in the middle of one.
+        half_a_job: true,
     };
     let task = tokio::spawn(owner.run()).abort_handle();
-    (PrinterHandle { name, columns, commands, status, task }, events)
+    (PrinterHandle { name, columns, has_drawer: C::HAS_DRAWER, commands, status, task }, events)
+}
+
+impl PrinterHandle {
+    /// Makes the printer beep, so that a person finds it. Nothing is printed.
+    ///
+    /// # Errors
+    /// Why it did not: it is away, in trouble (a beep would wait in its buffer), or has no buzzer that we can sound.
+    pub async fn beep(&self) -> Result<(), NotPrinted> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(Command::Beep(reply)).await.map_err(|_gone| NotPrinted::Ended)?;
+        outcome.await.unwrap_or(Err(NotPrinted::Ended))
+    }
 }
 
 impl Drop for PrinterHandle {
@@ -132,7 +177,7 @@ impl Printer for PrinterHandle {
     }
 
     fn has_drawer(&self) -> bool {
-        false
+        self.has_drawer
     }
 
     async fn print(&self, job: PrintJob) -> PrintReport {
@@ -149,7 +194,11 @@ impl Printer for PrinterHandle {
     }
 
     async fn open_drawer(&self) -> DrawerOutcome {
-        DrawerOutcome::NotKicked
+        let (reply, outcome) = oneshot::channel();
+        if self.commands.send(Command::OpenDrawer(reply)).await.is_err() {
+            return DrawerOutcome::NotKicked;
+        }
+        outcome.await.unwrap_or(DrawerOutcome::NotKicked)
     }
 
     async fn calibrate(&self) -> Calibration {
@@ -165,17 +214,18 @@ impl Printer for PrinterHandle {
     }
 }
 
-/// Where the numbering of jobs starts: anywhere, so that no job of an earlier run is taken for one of this run.
+/// Where the numbering of jobs starts: anywhere, so that a printer that still holds a job of an earlier run does not seem
+/// to confirm one of this run.
 fn first_job() -> u32 {
     let random = RandomState::new().build_hasher().finish();
     u32::try_from(random % 1_000_000).unwrap_or(0)
 }
 
-/// These printers have no drawer: it is never kicked, and says so where it was asked for.
+/// A drawer that should be opened and of which the printer told nothing was not kicked.
 fn report_of(printed: Printed, opens_drawer: bool, process: Option<ProcessId>) -> PrintReport {
-    let Printed { outcome, replaced, missing_pictures } = printed;
+    let Printed { outcome, drawer, replaced, missing_pictures } = printed;
     let sent = !matches!(outcome, Outcome::NotPrinted { .. });
-    let drawer = opens_drawer.then_some(DrawerOutcome::NotKicked);
+    let drawer = opens_drawer.then(|| drawer.unwrap_or(DrawerOutcome::NotKicked));
     PrintReport { outcome, drawer, replaced, missing_pictures, process: process.filter(|_| sent) }
 }
 
@@ -188,6 +238,8 @@ struct Owner<C: Conversation> {
     status: watch::Sender<PrinterStatus>,
     events: mpsc::Sender<PrinterEvent>,
     jobs: u32,
+    /// A job broke off, and nothing was sent since that would end its last command.
+    half_a_job: bool,
 }
 
 /// Why a conversation ended.
@@ -203,9 +255,10 @@ impl<C: Conversation> Owner<C> {
         let mut backoff = Backoff::for_hotplug();
         let mut told_fault = None;
         loop {
-            let away = match C::open(&self.settings).await {
+            let away = match C::open(&self.settings, self.half_a_job).await {
                 Ok(conversation) => {
                     told_fault = None;
+                    self.half_a_job = false;
                     self.tell(PrinterEvent::Device(DeviceEvent::Attached));
                     let opened = Instant::now();
                     let end = self.serve(conversation).await;
@@ -256,6 +309,7 @@ impl<C: Conversation> Owner<C> {
                     None => return End::Stopped,
                     Some(command) => self.carry_out(&mut conversation, command).await,
                 },
+                heard = conversation.listen() => heard,
                 () = time::sleep(self.poll) => conversation.refresh().await,
             };
             if let Err(broken) = worked {
@@ -270,7 +324,9 @@ impl<C: Conversation> Owner<C> {
                 self.jobs = self.jobs.wrapping_add(1);
                 let process = ProcessId::numbered(self.jobs);
                 let (printed, worked) = conversation.print(&job, process).await;
-                let report = report_of(printed, job.open_drawer, Some(process));
+                self.half_a_job = worked.is_err() && matches!(printed.outcome, Outcome::Unknown { .. });
+                let late = conversation.confirms_late().then_some(process);
+                let report = report_of(printed, job.open_drawer, late);
                 tracing::info!(printer = %self.name, job = job.document.title, outcome = ?report.outcome, "print");
                 let _caller_gave_up = reply.send(report);
                 worked
@@ -279,6 +335,16 @@ impl<C: Conversation> Owner<C> {
                 let (calibration, worked) = conversation.calibrate().await;
                 tracing::info!(printer = %self.name, ?calibration, "calibrate");
                 let _caller_gave_up = reply.send(calibration);
+                worked
+            }
+            Command::OpenDrawer(reply) => {
+                let (outcome, worked) = conversation.open_drawer().await;
+                let _caller_gave_up = reply.send(outcome);
+                worked
+            }
+            Command::Beep(reply) => {
+                let (outcome, worked) = conversation.beep().await;
+                let _caller_gave_up = reply.send(outcome);
                 worked
             }
         }
@@ -308,6 +374,12 @@ fn refuse(command: Command, reason: NotPrinted) {
         }
         Command::Calibrate(reply) => {
             let _caller_gave_up = reply.send(Calibration::Failed(reason));
+        }
+        Command::OpenDrawer(reply) => {
+            let _caller_gave_up = reply.send(DrawerOutcome::NotKicked);
+        }
+        Command::Beep(reply) => {
+            let _caller_gave_up = reply.send(Err(reason));
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Printer, PrinterEvent,
-    driver::{EscPosPrinter, EscPosSettings},
+    driver::{self, EscPosSettings},
     ipp::{self, IppSettings},
     render::Artwork,
     zpl::{self, ZplSettings, model::StockError},
@@ -101,7 +101,7 @@ pub fn start(
 ) -> Result<(Arc<dyn Printer>, mpsc::Receiver<PrinterEvent>), StockError> {
     Ok(match settings {
         PrinterSettings::EscPos(settings) => {
-            let (printer, events) = EscPosPrinter::start_with(settings, artwork);
+            let (printer, events) = driver::start(settings, artwork);
             (Arc::new(printer), events)
         }
         PrinterSettings::Zpl(settings) => {

@@ -1,7 +1,8 @@
 //! Temperatures and contacts: a reading, or the reason why there is none. Never a made-up number.
 //!
 //! From the wire up: [`answer`] tells what was wrong with an answer that could not be read; [`timing`] and [`health`] are
-//! the line's manners; [`bus`] owns a line with several devices on it, by RS-485 or a network. [`register`] and [`profile`]
+//! the line's manners; [`wire`] asks one question, and
+//! [`bus`] owns a line with several devices on it, by RS-485 or a network. [`register`] and [`profile`]
 //! say which register holds what, [`input`] what a contact means. [`probe`] tells which profile fits a device, [`scan`]
 //! looks for devices. [`place`] makes one cold place of two probes, a door and the mains, with their [`calibration`];
 //! [`gap`] says why readings are missing.
@@ -19,7 +20,7 @@ pub mod register;
 pub mod scan;
 pub mod settings;
 pub mod timing;
-mod wire;
+pub mod wire;
 
 use async_trait::async_trait;
 use pestle_domain::units::MilliCelsius;

@@ -3,7 +3,7 @@
 //! answer to the next question.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context as TaskContext, Poll},
@@ -46,12 +46,13 @@ const GATEWAY_TARGET_SILENT: u8 = 11;
 
 /// How a line behaves, as far as the times go.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manners {
-    pub(super) framing: Framing,
+pub struct Manners {
+    /// How Modbus is spoken on it.
+    pub framing: Framing,
     /// One character on the serial line; zero where a gateway has it in hand.
-    pub(super) character: Duration,
+    pub character: Duration,
     /// What a device may take to begin its answer.
-    pub(super) device: Duration,
+    pub device: Duration,
 }
 
 impl Manners {
@@ -72,7 +73,7 @@ impl Manners {
 
 /// Why a question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The device refused it; the wire is as good as before.
     Refused(NoData),
     /// The wire must be thrown away.
@@ -88,15 +89,22 @@ impl Failure {
 }
 
 /// The open line.
-pub(super) struct Wire {
+pub struct Wire {
     modbus: Context,
     tap: Tap,
     manners: Manners,
 }
 
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("tap", &self.tap).field("manners", &self.manners).finish_non_exhaustive()
+    }
+}
+
 impl Wire {
-    /// Takes an open line into use.
-    pub(super) fn new(port: Line, manners: Manners) -> Wire {
+    /// Takes an open line into use. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn new(port: Line, manners: Manners) -> Wire {
         let tap = Tap::new(port);
         let modbus = match manners.framing {
             Framing::Rtu => rtu::attach(tap.clone()),
@@ -106,7 +114,10 @@ impl Wire {
     }
 
     /// Asks the device at `slave`. The answer has what was asked for: as many words, or as many bits as 0 and 1.
-    pub(super) async fn ask(&mut self, slave: u8, question: Question) -> Result<Vec<u16>, Failure> {
+    ///
+    /// # Errors
+    /// Why there is none, and whether the wire is of use after it.
+    pub async fn ask(&mut self, slave: u8, question: Question) -> Result<Vec<u16>, Failure> {
         let Manners { framing, character, device } = self.manners;
         if framing == Framing::Rtu {
             self.tap.settle(timing::gap_before_a_question(character)).await.map_err(Failure::Broken)?;

@@ -8,6 +8,7 @@
 pub mod attached;
 pub mod fridge;
 pub mod keyboard;
+mod plug;
 pub mod printer;
 pub mod pty;
 pub mod scanner;

@@ -3,7 +3,8 @@
 //!
 //! Each round is an hour when `PESTLE_FLAPPING_HOURS` says how many; without it, two minutes, three times.
 //! After each round everything is unplugged, and files and memory are counted. While a device is plugged in, what it
-//! tells must arrive once each and in order.
+//! tells must arrive once each and in order. To sleep is the schedule of who comes and goes, on a clock on which it takes
+//! no time; what has to happen is waited for.
 
 use std::{
     collections::BTreeMap,
@@ -28,9 +29,10 @@ use pestle_drivers::{
     },
     line::{LineAddress, serial::SerialSettings},
     printer::{
-        Outcome, PrintJob, Printer as _,
-        driver::{EscPosPrinter, EscPosSettings, PrinterTimeouts},
+        Outcome, PrintJob, Printer as _, PrinterHandle, PrinterStatus,
+        driver::{self, EscPosSettings, PrinterTimeouts},
         model::PrinterModels,
+        render::Artwork,
     },
     scanner::{
         Scanner as _, ScannerEvent,
@@ -60,9 +62,9 @@ const BUSES: usize = 2;
 const PRINTERS: usize = 2;
 
 /// On this clock a time-out would be over before a busy machine has carried the bytes: it jumps whenever nobody has
-/// anything to do. It jumps by no more than a tick of the simulated cables (0.1 s), so this is thousands of chances
-/// for the kernel.
-const PATIENCE: Duration = Duration::from_secs(1_800);
+/// anything to do. It jumps by no more than a tick of the simulated cables (0.1 s), so this is hundreds of thousands of
+/// chances for the kernel: its own worker carries the bytes of a pseudo-terminal, and may wait long for a processor.
+const PATIENCE: Duration = Duration::from_secs(36_000);
 
 /// Between plugging in and being in use: a look of the keeper and a try of the driver, a second each, and one to spare.
 const IN_USE_AFTER: Duration = Duration::from_secs(3);
@@ -204,7 +206,7 @@ impl BusRig {
 
 struct PrinterRig {
     device: SimPrinter,
-    driver: EscPosPrinter,
+    driver: PrinterHandle,
     number: u64,
     _events: mpsc::Receiver<pestle_drivers::printer::PrinterEvent>,
 }
@@ -264,6 +266,22 @@ impl Rig {
     }
 }
 
+/// Until nothing is in use and no device that flapped rests any more.
+async fn all_away(world: &World, rigs: &[Rig]) {
+    let gone = |name: &DeviceName| {
+        let file = world.keeper.place(name).unwrap().file();
+        file.is_err_and(|why| !why.contains("came and went"))
+    };
+    let is_away = |rig: &Rig| match rig {
+        Rig::Scanner(rig) => !rig.attached && gone(rig.driver.name()),
+        Rig::Bus(rig) => gone(&name("bus", rig.index)),
+        Rig::Printer(rig) => matches!(*rig.driver.status().borrow(), PrinterStatus::Away { .. }),
+    };
+    while !rigs.iter().all(is_away) {
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
 fn name(kind: &str, index: usize) -> DeviceName {
     DeviceName::new(format!("{kind}-{index}"))
 }
@@ -296,12 +314,13 @@ fn rigs(world: &World) -> Vec<Rig> {
             confirm: PATIENCE,
             poll: Duration::from_secs(3),
         };
-        let (driver, events) = EscPosPrinter::start(EscPosSettings {
+        let settings = EscPosSettings {
             name: name("printer", index),
             address: LineAddress::Tcp(device.address().unwrap()),
             model: PrinterModels::built_in().unwrap().get("epson-tm-t20").unwrap().clone(),
             timeouts,
-        });
+        };
+        let (driver, events) = driver::start(settings, Artwork::default());
         device.power_off();
         Rig::Printer(PrinterRig { device, driver, number: 0, _events: events })
     });
@@ -391,8 +410,7 @@ async fn devices_that_come_and_go_for_long_lose_nothing_and_take_no_files_and_no
             total = Tally { cycles: total.cycles + tally.cycles, told: total.told + tally.told };
             rigs.push(rig);
         }
-        // Long enough for every driver to let go, and for a rest to end.
-        sleep(Duration::from_secs(60)).await;
+        timeout(PATIENCE, all_away(&world, &rigs)).await.expect("everything lets go of what was unplugged");
         let now = taken_at_rest().await;
         println!(
             "round {round}: {} cycles, {} told, {} files, {} KiB",

@@ -1,8 +1,8 @@
-//! See `targets::modbus_answer`.
+//! See `targets::devices::modbus_answer`.
 #![no_main]
 
 #[path = "../targets.rs"]
 #[allow(dead_code, reason = "each program runs one target")]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::modbus_answer(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::devices::modbus_answer(bytes));

@@ -5,7 +5,7 @@
 //! largest of all rounds; and what is told in the notes of [`queues`] of blows and of Mosquitto's bound is one run each.
 //!
 //! In reading order: [`run`] measures all; [`stats`] and [`report`] are what is made of numbers. The figures:
-//! [`commit`], [`group`], [`scan`], [`relay`], [`link`], [`ingest`], [`queues`], [`stock_check`], [`footprint`], [`million`], [`disk`].
+//! [`commit`], [`group`], [`scan`], [`receipt`], [`relay`], [`link`], [`ingest`], [`queues`], [`stock_check`], [`footprint`], [`million`], [`disk`].
 //! What they stand on: [`place`] (where is measured), [`sample`] and [`backlog`] (what is sold), [`branch_box`], [`centre`] and
 //! [`real_centre`] (the two ends without the demo), [`memory`], [`helper`] (a second process on a core of its own) with its jobs
 //! [`feed`], [`load`] and [`stock_port`].
@@ -25,6 +25,7 @@ pub mod ingest;
 pub mod link;
 pub mod million;
 pub mod queues;
+pub mod receipt;
 pub mod relay;
 pub mod scan;
 pub mod stock_check;

@@ -64,7 +64,7 @@ pub fn report_file() -> PathBuf {
 }
 
 /// The build's folder, `target`.
-fn target() -> PathBuf {
+pub(super) fn target() -> PathBuf {
     let programs = build_folder();
     programs.parent().map(Path::to_owned).unwrap_or(programs)
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::{
     commit, disk, footprint, group, ingest, link, million,
     place::{Cores, WorkFolder},
-    queues, relay,
+    queues, receipt, relay,
     report::{Failure, Report, Row},
     scan,
     stats::Scale,
@@ -16,8 +16,20 @@ use super::{
 use crate::world::{Place, World};
 
 /// The figures by name, in the order of measuring.
-pub const FIGURES: [&str; 11] =
-    ["commit", "group", "scan", "relay", "link", "ingest", "queues", "stock", "footprint", "million", "disk"];
+pub const FIGURES: [&str; 12] = [
+    "commit",
+    "group",
+    "scan",
+    "receipt",
+    "relay",
+    "link",
+    "ingest",
+    "queues",
+    "stock",
+    "footprint",
+    "million",
+    "disk",
+];
 /// Of these, what takes so long that it is measured only when it is named.
 pub const BY_NAME: [&str; 1] = ["disk"];
 
@@ -65,6 +77,7 @@ async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result
             let folder = folder.to_owned();
             tokio::task::spawn_blocking(move || group::measure(&folder, scale)).await??
         }
+        "receipt" => vec![receipt::measure(scale).await?],
         "relay" => vec![relay::measure(folder, cores, scale).await?],
         "link" => vec![link::measure(folder, cores, scale).await?],
         "queues" => queues::measure(folder, cores, scale).await?,
@@ -74,9 +87,9 @@ async fn figure(name: &str, folder: &Path, cores: Cores, scale: Scale) -> Result
         "stock" => vec![stock_check::measure(folder, cores, scale).await?],
         "scan" => {
             let world = world(folder).await?;
-            let row = scan::measure(&world, folder, scale).await;
+            let rows = scan::measure(&world, folder, scale).await;
             end(world).await?;
-            vec![row?]
+            rows?
         }
         _ => {
             let world = world(folder).await?;

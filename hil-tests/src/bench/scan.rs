@@ -1,17 +1,22 @@
-//! From the last byte of a barcode on the serial line to the basket's line on the page's event stream, with a real
-//! agent; against the p99 of a commit in the same round.
+//! From a barcode on the serial line to the basket's line on the page, with a real agent, over the HTTPS and the event
+//! stream of a browser's page: by itself, and against the p99 of a commit in the same round.
 //!
 //! The clock starts before the bytes are handed to the pseudo-terminal, which carries them at once: a real line at
-//! 9600 baud would have taken its time before. It stops when the event is here that shows the pack's serial number.
+//! 9600 baud takes a millisecond a byte before that. It stops when the event is here that shows the pack's serial number;
+//! what a browser then takes to draw it is not in it. What the pseudo-terminal has of the time is told beside, by bytes that
+//! are read at its other end. The scanner sends a suffix, which ends a scan at once: the silence that ends one of a scanner without a suffix is never waited for.
 
 use std::{
+    fs::File,
+    io::Read as _,
     path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use pestle_domain::ids::ActId;
-use tokio::task::spawn_blocking;
+use pestle_drivers::{scanner::framing::FramingRules, sim::scanner::SimScanner};
+use tokio::{sync::mpsc, task::spawn_blocking};
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +32,8 @@ use crate::{
 
 /// Scans of one round: a p99 is then the fourth-worst.
 const SCANS: u64 = 400;
+/// The p99 of no round may be longer, in milliseconds: a person takes a tenth of a second for at once, and the browser draws after this.
+const SHOWN_MS_MAX: f64 = 15.0;
 /// Packs of one sale. Paying is not measured, but its commit and its print go on while the next sale begins.
 const PACKS_PER_SALE: usize = 10;
 /// Between two scans: twenty times faster than a person with a scanner.
@@ -40,10 +47,11 @@ const STREAM_LIFE: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// When a program does not do what it should.
-pub async fn measure(world: &World, folder: &Path, scale: Scale) -> Result<Row> {
+pub async fn measure(world: &World, folder: &Path, scale: Scale) -> Result<Vec<Row>> {
     let branch = world.branches.first().context("a world without branches")?;
     let till = Till::open(branch).await?;
     let (mut rounds, mut medians, mut commits_ms) = (Vec::new(), Vec::new(), [vec![], vec![], vec![]]);
+    let mut lines = Vec::new();
     // The first is not counted: pages and caches are new.
     for round in 0..=scale.rounds {
         let commits_in = folder.to_owned();
@@ -57,21 +65,61 @@ pub async fn measure(world: &World, folder: &Path, scale: Scale) -> Result<Row> 
                 all.push(one);
             }
             medians.push(quantile(&scans, 0.5));
+            lines.push(quantile(&line_alone(folder, scale).await?, 0.99));
         }
     }
-    let reach = Reach::AtMostAndMore { factor: 2.0, plus: 5.0 };
-    let [ours, plain, roomy] = commits_ms.map(|all| short(Spread::of(&all).median));
-    let name = "scan to the line on the page, p99";
-    Ok(Row::against(name, "ms", "a commit's p99, the smallest", &rounds, reach)
+    let shown: Vec<f64> = rounds.iter().map(|(scan, _)| *scan).collect();
+    let alone = Row::alone("scan to the line on the page, p99", "ms", &shown, SHOWN_MS_MAX)
         .noting(format!(
             "{} scans a round, {PACKS_PER_SALE} a sale; median {} ms",
             scale.of(SCANS),
             short(Spread::of(&medians).median)
         ))
         .noting(format!(
-            "p99 of the rounds' commits: journal {ours} ms, growing file {plain} ms, file that has its room {roomy} ms; \
-             each round is judged by its smallest"
-        )))
+            "of it the pseudo-terminal alone, to a reader that does nothing: p99 {} ms",
+            short(Spread::of(&lines).median)
+        ))
+        .noting(format!(
+            "with a suffix; a scanner without one takes {} ms more, the silence that ends its scans",
+            FramingRules::default().idle_gap.as_millis()
+        ));
+    Ok(vec![alone, against_commits(&rounds, commits_ms)])
+}
+
+fn against_commits(rounds: &[(f64, f64)], commits_ms: [Vec<f64>; 3]) -> Row {
+    let reach = Reach::AtMostAndMore { factor: 2.0, plus: 5.0 };
+    let [ours, plain, roomy] = commits_ms.map(|all| short(Spread::of(&all).median));
+    let name = "scan to the line on the page, p99";
+    Row::against(name, "ms", "a commit's p99, the smallest", rounds, reach).noting(format!(
+        "p99 of the rounds' commits: journal {ours} ms, growing file {plain} ms, file that has its room {roomy} ms; \
+         each round is judged by its smallest"
+    ))
+}
+
+/// How long a pseudo-terminal takes by itself, in milliseconds, sorted: the same bytes, to a thread that only reads.
+async fn line_alone(folder: &Path, scale: Scale) -> Result<Vec<f64>> {
+    let scanner = SimScanner::plug_in(folder.join("line-alone"))?;
+    let mut line = File::open(scanner.path())?;
+    let (arrived, mut arrivals) = mpsc::channel(1);
+    let reader = spawn_blocking(move || {
+        let mut bytes = [0; 256];
+        // Nothing more, or an error, when the scanner is unplugged below.
+        while let Ok(read @ 1..) = line.read(&mut bytes) {
+            if bytes[..read].ends_with(b"\r") && arrived.blocking_send(Instant::now()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut times = Vec::new();
+    for number in 0..scale.of(SCANS) {
+        let began = Instant::now();
+        scanner.scan(format!("01095212345432131729113010LOT24A\u{1d}21R0N{number:05}").as_bytes()).await?;
+        let at = arrivals.recv().await.context("the line's reader has ended")?;
+        times.push(at.duration_since(began).as_secs_f64() * 1e3);
+    }
+    scanner.unplug().await;
+    reader.await?;
+    Ok(sorted(times))
 }
 
 struct Till {

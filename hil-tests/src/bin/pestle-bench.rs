@@ -17,7 +17,7 @@ use pestle_hil_tests::ending::Ending;
 #[derive(Debug, Parser)]
 #[command(name = "pestle-bench", version)]
 struct CommandLine {
-    /// Measure these alone: commit, group, scan, relay, link, ingest, queues, stock, footprint, million, disk. Their rows take the
+    /// Measure these alone: commit, group, scan, receipt, relay, link, ingest, queues, stock, footprint, million, disk. Their rows take the
     /// place of their own in bench.json. disk is measured only when it is named: it takes a quarter of an hour
     figures: Vec<String>,
     /// Few rounds of little: to see that all of it works. Its figures say nothing, and nothing is written

@@ -1,8 +1,9 @@
 //! `pestle-agent devices`: what is attached and what it is bound to, what comes and goes, and whether a bound device works.
 //!
-//! [`list`] and [`watch`] without a name open nothing, so they may run beside the agent. What opens a device takes
+//! [`arguments`] says what can be asked for. [`list`] and [`watch`] without a name open nothing, so they may run beside the agent. What opens a device takes
 //! the box's lock first: the agent keeps its devices, and who wants to see one is told where.
 
+pub mod arguments;
 pub mod learn;
 pub mod list;
 pub mod test;
@@ -11,10 +12,7 @@ pub mod watch;
 use std::{io, path::Path};
 
 use pestle_drivers::{
-    find::{
-        device::DeviceClass,
-        sysfs::{ScanError, System},
-    },
+    find::{device::DeviceClass, sysfs::ScanError},
     line::{LineAddress, place::DevicePlace},
     scanner::start::ScannerAddress,
 };
@@ -178,10 +176,4 @@ fn page(data_dir: &Path) -> String {
     let told = std::fs::read(data_dir.join("run/addresses.json")).unwrap_or_default();
     let told: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
     told["web"].as_str().map_or_else(|| "its address is in its log".to_owned(), str::to_owned)
-}
-
-/// Where devices are looked for; another place than the system's own is for simulations.
-#[must_use]
-pub fn system(sys: &Path, dev: &Path) -> System {
-    System { sys: sys.to_owned(), dev: dev.to_owned() }
 }

@@ -1,12 +1,12 @@
 //! A serial port that is elsewhere: a converter on the network that speaks RFC 2217, whose speed, parity and flow
 //! control are set from here.
 //!
-//! `codec` and `session` decide what is said and do no I/O; this file owns the connection.
+//! `codec` and [`session`] decide what is said and do no I/O; this file owns the connection.
 //! Between the two ends a byte 0xFF is doubled, and nothing
 //! else changes.
 
 mod codec;
-mod session;
+pub mod session;
 
 use std::{
     io,

@@ -79,7 +79,7 @@ const PURGE_RECEIVED: u8 = 1;
 
 /// The conversation with a converter.
 #[derive(Debug)]
-pub(super) struct Session {
+pub struct Session {
     decoder: Decoder,
     wanted: FarPort,
     options: Options,
@@ -114,7 +114,8 @@ const ASKED: &[u8] = &[BINARY, SUPPRESS_GO_AHEAD];
 
 impl Session {
     /// Begins; `out` is what is to be sent first.
-    pub(super) fn begin(wanted: FarPort, out: &mut Vec<u8>) -> Session {
+    #[must_use]
+    pub fn begin(wanted: FarPort, out: &mut Vec<u8>) -> Session {
         OFFERED.iter().for_each(|option| negotiate(Verb::Will, *option, out));
         ASKED.iter().for_each(|option| negotiate(Verb::Do, *option, out));
         Session {
@@ -128,27 +129,34 @@ impl Session {
     }
 
     /// Is the far port as it was wanted, and what it heard before thrown away?
-    pub(super) fn is_settled(&self) -> bool {
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         self.stage == Stage::Settled
     }
 
     /// Is the far port as it was wanted, whatever it heard before?
-    pub(super) fn is_set(&self) -> bool {
+    #[must_use]
+    pub fn is_set(&self) -> bool {
         matches!(self.stage, Stage::Purging | Stage::Settled)
     }
 
     /// Did the converter say "wait"?
-    pub(super) fn is_suspended(&self) -> bool {
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
         self.suspended
     }
 
     /// Has it said anything in telnet's language?
-    pub(super) fn is_heard(&self) -> bool {
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
         !self.options.ours_answered.is_empty() || !self.options.theirs_answered.is_empty()
     }
 
     /// Takes in what arrived; adds the device's bytes to `data` and what is to be answered to `out`.
-    pub(super) fn hear(
+    ///
+    /// # Errors
+    /// The converter cannot be used: it refuses, or set something else.
+    pub fn hear(
         &mut self,
         bytes: &[u8],
         data: &mut Vec<u8>,

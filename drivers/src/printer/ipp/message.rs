@@ -45,7 +45,7 @@ const JOB_ATTRIBUTES: [&str; 4] =
 
 /// Why no answer can be made out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum MessageError {
+pub enum MessageError {
     /// Not IPP at all.
     #[error("the printer's answer is no IPP ({0}): check its address")]
     Malformed(String),
@@ -63,18 +63,23 @@ pub(super) struct Ticket<'a> {
 
 /// What a printer says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PrinterReport {
-    pub(super) state: PrinterState,
-    pub(super) reasons: Vec<String>,
-    pub(super) accepts_jobs: bool,
-    pub(super) make_and_model: String,
+pub struct PrinterReport {
+    /// How it is.
+    pub state: PrinterState,
+    /// Why, as keywords.
+    pub reasons: Vec<String>,
+    /// It takes jobs at all.
+    pub accepts_jobs: bool,
+    /// As it names itself.
+    pub make_and_model: String,
     /// It takes a job first and its document later.
-    pub(super) creates_jobs: bool,
-    pub(super) takes_raster: bool,
+    pub creates_jobs: bool,
+    /// It takes what we send.
+    pub takes_raster: bool,
     /// How dots are to be written; `None` where it takes neither form.
-    pub(super) dots: Option<Dots>,
+    pub dots: Option<Dots>,
     /// Dots per inch.
-    pub(super) dpi: u16,
+    pub dpi: u16,
 }
 
 /// Asks how the printer is.
@@ -176,32 +181,44 @@ fn keywords(names: &[&str]) -> Result<IppValue, IppParseError> {
 }
 
 /// An answer: its status, and its attributes.
-pub(super) struct Answer {
+#[derive(Debug)]
+pub struct Answer {
     pub(super) status: StatusCode,
     attributes: IppAttributes,
 }
 
 impl Answer {
     /// Reads an answer.
-    pub(super) fn read(bytes: Bytes) -> Result<Answer, MessageError> {
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(bytes: Bytes) -> Result<Answer, MessageError> {
         let parser = IppParser::new(IppReader::new(Cursor::new(bytes)));
         let answer = parser.parse().map_err(|error| MessageError::Malformed(error.to_string()))?;
         Ok(Answer { status: answer.header().status_code(), attributes: answer.attributes().clone() })
     }
 
     /// In the printer's words, for a person.
-    pub(super) fn refusal(&self) -> String {
+    #[must_use]
+    pub fn refusal(&self) -> String {
         let said = self.text(DelimiterTag::OperationAttributes, "status-message").unwrap_or_default();
         let status = self.status.to_string();
         if said.is_empty() || said == status { status } else { format!("{status} ({said})") }
     }
 
     /// The number of a new job.
-    pub(super) fn job_id(&self) -> Result<i32, MessageError> {
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn job_id(&self) -> Result<i32, MessageError> {
         self.number(DelimiterTag::JobAttributes, "job-id").ok_or(MessageError::Lacks("job-id"))
     }
 
-    pub(super) fn job(&self) -> Result<JobReport, MessageError> {
+    /// How a job is.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub fn job(&self) -> Result<JobReport, MessageError> {
         let group = DelimiterTag::JobAttributes;
         let state = self.number(group, "job-state").ok_or(MessageError::Lacks("job-state"))?;
         let impressions = self.number(group, "job-impressions-completed").and_then(|n| u32::try_from(n).ok());
@@ -214,7 +231,11 @@ impl Answer {
         Ok(JobReport { state, reasons: self.texts(group, "job-state-reasons"), impressions, began })
     }
 
-    pub(super) fn printer(&self) -> Result<PrinterReport, MessageError> {
+    /// How the printer is.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub fn printer(&self) -> Result<PrinterReport, MessageError> {
         let group = DelimiterTag::PrinterAttributes;
         let state = match self.number(group, "printer-state") {
             Some(3) => PrinterState::Idle,

@@ -6,7 +6,7 @@
 
 pub mod address;
 mod http;
-mod message;
+pub mod message;
 pub mod page;
 pub mod raster;
 mod session;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     super::{
-        Calibration, NotPrinted, Outcome, PrintJob, PrinterStatus, Unknown,
+        NotPrinted, Outcome, PrintJob, PrinterStatus, Unknown,
         codepage::Replaced,
         owner::{Conversation, Printed},
         render::{Artwork, MissingPicture},
@@ -62,7 +62,7 @@ struct Sent {
 impl Conversation for Session {
     type Settings = (IppSettings, Artwork);
 
-    async fn open((settings, artwork): &Self::Settings) -> Result<Session, Broken> {
+    async fn open((settings, artwork): &Self::Settings, _after_half_a_job: bool) -> Result<Session, Broken> {
         let report = ask_printer(settings).await?;
         tracing::info!(printer = %settings.name, model = report.make_and_model, dpi = report.dpi, dots = ?report.dots, "office printer");
         Ok(Session {
@@ -118,11 +118,7 @@ impl Conversation for Session {
             Err(outcome) => outcome,
         };
         let Sheets { replaced, missing_pictures, .. } = sheets;
-        (Printed { outcome, replaced, missing_pictures }, Ok(()))
-    }
-
-    async fn calibrate(&mut self) -> (Calibration, Result<(), Broken>) {
-        (Calibration::NotNeeded, Ok(()))
+        (Printed { replaced, missing_pictures, ..Printed::with(outcome) }, Ok(()))
     }
 
     fn take_finished(&mut self) -> Option<ProcessId> {

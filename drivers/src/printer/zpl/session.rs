@@ -52,7 +52,7 @@ enum Told {
 impl Conversation for Session {
     type Settings = (ZplSettings, Artwork);
 
-    async fn open((settings, artwork): &Self::Settings) -> Result<Session, Broken> {
+    async fn open((settings, artwork): &Self::Settings, _after_half_a_job: bool) -> Result<Session, Broken> {
         let (read, write) = split(settings.address.open().await.map_err(Broken)?);
         let mut session = Session {
             read,
@@ -122,7 +122,11 @@ impl Conversation for Session {
             Err((outcome, broken)) => (outcome, Err(broken)),
         };
         (
-            Printed { outcome, replaced: composed.replaced, missing_pictures: composed.missing_pictures },
+            Printed {
+                replaced: composed.replaced,
+                missing_pictures: composed.missing_pictures,
+                ..Printed::with(outcome)
+            },
             worked,
         )
     }

@@ -1,7 +1,7 @@
 //! An ESC/POS receipt printer with a cutter and a cash drawer, on the network or on a serial cable.
 //!
 //! [`decode`] reads commands, `engine` carries them out as the mechanism would, [`receipt`] is the paper, and `picture`
-//! draws it. This file is the plug: who is connected, and whether there is power.
+//! draws it; `plug` is what it hangs on. This file is the levers, the sensors and the power.
 
 mod codes;
 pub mod decode;
@@ -10,14 +10,12 @@ mod picture;
 pub mod receipt;
 
 use std::{
-    io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{Notify, watch},
     task::AbortHandle,
 };
@@ -26,7 +24,10 @@ pub use engine::{Controls, Counts};
 pub use picture::PictureError;
 pub use receipt::Receipt;
 
-use super::{SimError, pty::Pty};
+use super::{
+    SimError,
+    plug::{HostEnd, Mechanism, Place, Plug, Power, lock},
+};
 use crate::printer::status::Paper;
 use engine::Engine;
 
@@ -54,12 +55,6 @@ impl Drop for Inner {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Place {
-    Tcp(SocketAddr),
-    Serial(PathBuf),
-}
-
 #[derive(Debug)]
 struct Shared {
     engine: Mutex<Engine>,
@@ -70,17 +65,6 @@ struct Shared {
     wake: Notify,
     /// Counts up at each change of anything.
     changes: watch::Sender<u64>,
-}
-
-/// The mains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Power {
-    // On => Off | OnFor
-    On,
-    // OnFor => Off, after so many more bytes have been received
-    OnFor(usize),
-    // Off => On
-    Off,
 }
 
 /// The paper that these bytes print, on a printer of so many dots that has all it needs: the last piece that was cut, or
@@ -113,10 +97,9 @@ impl SimPrinter {
     /// # Errors
     /// The port is taken.
     pub fn listen(address: SocketAddr, dots: u16) -> Result<SimPrinter, SimError> {
-        let listener = bind(address)?;
-        let address = listener.local_addr().map_err(|source| listen_error(address, source))?;
-        let printer = SimPrinter::new(Place::Tcp(address), dots);
-        printer.run(accept_hosts(listener, Arc::clone(&printer.inner.shared)));
+        let (place, plug) = Place::listen(address)?;
+        let printer = SimPrinter::new(place, dots);
+        printer.run(plug);
         Ok(printer)
     }
 
@@ -126,20 +109,16 @@ impl SimPrinter {
     /// # Errors
     /// No pseudo-terminal could be made there.
     pub fn plug_in(link: impl Into<PathBuf>, dots: u16) -> Result<SimPrinter, SimError> {
-        let link = link.into();
-        let pty = Pty::plug_in(&link)?;
-        let printer = SimPrinter::new(Place::Serial(link), dots);
-        printer.run(serve_cable(pty, Arc::clone(&printer.inner.shared)));
+        let (place, plug) = Place::cable(link.into())?;
+        let printer = SimPrinter::new(place, dots);
+        printer.run(plug);
         Ok(printer)
     }
 
     /// The network address; `None` for a printer on a cable.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        match &self.inner.place {
-            Place::Tcp(address) => Some(*address),
-            Place::Serial(_) => None,
-        }
+        self.inner.place.address()
     }
 
     /// How it is now.
@@ -261,8 +240,8 @@ impl SimPrinter {
     /// # Errors
     /// No pseudo-terminal could be made there.
     pub fn replug(&self) -> Result<(), SimError> {
-        if let Place::Serial(link) = &self.inner.place {
-            self.run(serve_cable(Pty::plug_in(link)?, Arc::clone(&self.inner.shared)));
+        if matches!(self.inner.place, Place::Serial(_)) {
+            self.run(self.inner.place.plug_in()?);
         }
         self.changed();
         Ok(())
@@ -306,10 +285,7 @@ impl SimPrinter {
         if *lock(&shared.power) != Power::Off {
             return Ok(());
         }
-        match &self.inner.place {
-            Place::Tcp(address) => self.run(accept_hosts(bind(*address)?, Arc::clone(shared))),
-            Place::Serial(link) => self.run(serve_cable(Pty::plug_in(link)?, Arc::clone(shared))),
-        }
+        self.run(self.inner.place.plug_in()?);
         *lock(&shared.power) = Power::On;
         self.changed();
         Ok(())
@@ -326,8 +302,9 @@ impl SimPrinter {
         SimPrinter { inner: Arc::new(Inner { shared: Arc::new(shared), place, task: Mutex::new(None) }) }
     }
 
-    fn run(&self, service: impl Future<Output = ()> + Send + 'static) {
-        *lock(&self.inner.task) = Some(tokio::spawn(service).abort_handle());
+    fn run(&self, plug: Plug) {
+        let service = tokio::spawn(plug.serve(Arc::clone(&self.inner.shared)));
+        *lock(&self.inner.task) = Some(service.abort_handle());
     }
 
     fn engine(&self) -> MutexGuard<'_, Engine> {
@@ -344,20 +321,34 @@ impl SimPrinter {
     }
 }
 
-/// Why a host's line ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HostEnd {
-    HungUp,
-    PowerLost,
-}
-
 impl Shared {
     fn changed(&self) {
         self.wake.notify_one();
         self.changes.send_modify(|version| *version = version.wrapping_add(1));
     }
 
-    /// Takes bytes from the host, as far as there is power.
+    fn lose_power(&self) {
+        *lock(&self.power) = Power::Off;
+        lock(&self.engine).lose_power();
+        self.changed();
+    }
+}
+
+impl Mechanism for Shared {
+    fn wake(&self) -> &Notify {
+        &self.wake
+    }
+
+    fn take_answers(&self) -> Vec<u8> {
+        lock(&self.engine).take_answers()
+    }
+
+    fn has_room(&self) -> bool {
+        let engine = lock(&self.engine);
+        engine.waiting() < BUFFER_BYTES_MAX && !engine.controls.busy
+    }
+
+    /// As far as there is power.
     fn receive(&self, bytes: &[u8]) -> Result<(), HostEnd> {
         let mut cable_for = lock(&self.cable_for);
         let bytes = match *cable_for {
@@ -372,13 +363,10 @@ impl Shared {
             *cable_for = None;
         }
         drop(cable_for);
-        let (taken, power) = match *lock(&self.power) {
-            Power::On => (bytes.len(), Power::On),
-            Power::OnFor(left) if bytes.len() < left => (bytes.len(), Power::OnFor(left - bytes.len())),
-            Power::OnFor(left) => (left, Power::Off),
-            Power::Off => (0, Power::Off),
+        let (taken, power) = {
+            let mut power = lock(&self.power);
+            (power.last_for(bytes.len()), *power)
         };
-        *lock(&self.power) = power;
         lock(&self.engine).receive(&bytes[..taken]);
         if power == Power::Off {
             self.lose_power();
@@ -386,106 +374,5 @@ impl Shared {
         }
         self.changed();
         if pulled { Err(HostEnd::HungUp) } else { Ok(()) }
-    }
-
-    fn lose_power(&self) {
-        *lock(&self.power) = Power::Off;
-        lock(&self.engine).lose_power();
-        self.changed();
-    }
-
-    fn has_room(&self) -> bool {
-        let engine = lock(&self.engine);
-        engine.waiting() < BUFFER_BYTES_MAX && !engine.controls.busy
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, SimError> {
-    let listen = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    };
-    listen().map_err(|source| listen_error(address, source))
-}
-
-fn listen_error(address: SocketAddr, source: io::Error) -> SimError {
-    SimError::Listen { address: address.to_string(), source }
-}
-
-/// One host at a time, as most printers do; the next one waits.
-async fn accept_hosts(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { return };
-        let _best_effort = stream.set_nodelay(true);
-        if serve(&Line::Tcp(stream), &shared).await == HostEnd::PowerLost {
-            return;
-        }
-    }
-}
-
-async fn serve_cable(pty: Pty, shared: Arc<Shared>) {
-    serve(&Line::Serial(pty), &shared).await;
-}
-
-#[derive(Debug)]
-enum Line {
-    Tcp(TcpStream),
-    Serial(Pty),
-}
-
-impl Line {
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Line::Serial(pty) => pty.read(buffer).await,
-            Line::Tcp(stream) => loop {
-                stream.readable().await?;
-                match stream.try_read(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return read,
-                }
-            },
-        }
-    }
-
-    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Line::Serial(pty) => pty.write_all(bytes).await,
-            Line::Tcp(stream) => {
-                while !bytes.is_empty() {
-                    stream.writable().await?;
-                    match stream.try_write(bytes) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        written => bytes = bytes.get(written?..).unwrap_or_default(),
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-async fn serve(line: &Line, shared: &Shared) -> HostEnd {
-    let mut buffer = [0u8; 1_024];
-    loop {
-        let answers = lock(&shared.engine).take_answers();
-        if !answers.is_empty() && line.write_all(&answers).await.is_err() {
-            return HostEnd::HungUp;
-        }
-        tokio::select! {
-            () = shared.wake.notified() => {}
-            read = line.read(&mut buffer), if shared.has_room() => match read {
-                Ok(0) | Err(_) => return HostEnd::HungUp,
-                Ok(count) => {
-                    if let Err(end) = shared.receive(&buffer[..count]) {
-                        return end;
-                    }
-                }
-            },
-        }
     }
 }

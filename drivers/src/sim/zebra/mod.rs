@@ -1,21 +1,19 @@
 //! A label printer that speaks ZPL, on the network or on a serial cable.
 //!
-//! [`decode`] reads commands and draws labels, `engine` is the mechanism. This file is the plug: who is connected, whether
-//! there is power, and how long a label takes.
+//! [`decode`] reads commands and draws labels, `engine` is the mechanism; `plug` is what it hangs on. This file is
+//! the levers, the power, and how long a label takes.
 
 pub mod decode;
 mod engine;
 
 use std::{
-    io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{Notify, watch},
     task::AbortHandle,
     time,
@@ -23,7 +21,10 @@ use tokio::{
 
 pub use engine::{Controls, Counts};
 
-use super::{SimError, pty::Pty};
+use super::{
+    SimError,
+    plug::{HostEnd, Mechanism, Place, Plug, Power, lock},
+};
 use crate::printer::bitmap::Bitmap;
 use engine::Engine;
 
@@ -47,12 +48,6 @@ impl Drop for Inner {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Place {
-    Tcp(SocketAddr),
-    Serial(PathBuf),
-}
-
 #[derive(Debug)]
 struct Shared {
     engine: Mutex<Engine>,
@@ -63,17 +58,6 @@ struct Shared {
     /// There may be something to print.
     work: Notify,
     changes: watch::Sender<u64>,
-}
-
-/// The mains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Power {
-    // On => Off | OnFor
-    On,
-    // OnFor => Off, after so many more bytes have been received
-    OnFor(usize),
-    // Off => On
-    Off,
 }
 
 /// How the printer is at a moment.
@@ -98,10 +82,9 @@ impl SimZebra {
     /// # Errors
     /// The port is taken.
     pub fn listen(address: SocketAddr, dpi: u16, head_dots: usize) -> Result<SimZebra, SimError> {
-        let listener = bind(address)?;
-        let address = listener.local_addr().map_err(|source| listen_error(address, source))?;
-        let printer = SimZebra::new(Place::Tcp(address), dpi, head_dots);
-        printer.run(accept_hosts(listener, Arc::clone(&printer.inner.shared)));
+        let (place, plug) = Place::listen(address)?;
+        let printer = SimZebra::new(place, dpi, head_dots);
+        printer.run(plug);
         Ok(printer)
     }
 
@@ -110,20 +93,16 @@ impl SimZebra {
     /// # Errors
     /// No pseudo-terminal could be made there.
     pub fn plug_in(link: impl Into<PathBuf>, dpi: u16, head_dots: usize) -> Result<SimZebra, SimError> {
-        let link = link.into();
-        let pty = Pty::plug_in(&link)?;
-        let printer = SimZebra::new(Place::Serial(link), dpi, head_dots);
-        printer.run(serve_cable(pty, Arc::clone(&printer.inner.shared)));
+        let (place, plug) = Place::cable(link.into())?;
+        let printer = SimZebra::new(place, dpi, head_dots);
+        printer.run(plug);
         Ok(printer)
     }
 
     /// The network address; `None` for a printer on a cable.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        match &self.inner.place {
-            Place::Tcp(address) => Some(*address),
-            Place::Serial(_) => None,
-        }
+        self.inner.place.address()
     }
 
     /// How it is now.
@@ -214,10 +193,7 @@ impl SimZebra {
             return Ok(());
         }
         lock(&self.inner.tasks).drain(..).for_each(|task| task.abort());
-        match &self.inner.place {
-            Place::Tcp(address) => self.run(accept_hosts(bind(*address)?, Arc::clone(shared))),
-            Place::Serial(link) => self.run(serve_cable(Pty::plug_in(link)?, Arc::clone(shared))),
-        }
+        self.run(self.inner.place.plug_in()?);
         *lock(&shared.power) = Power::On;
         shared.changed();
         Ok(())
@@ -235,21 +211,16 @@ impl SimZebra {
         SimZebra { inner: Arc::new(Inner { shared: Arc::new(shared), place, tasks: Mutex::default() }) }
     }
 
-    fn run(&self, plug: impl Future<Output = ()> + Send + 'static) {
-        let mechanism = tokio::spawn(run_mechanism(Arc::clone(&self.inner.shared)));
-        *lock(&self.inner.tasks) = vec![tokio::spawn(plug).abort_handle(), mechanism.abort_handle()];
+    fn run(&self, plug: Plug) {
+        let shared = &self.inner.shared;
+        let mechanism = tokio::spawn(run_mechanism(Arc::clone(shared)));
+        let service = tokio::spawn(plug.serve(Arc::clone(shared)));
+        *lock(&self.inner.tasks) = vec![service.abort_handle(), mechanism.abort_handle()];
     }
 
     fn engine(&self) -> MutexGuard<'_, Engine> {
         lock(&self.inner.shared.engine)
     }
-}
-
-/// Why a host's line ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HostEnd {
-    HungUp,
-    PowerLost,
 }
 
 impl Shared {
@@ -259,15 +230,28 @@ impl Shared {
         self.changes.send_modify(|version| *version = version.wrapping_add(1));
     }
 
-    /// Takes bytes from the host, as far as there is power.
+    fn lose_power(&self) {
+        *lock(&self.power) = Power::Off;
+        lock(&self.engine).lose_power();
+        self.changed();
+    }
+}
+
+impl Mechanism for Shared {
+    fn wake(&self) -> &Notify {
+        &self.answers
+    }
+
+    fn take_answers(&self) -> Vec<u8> {
+        lock(&self.engine).take_answers()
+    }
+
+    /// As far as there is power.
     fn receive(&self, bytes: &[u8]) -> Result<(), HostEnd> {
-        let (taken, power) = match *lock(&self.power) {
-            Power::On => (bytes.len(), Power::On),
-            Power::OnFor(left) if bytes.len() < left => (bytes.len(), Power::OnFor(left - bytes.len())),
-            Power::OnFor(left) => (left, Power::Off),
-            Power::Off => (0, Power::Off),
+        let (taken, power) = {
+            let mut power = lock(&self.power);
+            (power.last_for(bytes.len()), *power)
         };
-        *lock(&self.power) = power;
         lock(&self.engine).receive(&bytes[..taken]);
         if power == Power::Off {
             self.lose_power();
@@ -276,29 +260,6 @@ impl Shared {
         self.changed();
         Ok(())
     }
-
-    fn lose_power(&self) {
-        *lock(&self.power) = Power::Off;
-        lock(&self.engine).lose_power();
-        self.changed();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, SimError> {
-    let listen = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    };
-    listen().map_err(|source| listen_error(address, source))
-}
-
-fn listen_error(address: SocketAddr, source: io::Error) -> SimError {
-    SimError::Listen { address: address.to_string(), source }
 }
 
 /// Moves one label after the other past the head.
@@ -311,79 +272,6 @@ async fn run_mechanism(shared: Arc<Shared>) {
             shared.changed();
         } else {
             shared.work.notified().await;
-        }
-    }
-}
-
-/// One host at a time, as most printers do; the next one waits.
-async fn accept_hosts(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { return };
-        let _best_effort = stream.set_nodelay(true);
-        if serve(&Line::Tcp(stream), &shared).await == HostEnd::PowerLost {
-            return;
-        }
-    }
-}
-
-async fn serve_cable(pty: Pty, shared: Arc<Shared>) {
-    serve(&Line::Serial(pty), &shared).await;
-}
-
-#[derive(Debug)]
-enum Line {
-    Tcp(TcpStream),
-    Serial(Pty),
-}
-
-impl Line {
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Line::Serial(pty) => pty.read(buffer).await,
-            Line::Tcp(stream) => loop {
-                stream.readable().await?;
-                match stream.try_read(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return read,
-                }
-            },
-        }
-    }
-
-    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Line::Serial(pty) => pty.write_all(bytes).await,
-            Line::Tcp(stream) => {
-                while !bytes.is_empty() {
-                    stream.writable().await?;
-                    match stream.try_write(bytes) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        written => bytes = bytes.get(written?..).unwrap_or_default(),
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-async fn serve(line: &Line, shared: &Shared) -> HostEnd {
-    let mut buffer = [0u8; 1_024];
-    loop {
-        let answers = lock(&shared.engine).take_answers();
-        if !answers.is_empty() && line.write_all(&answers).await.is_err() {
-            return HostEnd::HungUp;
-        }
-        tokio::select! {
-            () = shared.answers.notified() => {}
-            read = line.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => return HostEnd::HungUp,
-                Ok(count) => {
-                    if let Err(end) = shared.receive(&buffer[..count]) {
-                        return end;
-                    }
-                }
-            },
         }
     }
 }

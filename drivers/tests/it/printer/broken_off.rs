@@ -148,12 +148,7 @@ async fn a_printer_beeps_where_its_model_says_how() {
     let device = SimPrinter::listen("127.0.0.1:0".parse().unwrap(), 576).unwrap();
     let mut model = PrinterModels::built_in().unwrap().get("generic-80").unwrap().clone();
     model.buzzer = Some(Buzzer::EscB { times: 2, duration: 3 });
-    let (printer, events) = EscPosPrinter::start(EscPosSettings {
-        name: DeviceName::new("printer-1"),
-        address: LineAddress::Tcp(device.address().unwrap()),
-        model,
-        timeouts: QUICK,
-    });
+    let (printer, events) = start_model(LineAddress::Tcp(device.address().unwrap()), model);
     let till = Till::attached(device, printer, events, None).await;
     assert_eq!(soon(till.printer.beep()).await, Ok(()));
     soon(till.device.wait_until(|view| view.counts.beeps == 1)).await;

@@ -12,10 +12,11 @@ use pestle_drivers::{
         serial::{FlowControl, Parity, RawSerialSettings, SerialSettings},
     },
     printer::{
-        DrawerOutcome, NotPrinted, Outcome, PrintJob, PrintReport, Printer as _, PrinterEvent, PrinterStatus,
-        Unknown,
-        driver::{EscPosPrinter, EscPosSettings, PrinterTimeouts},
-        model::PrinterModels,
+        DrawerOutcome, NotPrinted, Outcome, PrintJob, PrintReport, Printer as _, PrinterEvent, PrinterHandle,
+        PrinterStatus, Unknown,
+        driver::{self, EscPosSettings, PrinterTimeouts},
+        model::{PrinterModel, PrinterModels},
+        render::Artwork,
         status::{Paper, PrinterError, Trouble},
     },
     sim::printer::{Receipt, SimPrinter, receipt::ReceiptEnd},
@@ -26,7 +27,7 @@ use crate::soon;
 
 struct Till {
     device: SimPrinter,
-    printer: EscPosPrinter,
+    printer: PrinterHandle,
     events: mpsc::Receiver<PrinterEvent>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -38,13 +39,14 @@ const QUICK: PrinterTimeouts = PrinterTimeouts {
     poll: Duration::from_millis(100),
 };
 
-fn start(address: LineAddress, model: &str) -> (EscPosPrinter, mpsc::Receiver<PrinterEvent>) {
-    EscPosPrinter::start(EscPosSettings {
-        name: DeviceName::new("printer-1"),
-        address,
-        model: PrinterModels::built_in().unwrap().get(model).unwrap().clone(),
-        timeouts: QUICK,
-    })
+fn start(address: LineAddress, model: &str) -> (PrinterHandle, mpsc::Receiver<PrinterEvent>) {
+    let model = PrinterModels::built_in().unwrap().get(model).unwrap().clone();
+    start_model(address, model)
+}
+
+fn start_model(address: LineAddress, model: PrinterModel) -> (PrinterHandle, mpsc::Receiver<PrinterEvent>) {
+    let settings = EscPosSettings { name: DeviceName::new("printer-1"), address, model, timeouts: QUICK };
+    driver::start(settings, Artwork::default())
 }
 
 impl Till {
@@ -69,7 +71,7 @@ impl Till {
 
     async fn attached(
         device: SimPrinter,
-        printer: EscPosPrinter,
+        printer: PrinterHandle,
         events: mpsc::Receiver<PrinterEvent>,
         folder: Option<tempfile::TempDir>,
     ) -> Till {

@@ -1,0 +1,206 @@
+//! How a simulated printer is attached, whatever it prints: on the network or on a cable, and with power or without. What it
+//! does with the bytes is its [`Mechanism`].
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+
+use super::{SimError, pty::Pty};
+
+/// What takes a host's bytes and answers.
+pub(super) trait Mechanism: Send + Sync + 'static {
+    /// Rings when there may be something for the host, or room again.
+    fn wake(&self) -> &Notify;
+
+    /// What is to be sent to the host, once.
+    fn take_answers(&self) -> Vec<u8>;
+
+    /// Whether it takes bytes now.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Takes bytes from the host.
+    fn receive(&self, bytes: &[u8]) -> Result<(), HostEnd>;
+}
+
+/// Where it is attached.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// On the network.
+    Tcp(SocketAddr),
+    /// On a cable, linked at this path.
+    Serial(PathBuf),
+}
+
+/// The open plug of a place.
+#[derive(Debug)]
+pub(super) enum Plug {
+    Tcp(TcpListener),
+    Serial(Pty),
+}
+
+/// Why a host's line ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HostEnd {
+    HungUp,
+    PowerLost,
+}
+
+/// The mains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Power {
+    // On => Off | OnFor
+    On,
+    // OnFor => Off, after so many more bytes have been received
+    OnFor(usize),
+    // Off => On
+    Off,
+}
+
+impl Power {
+    /// Of `bytes` that arrive, how many arrive before it goes.
+    pub(super) fn last_for(&mut self, bytes: usize) -> usize {
+        let (taken, power) = match *self {
+            Power::On => (bytes, Power::On),
+            Power::OnFor(left) if bytes < left => (bytes, Power::OnFor(left - bytes)),
+            Power::OnFor(left) => (left, Power::Off),
+            Power::Off => (0, Power::Off),
+        };
+        *self = power;
+        taken
+    }
+}
+
+impl Place {
+    /// On the network at `address`; port 0 takes a free one, which the place then keeps.
+    pub(super) fn listen(address: SocketAddr) -> Result<(Place, Plug), SimError> {
+        let listener = bind(address)?;
+        let address = listener.local_addr().map_err(|source| listen_error(address, source))?;
+        Ok((Place::Tcp(address), Plug::Tcp(listener)))
+    }
+
+    /// On a cable at `link`.
+    pub(super) fn cable(link: PathBuf) -> Result<(Place, Plug), SimError> {
+        let pty = Pty::plug_in(&link)?;
+        Ok((Place::Serial(link), Plug::Serial(pty)))
+    }
+
+    /// Plugs it in again.
+    pub(super) fn plug_in(&self) -> Result<Plug, SimError> {
+        match self {
+            Place::Tcp(address) => bind(*address).map(Plug::Tcp),
+            Place::Serial(link) => Pty::plug_in(link).map(Plug::Serial),
+        }
+    }
+
+    /// The network address; `None` on a cable.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Place::Tcp(address) => Some(*address),
+            Place::Serial(_) => None,
+        }
+    }
+}
+
+impl Plug {
+    /// Serves hosts until power or the cable goes. On the network one at a time, as most printers do; the next one waits.
+    pub(super) async fn serve(self, mechanism: Arc<impl Mechanism>) {
+        match self {
+            Plug::Serial(pty) => {
+                serve(&Line::Serial(pty), &*mechanism).await;
+            }
+            Plug::Tcp(listener) => loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                let _best_effort = stream.set_nodelay(true);
+                if serve(&Line::Tcp(stream), &*mechanism).await == HostEnd::PowerLost {
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// A lock that a failed test does not take with it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, SimError> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    listen().map_err(|source| listen_error(address, source))
+}
+
+fn listen_error(address: SocketAddr, source: io::Error) -> SimError {
+    SimError::Listen { address: address.to_string(), source }
+}
+
+#[derive(Debug)]
+enum Line {
+    Tcp(TcpStream),
+    Serial(Pty),
+}
+
+impl Line {
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Line::Serial(pty) => pty.read(buffer).await,
+            Line::Tcp(stream) => loop {
+                stream.readable().await?;
+                match stream.try_read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read,
+                }
+            },
+        }
+    }
+
+    async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Line::Serial(pty) => pty.write_all(bytes).await,
+            Line::Tcp(stream) => {
+                while !bytes.is_empty() {
+                    stream.writable().await?;
+                    match stream.try_write(bytes) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        written => bytes = bytes.get(written?..).unwrap_or_default(),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn serve(line: &Line, mechanism: &impl Mechanism) -> HostEnd {
+    let mut buffer = [0u8; 1_024];
+    loop {
+        let answers = mechanism.take_answers();
+        if !answers.is_empty() && line.write_all(&answers).await.is_err() {
+            return HostEnd::HungUp;
+        }
+        tokio::select! {
+            () = mechanism.wake().notified() => {}
+            read = line.read(&mut buffer), if mechanism.has_room() => match read {
+                Ok(0) | Err(_) => return HostEnd::HungUp,
+                Ok(count) => {
+                    if let Err(end) = mechanism.receive(&buffer[..count]) {
+                        return end;
+                    }
+                }
+            },
+        }
+    }
+}
