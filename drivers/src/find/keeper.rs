@@ -169,6 +169,12 @@ impl KeptPlace {
         }
     }
 
+    /// Can a device that looks the same take its place? One that tells a number of its own cannot be taken for another.
+    #[must_use]
+    pub fn may_hold_a_twin(&self) -> bool {
+        matches!(&*self.standing.borrow(), Standing::Here(spot) if !spot.is_numbered())
+    }
+
     /// Waits until the answer of [`KeptPlace::file`] may be another. Cancel-safe.
     pub async fn changed(&mut self) {
         if self.standing.changed().await.is_err() {
