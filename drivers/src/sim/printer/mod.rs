@@ -133,6 +133,18 @@ impl SimPrinter {
         Ok(printer)
     }
 
+    /// The same on a cable as slow as a line of `baud` bits a second. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// No pseudo-terminal could be made there.
+    pub fn plug_in_at(link: impl Into<PathBuf>, dots: u16, baud: u32) -> Result<SimPrinter, SimError> {
+        let link = link.into();
+        let pty = Pty::plug_in(&link)?.paced(baud);
+        let printer = SimPrinter::new(Place::Serial(link), dots);
+        printer.run(serve_cable(pty, Arc::clone(&printer.inner.shared)));
+        Ok(printer)
+    }
+
     /// The network address; `None` for a printer on a cable.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
@@ -279,6 +291,17 @@ impl SimPrinter {
         self.control(|controls| controls.busy = busy);
     }
 
+    /// From now on it reads no byte while it cannot print, as one whose switches make BUSY mean "offline or full".
+    pub fn set_busy_when_offline(&self, busy: bool) {
+        self.control(|controls| controls.busy_when_offline = busy);
+    }
+
+    /// Power goes and comes back so soon that the cable's other end does not notice.
+    pub fn forget_all(&self) {
+        self.engine().lose_power();
+        self.changed();
+    }
+
     /// Sends XOFF once so many more bytes have been received; see [`SimPrinter::send_xon`].
     pub fn send_xoff_after(&self, bytes: usize) {
         self.engine().xoff_after = Some(bytes);
@@ -396,7 +419,7 @@ impl Shared {
 
     fn has_room(&self) -> bool {
         let engine = lock(&self.engine);
-        engine.waiting() < BUFFER_BYTES_MAX && !engine.controls.busy
+        engine.waiting() < BUFFER_BYTES_MAX && !engine.is_busy()
     }
 }
 
