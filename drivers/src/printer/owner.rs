@@ -40,6 +40,12 @@ pub(super) trait Conversation: Sized + Send + 'static {
     /// How the printer is, as far as it has said.
     fn status(&self) -> PrinterStatus;
 
+    /// Waits for what the printer says by itself, and for the end of the line. Cancel-safe. One that has no line while
+    /// nothing is asked says nothing.
+    async fn listen(&mut self) -> Result<(), Broken> {
+        std::future::pending().await
+    }
+
     /// Has it say how it is.
     async fn refresh(&mut self) -> Result<(), Broken>;
 
@@ -256,6 +262,7 @@ impl<C: Conversation> Owner<C> {
                     None => return End::Stopped,
                     Some(command) => self.carry_out(&mut conversation, command).await,
                 },
+                heard = conversation.listen() => heard,
                 () = time::sleep(self.poll) => conversation.refresh().await,
             };
             if let Err(broken) = worked {

@@ -57,6 +57,8 @@ enum Place {
 struct Shared {
     engine: Mutex<Engine>,
     power: Mutex<Power>,
+    /// The cable is pulled once so many more bytes have been received; power stays.
+    cable_for: Mutex<Option<usize>>,
     label_time: Mutex<Duration>,
     /// There may be something for the host.
     answers: Notify,
@@ -112,6 +114,23 @@ impl SimZebra {
     pub fn plug_in(link: impl Into<PathBuf>, dpi: u16, head_dots: usize) -> Result<SimZebra, SimError> {
         let link = link.into();
         let pty = Pty::plug_in(&link)?;
+        let printer = SimZebra::new(Place::Serial(link), dpi, head_dots);
+        printer.run(serve_cable(pty, Arc::clone(&printer.inner.shared)));
+        Ok(printer)
+    }
+
+    /// The same on a cable as slow as a line of `baud` bits a second. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// No pseudo-terminal could be made there.
+    pub fn plug_in_at(
+        link: impl Into<PathBuf>,
+        dpi: u16,
+        head_dots: usize,
+        baud: u32,
+    ) -> Result<SimZebra, SimError> {
+        let link = link.into();
+        let pty = Pty::plug_in(&link)?.paced(baud);
         let printer = SimZebra::new(Place::Serial(link), dpi, head_dots);
         printer.run(serve_cable(pty, Arc::clone(&printer.inner.shared)));
         Ok(printer)
@@ -198,6 +217,12 @@ impl SimZebra {
         *lock(&self.inner.shared.power) = Power::OnFor(bytes);
     }
 
+    /// The cable is pulled once so many more bytes have been received. The printer keeps power, and what it has; one on the
+    /// network takes the next connection by itself.
+    pub fn unplug_after(&self, bytes: usize) {
+        *lock(&self.inner.shared.cable_for) = Some(bytes);
+    }
+
     /// Pulls the mains plug.
     pub fn power_off(&self) {
         lock(&self.inner.tasks).drain(..).for_each(|task| task.abort());
@@ -227,6 +252,7 @@ impl SimZebra {
         let shared = Shared {
             engine: Mutex::new(Engine::new(dpi, head_dots)),
             power: Mutex::new(Power::On),
+            cable_for: Mutex::new(None),
             label_time: Mutex::new(Duration::from_millis(20)),
             answers: Notify::new(),
             work: Notify::new(),
@@ -261,6 +287,7 @@ impl Shared {
 
     /// Takes bytes from the host, as far as there is power.
     fn receive(&self, bytes: &[u8]) -> Result<(), HostEnd> {
+        let (bytes, pulled) = self.through_the_cable(bytes);
         let (taken, power) = match *lock(&self.power) {
             Power::On => (bytes.len(), Power::On),
             Power::OnFor(left) if bytes.len() < left => (bytes.len(), Power::OnFor(left - bytes.len())),
@@ -274,7 +301,15 @@ impl Shared {
             return Err(HostEnd::PowerLost);
         }
         self.changed();
-        Ok(())
+        if pulled { Err(HostEnd::HungUp) } else { Ok(()) }
+    }
+
+    fn through_the_cable<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], bool) {
+        let mut cable_for = lock(&self.cable_for);
+        let Some(left) = *cable_for else { return (bytes, false) };
+        let through = &bytes[..left.min(bytes.len())];
+        *cable_for = Some(left - through.len()).filter(|left| *left > 0);
+        (through, cable_for.is_none())
     }
 
     fn lose_power(&self) {
