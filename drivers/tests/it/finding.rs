@@ -261,6 +261,36 @@ async fn a_scanner_without_a_number_that_was_away_is_believed_again_when_it_has_
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_binding_is_told_even_when_nobody_reads_for_a_while() {
+    let names: Vec<(String, String)> =
+        (1..=140).map(|port| (format!("scanner-{port}"), format!("usb-port:1-{port}"))).collect();
+    let borrowed: Vec<(&str, &str)> = names.iter().map(|(one, port)| (one.as_str(), port.as_str())).collect();
+    let mut shop = Shop::keeping_with(&borrowed, Duration::from_millis(20));
+    for (_, port) in &borrowed {
+        shop.sim.plug_in(&port["usb-port:".len()..], &SimUsbDevice::clone_adapter()).unwrap();
+    }
+    // All are seen before anything is read.
+    soon(async {
+        while shop.keeper.attached().borrow().len() < names.len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for (one, _) in &names {
+            let place = shop.keeper.place(&name(one)).unwrap();
+            while place.file().is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    })
+    .await;
+    let mut bound = std::collections::BTreeSet::new();
+    while bound.len() < names.len() {
+        if let Change::Bound { name, .. } = shop.change(|_| true).await {
+            bound.insert(name);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_driver_of_the_kernel_that_hangs_holds_up_nobody_who_waits_for_something_else() {
     let folder = tempfile::tempdir().unwrap();
