@@ -1,6 +1,10 @@
 //! The devices of a box, as its configuration names them.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use pestle_domain::ids::TillId;
 use pestle_drivers::{
@@ -65,25 +69,52 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// The built-in ones, and those of the branch's own file of sensor profiles.
-    pub(super) fn new(profiles_file: Option<&PathBuf>) -> Result<Self, String> {
-        let built_in = SensorProfiles::built_in().map_err(|error| error.to_string())?;
-        let profiles = match profiles_file {
-            None => built_in,
-            Some(file) => {
-                let name = file.display().to_string();
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| format!("sensor_profiles: {name} cannot be read ({error})"))?;
-                built_in.with(SensorProfiles::read(&name, &text).map_err(|error| error.to_string())?)
-            }
-        };
-        Ok(Self {
-            printers: PrinterModels::built_in().map_err(|error| error.to_string())?,
-            label_printers: ZplModels::built_in().map_err(|error| error.to_string())?,
-            profiles,
-        })
+    /// The built-in ones, and those of the branch's own files.
+    pub(super) fn new(files: &OwnFiles<'_>) -> Result<Self, String> {
+        let mut profiles = SensorProfiles::built_in().map_err(|error| error.to_string())?;
+        if let Some((name, text)) = own("sensor_profiles", files.sensor_profiles)? {
+            profiles = profiles.with(SensorProfiles::read(&name, &text).map_err(|error| error.to_string())?);
+        }
+        let mut printers = PrinterModels::built_in().map_err(|error| error.to_string())?;
+        if let Some((name, text)) = own("printer_models", files.printer_models)? {
+            let more = PrinterModels::parse(&text).map_err(|error| format!("{name}: {}", chain(&error)))?;
+            printers = printers.with(more);
+        }
+        let mut label_printers = ZplModels::built_in().map_err(|error| error.to_string())?;
+        if let Some((name, text)) = own("label_printer_models", files.label_printer_models)? {
+            let more = ZplModels::parse(&text).map_err(|error| format!("{name}: {}", chain(&error)))?;
+            label_printers = label_printers.with(more);
+        }
+        Ok(Self { printers, label_printers, profiles })
     }
 }
+
+/// The branch's own files of models and profiles, as far as it has any.
+#[derive(Debug)]
+pub(super) struct OwnFiles<'a> {
+    pub(super) sensor_profiles: Option<&'a Path>,
+    pub(super) printer_models: Option<&'a Path>,
+    pub(super) label_printer_models: Option<&'a Path>,
+}
+
+/// Name and text of a file that `key` gives.
+fn own(key: &str, file: Option<&Path>) -> Result<Option<(String, String)>, String> {
+    let Some(file) = file else { return Ok(None) };
+    let name = file.display().to_string();
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{key}: {name} cannot be read ({error})"))?;
+    Ok(Some((name, text)))
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ").replace('\n', " ")
+}
+
+/// What a receipt printer is taken for that the configuration does not name: it says "processed" in the way that nearly
+/// all can. Taken for one that says more, a clone would end each receipt as unknown.
+const MODEL_OF_ANY_RECEIPT_PRINTER: &str = "generic-80";
 
 /// A serial line's `path` and `baud`, or an `address` of any kind: one of the two.
 fn serial_or_address<Address>(
@@ -159,7 +190,7 @@ pub(super) fn printer(
     let line = |address: &str| address.parse::<LineAddress>().map_err(said);
     let settings = match raw.kind {
         PrinterKind::EscPos => {
-            let model = raw.model.as_deref().unwrap_or("epson-tm-t20");
+            let model = raw.model.as_deref().unwrap_or(MODEL_OF_ANY_RECEIPT_PRINTER);
             let mut model = known.printers.get(model).map_err(|error| said(error.to_string()))?.clone();
             if let Some(columns) = raw.columns {
                 if !(24..=64).contains(&columns) {

@@ -185,3 +185,31 @@ fn what_does_not_go_together_of_a_device_is_refused_with_its_name_and_what_to_wr
     let input = "[[input]]\nname = \"door\"\naddress = \"serial:/dev/ttyS1\"\nslave = 4\nprofile = \"waveshare-io8\"\n";
     check(&format!("{input}input = \"door\""), "door");
 }
+
+#[test]
+fn a_receipt_printer_without_a_model_is_taken_for_one_that_says_no_more_than_any_can() {
+    let till = "[[till]]\nid = \"till-1\"\n";
+    let text =
+        format!("{till}[[printer]]\nname = \"p\"\ntill = \"till-1\"\naddress = \"tcp://127.0.0.1:9100\"\n");
+    let config = parse(&text, &[]).unwrap();
+    let PrinterSettings::EscPos(printer) = &config.printers[0].settings else { panic!() };
+    assert_eq!(printer.model.completion, pestle_drivers::printer::model::Completion::QueuedStatus);
+}
+
+#[test]
+fn a_branch_adds_models_of_printers_by_files_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, labels) = (folder.path().join("printers.toml"), folder.path().join("labels.toml"));
+    let model = "[ours]\ntitle = \"Ours\"\ncolumns = 32\ndots = 384\nstatus = false\ncompletion = \"none\"\n\
+                 cut = \"none\"\ncode_pages = [{ page = \"pc437\", number = 0 }]\n\
+                 drawer = { pin = 0, on_ms = 100, off_ms = 100 }\n";
+    std::fs::write(&ours, model).unwrap();
+    std::fs::write(&labels, "ours = 1").unwrap();
+    let till = "[[till]]\nid = \"till-1\"\n";
+    let printer = "[[printer]]\nname = \"p\"\ntill = \"till-1\"\naddress = \"tcp://127.0.0.1:9100\"\nmodel = \"ours\"\n";
+    let config = parse(&format!("printer_models = {ours:?}\n{till}{printer}"), &[]).unwrap();
+    let PrinterSettings::EscPos(printer) = &config.printers[0].settings else { panic!() };
+    assert_eq!(printer.model.columns, 32);
+    check(&format!("label_printer_models = {labels:?}\n{till}"), "labels.toml");
+    check(&format!("printer_models = \"/nowhere\"\n{till}"), "printer_models: /nowhere cannot be read");
+}

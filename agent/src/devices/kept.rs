@@ -154,7 +154,7 @@ mod tests {
             serial: None,
             name: "Scanner".into(),
         };
-        let binding = Binding { configured: selector.clone(), selector, seen };
+        let binding = Binding { configured: selector.clone(), selector, seen, perhaps_swapped_with: None };
         files.bind("counter", binding.clone()).unwrap();
         files.bind("other", binding.clone()).unwrap();
         files

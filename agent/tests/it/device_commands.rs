@@ -11,9 +11,10 @@ use std::{
 use pestle_drivers::{
     printer::status::Paper,
     scanner::learn::sheet::TestCode,
+    sensor::register::Function,
     sim::{
         attached::{SimSystem, SimUsbDevice},
-        fridge::{FridgeFault, SimFridges},
+        fridge::{Bank, FridgeFault, SimFridges},
         printer::SimPrinter,
         scanner::SimScanner,
     },
@@ -42,10 +43,12 @@ impl Shop {
             "data_dir = {:?}\n[[till]]\nid = \"till-1\"\n\
              [[scanner]]\nname = \"scanner-1\"\ntill = \"till-1\"\npath = {:?}\n\
              [[printer]]\nname = \"printer-1\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\n\
-             [[sensor]]\nname = \"fridge-1\"\npath = {:?}\nslave = 1\nprofile = \"xy-md02\"\n",
+             [[sensor]]\nname = \"fridge-1\"\npath = {:?}\nslave = 1\nprofile = \"xy-md02\"\n\
+             [[input]]\nname = \"door-1\"\npath = {:?}\nslave = 4\nprofile = \"waveshare-io8\"\ninput = \"1\"\n",
             at("data"),
             scanner.path(),
             printer.address().unwrap(),
+            fridges.path(),
             fridges.path(),
         );
         std::fs::write(at("agent.toml"), text).unwrap();
@@ -165,6 +168,17 @@ async fn a_sensor_is_tested_with_a_reading() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_contact_is_tested_with_how_it_stands() {
+    let shop = Shop::open();
+    shop.fridges.set_bank(4, Bank::from([((Function::DiscreteInputs, 0), 1)]));
+    shop.check(&["test", "door-1"], 0, &["door-1: door is closed"]).await;
+    shop.fridges.set_word(4, Function::DiscreteInputs, 0, 0).unwrap();
+    shop.check(&["test", "door-1"], 0, &["door-1: door is open"]).await;
+    shop.fridges.set_fault(4, FridgeFault::Silent).unwrap();
+    shop.check(&["test", "door-1"], 69, &["door-1 is not there", "does not answer"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_device_sends_is_shown_until_it_goes() {
     let shop = Shop::open();
     let config = shop.folder.path().join("agent.toml");
@@ -184,7 +198,7 @@ async fn an_unknown_name_is_answered_with_those_that_there_are() {
     shop.check(
         &["test", "scanner-9"],
         64,
-        &["no device is named \"scanner-9\"", "scanner-1, printer-1, fridge-1"],
+        &["no device is named \"scanner-9\"", "scanner-1, printer-1, fridge-1, door-1"],
     )
     .await;
 }

@@ -20,6 +20,10 @@ pub struct Binding {
     pub selector: Selector,
     /// What stood there.
     pub seen: Fingerprint,
+    /// It may have been exchanged with this one, which looks the same, and nobody has answered yet. A box that begins anew
+    /// has not seen who went and came, and must not take silence for an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perhaps_swapped_with: Option<DeviceName>,
 }
 
 /// What a device looked like. Two that look alike cannot be told apart but by their ports.
@@ -53,6 +57,8 @@ pub struct Wanted {
     pub selector: Selector,
     /// What it looked like; `None` until it is seen for the first time.
     pub seen: Option<Fingerprint>,
+    /// It may have been exchanged with this one, and nobody has answered yet.
+    pub perhaps_swapped_with: Option<DeviceName>,
 }
 
 impl Wanted {
@@ -60,18 +66,28 @@ impl Wanted {
     #[must_use]
     pub fn new(name: DeviceName, class: DeviceClass, configured: Selector, kept: Option<Binding>) -> Wanted {
         let kept = kept.filter(|kept| kept.configured == configured && kept.seen.class == class);
-        let (selector, seen) = match kept {
-            Some(kept) => (kept.selector, Some(kept.seen)),
-            None => (configured.clone(), None),
+        let (selector, seen, perhaps_swapped_with) = match kept {
+            Some(kept) => (kept.selector, Some(kept.seen), kept.perhaps_swapped_with),
+            None => (configured.clone(), None, None),
         };
-        Wanted { name, class, configured, selector, seen }
+        Wanted { name, class, configured, selector, seen, perhaps_swapped_with }
+    }
+
+    /// Are both known by their ports alone, and look the same?
+    #[must_use]
+    pub fn is_twin_of(&self, other: &Wanted) -> bool {
+        let by_port = |one: &Wanted| matches!(one.selector, Selector::UsbPort { .. });
+        let alike = self.seen.as_ref().zip(other.seen.as_ref()).is_some_and(|(one, two)| one.looks_like(two));
+        alike && self.name != other.name && by_port(self) && by_port(other)
     }
 
     /// What is to be kept of it; `None` until it was seen.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         let seen = self.seen.clone()?;
-        Some(Binding { configured: self.configured.clone(), selector: self.selector.clone(), seen })
+        let perhaps_swapped_with = self.perhaps_swapped_with.clone();
+        let (configured, selector) = (self.configured.clone(), self.selector.clone());
+        Some(Binding { configured, selector, seen, perhaps_swapped_with })
     }
 }
 
@@ -118,8 +134,8 @@ mod tests {
             name: "USB Serial".into(),
         };
         let selector = |text: &str| text.parse::<Selector>().unwrap();
-        let binding =
-            Binding { configured: selector("usb-port:1-2"), selector: selector("usb-port:1-3"), seen };
+        let (configured, there) = (selector("usb-port:1-2"), selector("usb-port:1-3"));
+        let binding = Binding { configured, selector: there, seen, perhaps_swapped_with: None };
         let text = serde_json::to_string(&binding).unwrap();
         assert!(text.contains(r#""configured":"usb-port:1-2","selector":"usb-port:1-3""#), "{text}");
         assert_eq!(serde_json::from_str::<Binding>(&text).unwrap(), binding);

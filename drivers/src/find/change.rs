@@ -6,7 +6,7 @@ use super::{
     binding::{Binding, Fingerprint},
     device::FoundDevice,
     question::Question,
-    selector::UsbPort,
+    selector::{Selector, UsbPort},
 };
 use crate::device::DeviceName;
 
@@ -76,6 +76,7 @@ pub struct Spot {
     pub file: PathBuf,
     port: Option<UsbPort>,
     looks: Fingerprint,
+    numbered: bool,
 }
 
 impl Spot {
@@ -83,7 +84,14 @@ impl Spot {
     #[must_use]
     pub fn of(device: &FoundDevice) -> Spot {
         let port = device.usb.as_ref().map(|usb| usb.port.clone());
-        Spot { file: device.file.clone(), port, looks: Fingerprint::of(device) }
+        let numbered = device.selectors.iter().any(|one| matches!(one, Selector::Usb { .. }));
+        Spot { file: device.file.clone(), port, looks: Fingerprint::of(device), numbered }
+    }
+
+    /// Is it known by a number of its own?
+    #[must_use]
+    pub fn is_numbered(&self) -> bool {
+        self.numbered
     }
 
     /// Is the device of this file still the one that was meant?

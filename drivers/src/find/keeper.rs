@@ -7,7 +7,10 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
     task::AbortHandle,
     time::{self, Instant},
 };
@@ -106,6 +109,7 @@ pub fn start(settings: KeeperSettings, wanted: Vec<Wanted>) -> (Keeper, mpsc::Re
         attached: attached_out,
         questions: questions_out,
         changes: changes_out,
+        unkept: BTreeMap::new(),
         blind: false,
     };
     let task = tokio::spawn(owner.run(answers_in)).abort_handle();
@@ -169,6 +173,12 @@ impl KeptPlace {
         }
     }
 
+    /// Can a device that looks the same take its place? One that tells a number of its own cannot be taken for another.
+    #[must_use]
+    pub fn may_hold_a_twin(&self) -> bool {
+        matches!(&*self.standing.borrow(), Standing::Here(spot) if !spot.is_numbered())
+    }
+
     /// Waits until the answer of [`KeptPlace::file`] may be another. Cancel-safe.
     pub async fn changed(&mut self) {
         if self.standing.changed().await.is_err() {
@@ -193,6 +203,8 @@ struct Owner {
     attached: watch::Sender<Arc<[FoundDevice]>>,
     questions: watch::Sender<BTreeMap<DeviceName, Question>>,
     changes: mpsc::Sender<Change>,
+    /// Bindings that nobody has read yet, while the others fill the channel: the last of each name is what is to be kept.
+    unkept: BTreeMap<DeviceName, Change>,
     /// The kernel's list could not be read when it was looked at last.
     blind: bool,
 }
@@ -210,8 +222,14 @@ impl Owner {
                 next = next.min(rested.into());
             }
             let not_before = Instant::now() + LOOKS_APART;
+            let changes = self.changes.clone();
             tokio::select! {
                 () = time::sleep_until(next) => {}
+                Ok(room) = changes.reserve(), if !self.unkept.is_empty() => {
+                    if let Some((_name, bound)) = self.unkept.pop_first() {
+                        room.send(bound);
+                    }
+                }
                 rung = ring(bell.as_ref()) => match rung {
                     Ok(()) => {
                         time::sleep(BELL_RINGS_FOR).await;
@@ -290,9 +308,13 @@ impl Owner {
         }
         for change in changes {
             tracing::info!(?change, "devices");
-            // Keeping goes on even when nobody reads.
-            if let Err(error) = self.changes.try_send(change) {
-                tracing::error!(%error, "a change of the devices was dropped");
+            // Keeping goes on even when nobody reads, and what is to be kept is told as soon as somebody does.
+            match self.changes.try_send(change) {
+                Ok(()) => {}
+                Err(TrySendError::Full(Change::Bound { name, binding })) => {
+                    self.unkept.insert(name.clone(), Change::Bound { name, binding });
+                }
+                Err(error) => tracing::error!(%error, "a change of the devices was dropped"),
             }
         }
     }

@@ -7,7 +7,7 @@
 //! | the same kind at the port of its binding | it is the same device |
 //! | something else at the port of a binding | a question, and nothing is used under the name |
 //! | what was bound as B at the port of A | the question names B |
-//! | two that look alike were away at the same time, and did not go together | a question: they may have been exchanged |
+//! | two that look alike were away at the same time, and did not go together | a question: they may have been exchanged. It stays until it is answered, also when the box begins anew |
 //! | the port of A is empty, and what looks like A came at a port that nobody has bound | a question |
 //! | a device that goes too often ([`flaps`](super::flaps)) | told once, rested, taken back |
 
@@ -93,6 +93,9 @@ impl Keeping {
             kept.note(now, found.is_ok());
         }
         for name in &names {
+            changes.extend(self.note_doubt(name));
+        }
+        for name in &names {
             let next = self.decide(now, name, &mut changes);
             let Some(kept) = self.names.get_mut(name) else { continue };
             let before = std::mem::replace(&mut kept.state, next);
@@ -157,9 +160,10 @@ impl Keeping {
                 vec![name.clone(), with]
             }
             (_, Question::PerhapsSwapped { with }) => {
-                self.set(name, |kept| kept.absence = None);
-                self.set(&with, |kept| kept.absence = None);
-                Vec::new()
+                for name in [name, &with] {
+                    self.set(name, Kept::doubt_no_more);
+                }
+                vec![name.clone(), with]
             }
             (_, Question::OtherDevice { seen, .. } | Question::Swapped { seen, .. }) => {
                 // By its own number, should it have one: the next time it is known at any port.
@@ -194,7 +198,7 @@ impl Keeping {
             for (name, selector) in [(one, second), (other, first)] {
                 self.set(name, |kept| {
                     kept.wanted.selector = selector;
-                    kept.absence = None;
+                    kept.doubt_no_more();
                 });
             }
         }
@@ -302,25 +306,34 @@ impl Keeping {
         })
     }
 
-    /// Was one that looks the same away at the same time, and did not go together with this one?
+    /// A doubt is kept until it is answered, over restarts too.
+    fn note_doubt(&mut self, name: &DeviceName) -> Option<Change> {
+        let twin = self.names.get(name).filter(|kept| kept.wanted.perhaps_swapped_with.is_none());
+        let twin = twin.and_then(|_| self.exchangeable_twin(name))?;
+        self.set(name, |kept| kept.wanted.perhaps_swapped_with = Some(twin));
+        self.bound(name)
+    }
+
+    /// A question that is open, if the two may still be taken for each other.
     fn perhaps_swapped(&self, name: &DeviceName) -> Option<Question> {
+        let wanted = &self.names.get(name)?.wanted;
+        let twin = &self.names.get(wanted.perhaps_swapped_with.as_ref()?)?.wanted;
+        wanted.is_twin_of(twin).then(|| Question::PerhapsSwapped { with: twin.name.clone() })
+    }
+
+    /// Was one that looks the same away at the same time, and did not go together with this one?
+    fn exchangeable_twin(&self, name: &DeviceName) -> Option<DeviceName> {
         let kept = self.names.get(name)?;
-        let (seen, (went, came)) = (kept.wanted.seen.as_ref()?, kept.absence?);
-        if !matches!(kept.wanted.selector, Selector::UsbPort { .. }) {
-            return None;
-        }
+        let (went, came) = kept.absence?;
         let twin = self.names.values().find(|other| {
-            let alike = other.wanted.name != *name
-                && matches!(other.wanted.selector, Selector::UsbPort { .. })
-                && other.wanted.seen.as_ref().is_some_and(|twin| twin.looks_like(seen));
-            alike
+            kept.wanted.is_twin_of(&other.wanted)
                 && other.absence.is_some_and(|(twin_went, twin_came)| {
                     let apart = went.max(twin_went).saturating_duration_since(went.min(twin_went)) > TOGETHER;
                     let before = |end: Option<Instant>, begin| end.is_some_and(|end| end <= begin);
                     apart && !before(came, twin_went) && !before(twin_came, went)
                 })
         })?;
-        Some(Question::PerhapsSwapped { with: twin.wanted.name.clone() })
+        Some(twin.wanted.name.clone())
     }
 
     /// Its port is empty: does one that looks the same stand at a port that nobody has bound?
@@ -343,6 +356,11 @@ impl Keeping {
 }
 
 impl Kept {
+    fn doubt_no_more(&mut self) {
+        self.absence = None;
+        self.wanted.perhaps_swapped_with = None;
+    }
+
     /// Notes whether it is there.
     fn note(&mut self, now: Instant, here: bool) {
         if here == self.present {

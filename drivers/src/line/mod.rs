@@ -11,6 +11,7 @@
 //! In place of a device file there may be a selector: `serial:usb:05e0:1701:S21357?baud=9600`, `usblp:usb-port:1-2`
 //! ([`place`]).
 
+pub(crate) mod pace;
 pub mod place;
 pub mod rfc2217;
 pub mod serial;
@@ -25,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::find::{device::DeviceClass, keeper::KeptPlace};
 use place::DevicePlace;
 use rfc2217::FarPort;
-use serial::{SerialSettings, chain};
+use serial::{FlowControl, SerialSettings, chain};
 use usb_printer::UsbPrinterLine;
 
 /// Where a device is.
@@ -57,12 +58,12 @@ impl LineAddress {
     pub async fn open(&self) -> Result<Line, String> {
         match self {
             LineAddress::Serial(settings) => {
-                settings.open().map(|line| Box::new(line) as Line).map_err(|error| chain(&error))
+                settings.open().await.map(|line| Box::new(line) as Line).map_err(|error| chain(&error))
             }
             LineAddress::UsbPrinter(place) => {
-                let path = place.resolve(DeviceClass::Printer)?;
+                let path = place.look_up(DeviceClass::Printer).await?;
                 let line = UsbPrinterLine::open(&path).map_err(|error| chain(&error))?;
-                place.confirm(DeviceClass::Printer, &path)?;
+                place.confirm(DeviceClass::Printer, &path).await?;
                 Ok(Box::new(line))
             }
             LineAddress::Tcp(address) => Ok(Box::new(tcp::connect(*address).await?)),
@@ -78,6 +79,18 @@ impl LineAddress {
             LineAddress::Rfc2217(_, port) => port.time_for(bytes),
             // 64 kB in 60 ms at USB's full speed: less than what any time-out allows anyway.
             LineAddress::UsbPrinter(_) | LineAddress::Tcp(_) => Duration::ZERO,
+        }
+    }
+
+    /// Can the device keep us from sending, while the line itself is as it should be? A wire or a byte says "wait" on a
+    /// serial line with flow control, a refused transfer on USB. A network that stands still for long is a broken one.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        match self {
+            LineAddress::Serial(settings) => settings.far_port().flow != FlowControl::None,
+            LineAddress::Rfc2217(_, port) => port.flow != FlowControl::None,
+            LineAddress::UsbPrinter(_) => true,
+            LineAddress::Tcp(_) => false,
         }
     }
 

@@ -37,7 +37,7 @@ impl DevicePlace {
         }
     }
 
-    /// The device file as of now.
+    /// The device file as of now. Reads the kernel's list, and may wait for it.
     ///
     /// # Errors
     /// A sentence that says what to check.
@@ -55,18 +55,45 @@ impl DevicePlace {
         }
     }
 
+    /// The same, for a task: the kernel's list is many small files, and a driver that hangs may hold its own, so it is read
+    /// apart from the tasks that wait for lines. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// A sentence that says what to check.
+    pub async fn look_up(&self, class: DeviceClass) -> Result<PathBuf, String> {
+        if let DevicePlace::File(path) = self {
+            return Ok(path.clone());
+        }
+        let place = self.clone();
+        let looked = tokio::task::spawn_blocking(move || place.resolve(class)).await;
+        looked.unwrap_or_else(|error| Err(format!("looking for it failed ({error})")))
+    }
+
     /// Is what was opened at `path` the device that is meant? A device may go, and another take its file's name,
     /// between looking and opening; once it is open, that can be seen. To be asked behind each opening, and what was
     /// opened is to be closed where the answer is no.
     ///
     /// # Errors
     /// A sentence for a person.
-    pub fn confirm(&self, class: DeviceClass, path: &Path) -> Result<(), String> {
-        match self.resolve(class)? {
+    pub async fn confirm(&self, class: DeviceClass, path: &Path) -> Result<(), String> {
+        match self.look_up(class).await? {
             now if now == path => Ok(()),
             now => {
                 Err(format!("{self} went from {} to {} while it was opened", path.display(), now.display()))
             }
+        }
+    }
+}
+
+impl DevicePlace {
+    /// Can another device stand here and look the same? It can where a socket names it; a number of its own names one
+    /// device alone. A path says nothing of it, and is believed.
+    #[must_use]
+    pub fn may_hold_a_twin(&self) -> bool {
+        match self {
+            DevicePlace::File(_) => false,
+            DevicePlace::Selected(selector, _) => matches!(selector, Selector::UsbPort { .. }),
+            DevicePlace::Kept(place) => place.may_hold_a_twin(),
         }
     }
 }

@@ -2,17 +2,25 @@
 //!
 //! Two traps of the operating system are handled by the callers: an unplugged line reads as `Ok(0)` (or EIO), and a
 //! write has no time-out of its own.
+//!
+//! Two more are handled here. Closing waits for what is still to be sent, by default up to 30 s where the device says
+//! "wait" (`closing_wait` of the kernel's serial core), and would stop a thread of the runtime for as long: so it is thrown
+//! away first, and whoever wants it out flushes. And `tcdrain` waits without bound: so flushing looks, again and again, how
+//! much is still there.
 
 use std::{
     io,
     path::{Path, PathBuf},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 use tokio_serial::{ClearBuffer, SerialPort as _, SerialPortBuilderExt as _, SerialStream};
 
 use super::{
@@ -211,9 +219,9 @@ impl SerialSettings {
     ///
     /// # Errors
     /// See [`OpenError`]; each says what to check.
-    pub fn open(&self) -> Result<SerialPort, OpenError> {
+    pub async fn open(&self) -> Result<SerialPort, OpenError> {
         let raw = &self.raw;
-        let path = self.place.resolve(DeviceClass::Serial).map_err(OpenError::Away)?;
+        let path = self.place.look_up(DeviceClass::Serial).await.map_err(OpenError::Away)?;
         let parity = match raw.parity {
             Parity::None => tokio_serial::Parity::None,
             Parity::Even => tokio_serial::Parity::Even,
@@ -232,8 +240,8 @@ impl SerialSettings {
             .flow_control(flow);
         let stream = builder.open_native_async().map_err(|error| explain(&path, error.into()))?;
         stream.clear(ClearBuffer::Input).map_err(|error| explain(&path, error.into()))?;
-        let port = SerialPort(stream);
-        self.place.confirm(DeviceClass::Serial, &path).map_err(OpenError::Away)?;
+        let port = SerialPort { stream, flushing: None };
+        self.place.confirm(DeviceClass::Serial, &path).await.map_err(OpenError::Away)?;
         Ok(port)
     }
 }
@@ -250,16 +258,23 @@ fn explain(path: &Path, source: io::Error) -> OpenError {
     }
 }
 
-/// An open line. Other programs cannot open it until it is dropped.
+/// Between two looks at what is still to be sent; four bytes at 9600 baud.
+const FLUSH_LOOK: Duration = Duration::from_millis(4);
+
+/// An open line. Other programs cannot open it until it is dropped. What it has not sent by then is thrown away.
 #[derive(Debug)]
-pub struct SerialPort(SerialStream);
+pub struct SerialPort {
+    stream: SerialStream,
+    flushing: Option<Pin<Box<Sleep>>>,
+}
 
 impl Drop for SerialPort {
     /// Gives the line free. The mark "exclusive" belongs to the terminal, not to our descriptor: where somebody else
     /// keeps the terminal open, as the other end of a pseudo-terminal may, it would outlive us and lock ourselves
     /// out.
     fn drop(&mut self) {
-        if let Err(error) = self.0.set_exclusive(false) {
+        let cleared = self.stream.clear(ClearBuffer::Output);
+        if let Err(error) = cleared.and_then(|()| self.stream.set_exclusive(false)) {
             // Usual after an unplug: then there is nothing to give free.
             tracing::debug!(%error, "the serial line could not be given free");
         }
@@ -272,21 +287,31 @@ impl AsyncRead for SerialPort {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for SerialPort {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
+    /// Waits until the system has nothing more to send. A converter's chip or a UART may still hold some bytes.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        loop {
+            if let Some(pause) = &mut self.flushing {
+                ready!(pause.as_mut().poll(cx));
+                self.flushing = None;
+            }
+            if self.stream.bytes_to_write()? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.flushing = Some(Box::pin(sleep(FLUSH_LOOK)));
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
     }
 }
 
@@ -315,7 +340,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_device_file_is_named_with_what_to_check() {
         let settings = SerialSettings::new("/dev/there-is-no-such-port", 9_600).unwrap();
-        let error = settings.open().unwrap_err();
+        let error = settings.open().await.unwrap_err();
         assert!(matches!(&error, OpenError::Missing { .. }), "{error:?}");
         assert!(error.to_string().starts_with("/dev/there-is-no-such-port does not exist: check"), "{error}");
     }

@@ -14,6 +14,7 @@ mod flow;
 pub mod ipp;
 pub mod model;
 mod owner;
+mod question;
 pub mod raster;
 pub mod render;
 mod session;
@@ -101,9 +102,22 @@ pub enum Unknown {
     /// The printer holds the job, and prints the rest when it can.
     #[error("{0}; the rest comes out by itself after that")]
     Held(Trouble),
+    /// It took no more for too long, and the rest was given up.
+    #[error("{trouble}; it took {sent} of {length} bytes, and the rest does not come out: look at the paper")]
+    CutShort {
+        /// What keeps it from printing.
+        trouble: Trouble,
+        /// Bytes that the system accepted.
+        sent: usize,
+        /// Bytes of the job.
+        length: usize,
+    },
     /// It stood still in the middle, and has nothing more to print now; somebody may have cancelled it there.
     #[error("{0} (that was in the middle of the job; it is ready again): look whether all of it came out")]
     Interrupted(Trouble),
+    /// It refused the job when its pages, or some of them, had been sent.
+    #[error("the printer refused the job after pages of it were sent ({0}): look whether any came out")]
+    RefusedLate(String),
     /// It gave up in the middle.
     #[error("the printer stopped after {pages} of {of} pages ({cause}): look at the pages")]
     Partly {

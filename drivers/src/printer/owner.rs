@@ -49,7 +49,8 @@ pub(super) trait Conversation: Sized + Send + 'static {
         true
     }
 
-    /// Waits for something that it says by itself. Cancel-safe.
+    /// Waits for what the printer says by itself, and for the end of the line. Cancel-safe. One that has no line while
+    /// nothing is asked says nothing.
     async fn listen(&mut self) -> Result<(), Broken> {
         std::future::pending().await
     }

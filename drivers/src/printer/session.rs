@@ -1,6 +1,11 @@
 //! One conversation with an ESC/POS printer, from opening the line until it breaks.
 //!
-//! Answers carry no question, so after any silence the line is given up: a late answer would be taken for the next one.
+//! Answers carry no question, so after silence the line is given up: a late answer would be taken for the next one.
+//! Silence is counted from when the line has sent what stands before the question. It is none while a printer holds its
+//! line, as Epson's does by its wires or XOFF when it is offline or full: one that has told its trouble is waited for, and
+//! what it holds of a job comes out when it goes on.
+
+mod asking;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -9,12 +14,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
-use crate::line::{Line, LineAddress};
+use crate::line::{Line, LineAddress, pace::LinePace};
 
 use super::{
     DrawerOutcome, NotPrinted, Outcome, Unknown,
     driver::PrinterTimeouts,
     model::{Completion, PrinterModel},
+    question::OpenQuestion,
     status::{AUTOMATIC_STATUS_ON, Answer, AnswerReader, Condition, ProcessId, QUEUED_STATUS, Question},
 };
 
@@ -36,7 +42,16 @@ pub(super) struct Session {
     model: PrinterModel,
     address: LineAddress,
     timeouts: PrinterTimeouts,
-    open_question: Option<Question>,
+    pace: LinePace,
+    open_question: Option<OpenQuestion>,
+    /// When what stands before a question should be printed at last, where the printer may hold its line for it.
+    job_by: Option<Instant>,
+    /// It told its trouble and then took or answered no question.
+    held: bool,
+    /// That was so, and it has not told by itself since that it can print.
+    untold: bool,
+    /// What was held came out all the same: it has forgotten a part of it.
+    forgot: bool,
     /// Answers to [`QUEUED_STATUS`] that have not come; they carry no name, so one is asked for at a time.
     queued_open: u32,
     /// One came that nobody had asked for: whatever comes next cannot be told apart either.
@@ -63,7 +78,12 @@ impl Session {
             model: model.clone(),
             address: address.clone(),
             timeouts,
+            pace: LinePace::of(address),
             open_question: None,
+            job_by: None,
+            held: false,
+            untold: false,
+            forgot: false,
             queued_open: 0,
             queued_surplus: false,
             finished: VecDeque::new(),
@@ -96,13 +116,17 @@ impl Session {
             Ok(0) => Err(Broken("the printer closed the line (switched off or unplugged)".to_owned())),
             Ok(count) => {
                 self.absorb(&buffer[..count]);
-                self.no_surplus()
+                self.plausible()
             }
             Err(error) => Err(Broken(format!("the line to the printer failed ({error})"))),
         }
     }
 
-    fn no_surplus(&self) -> Result<(), Broken> {
+    fn plausible(&self) -> Result<(), Broken> {
+        if self.forgot {
+            let text = "the printer went on with a held receipt without saying that it can: it may have been switched off and on, so look at the paper";
+            return Err(Broken(text.to_owned()));
+        }
         if self.queued_surplus {
             let text = "the printer answered what nobody had asked: check its cable, and that no other program prints";
             return Err(Broken(text.to_owned()));
@@ -114,7 +138,9 @@ impl Session {
     pub(super) async fn refresh(&mut self) -> Result<(), Broken> {
         if self.model.status {
             for question in Question::ALL {
-                self.ask(question).await?;
+                if !self.ask(question).await? {
+                    break;
+                }
             }
         }
         Ok(())
@@ -127,15 +153,13 @@ impl Session {
         }
         self.queued_open += 1;
         self.write_control(&QUEUED_STATUS).await?;
-        let deadline = Instant::now() + self.timeouts.answer;
+        let deadline = self.answer_by();
         while self.queued_open > 0 {
-            let silent = || {
-                Broken(
-                    "the printer does not say when it is ready: check its cable and its model's settings"
-                        .to_owned(),
-                )
-            };
-            timeout_at(deadline, self.listen()).await.map_err(|_elapsed| silent())??;
+            if !self.hear_until(deadline).await? {
+                let text =
+                    "the printer does not say when it is ready: check its cable and its model's settings";
+                return Err(Broken(text.to_owned()));
+            }
         }
         Ok(())
     }
@@ -146,6 +170,7 @@ impl Session {
         job: &[u8],
         process: ProcessId,
     ) -> Result<Outcome, (Outcome, Broken)> {
+        self.untold = false;
         let mut bytes = job.to_vec();
         match self.model.completion {
             Completion::ProcessId => bytes.extend(process.request()),
@@ -157,6 +182,7 @@ impl Session {
         }
         // Only now: what came while the question was still on its way answers something else.
         self.queued_open += u32::from(self.model.completion == Completion::QueuedStatus);
+        self.job_by = Some(self.pace.free_at(Instant::now()) + self.timeouts.confirm);
         self.confirm(&bytes, process).await
     }
 
@@ -170,12 +196,21 @@ impl Session {
     /// sent then.
     pub(super) async fn kick(&mut self, offline: bool) -> Result<bool, Broken> {
         let drawer = self.model.drawer;
+        if self.held {
+            // It would wait in the line, and open the drawer at some later time.
+            return Ok(false);
+        }
         let kick = match (offline, drawer.real_time) {
             (false, _) => drawer.kick(),
             (true, true) => drawer.kick_in_real_time(),
             (true, false) => return Ok(false),
         };
-        self.write_control(&kick).await.map(|()| true)
+        self.write_control(&kick).await?;
+        if !self.model.status {
+            let by = self.answer_by();
+            self.drain(by).await?;
+        }
+        Ok(true)
     }
 
     /// Sounds the buzzer, outside of a job.
@@ -203,19 +238,24 @@ impl Session {
             }
             match timeout(DRAWER_POLL, self.listen()).await {
                 Ok(heard) => heard?,
-                Err(_elapsed) => self.ask(Question::Printer).await?,
+                Err(_elapsed) => {
+                    self.ask(Question::Printer).await?;
+                }
             }
         }
     }
 
     /// Sends; `None` when all was accepted. Listens at the same time, so that "paper out" is heard in the middle.
     async fn send(&mut self, bytes: &[u8]) -> Result<Option<Outcome>, (Outcome, Broken)> {
-        let deadline = Instant::now() + self.timeouts.send + self.address.time_for(bytes.len());
+        let deadline = self.pace.free_with(Instant::now(), bytes.len()) + self.timeouts.send;
         let mut sent = 0;
         let mut buffer = [0u8; 256];
         while sent < bytes.len() {
+            // Not left to the timer alone: a printer that sends without end always has something to be read.
+            if Instant::now() >= deadline {
+                return self.stuck(sent, bytes.len());
+            }
             let failed = tokio::select! {
-                biased;
                 read = self.read.read(&mut buffer) => match read {
                     Ok(0) => "the printer closed the line".to_owned(),
                     Ok(count) => {
@@ -228,11 +268,12 @@ impl Session {
                     Ok(0) => "the line takes nothing".to_owned(),
                     Ok(count) => {
                         sent += count;
+                        self.pace.wrote(Instant::now(), count);
                         continue;
                     }
                     Err(error) => error.to_string(),
                 },
-                () = sleep_until(deadline) => return self.stuck(sent, bytes.len()),
+                () = sleep_until(deadline) => continue,
             };
             return Err((vanished(sent, bytes.len(), &failed), Broken(failed)));
         }
@@ -244,24 +285,26 @@ impl Session {
         let broken = Broken("the printer took no more bytes".to_owned());
         let outcome = match (sent, self.condition.trouble()) {
             (0, _) => vanished(0, length, &broken.0),
-            (_, Some(trouble)) => Outcome::Unknown { reason: Unknown::Held(trouble) },
+            (_, Some(trouble)) => Outcome::Unknown { reason: Unknown::CutShort { trouble, sent, length } },
             (_, None) => Outcome::Unknown { reason: Unknown::Unconfirmed { sent, length } },
         };
         Err((outcome, broken))
     }
 
     async fn confirm(&mut self, bytes: &[u8], process: ProcessId) -> Result<Outcome, (Outcome, Broken)> {
-        if self.model.completion == Completion::None {
-            return Ok(Outcome::Unknown { reason: Unknown::CannotTell });
-        }
         let length = bytes.len();
-        let deadline = Instant::now() + self.timeouts.confirm + self.address.time_for(length);
+        let unconfirmed = || Outcome::Unknown { reason: Unknown::Unconfirmed { sent: length, length } };
+        let deadline = self.pace.free_at(Instant::now()) + self.timeouts.confirm;
+        if self.model.completion == Completion::None {
+            // Whoever hears the outcome may end the driver, and closing the line throws away what is still in it.
+            let drained = self.drain(deadline).await;
+            return drained
+                .map(|()| Outcome::Unknown { reason: Unknown::CannotTell })
+                .map_err(|broken| (unconfirmed(), broken));
+        }
         loop {
-            if let Err(broken) = self.no_surplus() {
-                return Err((
-                    Outcome::Unknown { reason: Unknown::Unconfirmed { sent: length, length } },
-                    broken,
-                ));
+            if let Err(broken) = self.plausible() {
+                return Err((unconfirmed(), broken));
             }
             if self.is_finished(process) {
                 return Ok(Outcome::Printed);
@@ -269,17 +312,19 @@ impl Session {
             if Instant::now() >= deadline {
                 return self.unconfirmed(length);
             }
-            let until = deadline.min(Instant::now() + self.timeouts.answer);
+            let until = deadline.min(self.pace.free_at(Instant::now()) + self.timeouts.answer);
             let heard = match timeout_at(until, self.listen()).await {
                 Ok(heard) => heard,
                 Err(_elapsed) => self.refresh().await,
             };
             if let Err(broken) = heard {
                 // Its last words may have been "finished".
-                if self.no_surplus().is_ok() && self.is_finished(process) {
+                if self.plausible().is_ok() && self.is_finished(process) {
                     return Err((Outcome::Printed, broken));
                 }
-                return Err((vanished(length, length, &broken.0), broken));
+                let in_time = Instant::now() < deadline;
+                let outcome = if in_time { vanished(length, length, &broken.0) } else { unconfirmed() };
+                return Err((outcome, broken));
             }
         }
     }
@@ -310,54 +355,24 @@ impl Session {
         }
     }
 
-    async fn ask(&mut self, question: Question) -> Result<(), Broken> {
-        self.open_question = Some(question);
-        self.write_control(&question.bytes()).await?;
-        let deadline = Instant::now() + self.timeouts.answer;
-        while self.open_question.is_some() {
-            let silent = || {
-                Broken("the printer does not answer: check that it is switched on, its cable, and its model's settings".to_owned())
-            };
-            timeout_at(deadline, self.listen()).await.map_err(|_elapsed| silent())??;
-        }
-        Ok(())
-    }
-
-    /// As many NULs as the longest command has bytes: white in an image, nothing between commands.
-    async fn end_half_a_command(&mut self) -> Result<(), Broken> {
-        let nuls = vec![0; self.model.longest_command()];
-        let time = self.timeouts.send + self.address.time_for(nuls.len());
-        match timeout(time, self.write.write_all(&nuls)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Broken(format!("the line to the printer failed ({error})"))),
-            Err(_elapsed) => Err(Broken(
-                "the printer still holds half a receipt and takes no bytes: put in paper and close its cover"
-                    .to_owned(),
-            )),
-        }
-    }
-
-    async fn write_control(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        match timeout(self.timeouts.answer, self.write.write_all(bytes)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Broken(format!("the line to the printer failed ({error})"))),
-            Err(_elapsed) => Err(Broken("the printer takes no bytes: check its power and cable".to_owned())),
-        }
-    }
-
     fn absorb(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match self.answers.push(*byte) {
                 Some(Answer::RealTime(answer)) => {
-                    if let Some(question) = self.open_question.take() {
-                        self.condition.take_real_time(question, answer);
+                    if let Some(open) = self.open_question.take() {
+                        self.condition.take_real_time(open.question, answer);
+                        self.open_question = open.take_answer();
+                        // It stood behind the job: the printer has taken all of that.
+                        self.job_by = self.job_by.filter(|_| self.open_question.is_some());
+                        self.held &= self.open_question.is_some();
                     }
                 }
-                Some(Answer::Automatic(status)) => self.condition.take_automatic(status),
+                Some(Answer::Automatic(status)) => self.take_automatic(status),
                 Some(Answer::Queued(_)) if self.queued_open > 0 => self.queued_open -= 1,
                 Some(Answer::Queued(_)) => {
                     self.queued_surplus = self.model.completion == Completion::QueuedStatus;
                 }
+                Some(Answer::Finished(_)) if self.untold => self.forgot = true,
                 Some(Answer::Finished(process)) => {
                     if self.finished.len() == FINISHED_KEPT_MAX {
                         self.finished.pop_front();
@@ -369,6 +384,15 @@ impl Session {
             if self.model.drawer.open_level.is_some_and(|level| self.condition.drawer_open(level)) {
                 self.drawer_seen_open = true;
             }
+        }
+    }
+
+    fn take_automatic(&mut self, status: [u8; 4]) {
+        self.condition.take_automatic(status);
+        if self.untold && self.condition.trouble().is_none() {
+            (self.held, self.untold) = (false, false);
+            // Now it goes on with what it holds, and takes the question behind that.
+            self.job_by = Some(self.pace.free_at(Instant::now()) + self.timeouts.confirm);
         }
     }
 }

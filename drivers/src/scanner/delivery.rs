@@ -1,6 +1,9 @@
 //! What all scanner drivers do alike: open, tell coming and going once, hand over scans, try again.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use tokio::{sync::mpsc, time};
@@ -15,6 +18,9 @@ use crate::{
 /// and nothing is lost before the kernel's own buffers are full too.
 pub(super) const EVENTS_WAITING_MAX: usize = 64;
 
+/// What stands behind a field of variable length in a GS1 code.
+const GS: u8 = 0x1d;
+
 /// The receiver has gone: nobody wants scans any more.
 #[derive(Debug)]
 pub(super) struct NobodyListens;
@@ -25,6 +31,29 @@ pub(super) struct Delivery {
     pub(super) name: DeviceName,
     pub(super) reading: Reading,
     pub(super) events: mpsc::Sender<ScannerEvent>,
+    pub(super) trust: Trust,
+}
+
+/// Is the scanner still the one that was proved? One without a number of its own that was away may be another of the same
+/// kind, set up as it left its maker: such a one leaves out GS, and lot and serial number would run into each other. A scan
+/// with a GS in it shows that it does not. Pure but for the mark.
+#[derive(Debug, Default)]
+pub(super) struct Trust {
+    doubted: AtomicBool,
+}
+
+impl Trust {
+    fn was_away(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// May this scan's lot and serial number be believed, which its settings would allow?
+    fn allows(&self, bytes: &[u8]) -> bool {
+        if bytes.contains(&GS) {
+            self.doubted.store(false, Ordering::Relaxed);
+        }
+        !self.doubted.load(Ordering::Relaxed)
+    }
 }
 
 /// How a scan's bytes are read.
@@ -68,6 +97,7 @@ impl Delivery {
                         Reading::AsIs { proved } => (bytes, *proved && whole),
                         Reading::Learned(learned) => learned.read(bytes, whole),
                     };
+                    let proved = proved && self.trust.allows(&bytes);
                     ScannerEvent::Scan(Scan { bytes, received_at, source, proved })
                 }
                 Frame::Rejected(rejection) => {
@@ -90,6 +120,9 @@ pub(super) trait Opens: Send + Sync {
     /// Opens it; an error is a sentence that says what to check.
     async fn open(&self) -> Result<Self::Line, String>;
 
+    /// Can a scanner that looks the same have come in its place while it was away?
+    fn may_be_a_twin(&self) -> bool;
+
     /// Reads it, and tells coming, going and scans.
     async fn read_until_gone(&self, line: Self::Line, delivery: &Delivery) -> Result<(), NobodyListens>;
 }
@@ -98,10 +131,14 @@ pub(super) trait Opens: Send + Sync {
 pub(super) async fn keep_open(opens: impl Opens, delivery: Delivery) {
     let mut backoff = Backoff::for_hotplug();
     let mut told_fault = None;
+    let mut was_here = false;
     loop {
         let told = match opens.open().await {
             Ok(line) => {
                 told_fault = None;
+                if std::mem::replace(&mut was_here, true) && opens.may_be_a_twin() {
+                    delivery.trust.was_away();
+                }
                 let opened = time::Instant::now();
                 let told = opens.read_until_gone(line, &delivery).await;
                 backoff.worked_for(opened.elapsed());

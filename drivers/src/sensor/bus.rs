@@ -175,6 +175,8 @@ struct Owner {
     /// The line could not be opened, and is not tried before this.
     away_until: Option<Instant>,
     attempts: Backoff,
+    /// Why it could not be opened, once that was told.
+    told_away: Option<String>,
     /// A failure threw the wire away, and what was on its way may still come.
     dirty: bool,
     events: mpsc::Sender<SensorEvent>,
@@ -196,6 +198,7 @@ impl Owner {
             wire: None,
             away_until: None,
             attempts: Backoff::for_hotplug(),
+            told_away: None,
             dirty: false,
             events,
         }
@@ -318,6 +321,13 @@ impl Owner {
 
     /// Opens the line. One that is away is tried again after a while, and nobody waits for it meanwhile: on a network each
     /// attempt takes seconds.
+    /// A line that is away is tried again and again; why is told once.
+    fn is_news(&mut self, why_away: &str) -> bool {
+        let news = self.told_away.as_deref() != Some(why_away);
+        self.told_away = Some(why_away.to_owned());
+        news
+    }
+
     async fn open(&mut self) -> Result<Line, NoData> {
         let began = Instant::now();
         if self.away_until.is_some_and(|until| began < until) {
@@ -326,11 +336,14 @@ impl Owner {
         match self.settings.line.open().await {
             Ok(port) => {
                 self.away_until = None;
+                self.told_away = None;
                 self.attempts.reset();
                 Ok(port)
             }
             Err(error) => {
-                tracing::warn!(bus = %self.settings.line, error, "the sensor bus cannot be opened");
+                if self.is_news(&error) {
+                    tracing::warn!(bus = %self.settings.line, error, "the sensor bus cannot be opened");
+                }
                 self.away_until = Some(Instant::now() + self.attempts.pause().max(began.elapsed()));
                 Err(NoData::Gone)
             }
@@ -365,6 +378,15 @@ mod tests {
         line::{LineAddress, serial::SerialSettings},
         sim::pty::Pty,
     };
+
+    #[test]
+    fn why_a_line_is_away_is_told_once_and_again_when_it_is_another_reason() {
+        let line = LineAddress::Serial(SerialSettings::new("/dev/ttyUSB0", 9_600).unwrap());
+        let (events, _told) = mpsc::channel(1);
+        let mut owner = Owner::new(BusSettings::new(line, Vec::new()).unwrap(), events);
+        let told = ["gone", "gone", "held by another", "gone"].map(|why| owner.is_news(why));
+        assert_eq!(told, [true, false, true, true]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_is_away_is_not_tried_at_each_question_and_is_used_soon_after_it_is_back() {

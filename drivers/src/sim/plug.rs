@@ -112,6 +112,14 @@ impl Place {
 }
 
 impl Plug {
+    /// As slow as a line of `baud` bits a second; the network has no such speed.
+    pub(super) fn paced(self, baud: u32) -> Plug {
+        match self {
+            Plug::Serial(pty) => Plug::Serial(pty.paced(baud)),
+            Plug::Tcp(listener) => Plug::Tcp(listener),
+        }
+    }
+
     /// Serves hosts until power or the cable goes. On the network one at a time, as most printers do; the next one waits.
     pub(super) async fn serve(self, mechanism: Arc<impl Mechanism>) {
         match self {

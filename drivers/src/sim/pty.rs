@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::{fd::OwnedFd, unix::fs::symlink},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +14,11 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{OptionalActions, ioctl_tiocnxcl, tcgetattr, tcsetattr},
 };
-use tokio::{io::unix::AsyncFd, task::AbortHandle, time};
+use tokio::{
+    io::unix::AsyncFd,
+    task::AbortHandle,
+    time::{self, Instant},
+};
 
 use super::SimError;
 
@@ -27,7 +32,23 @@ pub struct Pty {
     freeing: AbortHandle,
     device_path: PathBuf,
     link: PathBuf,
+    pace: Option<Pace>,
 }
+
+/// A real line's speed, which a pseudo-terminal has not.
+#[derive(Debug)]
+struct Pace {
+    /// What a byte takes.
+    byte: Duration,
+    /// When the next one has come.
+    next: Mutex<Instant>,
+}
+
+/// A machine that is busy reads late, and the line has gone on meanwhile.
+const LATE_MAX: Duration = Duration::from_millis(300);
+
+/// A paced line is read in pieces as large as a UART's buffer.
+const PACED_BYTES_MAX: usize = 16;
 
 impl Pty {
     /// Makes a pseudo-terminal and links it at `link`; a link that an earlier run left there is replaced.
@@ -37,6 +58,14 @@ impl Pty {
     /// The system has no pseudo-terminals left, or `link` cannot be made (its folder is missing, or a real file is there).
     pub fn plug_in(link: &Path) -> Result<Pty, SimError> {
         Self::make(link).map_err(|source| SimError::Pty { path: link.to_owned(), source })
+    }
+
+    /// The same, as slow as a line of `baud` bits a second is, at 10 bits a byte.
+    #[must_use]
+    pub fn paced(mut self, baud: u32) -> Pty {
+        let byte = Duration::from_secs(10) / baud.max(1);
+        self.pace = Some(Pace { byte, next: Mutex::new(Instant::now()) });
+        self
     }
 
     fn make(link: &Path) -> io::Result<Pty> {
@@ -59,7 +88,7 @@ impl Pty {
         )]
         let master = AsyncFd::new(master)?;
         let freeing = tokio::spawn(keep_free(device)).abort_handle();
-        Ok(Pty { master, freeing, device_path, link: link.to_owned() })
+        Ok(Pty { master, freeing, device_path, link: link.to_owned(), pace: None })
     }
 
     /// Reads what the driver wrote. Cancel-safe.
@@ -67,6 +96,17 @@ impl Pty {
     /// # Errors
     /// What the system said.
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(pace) = &self.pace else { return self.read_at_once(buffer).await };
+        let next = *lock(&pace.next);
+        time::sleep_until(next).await;
+        let most = buffer.len().min(PACED_BYTES_MAX);
+        let count = self.read_at_once(&mut buffer[..most]).await?;
+        let bytes = u32::try_from(count).unwrap_or(u32::MAX);
+        *lock(&pace.next) = next.max(Instant::now() - LATE_MAX) + pace.byte * bytes;
+        Ok(count)
+    }
+
+    async fn read_at_once(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let mut ready = self.master.readable().await?;
             if let Ok(read) = ready.try_io(|fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
@@ -88,6 +128,10 @@ impl Pty {
         }
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Pty {

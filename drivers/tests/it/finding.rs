@@ -1,7 +1,7 @@
 //! Names of the box through plugging and pulling: the keeper over a simulated list of devices, real drivers on real
 //! cables.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io::Write as _, path::PathBuf, time::Duration};
 
 use pestle_domain::units::MilliCelsius;
 use pestle_drivers::{
@@ -218,4 +218,111 @@ async fn a_line_is_opened_by_a_selector_without_a_keeper_too() {
     soon(line("usb-port:1-1").open()).await.unwrap();
     let printer = LineAddress::UsbPrinter(place("usb-port:1-1"));
     assert!(soon(printer.open()).await.unwrap_err().contains("is not attached"), "a scanner is no printer");
+}
+
+/// One scan, and whether lot and serial number may be taken from it.
+async fn believed(scanner: &mut SerialScanner, device: &SimScanner, barcode: &[u8]) -> bool {
+    device.scan(barcode).await.unwrap();
+    soon(async {
+        loop {
+            match scanner.next().await {
+                Some(ScannerEvent::Scan(scan)) => break scan.proved,
+                Some(_) => {}
+                None => panic!("the driver has ended"),
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_without_a_number_that_was_away_is_believed_again_when_it_has_sent_a_separator() {
+    let (numbered, plain) = (SimUsbDevice::scanner("S21357"), SimUsbDevice::clone_adapter());
+    for (selector, device, after) in [
+        ("usb:05e0:1701:S21357", &numbered, [true, true, true]),
+        ("usb-port:1-2", &plain, [false, true, true]),
+    ] {
+        let mut shop = Shop::keeping(&[("scanner-1", selector)]);
+        let mut scanner = shop.scanner("scanner-1");
+        let cable = shop.plug_scanner("1-2", device);
+        shop.bound("scanner-1").await;
+        reads(&mut scanner, &cable, b"first").await;
+        assert!(believed(&mut scanner, &cable, b"010952123454321310A1").await);
+        shop.pull("1-2", cable).await;
+        shop.change(|change| matches!(change, Change::Went { .. })).await;
+        let cable = shop.plug_scanner("1-2", device);
+        reads(&mut scanner, &cable, b"second").await;
+        let mut told = Vec::new();
+        for barcode in [&b"010952123454321310A1"[..], b"010952123454321310A1\x1d217", b"010952123454321310A1"]
+        {
+            told.push(believed(&mut scanner, &cable, barcode).await);
+        }
+        assert_eq!(told, after, "{selector}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_binding_is_told_even_when_nobody_reads_for_a_while() {
+    let names: Vec<(String, String)> =
+        (1..=140).map(|port| (format!("scanner-{port}"), format!("usb-port:1-{port}"))).collect();
+    let borrowed: Vec<(&str, &str)> = names.iter().map(|(one, port)| (one.as_str(), port.as_str())).collect();
+    let mut shop = Shop::keeping_with(&borrowed, Duration::from_millis(20));
+    for (_, port) in &borrowed {
+        shop.sim.plug_in(&port["usb-port:".len()..], &SimUsbDevice::clone_adapter()).unwrap();
+    }
+    // All are seen before anything is read.
+    soon(async {
+        while shop.keeper.attached().borrow().len() < names.len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for (one, _) in &names {
+            let place = shop.keeper.place(&name(one)).unwrap();
+            while place.file().is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    })
+    .await;
+    let mut bound = std::collections::BTreeSet::new();
+    while bound.len() < names.len() {
+        if let Change::Bound { name, .. } = shop.change(|_| true).await {
+            bound.insert(name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_driver_of_the_kernel_that_hangs_holds_up_nobody_who_waits_for_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = SimSystem::new(folder.path()).unwrap();
+    sim.plug_in("1-2", &SimUsbDevice::clone_adapter()).unwrap();
+    // An attribute that nobody answers for: reading it waits until somebody writes.
+    let attribute = find_file(folder.path(), "idVendor").expect("the device has numbers");
+    std::fs::remove_file(&attribute).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&attribute).status().unwrap().success());
+    let selector = "usb-port:1-2".parse().unwrap();
+    let place = DevicePlace::Selected(selector, sim.system());
+    let line = LineAddress::Serial(SerialSettings::new("somewhere", 9_600).unwrap().at(place));
+    let opening = tokio::spawn(async move { line.open().await.map(|_line| ()) });
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        let mut waited_for = std::fs::OpenOptions::new().write(true).open(&attribute).unwrap();
+        std::fs::remove_file(&attribute).unwrap();
+        std::fs::write(&attribute, "1a86\n").unwrap();
+        waited_for.write_all(b"1a86\n").unwrap();
+    });
+    let began = std::time::Instant::now();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "the only thread was held for {:?}", began.elapsed());
+    release.join().unwrap();
+    let _there_is_no_such_cable = opening.await.unwrap();
+}
+
+fn find_file(folder: &std::path::Path, wanted: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    entries.map(|entry| entry.path()).find_map(|path| match path.symlink_metadata() {
+        Ok(about) if about.is_dir() => find_file(&path, wanted),
+        Ok(_) if path.file_name().is_some_and(|name| name == wanted) => Some(path),
+        _ => None,
+    })
 }

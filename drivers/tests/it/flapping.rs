@@ -427,5 +427,6 @@ async fn devices_that_come_and_go_for_long_lose_nothing_and_take_no_files_and_no
     assert!(total.cycles > 50 && total.told > 200, "{} cycles, {} told", total.cycles, total.told);
     assert!(of("flaps") > 0 && of("flaps") == of("rested"), "{seen:?}");
     assert!(of("came") == of("went") && of("came") > 0, "{seen:?}");
-    assert_eq!(of("bound"), (SCANNERS + BUSES) as u64);
+    // Each once, and again when a doubt about twins comes up and when it is settled.
+    assert!(of("bound") >= (SCANNERS + BUSES) as u64, "{seen:?}");
 }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc,
+    time::Duration,
 };
 
 use pestle_drivers::{
@@ -241,4 +242,34 @@ async fn a_converter_that_says_wait_is_sent_nothing_until_it_says_go_on_and_is_h
     .await;
     drop(converter);
     assert!(soon(read).await.unwrap().is_ok_and(|count| count == 0));
+}
+
+#[tokio::test]
+async fn a_serial_line_that_is_dropped_throws_away_what_the_device_did_not_take() {
+    let (_folder, path, device) = cable();
+    let address: LineAddress = format!("serial:{}?baud=460800", path.display()).parse().unwrap();
+    let mut line = address.open().await.unwrap();
+    let mut written = 0;
+    while let Ok(taken) = tokio::time::timeout(Duration::from_millis(100), line.write(&[7; 1_024])).await {
+        written += taken.unwrap();
+    }
+    drop(line);
+    let mut line = address.open().await.unwrap();
+    soon(line.write_all(b"next")).await.unwrap();
+    let mut read = Vec::new();
+    let mut buffer = [0; 1_024];
+    while !read.ends_with(b"next") {
+        let count = soon(device.read(&mut buffer)).await.unwrap();
+        read.extend_from_slice(&buffer[..count]);
+    }
+    assert!(read.len() < written, "{} of {written} bytes came", read.len());
+}
+
+#[tokio::test]
+async fn a_serial_line_is_flushed_without_waiting_for_ever() {
+    let (_folder, path, _device) = cable();
+    let address: LineAddress = format!("serial:{}?baud=460800", path.display()).parse().unwrap();
+    let mut line = address.open().await.unwrap();
+    line.write_all(b"on its way").await.unwrap();
+    soon(line.flush()).await.unwrap();
 }

@@ -22,7 +22,8 @@ use pestle_drivers::{
     },
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
     process::{Child, Command as AsyncCommand},
     sync::mpsc,
 };
@@ -106,6 +107,12 @@ impl Office {
         if let Some(mut printer) = self.printer.take() {
             printer.kill().await.unwrap();
         }
+    }
+
+    /// Stops the printer's program where it is, or lets it go on.
+    fn signal(&self, signal: &str) {
+        let id = self.printer.as_ref().and_then(Child::id).expect("it is switched on");
+        assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -349,4 +356,117 @@ async fn a_wrong_path_is_said_to_be_one() {
         panic!()
     };
     assert!(reason.contains("/no-such-printer"), "{reason}");
+}
+
+/// Stands before the printer and answers the request with the pages by itself.
+struct Between {
+    port: u16,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Between {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The operation that carries the pages (RFC 8011, 4.3.1).
+const SEND_DOCUMENT: u8 = 6;
+
+/// One request or answer, head and body.
+async fn message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut message = Vec::new();
+    let mut head = None;
+    loop {
+        let head_length =
+            head.or_else(|| message.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4));
+        head = head_length;
+        if let Some(length) = head {
+            let text = String::from_utf8_lossy(&message[..length]).to_lowercase();
+            let body = text
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+            if body.is_some_and(|body| message.len() >= length + body) {
+                return message;
+            }
+        }
+        let mut buffer = [0; 16 * 1_024];
+        match stream.read(&mut buffer).await {
+            Ok(count) if count > 0 => message.extend_from_slice(&buffer[..count]),
+            _ => return message,
+        }
+    }
+}
+
+impl Between {
+    /// The printer may get the pages (`handing_on`); it is the web server before it that refuses.
+    async fn refusing_pages(printer_port: u16, handing_on: bool) -> Between {
+        let listener = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let request = message(&mut client).await;
+                    let Some(body) = request.windows(4).position(|four| four == b"\r\n\r\n") else { return };
+                    let carries_pages = request.get(body + 7) == Some(&SEND_DOCUMENT);
+                    let mut answer = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_vec();
+                    if handing_on || !carries_pages {
+                        let mut printer = TcpStream::connect(("localhost", printer_port)).await.unwrap();
+                        printer.write_all(&request).await.unwrap();
+                        let answered = message(&mut printer).await;
+                        answer = if carries_pages { answer } else { answered };
+                    }
+                    let _gone = client.write_all(&answer).await;
+                });
+            }
+        });
+        Between { port, task }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_behind_the_pages_says_nothing_about_the_paper_until_the_job_itself_does() {
+    let office = Office::open().await;
+    office.printer().await;
+    office.set("wait", "");
+    for (handing_on, expected) in [(true, "unknown"), (false, "not printed")] {
+        let between = Between::refusing_pages(office.port, handing_on).await;
+        let mut settings = office.settings("ipp", None);
+        settings.timeouts.answer = Duration::from_millis(800);
+        settings.address = format!("ipp://localhost:{}/ipp/print", between.port).parse().unwrap();
+        let (printer, events) = ipp::start(settings, Artwork::default());
+        let mut desk = Desk { printer, events };
+        desk.until(|event| *event == PrinterEvent::Device(DeviceEvent::Attached)).await;
+        let outcome = desk.print(register(1)).await.outcome;
+        let told = match &outcome {
+            Outcome::Unknown { reason: Unknown::RefusedLate(_) | Unknown::Partly { .. } } => "unknown",
+            Outcome::NotPrinted { reason: NotPrinted::Refused(_) } => "not printed",
+            _ => "something else",
+        };
+        assert_eq!(told, expected, "{outcome:?}");
+        if handing_on {
+            office.clear("wait");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_held_job_whose_printer_did_not_answer_for_a_while_is_told_late_all_the_same() {
+    let office = Office::open().await;
+    let mut settings = office.settings("ipp", None);
+    settings.timeouts.answer = Duration::from_millis(500);
+    let (printer, events) = ipp::start(settings, Artwork::default());
+    let mut desk = Desk { printer, events };
+    desk.until(|event| *event == PrinterEvent::Device(DeviceEvent::Attached)).await;
+    office.set("state", "+media-empty");
+    office.set("wait", "");
+    let report = desk.print(register(1)).await;
+    assert!(matches!(report.outcome, Outcome::Unknown { .. }), "{report:?}");
+    office.signal("STOP");
+    desk.until(|event| matches!(event, PrinterEvent::Device(DeviceEvent::Lost { .. }))).await;
+    office.signal("CONT");
+    desk.until(|event| *event == PrinterEvent::Device(DeviceEvent::Attached)).await;
+    office.clear("wait");
+    let late = desk.until(|event| matches!(event, PrinterEvent::FinishedLate(_))).await;
+    assert_eq!(late, PrinterEvent::FinishedLate(report.process.unwrap()));
 }

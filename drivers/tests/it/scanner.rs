@@ -190,3 +190,25 @@ async fn a_line_that_another_program_holds_is_said_to_be_busy() {
     counter.device.scan(b"96385074").await.unwrap();
     assert_eq!(counter.scan().await, b"96385074");
 }
+
+#[tokio::test]
+async fn what_was_being_sent_while_the_line_was_opened_is_no_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = SimScanner::plug_in(folder.path().join("scanner")).unwrap();
+    // So long that the line is open and what is sent below is within it on a machine that is busy.
+    let framing = FramingRules { idle_gap: Duration::from_secs(1), ..FramingRules::default() };
+    let scanner = start(&device, framing);
+    let mut counter = Counter { _folder: folder, device, scanner };
+    let opened = async {
+        // What comes before it is open is thrown away by the opening itself.
+        while let Err(_nobody) = tokio::time::timeout(Duration::from_millis(20), counter.scanner.next()).await
+        {
+            counter.device.type_raw(b"81333931\r").await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(400), opened).await.unwrap_err();
+    assert!(matches!(counter.rejection().await, Rejection::CutOff { .. }));
+    assert_eq!(counter.device_event().await, DeviceEvent::Attached);
+    counter.device.scan(b"4006381333931").await.unwrap();
+    assert_eq!(counter.scan().await, b"4006381333931");
+}

@@ -265,6 +265,41 @@ async fn a_printer_that_vanishes_in_the_middle_leaves_an_unknown_outcome_and_pri
 }
 
 #[tokio::test]
+async fn a_label_after_one_whose_cable_was_pulled_in_the_middle_stands_alone() {
+    for model in ["zebra-zd421-203", "generic-zpl-203", "one-way-zpl-203"] {
+        let mut bench = Bench::with(model).await;
+        bench.device.unplug_after(400);
+        let outcome = bench.print("a").await;
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+        // One that is never asked is noticed as gone all the same.
+        bench.until(PrinterEvent::Device(DeviceEvent::Attached)).await;
+        bench.print("b").await;
+        soon(bench.device.wait_until(|view| view.counts.labels == 1)).await;
+        bench.check_label(0, "b");
+    }
+}
+
+#[tokio::test]
+async fn a_label_printer_at_9600_baud_confirms_what_is_still_on_its_way_when_the_system_has_taken_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labels");
+    let device = SimZebra::plug_in_at(&path, 203, 832, 9_600).unwrap();
+    let address = LineAddress::Serial(SerialSettings::new(path, 9_600).unwrap());
+    let bench = Bench::attached(device, settings(address, "zebra-zd421-203"), Some(folder)).await;
+    assert_eq!(bench.print("Amoxicillin").await, Outcome::Printed);
+    bench.check_label(0, "Amoxicillin");
+}
+
+#[tokio::test]
+async fn a_length_that_no_label_has_does_no_harm() {
+    let bench = Bench::with("zebra-zd421-203").await;
+    bench.device.set_roll(4_294_967_295);
+    let calibration = soon(bench.printer.calibrate()).await;
+    assert!(matches!(calibration, Calibration::Done { .. }), "{calibration:?}");
+    assert_eq!(bench.print("a").await, Outcome::Printed);
+}
+
+#[tokio::test]
 async fn a_power_cut_while_the_label_runs_leaves_an_unknown_outcome() {
     let bench = Bench::with("zebra-zd421-203").await;
     bench.device.set_label_time(Duration::from_secs(60));

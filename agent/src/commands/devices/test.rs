@@ -7,7 +7,7 @@ use pestle_drivers::{
     device::DeviceEvent,
     printer::{self, NotPrinted, Outcome, PrintJob, PrinterStatus},
     scanner::{self, ScannerEvent},
-    sensor::{NoData, Sensor as _},
+    sensor::{NoData, Sensor as _, input::Input as _},
 };
 use tokio::time;
 
@@ -34,6 +34,7 @@ pub async fn test(
     match device.class {
         "scanner" => test_scanner(config, name, wait, progress).await,
         "printer" => test_printer(config, name).await,
+        "input" => test_contact(config, name).await,
         _ => test_sensor(config, name).await,
     }
 }
@@ -155,6 +156,16 @@ fn test_page(name: &str, place: &str) -> Document {
         Block::Cut,
     ];
     document
+}
+
+async fn test_contact(config: &Config, name: &str) -> Result<String, DeviceTrouble> {
+    let (input, _events) =
+        watch::start_input(config, name).ok_or_else(|| away(name, "it is not configured"))?;
+    match input.read().await {
+        Ok(state) => Ok(format!("{}.", watch::contact_words(name, input.kind(), Ok(state)))),
+        Err(why @ (NoData::Timeout | NoData::Gone)) => Err(away(name, why)),
+        Err(why) => Err(broken(name, why)),
+    }
 }
 
 async fn test_sensor(config: &Config, name: &str) -> Result<String, DeviceTrouble> {

@@ -10,12 +10,15 @@ use pestle_drivers::{
     find::{device::FoundDevice, sysfs, uevent::Uevents},
     line::LineAddress,
     scanner::{self, ScannerEvent},
-    sensor::{Sensor as _, bus},
+    sensor::{
+        Sensor as _, bus,
+        input::{Input as _, InputKind, InputReading},
+    },
 };
 use tokio::{io::AsyncReadExt as _, time};
 
 use super::{DeviceTrouble, configured, take};
-use crate::config::Config;
+use crate::{config::Config, devices::kept::DeviceFiles};
 
 /// How often it looks beside the kernel's word.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -77,6 +80,7 @@ pub async fn one(config: &Config, name: &str) -> Result<(), DeviceTrouble> {
     let (device, _lock) = take(config, name)?;
     match device.class {
         "sensor" => readings(config, name).await,
+        "input" => contacts(config, name).await,
         // What it types is no bytes.
         "scanner" if device.line.is_none() => scans(config, name).await,
         _ => match &device.line {
@@ -93,10 +97,12 @@ pub async fn one(config: &Config, name: &str) -> Result<(), DeviceTrouble> {
 /// What a scanner reads, by its driver: the bytes of each scan, whatever kind of line it has.
 async fn scans(config: &Config, name: &str) -> Result<(), DeviceTrouble> {
     let known = config.scanners.iter().find(|one| one.settings.name.as_str() == name);
-    let Some(settings) = known.map(|one| one.settings.clone()) else {
+    let Some(mut settings) = known.map(|one| one.settings.clone()) else {
         return Err(DeviceTrouble::Unknown { name: name.to_owned(), known: String::new() });
     };
     let address = settings.address.to_string();
+    // As the agent reads it: with another layout, its keys would be other characters.
+    settings.learned = DeviceFiles::of(&config.data_dir).learned(name, &address);
     let mut scanner = scanner::start::start(settings);
     while let Some(event) = scanner.next().await {
         match event {
@@ -152,6 +158,38 @@ pub(super) fn start_sensor(
     settings.inputs.clear();
     let bus::Bus { mut sensors, events, .. } = bus::start(settings);
     Some((sensors.pop()?, events))
+}
+
+/// A contact with its line, the others of the line left alone.
+pub(super) fn start_input(
+    config: &Config,
+    name: &str,
+) -> Option<(bus::ModbusInput, tokio::sync::mpsc::Receiver<pestle_drivers::sensor::SensorEvent>)> {
+    let bus =
+        config.buses.iter().find(|bus| bus.settings.inputs.iter().any(|one| one.name.as_str() == name))?;
+    let mut settings = bus.settings.clone();
+    settings.inputs.retain(|one| one.name.as_str() == name);
+    settings.sensors.clear();
+    let bus::Bus { mut inputs, events, .. } = bus::start(settings);
+    Some((inputs.pop()?, events))
+}
+
+/// What a contact says.
+pub(super) fn contact_words(name: &str, kind: InputKind, reading: InputReading) -> String {
+    match reading {
+        Ok(state) => format!("{name}: {} is {}", kind.as_str(), kind.word(state)),
+        Err(why) => format!("{name}: no reading, {why}"),
+    }
+}
+
+async fn contacts(config: &Config, name: &str) -> Result<(), DeviceTrouble> {
+    let Some((input, _events)) = start_input(config, name) else {
+        return Err(DeviceTrouble::Unknown { name: name.to_owned(), known: String::new() });
+    };
+    loop {
+        say(&contact_words(name, input.kind(), input.read().await))?;
+        time::sleep(ASK_EVERY).await;
+    }
 }
 
 pub(super) fn reading_words(name: &str, sample: &pestle_drivers::sensor::Sample) -> String {

@@ -275,3 +275,44 @@ fn no_answer_is_taken_to_what_was_not_asked() {
     shop.plug("1-1", OTHER_MODEL, 5);
     assert!(refused(&mut shop, "A", Answer::FollowTheDevice));
 }
+
+impl Shop {
+    /// The box begins anew, with what was kept of `changes`.
+    fn restart(&mut self, changes: &[Change]) {
+        let mut kept = BTreeMap::new();
+        for change in changes {
+            if let Change::Bound { name, binding } = change {
+                let written = serde_json::to_string(binding).unwrap();
+                kept.insert(name.clone(), serde_json::from_str(&written).unwrap());
+            }
+        }
+        let wanted = self.keeping.names.values().map(|one| {
+            let Wanted { name, class, configured, .. } = one.wanted.clone();
+            let binding = kept.remove(&name);
+            Wanted::new(name, class, configured, binding)
+        });
+        self.keeping = Keeping::new(wanted.collect::<Vec<_>>());
+        self.look_after(1);
+    }
+}
+
+#[test]
+fn twins_that_may_have_been_exchanged_are_asked_about_also_when_the_box_begins_anew() {
+    let mut shop = Shop::with(&[("A", "usb-port:1-1"), ("B", "usb-port:1-2")]);
+    shop.sockets.extend([("1-1", CLONE), ("1-2", CLONE)]);
+    let mut kept = shop.look_after(1);
+    kept.extend(shop.pull("1-1", 10));
+    // It begins anew while both are away, and once more while the question is open.
+    kept.extend(shop.pull("1-2", 10));
+    shop.restart(&kept);
+    shop.plug("1-1", CLONE, 10);
+    shop.plug("1-2", CLONE, 10);
+    assert_eq!(shop.files(), "");
+    shop.restart(&kept);
+    assert_eq!(shop.files(), "");
+    assert!(matches!(shop.question("A"), Some(Question::PerhapsSwapped { .. })));
+    kept.extend(shop.answer("B", Answer::UseWhatIsThere));
+    assert_eq!(shop.files(), "A=0 B=1");
+    shop.restart(&kept);
+    assert_eq!(shop.files(), "A=0 B=1", "the answer is kept, too");
+}

@@ -29,6 +29,8 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub(super) enum HttpError {
     /// Nothing of the request was sent.
     NotSent(String),
+    /// All of it was sent, and the printer's web server answered no: what it made of it before is not known.
+    Refused(String),
     /// Some or all of it was sent.
     Unanswered(String),
 }
@@ -36,7 +38,7 @@ pub(super) enum HttpError {
 impl HttpError {
     pub(super) fn text(&self) -> &str {
         match self {
-            HttpError::NotSent(text) | HttpError::Unanswered(text) => text,
+            HttpError::NotSent(text) | HttpError::Refused(text) | HttpError::Unanswered(text) => text,
         }
     }
 }
@@ -106,11 +108,11 @@ where
     let (status, body) = answered.unwrap_or_else(|_elapsed| Err(late())).map_err(HttpError::Unanswered)?;
     match status {
         StatusCode::OK => Ok(body),
-        other => Err(HttpError::NotSent(refused(address, other))),
+        other => Err(HttpError::Refused(refused(address, other))),
     }
 }
 
-/// The printer's web server refused the request, so that no job came of it.
+/// The printer's web server refused the request.
 fn refused(address: &IppAddress, status: StatusCode) -> String {
     let advice = match status {
         StatusCode::NOT_FOUND => "check the path of its address (most printers: /ipp/print)",

@@ -28,7 +28,8 @@ const USER: &str = "pestle";
 const NAME_BYTES_MAX: usize = 255;
 
 /// What is asked of the printer: enough to know whether it would print, and in which form.
-const PRINTER_ATTRIBUTES: [&str; 8] = [
+const PRINTER_ATTRIBUTES: [&str; 9] = [
+    "printer-up-time",
     "printer-state",
     "printer-state-reasons",
     "printer-is-accepting-jobs",
@@ -72,6 +73,8 @@ pub struct PrinterReport {
     pub accepts_jobs: bool,
     /// As it names itself.
     pub make_and_model: String,
+    /// Seconds since it was switched on.
+    pub up_seconds: Option<i32>,
     /// It takes a job first and its document later.
     pub creates_jobs: bool,
     /// It takes what we send.
@@ -257,6 +260,7 @@ impl Answer {
             reasons: self.texts(group, "printer-state-reasons"),
             accepts_jobs: !matches!(accepts, Some(IppValue::Boolean(false))),
             make_and_model: self.text(group, "printer-make-and-model").unwrap_or_default(),
+            up_seconds: self.number(group, "printer-up-time"),
             creates_jobs: knows(Operation::CreateJob) && knows(Operation::SendDocument),
             takes_raster: self.texts(group, "document-format-supported").iter().any(|one| one == FORMAT),
             dots,

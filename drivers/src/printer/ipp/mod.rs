@@ -2,10 +2,12 @@
 //!
 //! [`address`] and [`tls`] say where a printer is and how it is known; `message` builds requests and reads answers;
 //! [`state`] understands what it says about itself and its jobs; [`page`] draws pages, [`raster`] writes them in the form
-//! that every IPP Everywhere printer takes. `session` does the talking, through `http`.
+//! that every IPP Everywhere printer takes. `session` does the talking, through `http`; `late` knows the jobs
+//! that the printer still holds.
 
 pub mod address;
 mod http;
+mod late;
 pub mod message;
 pub mod page;
 pub mod raster;
@@ -13,13 +15,17 @@ mod session;
 pub mod state;
 pub mod tls;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{PrinterEvent, PrinterHandle, owner, render::Artwork};
 use crate::device::DeviceName;
 use address::IppAddress;
+use late::LateJobs;
 use raster::Paper;
 use session::Session;
 use tls::Fingerprint;
@@ -71,5 +77,6 @@ impl Default for IppTimeouts {
 #[must_use]
 pub fn start(settings: IppSettings, artwork: Artwork) -> (PrinterHandle, mpsc::Receiver<PrinterEvent>) {
     let (name, poll) = (settings.name.clone(), settings.timeouts.poll);
-    owner::start::<Session>(name, page::COLUMNS, poll, (settings, artwork))
+    let late = Arc::new(Mutex::new(LateJobs::none(Instant::now())));
+    owner::start::<Session>(name, page::COLUMNS, poll, (settings, artwork, late))
 }

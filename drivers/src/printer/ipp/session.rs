@@ -1,7 +1,10 @@
 //! One conversation with an office printer: requests and their answers, each on a connection of its own, and what became
 //! of a job. A job has a number there, so that it can be asked for, taken back, and recognised later.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use hyper::body::Bytes;
@@ -20,6 +23,7 @@ use super::{
     },
     IppSettings,
     http::{self, HttpError},
+    late::LateJobs,
     message::{self, Answer, PrinterReport, Ticket},
     page,
     raster::{self, Dots},
@@ -29,15 +33,14 @@ use super::{
 /// Between two looks at a job.
 const JOB_POLL: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// Jobs whose end is still of interest; more than an office printer holds.
-const LATE_KEPT_MAX: usize = 32;
+/// The same for all conversations with a printer.
+pub(super) type SharedLateJobs = Arc<Mutex<LateJobs>>;
 
 pub(super) struct Session {
     settings: IppSettings,
     artwork: Artwork,
     report: PrinterReport,
-    /// Jobs that the printer still holds after their outcome was told as unknown.
-    late: Vec<(ProcessId, i32)>,
+    late: SharedLateJobs,
     finished: VecDeque<ProcessId>,
 }
 
@@ -60,18 +63,23 @@ struct Sent {
 
 #[async_trait]
 impl Conversation for Session {
-    type Settings = (IppSettings, Artwork);
+    type Settings = (IppSettings, Artwork, SharedLateJobs);
 
-    async fn open((settings, artwork): &Self::Settings, _after_half_a_job: bool) -> Result<Session, Broken> {
+    async fn open(
+        (settings, artwork, late): &Self::Settings,
+        _after_half_a_job: bool,
+    ) -> Result<Session, Broken> {
         let report = ask_printer(settings).await?;
         tracing::info!(printer = %settings.name, model = report.make_and_model, dpi = report.dpi, dots = ?report.dots, "office printer");
-        Ok(Session {
+        let mut session = Session {
             settings: settings.clone(),
             artwork: artwork.clone(),
-            report,
-            late: Vec::new(),
+            report: report.clone(),
+            late: Arc::clone(late),
             finished: VecDeque::new(),
-        })
+        };
+        session.take_report(report);
+        Ok(session)
     }
 
     fn status(&self) -> PrinterStatus {
@@ -82,22 +90,19 @@ impl Conversation for Session {
 
     async fn refresh(&mut self) -> Result<(), Broken> {
         let report = ask_printer(&self.settings).await?;
-        if report.reasons != self.report.reasons {
-            tracing::info!(printer = %self.settings.name, reasons = ?report.reasons, "office printer");
-        }
-        self.report = report;
-        let mut held = Vec::new();
-        for (process, job) in std::mem::take(&mut self.late) {
+        self.take_report(report);
+        let held = self.late().held();
+        for (process, job) in held {
             match self.ask_job(job).await.map(|report| report.stand()) {
                 Ok(JobStand::Done) => self.finished.push_back(process),
                 Ok(JobStand::Gone { why, .. }) => {
                     tracing::warn!(printer = %self.settings.name, job, why, "a job that was held is gone");
                 }
-                Ok(_) | Err(JobUnknown::Unreached(_)) => held.push((process, job)),
+                Ok(_) | Err(JobUnknown::Unreached(_)) => continue,
                 Err(JobUnknown::Forgotten(_)) => {}
             }
+            self.late().over(job);
         }
-        self.late = held;
         Ok(())
     }
 
@@ -126,6 +131,31 @@ impl Conversation for Session {
     }
 }
 
+/// Why pages were not taken, as far as that is known. A printer may print the first page while it takes the others, and
+/// refuse in the middle: only a request of which nothing was sent left nothing on paper for certain.
+enum SendError {
+    /// There is no such request.
+    Bad(String),
+    /// Nothing was sent.
+    NotSent(String),
+    /// It answered no.
+    Refused(String),
+    /// It did not answer, or not so that it can be understood.
+    Unanswered(String),
+}
+
+impl SendError {
+    /// Where there is no job that could be asked.
+    fn outcome(self, length: usize) -> Outcome {
+        match self {
+            SendError::Bad(text) => Outcome::NotPrinted { reason: NotPrinted::BadDocument(text) },
+            SendError::NotSent(cause) => away(&cause),
+            SendError::Refused(cause) => Outcome::Unknown { reason: Unknown::RefusedLate(cause) },
+            SendError::Unanswered(cause) => vanished(length, &cause),
+        }
+    }
+}
+
 /// Why it is not known how a job is.
 enum JobUnknown {
     /// The printer could not be asked.
@@ -135,6 +165,22 @@ enum JobUnknown {
 }
 
 impl Session {
+    fn late(&self) -> MutexGuard<'_, LateJobs> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_report(&mut self, report: PrinterReport) {
+        let name = &self.settings.name;
+        if report.reasons != self.report.reasons {
+            tracing::info!(printer = %name, reasons = ?report.reasons, "office printer");
+        }
+        let forgotten = self.late().printer_on_for(Instant::now(), report.up_seconds);
+        if !forgotten.is_empty() {
+            tracing::warn!(printer = %name, jobs = ?forgotten, "the printer began anew; what became of jobs that it held is not known");
+        }
+        self.report = report;
+    }
+
     /// Draws the pages; takes a moment of computing.
     async fn draw(&self, job: &PrintJob) -> Result<Sheets, NotPrinted> {
         let dots = match self.report {
@@ -160,7 +206,7 @@ impl Session {
 
     /// Gives the job to the printer. The error is the outcome of a job that it does not have, or may have.
     async fn hand_over(
-        &self,
+        &mut self,
         ticket: Ticket<'_>,
         sheets: &Sheets,
         process: ProcessId,
@@ -169,21 +215,24 @@ impl Session {
         let (pages, length) = (sheets.pages, sheets.bytes.len());
         self.must(message::validate_job(address, ticket)).await?;
         if !self.report.creates_jobs {
-            let answer = self.send(message::print_job(address, ticket, &sheets.bytes), length).await?;
-            let job = answer.job_id().map_err(|error| refused(error.to_string()))?;
+            let sending = self.send(message::print_job(address, ticket, &sheets.bytes)).await;
+            let answer = sending.map_err(|failed| failed.outcome(length))?;
+            // It took the pages, so that it does not say which job came of them leaves all open.
+            let job = answer.job_id().map_err(|error| vanished(length, &error.to_string()))?;
             return Ok(Sent { job, pages, length, process });
         }
         let created = self.must(message::create_job(address, ticket)).await?;
         let job = created.job_id().map_err(|error| refused(error.to_string()))?;
         let sent = Sent { job, pages, length, process };
-        match self.send(message::send_document(address, job, &sheets.bytes), length).await {
+        match self.send(message::send_document(address, job, &sheets.bytes)).await {
             Ok(_) => Ok(sent),
             // The job itself can say what came of it.
-            Err(Outcome::Unknown { .. }) if self.ask_job(job).await.is_ok() => Ok(sent),
-            Err(outcome) => {
+            Err(SendError::Unanswered(_)) if self.ask_job(job).await.is_ok() => Ok(sent),
+            Err(SendError::Refused(why)) => Err(self.take_back(sent, Some(why)).await),
+            Err(failed) => {
                 // An announced job without its document would stay in the printer's list.
                 self.cancel(job).await;
-                Err(outcome)
+                Err(failed.outcome(length))
             }
         }
     }
@@ -196,16 +245,18 @@ impl Session {
     }
 
     /// The request that carries the pages.
-    async fn send(&self, request: Result<Bytes, IppParseError>, length: usize) -> Result<Answer, Outcome> {
-        let request = request.map_err(|error| bad(&error))?;
+    async fn send(&self, request: Result<Bytes, IppParseError>) -> Result<Answer, SendError> {
+        let request = request.map_err(|error| SendError::Bad(error.to_string()))?;
         let settings = &self.settings;
         let answer =
             http::post(&settings.address, settings.fingerprint, request, settings.timeouts.send).await;
         match answer.map(Answer::read) {
-            Ok(Ok(answer)) => accepted(answer),
-            Ok(Err(error)) => Err(vanished(length, &error.to_string())),
-            Err(HttpError::NotSent(cause)) => Err(away(&cause)),
-            Err(HttpError::Unanswered(cause)) => Err(vanished(length, &cause)),
+            Ok(Ok(answer)) if answer.status.is_success() => Ok(answer),
+            Ok(Ok(answer)) => Err(SendError::Refused(answer.refusal())),
+            Ok(Err(error)) => Err(SendError::Unanswered(error.to_string())),
+            Err(HttpError::NotSent(cause)) => Err(SendError::NotSent(cause)),
+            Err(HttpError::Refused(cause)) => Err(SendError::Refused(cause)),
+            Err(HttpError::Unanswered(cause)) => Err(SendError::Unanswered(cause)),
         }
     }
 
@@ -241,7 +292,7 @@ impl Session {
                 JobStand::Gone { impressions, why, .. } => return partly(sent, impressions, why),
                 JobStand::Stopped if since.elapsed() >= timeouts.stopped => return self.held(sent),
                 JobStand::Waiting if since.elapsed() >= timeouts.progress => {
-                    return self.take_back(sent).await;
+                    return self.take_back(sent, None).await;
                 }
                 JobStand::Printing if since.elapsed() >= timeouts.progress => return self.held(sent),
                 JobStand::Stopped | JobStand::Waiting | JobStand::Printing => {}
@@ -257,7 +308,7 @@ impl Session {
             return stand;
         }
         if let Ok(report) = ask_printer(&self.settings).await {
-            self.report = report;
+            self.take_report(report);
         }
         match (stand, self.status().ready()) {
             (JobStand::Printing, Err(_)) => JobStand::Stopped,
@@ -267,10 +318,7 @@ impl Session {
 
     /// The printer keeps the job, and goes on with it when it can: that it is done then is told later.
     fn held(&mut self, sent: Sent) -> Outcome {
-        if self.late.len() == LATE_KEPT_MAX {
-            self.late.remove(0);
-        }
-        self.late.push((sent.process, sent.job));
+        self.late().hold(sent.process, sent.job);
         // Reasons that alone would be notices explain a job that does not go on.
         let (trouble, _) =
             state::condition(PrinterState::Stopped, &self.report.reasons, self.report.accepts_jobs);
@@ -281,25 +329,32 @@ impl Session {
         Outcome::Unknown { reason }
     }
 
-    /// A job that has not begun is taken back, so that it does not come out at some later time.
-    async fn take_back(&mut self, sent: Sent) -> Outcome {
+    /// A job that has not begun, or that was `refused` with its pages, is taken back, so that it does not come out at some
+    /// later time.
+    async fn take_back(&mut self, sent: Sent, refused_with: Option<String>) -> Outcome {
         self.cancel(sent.job).await;
         let until = Instant::now() + self.settings.timeouts.answer;
         while Instant::now() < until {
             match self.ask_job(sent.job).await.map(|report| report.stand()) {
                 Ok(JobStand::Done) => return Outcome::Printed,
                 Ok(JobStand::Gone { untouched: true, why, .. }) => {
-                    let reason = self.status().ready().err();
-                    return Outcome::NotPrinted {
-                        reason: reason
+                    let reason = match refused_with {
+                        Some(refusal) => NotPrinted::Refused(refusal),
+                        None => self
+                            .status()
+                            .ready()
+                            .err()
                             .unwrap_or(NotPrinted::Refused(format!("it did not begin in time ({why})"))),
                     };
+                    return Outcome::NotPrinted { reason };
                 }
                 Ok(JobStand::Gone { impressions, why, .. }) => return partly(sent, impressions, why),
+                Err(JobUnknown::Forgotten(_)) if refused_with.is_some() => break,
                 Ok(_) | Err(_) => sleep(JOB_POLL).await,
             }
         }
-        self.held(sent)
+        let held = self.held(sent);
+        refused_with.map_or(held, |cause| Outcome::Unknown { reason: Unknown::RefusedLate(cause) })
     }
 
     async fn ask_job(&self, job: i32) -> Result<JobReport, JobUnknown> {

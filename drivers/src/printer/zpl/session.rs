@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
-    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
@@ -20,9 +20,12 @@ use super::{
     ZplSettings,
     batch::{Batch, BatchWatch},
     compose, label,
-    status::{Answer, AnswerReader, CALIBRATE, ERROR_STATUS, ErrorStatus, HOST_STATUS, HostStatus, IDENTIFY},
+    status::{
+        Answer, AnswerReader, CALIBRATE, CANCEL_ALL, CANCEL_PARTIAL, ERROR_STATUS, ErrorStatus, HOST_STATUS,
+        HostStatus, IDENTIFY,
+    },
 };
-use crate::line::Line;
+use crate::line::{Line, pace::LinePace};
 
 /// Between two looks at a printer that prints. A label takes half a second.
 const PRINTING_POLL: Duration = Duration::from_millis(150);
@@ -37,6 +40,7 @@ pub(super) struct Session {
     answers: AnswerReader,
     settings: ZplSettings,
     artwork: Artwork,
+    pace: LinePace,
     trouble: Option<LabelTrouble>,
     notice: Option<Notice>,
 }
@@ -60,13 +64,15 @@ impl Conversation for Session {
             answers: AnswerReader::default(),
             settings: settings.clone(),
             artwork: artwork.clone(),
+            pace: LinePace::of(&settings.address),
             trouble: None,
             notice: None,
         };
         if session.settings.model.status {
             session.align().await?;
-            session.refresh().await?;
         }
+        session.end_half_a_label().await?;
+        session.refresh().await?;
         session.write_control(&label::opening(&session.settings.stock)).await?;
         Ok(session)
     }
@@ -76,6 +82,11 @@ impl Conversation for Session {
             true => PrinterStatus::Reports { trouble: self.trouble.map(Trouble::Label), notice: self.notice },
             false => PrinterStatus::Mute,
         }
+    }
+
+    async fn listen(&mut self) -> Result<(), Broken> {
+        // Nothing was asked, so what comes is a late answer at most.
+        self.hear().await.map(|_late| ())
     }
 
     async fn refresh(&mut self) -> Result<(), Broken> {
@@ -101,9 +112,9 @@ impl Conversation for Session {
     }
 
     async fn print(&mut self, job: &PrintJob, _process: ProcessId) -> (Printed, Result<(), Broken>) {
-        let composed = match compose::compose(&job.document, self.settings.face(), &self.artwork) {
+        let composed = match self.draw(job).await {
             Ok(composed) => composed,
-            Err(error) => return (Printed::not(NotPrinted::BadDocument(error.to_string())), Ok(())),
+            Err(reason) => return (Printed::not(NotPrinted::BadDocument(reason)), Ok(())),
         };
         if self.settings.model.status {
             let ready = match self.align().await {
@@ -144,11 +155,43 @@ impl Conversation for Session {
 }
 
 impl Session {
+    /// Apart from the tasks that wait for lines: drawing takes milliseconds, and reads fonts the first time.
+    async fn draw(&self, job: &PrintJob) -> Result<compose::Composed, String> {
+        let (document, face, artwork) = (job.document.clone(), self.settings.face(), self.artwork.clone());
+        let drawing = tokio::task::spawn_blocking(move || compose::compose(&document, face, &artwork));
+        match drawing.await {
+            Ok(drawn) => drawn.map_err(|error| error.to_string()),
+            Err(_panicked) => Err("drawing it failed: print it without its special characters".to_owned()),
+        }
+    }
+
+    /// After a line that broke in the middle of a label the printer waits for the rest of it, and would put the next
+    /// label on top of that. Only that half is thrown away: labels that it holds whole come out.
+    async fn end_half_a_label(&mut self) -> Result<(), Broken> {
+        if !self.settings.model.status {
+            return self.write_control(CANCEL_PARTIAL).await;
+        }
+        for cancel in [CANCEL_PARTIAL, CANCEL_ALL] {
+            match self.ask_how_it_is().await? {
+                Told::Host(status) if status.partial_format => self.write_control(cancel).await?,
+                Told::Host(_) | Told::ErrorsOnly(_) => return Ok(()),
+            }
+        }
+        match self.ask_how_it_is().await? {
+            Told::Host(status) if status.partial_format => {
+                Err(Broken("the label printer still holds half a label: switch it off and on".to_owned()))
+            }
+            Told::Host(_) | Told::ErrorsOnly(_) => Ok(()),
+        }
+    }
+
     async fn send_labels(&mut self, pictures: &[Bitmap]) -> Result<Outcome, (Outcome, Broken)> {
         let bytes: Vec<u8> =
             pictures.iter().flat_map(|picture| label::format(picture, &self.settings.stock)).collect();
         self.send(&bytes).await?;
         if !self.settings.model.status {
+            // Whoever hears the outcome may end the driver, and closing the line throws away what is still in it.
+            self.drain(bytes.len()).await?;
             return Ok(Outcome::Unknown { reason: Unknown::CannotTell });
         }
         self.confirm(pictures.len(), bytes.len()).await
@@ -197,31 +240,37 @@ impl Session {
 
     /// Waits for the answer that is wanted; others are late ones. `None` after silence.
     async fn answer_to(&mut self, wanted: impl Fn(&Answer) -> bool) -> Result<Option<Answer>, Broken> {
-        let deadline = Instant::now() + self.settings.timeouts.answer;
+        let deadline = self.answer_by();
+        // Not left to the timer alone: a printer that sends without end always has something to be read.
+        while Instant::now() < deadline {
+            let Ok(heard) = timeout_at(deadline, self.hear()).await else { return Ok(None) };
+            if let Some(answer) = heard?.into_iter().rfind(&wanted) {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for something from the printer. Cancel-safe.
+    async fn hear(&mut self) -> Result<Vec<Answer>, Broken> {
         let mut buffer = [0u8; 256];
-        loop {
-            let count = match timeout_at(deadline, self.read.read(&mut buffer)).await {
-                Err(_elapsed) => return Ok(None),
-                Ok(Ok(0)) => {
-                    let text = "the label printer closed the line (switched off or unplugged)";
-                    return Err(Broken(text.to_owned()));
-                }
-                Ok(Ok(count)) => count,
-                Ok(Err(error)) => return Err(failed(&error)),
-            };
-            let mut found = None;
-            for byte in &buffer[..count] {
-                found = self.answers.push(*byte).filter(&wanted).or(found);
+        match self.read.read(&mut buffer).await {
+            Ok(0) => {
+                let text = "the label printer closed the line (switched off or unplugged)";
+                Err(Broken(text.to_owned()))
             }
-            if found.is_some() {
-                return Ok(found);
-            }
+            Ok(count) => Ok(buffer[..count].iter().filter_map(|byte| self.answers.push(*byte)).collect()),
+            Err(error) => Err(failed(&error)),
         }
     }
 
+    /// Until when an answer to a question that is asked now may be waited for: it stands behind all that is on its way.
+    fn answer_by(&self) -> Instant {
+        self.pace.free_at(Instant::now()) + self.settings.timeouts.answer
+    }
+
     async fn send(&mut self, bytes: &[u8]) -> Result<(), (Outcome, Broken)> {
-        let deadline =
-            Instant::now() + self.settings.timeouts.send + self.settings.address.time_for(bytes.len());
+        let deadline = self.pace.free_with(Instant::now(), bytes.len()) + self.settings.timeouts.send;
         let mut sent = 0;
         while sent < bytes.len() {
             let cause = tokio::select! {
@@ -229,6 +278,7 @@ impl Session {
                     Ok(0) => "the line takes nothing".to_owned(),
                     Ok(count) => {
                         sent += count;
+                        self.pace.wrote(Instant::now(), count);
                         continue;
                     }
                     Err(error) => error.to_string(),
@@ -238,6 +288,17 @@ impl Session {
             return Err((vanished(sent, bytes.len(), &cause), Broken(cause)));
         }
         Ok(())
+    }
+
+    /// Waits until all that was written has left the system.
+    async fn drain(&mut self, length: usize) -> Result<(), (Outcome, Broken)> {
+        let by = self.pace.free_at(Instant::now()) + self.settings.timeouts.confirm;
+        let cause = match timeout_at(by, self.write.flush()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "the label printer took no more bytes".to_owned(),
+        };
+        Err((vanished(length, length, &cause), Broken(cause)))
     }
 
     async fn confirm(&mut self, labels: usize, length: usize) -> Result<Outcome, (Outcome, Broken)> {
@@ -305,13 +366,16 @@ impl Session {
     }
 
     fn measured(&self, dots: u32) -> Calibration {
-        let tenths_mm = dots * 254 / u32::from(self.settings.model.dpi);
+        let tenths_mm = u64::from(dots) * 254 / u64::from(self.settings.model.dpi);
         Calibration::Done { label_tenths_mm: u16::try_from(tenths_mm).unwrap_or(u16::MAX) }
     }
 
     async fn write_control(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        match timeout(self.settings.timeouts.answer, self.write.write_all(bytes)).await {
-            Ok(Ok(())) => Ok(()),
+        match timeout_at(self.answer_by(), self.write.write_all(bytes)).await {
+            Ok(Ok(())) => {
+                self.pace.wrote(Instant::now(), bytes.len());
+                Ok(())
+            }
             Ok(Err(error)) => Err(failed(&error)),
             Err(_elapsed) => {
                 Err(Broken("the label printer takes no bytes: check its power and cable".to_owned()))

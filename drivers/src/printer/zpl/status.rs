@@ -16,6 +16,14 @@ pub const IDENTIFY: &[u8] = b"~HI\r\n";
 /// Measure the label's length and set the sensors; feeds some labels.
 pub const CALIBRATE: &[u8] = b"~JC\r\n";
 
+/// Throw away the label that has come in part; those that have come whole are printed.
+pub const CANCEL_PARTIAL: &[u8] = b"~JX\r\n";
+/// Throw away all that is not printed yet.
+pub const CANCEL_ALL: &[u8] = b"~JA\r\n";
+
+/// A longer label than any printer has, in dots: 39 inches at 600 dpi and some more.
+const LABEL_DOTS_MAX: u32 = 32_000;
+
 /// A longer answer is none: `~HQES` and `~HI` stay well below this.
 const ANSWER_BYTES_MAX: usize = 512;
 
@@ -87,7 +95,7 @@ impl HostStatus {
         Some(HostStatus {
             paper_out: flag(first, 1)?,
             paused: flag(first, 2)?,
-            label_dots: number(first, 3)?,
+            label_dots: number(first, 3)?.min(LABEL_DOTS_MAX),
             formats_waiting: number(first, 4)?,
             buffer_full: flag(first, 5)?,
             diagnostic: flag(first, 6)?,

@@ -1,7 +1,7 @@
 //! The driver of a scanner in keyboard mode: one task owns the device, cuts scans, and comes back by itself after the
 //! cable was pulled. Several run beside each other; none knows of keyboards that it was not given.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::{sync::mpsc, task::AbortHandle, time};
@@ -17,7 +17,7 @@ use crate::{
     line::serial::chain,
     scanner::{
         Scanner, ScannerEvent,
-        delivery::{Delivery, EVENTS_WAITING_MAX, NobodyListens, Opens, Reading, keep_open},
+        delivery::{Delivery, EVENTS_WAITING_MAX, NobodyListens, Opens, Reading, Trust, keep_open},
         framing::{Frame, FramingRules, Rejection},
         learn::settings::Learned,
     },
@@ -54,7 +54,7 @@ impl KeyboardScanner {
         let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
         let name = settings.name.clone();
         let reading = Reading::new(settings.learned.as_ref(), false);
-        let delivery = Delivery { name: name.clone(), reading, events: sender };
+        let delivery = Delivery { name: name.clone(), reading, events: sender, trust: Trust::default() };
         let task = tokio::spawn(keep_open(settings, delivery)).abort_handle();
         KeyboardScanner { name, events, task }
     }
@@ -86,6 +86,14 @@ impl Opens for KeyboardScannerSettings {
 
     async fn open(&self) -> Result<KeyLine, String> {
         self.source.open().await.map_err(|error| chain(&error))
+    }
+
+    fn may_be_a_twin(&self) -> bool {
+        match &self.source {
+            KeySource::Device(place) => place.may_hold_a_twin(),
+            #[cfg(feature = "sim")]
+            KeySource::Stream(_) => false,
+        }
     }
 
     async fn read_until_gone(&self, line: KeyLine, delivery: &Delivery) -> Result<(), NobodyListens> {
@@ -142,25 +150,40 @@ async fn read_until_gone(
     delivery.lost(reason, reader.discard()).await
 }
 
+/// When a keyboard that does not fall silent is told.
+const NEVER_SILENT: Duration = Duration::from_secs(5);
+
 /// Whatever is being typed at the moment of opening began before it: its rest is no scan. A scanner makes no pauses, so a
-/// silence of one gap is the end of it. The inner error is that the device has gone meanwhile.
+/// silence of one gap is the end of it. Only what is pressed counts: a key that is stuck repeats without end, and is known
+/// to be down afterwards. The inner error is that the device has gone meanwhile.
 async fn wait_for_silence(
     line: &mut KeyLine,
     cutter: &mut RecordCutter,
     framing: &FramingRules,
     delivery: &Delivery,
 ) -> Result<Result<(), String>, NobodyListens> {
+    let opened = time::Instant::now();
+    let (mut silent_at, mut presses, mut told) = (opened + framing.idle_gap, 0, false);
     let mut buffer = [0u8; RECORDS_AT_ONCE * RECORD_BYTES];
-    let mut presses = 0;
-    loop {
-        match time::timeout(framing.idle_gap, line.read(&mut buffer)).await {
+    // Not left to the timer alone: something always is to be read where keys are stuck.
+    while time::Instant::now() < silent_at {
+        match time::timeout_at(silent_at, line.read(&mut buffer)).await {
             Err(_silent) => break,
             Ok(Ok(0)) => return Ok(Err("the device was closed (unplugged) while it was opened".to_owned())),
             Ok(Err(error)) => return Ok(Err(gone(&error))),
             Ok(Ok(count)) => {
                 let records = cutter.push(&buffer[..count]);
-                presses += records.iter().filter(|r| r.kind == EV_KEY && r.value == 1).count();
+                let pressed = records.iter().filter(|r| r.kind == EV_KEY && r.value == 1).count();
+                if pressed > 0 {
+                    presses += pressed;
+                    silent_at = time::Instant::now() + framing.idle_gap;
+                }
             }
+        }
+        if !told && opened.elapsed() >= NEVER_SILENT {
+            told = true;
+            let reason = "keys are pressed without a pause: check that nothing lies on it, and plug it out and in again";
+            delivery.tell(DeviceEvent::Fault { reason: reason.to_owned() }).await?;
         }
     }
     if presses > 0 {

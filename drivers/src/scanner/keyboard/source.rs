@@ -101,9 +101,9 @@ impl KeySource {
     pub async fn open(&self) -> Result<KeyLine, OpenError> {
         match self {
             KeySource::Device(place) => {
-                let path = place.resolve(DeviceClass::Input).map_err(OpenError::Nowhere)?;
+                let path = place.look_up(DeviceClass::Input).await.map_err(OpenError::Nowhere)?;
                 let device = open_device(&path)?;
-                place.confirm(DeviceClass::Input, &path).map_err(OpenError::Nowhere)?;
+                place.confirm(DeviceClass::Input, &path).await.map_err(OpenError::Nowhere)?;
                 Ok(KeyLine::Device(device))
             }
             #[cfg(feature = "sim")]

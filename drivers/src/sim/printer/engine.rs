@@ -34,6 +34,8 @@ pub struct Controls {
     pub hung: bool,
     /// It holds its line and reads nothing.
     pub busy: bool,
+    /// It does so whenever it cannot print.
+    pub busy_when_offline: bool,
     /// The drawer is open.
     pub drawer_open: bool,
     /// The drawer is locked: a kick does nothing.
@@ -95,6 +97,7 @@ impl Engine {
                 cutter_jammed: false,
                 hung: false,
                 busy: false,
+                busy_when_offline: false,
                 drawer_open: false,
                 drawer_locked: false,
             },
@@ -170,6 +173,11 @@ impl Engine {
     /// What hangs out of the printer, uncut.
     pub(super) fn hanging(&self) -> Receipt {
         Receipt { items: self.items.clone(), end: ReceiptEnd::Hanging, dots: self.dots }
+    }
+
+    /// Does it hold its line?
+    pub(super) fn is_busy(&self) -> bool {
+        self.controls.busy || self.controls.busy_when_offline && !self.can_print()
     }
 
     fn can_print(&self) -> bool {

@@ -115,6 +115,17 @@ impl SimPrinter {
         Ok(printer)
     }
 
+    /// The same on a cable as slow as a line of `baud` bits a second. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// No pseudo-terminal could be made there.
+    pub fn plug_in_at(link: impl Into<PathBuf>, dots: u16, baud: u32) -> Result<SimPrinter, SimError> {
+        let (place, plug) = Place::cable(link.into())?;
+        let printer = SimPrinter::new(place, dots);
+        printer.run(plug.paced(baud));
+        Ok(printer)
+    }
+
     /// The network address; `None` for a printer on a cable.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
@@ -258,6 +269,17 @@ impl SimPrinter {
         self.control(|controls| controls.busy = busy);
     }
 
+    /// From now on it reads no byte while it cannot print, as one whose switches make BUSY mean "offline or full".
+    pub fn set_busy_when_offline(&self, busy: bool) {
+        self.control(|controls| controls.busy_when_offline = busy);
+    }
+
+    /// Power goes and comes back so soon that the cable's other end does not notice.
+    pub fn forget_all(&self) {
+        self.engine().lose_power();
+        self.changed();
+    }
+
     /// Sends XOFF once so many more bytes have been received; see [`SimPrinter::send_xon`].
     pub fn send_xoff_after(&self, bytes: usize) {
         self.engine().xoff_after = Some(bytes);
@@ -345,7 +367,7 @@ impl Mechanism for Shared {
 
     fn has_room(&self) -> bool {
         let engine = lock(&self.engine);
-        engine.waiting() < BUFFER_BYTES_MAX && !engine.controls.busy
+        engine.waiting() < BUFFER_BYTES_MAX && !engine.is_busy()
     }
 
     /// As far as there is power.

@@ -17,7 +17,8 @@ pub enum Command {
 }
 
 /// Characters after the two letters of the control commands that this printer knows.
-const CONTROLS: [(&str, usize); 6] = [("HS", 0), ("HI", 0), ("JC", 0), ("JA", 0), ("HQ", 2), ("SD", 2)];
+const CONTROLS: [(&str, usize); 7] =
+    [("HS", 0), ("HI", 0), ("JC", 0), ("JA", 0), ("JX", 0), ("HQ", 2), ("SD", 2)];
 
 /// Takes bytes apart into commands.
 #[derive(Debug, Default)]

@@ -121,7 +121,10 @@ impl Engine {
     fn take(&mut self, command: Command) {
         match command {
             Command::Control(name) => self.control(&name),
-            Command::Begin => self.format = Some(Vec::new()),
+            // Inside a format it begins none: what came before stands on the label too.
+            Command::Begin => {
+                self.format.get_or_insert_default();
+            }
             Command::Format(name, parameters) => match &mut self.format {
                 Some(format) => format.push((name, parameters)),
                 None => self.counts.unknown_commands += 1,
@@ -153,7 +156,11 @@ impl Engine {
                 self.controls.gap_lost = false;
                 self.label_dots = self.roll_label_dots;
             }
-            "JA" => self.waiting.clear(),
+            "JX" => self.format = None,
+            "JA" => {
+                self.format = None;
+                self.waiting.clear();
+            }
             _ => match name.strip_prefix("SD").and_then(|digits| digits.parse().ok()) {
                 Some(darkness) if darkness <= 30 => self.darkness = darkness,
                 _ => self.counts.unknown_commands += 1,

@@ -52,6 +52,8 @@ impl Drop for Inner {
 struct Shared {
     engine: Mutex<Engine>,
     power: Mutex<Power>,
+    /// The cable is pulled once so many more bytes have been received; power stays.
+    cable_for: Mutex<Option<usize>>,
     label_time: Mutex<Duration>,
     /// There may be something for the host.
     answers: Notify,
@@ -96,6 +98,22 @@ impl SimZebra {
         let (place, plug) = Place::cable(link.into())?;
         let printer = SimZebra::new(place, dpi, head_dots);
         printer.run(plug);
+        Ok(printer)
+    }
+
+    /// The same on a cable as slow as a line of `baud` bits a second. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// No pseudo-terminal could be made there.
+    pub fn plug_in_at(
+        link: impl Into<PathBuf>,
+        dpi: u16,
+        head_dots: usize,
+        baud: u32,
+    ) -> Result<SimZebra, SimError> {
+        let (place, plug) = Place::cable(link.into())?;
+        let printer = SimZebra::new(place, dpi, head_dots);
+        printer.run(plug.paced(baud));
         Ok(printer)
     }
 
@@ -177,6 +195,12 @@ impl SimZebra {
         *lock(&self.inner.shared.power) = Power::OnFor(bytes);
     }
 
+    /// The cable is pulled once so many more bytes have been received. The printer keeps power, and what it has; one on the
+    /// network takes the next connection by itself.
+    pub fn unplug_after(&self, bytes: usize) {
+        *lock(&self.inner.shared.cable_for) = Some(bytes);
+    }
+
     /// Pulls the mains plug.
     pub fn power_off(&self) {
         lock(&self.inner.tasks).drain(..).for_each(|task| task.abort());
@@ -203,6 +227,7 @@ impl SimZebra {
         let shared = Shared {
             engine: Mutex::new(Engine::new(dpi, head_dots)),
             power: Mutex::new(Power::On),
+            cable_for: Mutex::new(None),
             label_time: Mutex::new(Duration::from_millis(20)),
             answers: Notify::new(),
             work: Notify::new(),
@@ -235,6 +260,14 @@ impl Shared {
         lock(&self.engine).lose_power();
         self.changed();
     }
+
+    fn through_the_cable<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], bool) {
+        let mut cable_for = lock(&self.cable_for);
+        let Some(left) = *cable_for else { return (bytes, false) };
+        let through = &bytes[..left.min(bytes.len())];
+        *cable_for = Some(left - through.len()).filter(|left| *left > 0);
+        (through, cable_for.is_none())
+    }
 }
 
 impl Mechanism for Shared {
@@ -248,6 +281,7 @@ impl Mechanism for Shared {
 
     /// As far as there is power.
     fn receive(&self, bytes: &[u8]) -> Result<(), HostEnd> {
+        let (bytes, pulled) = self.through_the_cable(bytes);
         let (taken, power) = {
             let mut power = lock(&self.power);
             (power.last_for(bytes.len()), *power)
@@ -258,7 +292,7 @@ impl Mechanism for Shared {
             return Err(HostEnd::PowerLost);
         }
         self.changed();
-        Ok(())
+        if pulled { Err(HostEnd::HungUp) } else { Ok(()) }
     }
 }
 
