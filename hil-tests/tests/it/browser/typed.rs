@@ -11,7 +11,7 @@ use pestle_drivers::scanner::learn::sheet::TestCode;
 use pestle_drivers::scanner::page::{BATCH_SILENCE_MS, PageKey, is_a_scanner_s};
 use pestle_hil_tests::demo_data::Article;
 use serde_json::{Value, json};
-use thirtyfour::{By, Key};
+use thirtyfour::Key;
 
 use super::driver::{Browser, Separator};
 use super::{Pages, plain_articles};
