@@ -12,6 +12,7 @@ use pestle_drivers::scanner::page::{BATCH_SILENCE_MS, PageKey, is_a_scanner_s};
 use pestle_hil_tests::demo_data::Article;
 use serde_json::{Value, json};
 use thirtyfour::Key;
+use thirtyfour::common::command::{Actions, Command};
 
 use super::driver::{Browser, Separator};
 use super::{Pages, plain_articles};
@@ -19,11 +20,11 @@ use super::{Pages, plain_articles};
 /// How often a scan is tried: a busy machine may type it with a pause, as no scanner does.
 const SCANS_MAX: usize = 5;
 
-/// Between two key events of the slowest scanner that is still one: over Bluetooth, some 20 ms from character to character.
-const SLOW_SCANNER: Duration = Duration::from_millis(9);
+/// From character to character of a slow scanner, over Bluetooth.
+const SLOW_SCANNER: Duration = Duration::from_millis(20);
 
-/// Between two key events of a person who types as quickly as anybody does.
-const QUICK_PERSON: Duration = Duration::from_millis(24);
+/// And of a person who types twice as quickly as most can.
+const QUICK_PERSON: Duration = Duration::from_millis(48);
 
 /// Keeps what the page sends, and how long it takes from the last key to the line. `lose` loses so many answers; `cut` keeps
 /// requests from being sent at all.
@@ -55,22 +56,27 @@ fn is_shifted(character: char) -> bool {
 
 impl Browser {
     /// Types as a scanner does that is set up as a keyboard of the United States: each capital with Shift, Enter at the
-    /// end, `pause` between two events.
+    /// end, `pause` from character to character. The driver's own key by key would take no pause.
     async fn scan_typed(&self, code: &str, separator: Separator, pause: Duration) {
-        let mut keys = self.page.action_chain_with_delay(Some(pause), None);
+        let mut actions = Vec::new();
+        let mut held = |with: Option<char>, key: char| {
+            let act = |kind: &str, value: char| json!({"type": kind, "value": value});
+            actions.extend(with.map(|with| act("keyDown", with)));
+            actions.extend([act("keyDown", key), act("keyUp", key)]);
+            actions.extend(with.map(|with| act("keyUp", with)));
+            actions.push(json!({"type": "pause", "duration": pause.as_millis()}));
+        };
         for character in code.chars() {
-            keys = match (character, separator) {
-                ('\u{1d}', Separator::F8) => keys.send_keys(Key::F8),
-                ('\u{1d}', Separator::CtrlBracket) => {
-                    keys.key_down(Key::Control).send_keys("]").key_up(Key::Control)
-                }
-                _ if is_shifted(character) => {
-                    keys.key_down(Key::Shift).send_keys(character.to_string()).key_up(Key::Shift)
-                }
-                _ => keys.send_keys(character.to_string()),
-            };
+            match (character, separator) {
+                ('\u{1d}', Separator::F8) => held(None, Key::F8.into()),
+                ('\u{1d}', Separator::CtrlBracket) => held(Some(Key::Control.into()), ']'),
+                _ if is_shifted(character) => held(Some(Key::Shift.into()), character),
+                _ => held(None, character),
+            }
         }
-        keys.send_keys(Key::Enter).perform().await.unwrap();
+        held(None, Key::Enter.into());
+        let keyboard = json!([{"type": "key", "id": "keyboard", "actions": actions}]);
+        self.page.cmd(Command::PerformActions(Actions::from(keyboard))).await.unwrap();
     }
 
     async fn says_true(&self, script: &str) -> bool {
@@ -157,6 +163,7 @@ impl Pages {
         let browser = &self.browser;
         let all = plain_articles();
         browser.page.execute(WATCH, vec![]).await.unwrap();
+        browser.type_by_hand(Key::Escape).await;
         browser.focused("entry").await;
         let code = code_of(&all[0], "TYPED1");
         self.scan_until(&code, Separator::F8, Duration::ZERO, &shows(&all[0])).await;
@@ -190,9 +197,7 @@ impl Pages {
         browser.focused("entry").await;
         let name = plain_articles()[3].name.clone();
         let words: String = name.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-        let mut keys = browser.page.action_chain_with_delay(Some(QUICK_PERSON), None);
-        keys = keys.send_keys(words.as_str()).send_keys(Key::Enter);
-        keys.perform().await.unwrap();
+        browser.scan_typed(&words, Separator::F8, QUICK_PERSON).await;
         browser.says("#hits", &name).await;
         browser.type_by_hand(Key::Escape).await;
         browser.gone("#hits").await;
@@ -292,7 +297,7 @@ impl Pages {
         for (article, number) in plain_articles().iter().skip(8).zip(0..10) {
             let serial = format!("SPEED{number}");
             let shown = format!("document.getElementById('lines').textContent.includes({serial:?})");
-            self.scan_until(&code_of(article, &serial), Separator::F8, Duration::ZERO, &shown).await;
+            self.scan_until(&code_of(article, &serial), Separator::CtrlBracket, Duration::ZERO, &shown).await;
         }
         took.extend(browser.watched().await["took"].as_array().unwrap().iter().filter_map(Value::as_f64));
         println!("from the suffix to the line, in ms: {took:.1?}");
