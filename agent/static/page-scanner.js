@@ -9,6 +9,7 @@
   const [SILENCE_MS, CHARACTERS_MIN, KEYS_MAX] = [bounds.silenceMs, bounds.characters, bounds.keys].map(Number);
   const GAP_MS = bounds.gapUs / 1000;
   const COMMAND_MIN = 3;         // so many quick keys, and a key that commands the page or the browser belongs to them
+  const OTHER_HALF_MS = 500;     // what a scanner types within this time behind a scan without an end belongs to it
   const LATE_MS = 15;            // a timer that comes later than this was held up, and keys may wait behind it
   const WAITING_MAX = 16;        // scans that wait for the box: more than a person scans while one is given up
   const TRY_FOR_MS = 3000;       // a person who scans again in less than this saw nothing happen
@@ -20,10 +21,10 @@
   // --- gathering -----------------------------------------------------------------------------------------------
   // What came since the last silence. `before`: each field's value, which it gets back if this was a scan.
   let batch = null;
+  let half = null;               // the last batch, if it came quickly and had no end
   let timer = 0;
-  const begun = (event) => ({
+  const begun = () => ({
     keys: [], count: 0, first: 0, last: 0, ended: false,
-    field: event.target.matches?.(FIELDS) ? event.target.id : "",
     before: new Map([...document.querySelectorAll(FIELDS)].map((field) => [field.id, field.value])),
   });
   // The box judges by the same rule.
@@ -46,7 +47,7 @@
     if (!event.isTrusted || !event.key || event.isComposing) return;
     const down = event.type === "keydown";
     if (!batch && !down) return;
-    batch ??= begun(event);
+    batch ??= begun();
     wait(false);
     // One key too many is kept, for the box to see that there were.
     if (batch.keys.length <= KEYS_MAX) batch.keys.push(pageKey(event));
@@ -74,10 +75,13 @@
     batch.ended = ends || control || event.altKey;
     // The separator, which means nothing else here and may come first.
     if (event.key === "F8" || event.key === "\x1d" || (control && event.key === "]")) return true;
-    if (ends) return isQuick(batch, CHARACTERS_MIN);
+    if (ends) return isQuick(batch, CHARACTERS_MIN) || (isQuick(batch, 1) && followsHalf());
     if (control || event.altKey && !altGr || /^F\d+$/.test(event.key)) return isQuick(batch, COMMAND_MIN);
     return event.key === " " && event.target.matches?.("button") && isQuick(batch, COMMAND_MIN);
   }
+
+  // Whether this is the rest of a scan that came with a pause: a person needs longer to go on.
+  const followsHalf = () => half && half.count >= CHARACTERS_MIN && batch.first - half.last <= OTHER_HALF_MS;
 
   function wait(again) {
     clearTimeout(timer);
@@ -87,14 +91,21 @@
     if (!again && performance.now() - due > LATE_MS) return wait(true);
     const done = batch;
     batch = null;
-    if (!isQuick(done, CHARACTERS_MIN)) {
-      if (done.count >= CHARACTERS_MIN) told("typed-slowly", done.keys);
+    const isScan = isQuick(done, CHARACTERS_MIN);
+    if (body.dataset.typed === "lesson") {
+      if (done.count >= CHARACTERS_MIN) told(isScan ? "typed-scan" : "typed-slowly", { keys: done.keys });
       return;
     }
-    // In a field that is for something else, only what ends as scans do is one: a person may have let a program type.
-    if (!done.ended && done.field && done.field !== "entry") return;
-    const typed = putBack(done.before);
-    told("typed-scan", { keys: done.keys, typed });
+    const cut = half;
+    half = null;
+    if (cut && done.first - cut.last <= OTHER_HALF_MS && (isScan || (done.ended && cut.count >= CHARACTERS_MIN))) {
+      putBack(cut.before);
+      if (!done.ended) half = { ...done, before: cut.before };
+      return notTaken("That scan came with a pause, and was not taken: scan again.");
+    }
+    // What does not end as scans do may be cut off, or a program of this device that types for a person.
+    if (!done.ended && isQuick(done, 2)) half = done;
+    if (done.ended && isScan) told("typed-scan", { keys: done.keys, typed: putBack(done.before) });
   }
   const told = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
 

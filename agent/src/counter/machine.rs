@@ -349,9 +349,7 @@ impl Branch {
                 self.scanned(now, &till, Scanned { bytes, proved: false }, out);
                 Ok(Some(Said::words("")))
             }
-            Command::TypedScans { batch, scans } => {
-                Ok(Some(self.typed_scans(now, &till, batch, scans, out)))
-            }
+            Command::TypedScans { batch, scans } => Ok(Some(self.typed_scans(now, &till, batch, scans, out))),
             Command::Add { product } => self.add_by_hand(now, &till, &product, out).map(Some),
             Command::SetQuantity { line, quantity } => {
                 self.set_quantity(&till, line, quantity, out).map(Some)

@@ -16,12 +16,7 @@ use pestle_domain::{document::Document, ids::TillId};
 use pestle_drivers::{
     printer::render::{Artwork, Canvas, draw},
     scanner::{
-        learn::{
-            burst::Burst,
-            learner::Step,
-            sheet::TestCode,
-            verdict::Verdict,
-        },
+        learn::{burst::Burst, learner::Step, sheet::TestCode, verdict::Verdict},
         page::{self, PageFrame, PageInput, PageKey, PageRules, read_batch},
     },
 };
@@ -148,9 +143,7 @@ async fn typed(
     body: Bytes,
 ) -> Response {
     match take(&counter, &scanners, station, till, &body).await {
-        Ok(typed) => {
-            Json(json!({"success": true, "data": {"typed": typed}, "message": ""})).into_response()
-        }
+        Ok(typed) => Json(json!({"success": true, "data": {"typed": typed}, "message": ""})).into_response(),
         Err(refused) => refusal(&refused),
     }
 }

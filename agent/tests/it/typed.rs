@@ -37,9 +37,11 @@ fn typed(text: &str, every_us: u64) -> Vec<PageKey> {
         let (key, code, shift) = match character {
             '\r' => ("Enter".to_owned(), "Enter".to_owned(), false),
             '\u{1d}' => ("]".to_owned(), "BracketRight".to_owned(), false),
-            letter if letter.is_ascii_alphabetic() => {
-                (letter.to_string(), format!("Key{}", letter.to_ascii_uppercase()), letter.is_ascii_uppercase())
-            }
+            letter if letter.is_ascii_alphabetic() => (
+                letter.to_string(),
+                format!("Key{}", letter.to_ascii_uppercase()),
+                letter.is_ascii_uppercase(),
+            ),
             sign => {
                 let word = SIGNS.split(' ').find(|word| word[..2].contains(sign)).unwrap();
                 (sign.to_string(), word[2..].to_owned(), word[1..].starts_with(sign))
@@ -48,7 +50,17 @@ fn typed(text: &str, every_us: u64) -> Vec<PageKey> {
         for down in [true, false] {
             let at_us = number * every_us + u64::from(!down) * 1_000;
             let (key, code, ctrl) = (key.clone(), code.clone(), character == '\u{1d}');
-            keys.push(PageKey { down, key, code, ctrl, alt: false, shift, alt_graph: false, repeat: false, at_us });
+            keys.push(PageKey {
+                down,
+                key,
+                code,
+                ctrl,
+                alt: false,
+                shift,
+                alt_graph: false,
+                repeat: false,
+                at_us,
+            });
         }
     }
     keys
@@ -149,9 +161,10 @@ async fn a_person_s_typing_is_no_scan_and_nobody_scans_or_learns_for_the_person_
     let by_hand = json!({"batch": Uuid::now_v7(), "page": page, "keys": typed(&pack("S1"), PERSON_US)});
     let answer = branch.done("till-1", "typed", by_hand).await;
     assert_eq!(answer["data"]["typed"], "typing");
-    for (origin, wanted) in
-        [(format!("http://{HOST}"), StatusCode::UNAUTHORIZED), ("https://evil.example".into(), StatusCode::FORBIDDEN)]
-    {
+    for (origin, wanted) in [
+        (format!("http://{HOST}"), StatusCode::UNAUTHORIZED),
+        ("https://evil.example".into(), StatusCode::FORBIDDEN),
+    ] {
         for (path, body) in [
             ("/till/till-1/typed", batch(page, &pack("S1"))),
             ("/till/till-1/learn", lesson(page, &sheet("\u{1d}"), "scan")),
@@ -212,7 +225,8 @@ async fn the_page_of_learning_shows_each_code_and_a_till_without_typed_scans_has
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("/static/page-scanner.js") && page.contains("data-silence-ms=\"60\""), "{page}");
     for code in TestCode::ALL {
-        let request = branch.browse("GET", &format!("/till/till-1/learn/{code}")).body(Body::empty()).unwrap();
+        let request =
+            branch.browse("GET", &format!("/till/till-1/learn/{code}")).body(Body::empty()).unwrap();
         let response = branch.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "image/png", "{code}");
     }
