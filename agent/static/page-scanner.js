@@ -72,11 +72,13 @@
     const altGr = event.getModifierState("AltGraph") || (event.ctrlKey && event.altKey);
     const control = (event.ctrlKey && !altGr) || /^[\x00-\x1f]$/.test(event.key);
     const ends = event.key === "Enter" || event.key === "Tab";
-    batch.ended = ends || control || event.altKey;
-    // The separator, which means nothing else here and may come first.
-    if (event.key === "F8" || event.key === "\x1d" || (control && event.key === "]")) return true;
+    const alt = event.altKey && !altGr;
+    const separator = event.key === "F8" || event.key === "\x1d" || (control && event.key === "]");
+    batch.ended = ends || (control && !separator) || alt;
+    // The separator means nothing else here, and may come first.
+    if (separator) return true;
     if (ends) return isQuick(batch, CHARACTERS_MIN) || (isQuick(batch, 1) && followsHalf());
-    if (control || event.altKey && !altGr || /^F\d+$/.test(event.key)) return isQuick(batch, COMMAND_MIN);
+    if (control || alt || /^F\d+$/.test(event.key)) return isQuick(batch, COMMAND_MIN);
     return event.key === " " && event.target.matches?.("button") && isQuick(batch, COMMAND_MIN);
   }
 
