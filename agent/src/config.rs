@@ -70,6 +70,9 @@ pub struct Till {
     pub id: TillId,
     /// As people call it.
     pub name: String,
+    /// What types quickly into its page is a scanner. Where something else does, such as a reader of staff cards, it is left
+    /// alone.
+    pub typed_scans: bool,
 }
 
 /// Where letters and logos are found.
@@ -230,7 +233,7 @@ fn tills(raw: Vec<raw::Till>) -> Result<Vec<Till>, String> {
             return Err(format!("two tills have the id \"{id}\": give each its own"));
         }
         let name = if one.name.trim().is_empty() { id.to_string() } else { one.name };
-        tills.push(Till { id, name });
+        tills.push(Till { id, name, typed_scans: one.typed_scans });
     }
     if tills.is_empty() {
         return Err("no till is configured: add [[till]] with id = \"till-1\" and a name".to_owned());

@@ -30,7 +30,8 @@ use crate::{
         machine::{CounterSettings, Event},
         view::{DeviceState, DeviceView, LinkView},
     },
-    devices, durable_file,
+    devices::{self, kept::DeviceFiles, page_scanners::PageScanners},
+    durable_file,
     fetched::task::{FetchParts, FetchTask},
     foundation::Foundation,
     health::Health,
@@ -269,9 +270,10 @@ fn start_parts(
         _ => web::guard::Gate::plain(address),
     };
     let health = health.router();
+    let scanners = PageScanners::open(DeviceFiles::of(&config.data_dir));
     parts.spawn("local status", web::local::serve(local, health.clone(), stop()));
     parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
-    let router = health.merge(web::routes::router(counter.clone(), gate));
+    let router = health.merge(web::routes::router(counter.clone(), scanners, gate));
     parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
     parts
 }

@@ -1,5 +1,5 @@
-// The counter page: swaps the fragments that the box pushes, sends what a person does, and keeps a scanner's typing out
-// of the fields. Everything is decided by the box; this file decides nothing.
+// The counter page: swaps the fragments that the box pushes, and sends what a person does. Everything is decided by the box;
+// this file decides nothing.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -131,7 +131,7 @@
     if (text === "") { if (state.phase === "selling") $("tendered").focus(); return; }
     $("entry").value = "";
     if (/^\d{1,4}$/.test(text)) { if (marked) send("quantity", { line: marked, quantity: Number(text) }); return; }
-    if (/^[\](]|^\d{6,}|\x1d|^https?:/i.test(text)) { scanned(text); return; }
+    if (/^[\](]|^\d{6,}|\x1d|^https?:/i.test(text)) { send("scan", { code: text }); return; }
     const found = await fetch(`${base}/search?q=${encodeURIComponent(text)}`).then((answer) => answer.json()).catch(() => null);
     showHits(found?.data ?? [], text);
   }
@@ -219,59 +219,19 @@
     if (ids.length) mark(ids[Math.min(ids.length - 1, Math.max(0, at + by))]);
   }
 
-  // --- keys, and the scanner that types ------------------------------------------------------------------------
-  // A scanner sends a key every few milliseconds; a person needs 80 ms and more. Keys that follow each other within
-  // GAP_MS are gathered; if at least SCAN_MIN of them end with Enter they are a scan, and the field that happened to
-  // have the focus gets its old value back.
-  const GAP_MS = 35, SCAN_MIN = 6;
+  // --- keys: what a scanner types comes to page-scanner.js first, and what belongs to a scan does not come here --
   const FIELDS = "input:not([type=checkbox]), select";     // what a key changes
   const MODIFIERS = new Set(["Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "NumLock"]);
-  const NO_RUN = () => ({ text: "", last: 0, field: null, before: "" });
-  let run = NO_RUN();
-  // What a page without a person is refused is not on it: say it beside the sign-in.
-  async function scanned(code) {
-    const answer = await send("scan", { code });
-    if (!answer.success && state.phase === "sign_in") problem($("sign-in"), answer.message);
-  }
   document.addEventListener("keydown", (event) => {
     // A browser that fills a field in tells of keys without a name.
     if (!event.key || MODIFIERS.has(event.key) || event.isComposing) return;
-    // The time of the key, not of this handler: a busy page must not make one scan of two halves.
-    const now = event.timeStamp;
-    const quick = !event.repeat && run.text !== "" && now - run.last <= GAP_MS;
     // AltGr is Ctrl and Alt together on some systems, and how "]" is typed on many keyboards: it makes characters.
     const altGr = event.getModifierState("AltGraph") || (event.ctrlKey && event.altKey);
-    const control = event.ctrlKey && !altGr;
-    // Ctrl and ] is GS; by its place on the keyboard only within a scan, or Ctrl and + could not zoom where that is "+".
-    const separator = event.key === "F8" || event.key === "\x1d" || (control && (event.key === "]" || (quick && event.code === "BracketRight")));
     const plain = altGr || !(event.ctrlKey || event.altKey || event.metaKey);
-    const character = separator ? "\x1d" : event.key.length === 1 && plain ? event.key : null;
-    if (character !== null) {
-      if (!quick) {
-        const field = event.target.matches?.(FIELDS) ? event.target : null;
-        run = { ...NO_RUN(), field, before: field ? field.value : "" };
-      }
-      run.text += character;
-      run.last = now;
-      if (separator || (quick && event.target.matches?.("button"))) event.preventDefault();   // a space would press it
-      else if (!run.field && !event.target.matches?.("input, select, button") && !document.querySelector("dialog[open]") && $("entry").offsetParent) {
-        $("entry").focus();                  // typing anywhere goes to the entry field
-        run.before = $("entry").value;
-        run.field = $("entry");
-      }
-      return;
-    }
-    if ((event.key === "Enter" || event.key === "Tab") && quick && run.text.length >= SCAN_MIN) {
-      event.preventDefault();
-      event.stopPropagation();
-      if (run.field) run.field.value = run.before;
-      const code = run.text;
-      run = NO_RUN();
-      scanned(code);
-      return;
-    }
-    run = NO_RUN();
-    key(event);
+    if (event.key.length !== 1 || !plain) return key(event);
+    // Typing anywhere goes to the entry field.
+    const free = !event.target.matches?.("input, select, button") && !document.querySelector("dialog[open]");
+    if (free && $("entry").offsetParent) $("entry").focus();
   }, true);
 
   function key(event) {

@@ -79,6 +79,8 @@ pub(super) struct Till {
     pub(super) id: String,
     #[serde(default)]
     pub(super) name: String,
+    #[serde(default = "yes")]
+    pub(super) typed_scans: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -236,6 +238,9 @@ pub enum LogFormat {
     Json,
 }
 
+fn yes() -> bool {
+    true
+}
 fn scanner_baud() -> u32 {
     9_600
 }

@@ -13,7 +13,10 @@ use pestle_domain::{
 
 use serde::{Deserialize, Serialize};
 
-use super::records::Done;
+use super::{
+    records::Done,
+    typed::{BatchId, TypedScan},
+};
 use crate::spool::machine::{JobId, Word};
 
 /// One browser at the counter; drawn when it first comes, kept in its cookie.
@@ -85,10 +88,17 @@ pub enum Command {
         /// Counted without seeing what is expected.
         counted: Money,
     },
-    /// A scanner typed into the page.
+    /// A person typed a code.
     Scan {
         /// As typed, separators as GS.
         bytes: Vec<u8>,
+    },
+    /// A scanner typed into the page.
+    TypedScans {
+        /// Recognises a repeat.
+        batch: BatchId,
+        /// What was scanned, in order.
+        scans: Vec<TypedScan>,
     },
     /// An article chosen by name.
     Add {

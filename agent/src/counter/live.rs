@@ -9,7 +9,10 @@ use pestle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::command::{CashWay, StationId, Ticket};
+use super::{
+    command::{CashWay, StationId, Ticket},
+    typed::Batches,
+};
 
 /// Scans that wait while a payment is being recorded (milliseconds). A person scans two packs a second; past this the
 /// disk is in trouble, and the page says so.
@@ -31,6 +34,8 @@ pub struct LiveTill {
     pub farewell: Option<String>,
     /// What is on its way to the disk.
     pub busy: Option<Busy>,
+    /// What its page's scanner typed, so that nothing of it counts twice.
+    pub typed: Batches,
     /// Scans that came meanwhile.
     pub held: Vec<Scanned>,
     /// What was said last.

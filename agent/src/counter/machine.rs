@@ -50,6 +50,8 @@ pub struct TillSettings {
     pub name: String,
     /// Which printer, and so which drawer; without one receipts are not printed, and the page says so.
     pub printer: Option<String>,
+    /// What types quickly into its page is a scanner.
+    pub typed_scans: bool,
 }
 
 /// The counter as configured.
@@ -79,6 +81,7 @@ impl CounterSettings {
             id: till.id.clone(),
             name: till.name.clone(),
             printer: printer(&till.id).map(|one| one.settings.name().to_string()),
+            typed_scans: till.typed_scans,
         });
         let agent = env!("CARGO_PKG_VERSION").into();
         Self { tills: tills.collect(), idle_sign_out_ms: IDLE_SIGN_OUT_MS, epoch, agent }
@@ -342,10 +345,11 @@ impl Branch {
             Command::ConfirmDate { date } => self.confirm_date(now, date, out).map(Some),
             Command::CloseTill { act, counted } => self.close_till(now, ticket, &till, act, counted, out),
             Command::Scan { bytes } => {
-                // Nobody has proved the keyboard: it may swallow what separates lot from serial.
+                // What was typed by hand is not believed for lot and serial.
                 self.scanned(now, &till, Scanned { bytes, proved: false }, out);
                 Ok(Some(Said::words("")))
             }
+            Command::TypedScans { batch, scans } => Ok(Some(self.typed_scans(now, &till, batch, scans, out))),
             Command::Add { product } => self.add_by_hand(now, &till, &product, out).map(Some),
             Command::SetQuantity { line, quantity } => {
                 self.set_quantity(&till, line, quantity, out).map(Some)

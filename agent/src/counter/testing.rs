@@ -150,6 +150,7 @@ impl Rig {
             id: till(number),
             name: format!("Till {number}"),
             printer: Some(format!("printer-{number}")),
+            typed_scans: true,
         };
         let settings = CounterSettings {
             tills: vec![one(1), one(2)],

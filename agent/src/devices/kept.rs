@@ -9,6 +9,7 @@ use std::{
 use pestle_drivers::{find::binding::Binding, scanner::learn::settings::Learned};
 use serde::{Deserialize, Serialize};
 
+use super::page_scanners::LearnedPage;
 use crate::durable_file::{self, FileError};
 
 /// How a scanner is set up, and which scanner that was.
@@ -88,6 +89,19 @@ impl DeviceFiles {
             self.write("scanners.json", &all)?;
         }
         Ok(known)
+    }
+
+    /// How scanners are set up that type into pages.
+    pub(super) fn page_scanners(&self) -> Vec<LearnedPage> {
+        self.read("page-scanners.json")
+    }
+
+    /// Keeps how scanners are set up that type into pages.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(super) fn keep_page_scanners(&self, all: &[LearnedPage]) -> Result<(), FileError> {
+        self.write("page-scanners.json", &all)
     }
 
     fn read<T: Default + serde::de::DeserializeOwned>(&self, name: &str) -> T {

@@ -4,6 +4,7 @@
 mod contacts;
 pub mod kept;
 mod names;
+pub mod page_scanners;
 
 use std::{sync::Arc, time::Duration};
 
@@ -147,7 +148,7 @@ async fn read_scanner(mut scanner: Box<dyn scanner::Scanner>, till: TillId, coun
 }
 
 /// For the page.
-fn rejection_words(rejection: &Rejection) -> String {
+pub(crate) fn rejection_words(rejection: &Rejection) -> String {
     match rejection {
         Rejection::CutOff { .. } => {
             "That scan was cut off: scan again. If it comes back, check the scanner's cable.".into()

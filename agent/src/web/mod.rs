@@ -2,7 +2,8 @@
 //! loopback.
 //!
 //! [`routes`] is the table of addresses; [`actions`] turns what a page sends into commands; [`pages`] renders;
-//! [`stream`] pushes; [`guard`] keeps other sites and other browsers out; [`assets`] are the files that do not change;
+//! [`stream`] pushes; [`typed`] takes what a
+//! scanner types into the page; [`guard`] keeps other sites and other browsers out; [`assets`] are the files that do not change;
 //! [`serve`] is the listening loop, whose clients have to say something soon ([`first_byte`]); [`local`] tells programs of the
 //! box itself how it is.
 
@@ -15,3 +16,4 @@ pub mod pages;
 pub mod routes;
 pub mod serve;
 pub mod stream;
+pub mod typed;

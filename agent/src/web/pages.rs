@@ -36,6 +36,7 @@ struct TillPage<'a> {
     view: &'a TillView,
     phase: &'a str,
     version: &'a str,
+    typed_scans: bool,
     status: String,
     notice: String,
     lines: String,
@@ -178,12 +179,13 @@ fn zero(currency: &Currency) -> String {
     shown(&Money::zero(*currency))
 }
 
-fn till_page(view: &TillView) -> Result<String, askama::Error> {
+fn till_page(view: &TillView, typed_scans: bool) -> Result<String, askama::Error> {
     let phase = phase_name(view.phase);
     TillPage {
         view,
         phase,
         version: assets::version(),
+        typed_scans,
         status: status(view).render()?,
         notice: notices(view).render()?,
         lines: Lines { view, phase }.render()?,
@@ -225,7 +227,8 @@ pub async fn till(
     match counter.watch(&till) {
         Some(view) => {
             let view = view.borrow().seen_by(&station);
-            page(till_page(&view))
+            let typed_scans = counter.tills().iter().any(|one| one.id == till && one.typed_scans);
+            page(till_page(&view, typed_scans))
         }
         None => Redirect::to("/").into_response(),
     }

@@ -7,8 +7,8 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{actions, assets, guard, pages, stream};
-use crate::counter::handle::Counter;
+use super::{actions, assets, guard, pages, stream, typed};
+use crate::{counter::handle::Counter, devices::page_scanners::PageScanners};
 
 /// Largest body that a page sends: a scan of the longest symbol (7,089 bytes), with room for JSON's escapes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -23,11 +23,12 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// | `GET /till/{till}/state` | the same as JSON |
 /// | `GET /till/{till}/search?q=` | articles by name |
 /// | `POST /till/{till}/{action}` | what a person does: see [`actions::command`] |
-/// | `GET /static/{file}` | style, script, icon |
+/// | `GET /static/{file}` | style, scripts, icon |
+/// | more below `/till/{till}` | a scanner that types into the page: see [`typed::routes`] |
 ///
 /// A till's page, changes, state and search are for the browser where somebody is signed in at it; any other gets what
 /// [`TillView::seen_by`](crate::counter::view::TillView::seen_by) leaves.
-pub fn router(counter: Counter, gate: guard::Gate) -> Router {
+pub fn router(counter: Counter, scanners: PageScanners, gate: guard::Gate) -> Router {
     Router::new()
         .route("/", get(pages::index))
         .route("/till/{till}", get(pages::till))
@@ -36,6 +37,7 @@ pub fn router(counter: Counter, gate: guard::Gate) -> Router {
         .route("/till/{till}/search", get(actions::search))
         .route("/till/{till}/{action}", post(actions::act))
         .route("/static/{file}", get(assets::file))
+        .merge(typed::routes(scanners))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(gate, guard::guard))
         .with_state(counter)

@@ -25,6 +25,7 @@ use pestle_agent::{
         machine::CounterSettings,
         shop::Shop,
     },
+    devices::{kept::DeviceFiles, page_scanners::PageScanners},
     journal::{Journal, Limits, Settings},
     personal::{Persons, PersonsParts, centre::KeyCentre},
     web::{guard::Gate, routes::router},
@@ -115,7 +116,8 @@ impl Branch {
         };
         let counter = Counter::start(parts).await.unwrap();
         let devices = pestle_agent::devices::start(&config, orders, &counter, &clock);
-        let router = router(counter.clone(), Gate::plain("127.0.0.1:8080".parse().unwrap()));
+        let scanners = PageScanners::open(DeviceFiles::of(folder.path()));
+        let router = router(counter.clone(), scanners, Gate::plain("127.0.0.1:8080".parse().unwrap()));
         Self { counter, router, ledger, telemetry, folder, clock, cookies: BTreeMap::new(), devices }
     }
 

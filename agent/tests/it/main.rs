@@ -14,5 +14,6 @@ mod personal;
 mod program;
 mod room;
 mod snapshot;
+mod typed;
 mod web;
 mod witness;

@@ -27,10 +27,10 @@ pub const BATCH_SILENCE_MS: u32 = 60;
 pub const BATCH_KEYS_MAX: usize = 8_192;
 
 /// A scan has this many characters at the least; the shortest codes on packs have seven or eight.
-const CHARACTERS_MIN: usize = 6;
+pub const CHARACTERS_MIN: usize = 6;
 
 /// The mean time between two characters of a scan, at the most. A person who types 120 words a minute needs 100 ms.
-const MEAN_GAP_US_MAX: u64 = 40_000;
+pub const MEAN_GAP_US_MAX: u64 = 40_000;
 
 /// A key as the browser tells it: the fields of its `KeyboardEvent`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,26 @@
-//! Browser's events as they were specified by W3C (UI Events), not recorded: a browser test of the page records real ones.
+//! Browser's events: some as W3C (UI Events) specifies them, some as Chromium told them.
+
+use std::collections::BTreeMap;
 
 use super::*;
-use crate::scanner::{framing::Rejection, learn::settings::RawLearned};
+use crate::scanner::{
+    framing::Rejection,
+    learn::{
+        burst::Burst,
+        learner::{Learner, Step},
+        settings::RawLearned,
+        sheet::TestCode,
+    },
+};
+
+/// What the counter's page told in Chromium while its driver program typed the sheet's codes and a pack's as a scanner of the
+/// United States does, GS as Ctrl+]. The browser test of the page writes it anew (`PESTLE_RECORD_KEYS`).
+fn recorded() -> BTreeMap<String, Vec<PageKey>> {
+    serde_json::from_str(include_str!("../../tests/data/page/chromium.json")).unwrap()
+}
+
+/// What the recorded pack's DataMatrix holds.
+const RECORDED_PACK: &str = "01095201230000801730013110F91W91\u{1d}21Proved-1/x";
 
 /// Keys 5 ms apart; `S` before a code is Shift, `C` Ctrl.
 fn batch(codes: &str) -> Vec<PageKey> {
@@ -127,4 +146,43 @@ fn a_key_survives_its_json_as_the_page_sends_it() {
     let key: PageKey = serde_json::from_str(json).unwrap();
     assert!(key.ctrl && !key.shift && key.at_us == 12_345);
     assert_eq!(serde_json::from_str::<PageKey>(&serde_json::to_string(&key).unwrap()).unwrap(), key);
+}
+
+#[test]
+fn what_chromium_tells_of_the_sheet_proves_the_scanner_and_reads_a_pack_as_it_is_printed() {
+    let recorded = recorded();
+    let mut learner = Learner::new();
+    let steps = TestCode::ALL.map(|code| {
+        let burst = Burst::Page(recorded[&code.to_string()].clone());
+        learner.burst(Instant::now(), &burst)
+    });
+    let Some(Step::Done(verdict)) = steps.last() else { panic!("{steps:?}") };
+    assert_eq!(verdict.faults, []);
+    // The driver types ">" on a key that keyboards of the United States do not have, so by the keys' places it is no country's.
+    let learned = rules(None, Separator::Gs);
+    assert_eq!(verdict.learned, learned.learned);
+    check(&learned, &recorded["pack"], RECORDED_PACK, true);
+    check(&rules(Some(Layout::Us), Separator::Gs), &recorded["pack"], RECORDED_PACK, true);
+    check(&PageRules::default(), &recorded["pack"], RECORDED_PACK, false);
+}
+
+#[test]
+fn the_bounds_hold_what_chromium_tells_by_far_and_the_same_keys_at_a_person_s_pace_are_typing() {
+    for (name, keys) in recorded() {
+        let silence_us = u64::from(BATCH_SILENCE_MS) * 1_000;
+        let longest = keys.windows(2).map(|two| two[1].at_us - two[0].at_us).max().unwrap();
+        assert!(4 * longest < silence_us, "{name}: {longest} µs between two events");
+        assert!(is_a_scanner_s(&keys), "{name}");
+        let slowed = |pace_us: u64| {
+            let mut typed = 0;
+            let slowed = keys.iter().cloned().map(|mut key| {
+                typed += u64::from(key.down && !is_modifier(&key.key));
+                key.at_us = typed * pace_us;
+                key
+            });
+            slowed.collect::<Vec<_>>()
+        };
+        assert!(is_a_scanner_s(&slowed(20_000)), "{name}: over Bluetooth");
+        assert!(!is_a_scanner_s(&slowed(48_000)), "{name}: a person");
+    }
 }

@@ -60,7 +60,9 @@ impl TestCode {
         }
     }
 
-    fn block(self) -> Block {
+    /// Its symbol.
+    #[must_use]
+    pub fn block(self) -> Block {
         let data = self.data();
         match self {
             TestCode::A => Block::Code128 { data },

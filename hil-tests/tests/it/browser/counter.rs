@@ -7,12 +7,13 @@ use pestle_hil_tests::world::PEOPLE;
 use thirtyfour::{By, Key};
 
 use super::driver::{SOON, Separator, WIDTHS};
+use super::typed::NOT_TAKEN;
 use super::{Pages, plain_articles};
 
 /// Whether the link and what waits to be sent stay in sight below a basket that is longer than the screen.
 const LINK_ALWAYS_IN_SIGHT: bool = true;
 
-/// How often a scan by keys is tried: the page takes a pause of more than 35 ms between two keys for a person's.
+/// How often a scan by keys is tried: the page takes a pause of more than 60 ms for the end of a scan.
 const KEYED_SCANS_MAX: usize = 5;
 
 /// Packs that fill more than a phone's screen.
@@ -134,17 +135,14 @@ impl Pages {
             browser.holds("the field to have the focus", &focused).await;
             browser.type_by_hand(typed).await;
             browser.scan_by_keys(&code, separator).await;
-            let outcome = format!("{in_basket} || !!document.querySelector('.refused')");
+            let outcome = format!("{in_basket} || {NOT_TAKEN}");
             browser.holds("what came of the scan", &outcome).await;
             if browser.page.execute(format!("return {in_basket}"), vec![]).await.unwrap().json() == true {
                 assert_eq!(browser.value(&format!("#{field}")).await, typed, "what stood there is back");
                 return;
             }
             // A busy machine typed it with a pause, as no scanner does: put everything aside, and once more.
-            browser.type_by_hand(Key::Escape).await;
-            browser.type_by_hand(Key::Escape).await;
-            browser.gone(".refused").await;
-            browser.find("#entry").await.clear().await.unwrap();
+            self.put_all_aside().await;
         }
         panic!("{} did not come into the basket in {KEYED_SCANS_MAX} scans", article.name);
     }

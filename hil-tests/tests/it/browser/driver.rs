@@ -15,7 +15,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// The widths at which each page must be usable and is pictured, in CSS pixels, with the window's height.
 pub(crate) const WIDTHS: [(u32, u32); 3] = [(360, 760), (1280, 860), (1920, 1080)];
 
-/// From key to key, for a person: the page takes keys that follow each other within 35 ms for a scanner's.
+/// From key to key, for a person: the page takes keys that are 40 ms apart in the mean for a scanner's.
 const HAND: Duration = Duration::from_millis(60);
 
 /// Elements whose content is wider than they are and cannot be read: what hides it, and, where there is room for a

@@ -1,9 +1,10 @@
-//! The three pages in a real browser: sales by clicks, by keys and by a scanner that types; each lever of the workbench
+//! The three pages in a real browser: sales by clicks, by keys and by a scanner that types ([`typed`]); each lever of the workbench
 //! with what it does at the counter and the console; each page looked at in three widths.
 
 mod counter;
 pub(crate) mod driver;
 mod levers;
+mod typed;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use pestle_hil_tests::workbench;
 use pestle_hil_tests::world::{ADMIN, Place, World};
 use thirtyfour::WindowHandle;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use driver::Browser;
 
@@ -19,6 +21,8 @@ use driver::Browser;
 struct Pages {
     browser: Browser,
     world: Arc<World>,
+    place: Place,
+    serving: JoinHandle<std::io::Result<()>>,
     counter: WindowHandle,
     workbench: WindowHandle,
     console: WindowHandle,
@@ -27,19 +31,7 @@ struct Pages {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sales_are_made_by_clicks_keys_and_scans_and_every_lever_of_the_workbench_is_felt() {
     let _alone = crate::whole_product().await;
-    let folder = tempfile::tempdir().unwrap();
-    let place = Place::at(folder.path()).unwrap();
-    let world = Arc::new(World::start(place.clone(), &|doing| println!("{doing}")).await.unwrap());
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let bench = format!("http://{}", listener.local_addr().unwrap());
-    let serving = tokio::spawn(workbench::serve(world.clone(), listener));
-
-    let browser = Browser::start().await;
-    let counter = browser.open(&format!("{}/till/till-1", world.branches[0].counter())).await;
-    let workbench = browser.open(&bench).await;
-    let console = browser.open(&world.console().await).await;
-    let pages = Pages { browser, world, counter, workbench, console };
-
+    let (pages, folder) = Pages::start().await;
     pages.sign_in_to_the_console().await;
     pages.open_the_till().await;
     pages.sell_by_clicks().await;
@@ -51,13 +43,7 @@ async fn sales_are_made_by_clicks_keys_and_scans_and_every_lever_of_the_workbenc
     pages.scanner().await;
     pages.line().await;
     pages.plug().await;
-
-    let Pages { browser, world, .. } = pages;
-    browser.quit().await;
-    serving.abort();
-    world.stop().await;
-    drop(world);
-    place.remove().unwrap();
+    pages.end(folder).await;
 }
 
 /// Articles that anybody may buy, with no lot that must not be sold, spread over the shelf.
@@ -71,6 +57,31 @@ fn plain_articles() -> Vec<Article> {
 }
 
 impl Pages {
+    async fn start() -> (Self, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::at(folder.path()).unwrap();
+        let world = Arc::new(World::start(place.clone(), &|doing| println!("{doing}")).await.unwrap());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let bench = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(workbench::serve(world.clone(), listener));
+
+        let browser = Browser::start().await;
+        let counter = browser.open(&format!("{}/till/till-1", world.branches[0].counter())).await;
+        let workbench = browser.open(&bench).await;
+        let console = browser.open(&world.console().await).await;
+        (Self { browser, world, place, serving, counter, workbench, console }, folder)
+    }
+
+    async fn end(self, folder: tempfile::TempDir) {
+        let Self { browser, world, place, serving, .. } = self;
+        browser.quit().await;
+        serving.abort();
+        world.stop().await;
+        drop(world);
+        place.remove().unwrap();
+        drop(folder);
+    }
+
     async fn sign_in_to_the_console(&self) {
         let browser = &self.browser;
         browser.go_to(&self.console).await;
