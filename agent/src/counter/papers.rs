@@ -140,7 +140,7 @@ impl Books {
     pub(super) fn apply_request(&mut self, fact: &Fact, requested: &PrintRequested, attachment: &[u8]) {
         match serde_json::from_slice::<PaperIntent>(attachment) {
             Ok(intent) => self.await_print(Printable::Requested(Box::new(intent.paper))),
-            // Fetched back from the centre, which never had it: that was printed long ago, or given up.
+            // Its words do not travel with it: where they are not beside it, there is nothing to print.
             Err(_) if attachment.is_empty() => {}
             Err(error) => {
                 tracing::warn!(act = %fact.act, title = %requested.title, %error, "what was to be printed cannot be read");

@@ -10,6 +10,7 @@ mod device_commands;
 mod devices;
 mod journal;
 mod journal_damage;
+mod office;
 mod orders;
 mod papers;
 mod personal;

@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::branch::Branch;
+use crate::{branch::Branch, office::Office};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -129,4 +129,38 @@ async fn a_dispensing_label_that_is_put_in_comes_from_the_label_printer() {
     };
     assert!(timeout(DEADLINE, printed).await.is_ok(), "no label came out");
     rig.until(|view| view.prints.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_of_a_closing_comes_out_of_the_office_printer() {
+    let office = Office::open().await;
+    let receipts = SimPrinter::listen("127.0.0.1:0".parse().unwrap(), 576).unwrap();
+    let config = format!(
+        r#"
+        [[till]]
+        id = "till-1"
+        [[printer]]
+        name = "receipts"
+        till = "till-1"
+        address = "tcp://{}"
+        model = "epson-tm-t20"
+        [[printer]]
+        name = "pages"
+        till = "till-1"
+        kind = "ipp"
+        address = "{}"
+        "#,
+        receipts.address().unwrap(),
+        office.address(),
+    );
+    let mut branch = Branch::open(tempfile::tempdir().unwrap(), &config).await;
+    branch.open_till("till-1").await;
+    receipts.wait_until(|view| view.counts.kicks == 1).await;
+    receipts.set_drawer_open(false);
+    branch.done("till-1", "close", json!({"act": Uuid::now_v7(), "counted": "100.00"})).await;
+    let mut view = branch.counter.watch(&"till-1".parse().unwrap()).unwrap();
+    let closed = view.wait_for(|view| view.last_closing.is_some() && view.prints.is_empty());
+    assert!(timeout(DEADLINE, closed).await.is_ok(), "the report never came out");
+    assert_eq!((office.jobs(), receipts.receipts().len()), (1, 0));
+    receipts.wait_until(|view| view.counts.kicks == 2).await;
 }
