@@ -55,8 +55,12 @@ impl Office {
         format!("ipp://localhost:{}/ipp/print", self.port)
     }
 
-    /// Jobs that it has taken, as files.
+    /// How many jobs it has taken.
     pub(crate) fn jobs(&self) -> usize {
-        std::fs::read_dir(self.folder.path().join("spool")).unwrap().count()
+        let files = std::fs::read_dir(self.folder.path().join("spool")).unwrap();
+        // Beside each there is what its mechanism wrote.
+        let pages =
+            files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|one| one == "pwg"));
+        pages.count()
     }
 }
