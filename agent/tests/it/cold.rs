@@ -106,6 +106,9 @@ async fn two_probes_are_one_place_on_the_page_and_in_the_journal_also_over_a_res
     fridge.set_fault(10, FridgeFault::None).unwrap();
     place(&branch, |place| place.milli_celsius == Some(MilliCelsius(5_200))).await;
     until(&branch, |view| view.cold.gaps.iter().any(|gap| gap.starts_with("No readings of air"))).await;
+    // Another reading: the one before is on the disk then.
+    fridge.set_milli_celsius(10, 5_800).unwrap();
+    place(&branch, |place| place.milli_celsius == Some(MilliCelsius(5_500))).await;
 
     branch.counter.stop().await;
     let papers = facts(&branch.ledger);
