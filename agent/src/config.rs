@@ -3,6 +3,7 @@
 //!
 //! The environment names a key as `PESTLE_AGENT_` and its path, `__` between the parts: `PESTLE_AGENT_WEB__LISTEN`.
 
+mod cold;
 mod devices;
 mod raw;
 
@@ -18,7 +19,7 @@ use pestle_drivers::device::DeviceName;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{journal::Limits, space::machine::Budget};
+use crate::{cold as cold_chain, journal::Limits, space::machine::Budget};
 pub use devices::{Printer, Scanner, SensorBus};
 pub use raw::LogFormat;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub printers: Vec<Printer>,
     /// Sensors and contacts, by the line that they share.
     pub buses: Vec<SensorBus>,
+    /// Fridges and cold rooms, by name; their probes and contacts are on the buses.
+    pub cold_places: Vec<cold_chain::settings::Place>,
     /// What papers are drawn with.
     pub artwork: Artwork,
     /// Other addresses of the centre than the identity names.
@@ -191,6 +194,13 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         let name = device_name(&mut names, "input", &one.name)?;
         inputs.push((name, one));
     }
+    let buses = devices::buses(sensors, inputs, &models)?;
+    let mut cold_places = Vec::new();
+    for one in raw.cold_place {
+        let name = device_name(&mut names, "cold_place", &one.name)?;
+        cold_places.push(cold::place(one, name, &buses)?);
+    }
+    cold::each_probe_once(&cold_places)?;
     let listen = web(&raw.web.listen)?;
     Ok(Config {
         data_dir: raw.data_dir,
@@ -198,7 +208,8 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         tills,
         scanners,
         printers,
-        buses: devices::buses(sensors, inputs, &models)?,
+        buses,
+        cold_places,
         artwork: Artwork { fonts: raw.fonts, pictures: raw.pictures },
         gateway: gateway(raw.gateway)?,
         journal: journal(&raw.journal)?,

@@ -5,7 +5,7 @@
 //! [`snapshot`], [`orders`]), has back from it what it lost ([`fetched`]), and what it does when the centre cannot join what it
 //! says ([`appeal`]); whose keys it keeps
 //! ([`personal`]); what happens at the counter
-//! ([`counter`], [`spool`], [`devices`], [`web`]); how all of it is started, watched and ended ([`foundation`],
+//! ([`counter`], [`spool`], [`devices`], [`cold`], [`web`]); how all of it is started, watched and ended ([`foundation`],
 //! [`supervisor`], [`health`], [`service_manager`]); what its own screen shows ([`console`]); what else the program does ([`commands`]).
 
 pub mod appeal;
@@ -28,6 +28,7 @@ pub mod service_manager;
 pub mod snapshot;
 pub mod supervisor;
 
+pub mod cold;
 pub mod counter;
 pub mod devices;
 pub mod space;

@@ -177,7 +177,7 @@ async fn start_counter(
         printers,
     })
     .await?;
-    let devices = devices::start(config, orders, &counter, &foundation.clock);
+    let devices = devices::start(config, orders, &counter);
     Ok((counter, devices))
 }
 

@@ -148,7 +148,13 @@
       price.textContent = hit.shown;
       price.className = "num";
       button.append(name, price);
-      item.append(button);
+      const label = document.createElement("button");
+      label.type = "button";
+      label.className = "label";
+      label.dataset.label = hit.product;
+      label.textContent = "Shelf label";
+      label.setAttribute("aria-label", `Print the shelf label of ${hit.name}`);
+      item.append(button, label);
       return item;
     }));
     if (hits.length === 0) {
@@ -194,8 +200,13 @@
     else if (data.more || data.less) step(Number(data.more ?? data.less), data.more ? 1 : -1);
     else if (data.lot) send("lot", { line: null, lot: data.lot });
     else if (data.add) { $("hits").hidden = true; $("entry").focus(); send("add", { product: data.add }); }
+    else if (data.label) shelfLabel(data.label);
     else if (data.print) send("print", { job: Number(data.print), word: data.word });
   });
+  async function shelfLabel(product) {
+    const attempt = `shelf-label ${product}`;
+    forget(attempt, await send("shelf-label", { act: actOf(attempt), product }));
+  }
   function step(line, by) {
     const output = document.querySelector(`[data-line="${line}"] output`);
     if (!output) return;                     // the box took the line off in this moment

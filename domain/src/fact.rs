@@ -332,6 +332,9 @@ kinds! {
         sensor: Box<str>,
         /// What it said.
         sample: Sample,
+        /// The cold place whose temperature this is. A probe that only watches another, or belongs to no place, names none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Box<str>>,
     }
     /// Facts that left the box can no longer be read into its books: stock, sums and known receipts lack them.
     BoxBooksIncomplete = "box.books_incomplete" {
@@ -443,5 +446,40 @@ kinds! {
         due: Day,
         /// Added to what the probe tells.
         correction: MilliCelsius,
+    }
+    /// A sensor has a time behind it without readings, and why. It stands in the same stream as the readings around it.
+    ReadingMissed = "reading.missed" {
+        /// As configured.
+        sensor: Box<str>,
+        /// The last record before it, or the first one that says that there is no reading; by the box's clock.
+        from: UnixMillis,
+        /// The first record behind it.
+        to: UnixMillis,
+        /// How long it was: by the machine's own clock, which no person sets, or by the wall clock where the box was off.
+        lasted_ms: u64,
+        /// `box_off`, `not_asked`, `bus_away`, `power_away` or `sensor_silent`.
+        cause: Box<str>,
+        /// What the sensor said instead, as in [`Sample::Missing`]; where it was the sensor.
+        reason: Option<Box<str>>,
+    }
+    /// Something is wrong with a cold place, and has been for long enough to be told; or it has ended.
+    PlaceChanged = "place.changed" {
+        /// As configured.
+        place: Box<str>,
+        /// `too_warm`, `too_cold`, `no_reading`, `disagreement`, `fell_back` or `second_away`.
+        trouble: Box<str>,
+        /// `began` or `ended`.
+        state: Box<str>,
+        /// In words, with the readings of the moment.
+        detail: Box<str>,
+    }
+    /// A document was asked for that belongs to no other act. What becomes of it, `print.completed` and its kin say.
+    PrintRequested = "print.requested" {
+        /// Where.
+        till: TillId,
+        /// `shelf_label` or `dispensing_label`.
+        document: Box<str>,
+        /// For lists; names nobody.
+        title: Box<str>,
     }
 }

@@ -5,7 +5,7 @@
 //! be computed in two ways.
 //!
 //! In reading order: what things are called ([`ids`], [`units`], [`money`]); what a pack says ([`gs1`]); what is
-//! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
+//! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]), and how it is kept ([`cold_chain`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
 //! [`till`]) and what the centre has done ([`order`]); how it is kept and proved ([`journal`], [`signature`]) and what can
 //! be forgotten all the same ([`personal`]); how it travels ([`wire`], [`enrolment`]), and what a
 //! person decides where it cannot ([`appeal`]);
@@ -18,6 +18,7 @@ pub mod units;
 pub mod gs1;
 
 pub mod catalogue;
+pub mod cold_chain;
 pub mod snapshot;
 pub mod staff;
 

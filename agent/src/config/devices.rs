@@ -13,7 +13,7 @@ use pestle_drivers::{
     printer::{
         driver::EscPosSettings,
         ipp::IppSettings,
-        model::PrinterModels,
+        model::{PrinterModel, PrinterModels},
         start::{PrinterKind, PrinterSettings},
         zpl::{ZplSettings, model::ZplModels},
     },
@@ -47,6 +47,8 @@ pub struct Printer {
     pub till: TillId,
     /// For the driver.
     pub settings: PrinterSettings,
+    /// It sounds alarms.
+    pub buzzer: bool,
 }
 
 /// A line with sensors and contacts, and how often each is asked.
@@ -181,6 +183,9 @@ pub(super) fn printer(
     if raw.kind != PrinterKind::EscPos && raw.columns.is_some() {
         return only_for("columns", "escpos");
     }
+    if raw.kind != PrinterKind::EscPos && raw.buzzer.is_some() {
+        return only_for("buzzer", "escpos");
+    }
     if raw.kind != PrinterKind::Zpl && raw.label.is_some() {
         return only_for("label", "zpl");
     }
@@ -188,6 +193,7 @@ pub(super) fn printer(
         return only_for("paper and fingerprint", "ipp");
     }
     let line = |address: &str| address.parse::<LineAddress>().map_err(said);
+    let mut buzzer = false;
     let settings = match raw.kind {
         PrinterKind::EscPos => {
             let model = raw.model.as_deref().unwrap_or(MODEL_OF_ANY_RECEIPT_PRINTER);
@@ -198,6 +204,7 @@ pub(super) fn printer(
                 }
                 model.columns = columns;
             }
+            buzzer = with_buzzer(&mut model, raw.buzzer).map_err(said)?;
             let address = line(&raw.address)?;
             PrinterSettings::EscPos(EscPosSettings { name, address, model, timeouts: Default::default() })
         }
@@ -226,7 +233,23 @@ pub(super) fn printer(
             PrinterSettings::Ipp(IppSettings { name, address, fingerprint, paper, timeouts })
         }
     };
-    Ok(Printer { till, settings })
+    Ok(Printer { till, settings, buzzer })
+}
+
+/// Whether a printer sounds alarms; a buzzer that is written takes the place of the model's.
+fn with_buzzer(model: &mut PrinterModel, said: Option<raw::SaidBuzzer>) -> Result<bool, String> {
+    match said {
+        None | Some(raw::SaidBuzzer::AsTheModel(false)) => Ok(false),
+        Some(raw::SaidBuzzer::AsTheModel(true)) if model.buzzer.is_some() => Ok(true),
+        Some(raw::SaidBuzzer::AsTheModel(true)) => Err(
+            "its model does not say how it is sounded, since a buzzer is an option of most: write it as its manual says, such as buzzer = { command = \"esc_b\", times = 3, duration = 4 }"
+                .to_owned(),
+        ),
+        Some(raw::SaidBuzzer::AsWritten(buzzer)) => {
+            model.buzzer = Some(buzzer);
+            Ok(true)
+        }
+    }
 }
 
 /// Two printers of one kind at one till would leave open which of them prints.

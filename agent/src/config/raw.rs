@@ -7,6 +7,7 @@ use pestle_domain::units::{Day, MilliCelsius};
 use pestle_drivers::{
     printer::{
         ipp::{raster::Paper, tls::Fingerprint},
+        model::Buzzer,
         start::PrinterKind,
         zpl::model::LabelStock,
     },
@@ -27,6 +28,7 @@ pub(super) struct Raw {
     pub(super) printer: Vec<Printer>,
     pub(super) sensor: Vec<Sensor>,
     pub(super) input: Vec<Input>,
+    pub(super) cold_place: Vec<ColdPlace>,
     pub(super) sensor_profiles: Option<PathBuf>,
     pub(super) printer_models: Option<PathBuf>,
     pub(super) label_printer_models: Option<PathBuf>,
@@ -48,6 +50,7 @@ impl Default for Raw {
             printer: Vec::new(),
             sensor: Vec::new(),
             input: Vec::new(),
+            cold_place: Vec::new(),
             sensor_profiles: None,
             printer_models: None,
             label_printer_models: None,
@@ -135,6 +138,15 @@ pub(super) struct Printer {
     pub(super) label: Option<LabelStock>,
     pub(super) paper: Option<Paper>,
     pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) buzzer: Option<SaidBuzzer>,
+}
+
+/// Whether a printer sounds alarms: as its model does, or as is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum SaidBuzzer {
+    AsTheModel(bool),
+    AsWritten(Buzzer),
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,6 +187,19 @@ pub(super) struct Input {
     #[serde(default = "input_settle")]
     pub(super) settle_s: u64,
     pub(super) baud: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ColdPlace {
+    pub(super) name: String,
+    pub(super) probe: String,
+    pub(super) second: Option<String>,
+    pub(super) power: Option<String>,
+    pub(super) door: Option<String>,
+    pub(super) difference_max_milli: Option<MilliCelsius>,
+    pub(super) low_milli: Option<MilliCelsius>,
+    pub(super) high_milli: Option<MilliCelsius>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -213,3 +213,65 @@ fn a_branch_adds_models_of_printers_by_files_of_its_own() {
     check(&format!("label_printer_models = {labels:?}\n{till}"), "labels.toml");
     check(&format!("printer_models = \"/nowhere\"\n{till}"), "printer_models: /nowhere cannot be read");
 }
+
+/// A branch with a probe and two contacts, and this place.
+fn cold(place: &str) -> Result<Config, ConfigError> {
+    let text = format!(
+        r#"
+        [[till]]
+        id = "till-1"
+        [[sensor]]
+        name = "air"
+        address = "serial:/dev/ttyS1"
+        slave = 10
+        profile = "xy-md02"
+        [[input]]
+        name = "mains"
+        address = "serial:/dev/ttyS1"
+        slave = 4
+        profile = "waveshare-io8"
+        input = "1"
+        kind = "power"
+        [[cold_place]]
+        name = "vaccines"
+        {place}
+        "#
+    );
+    parse(&text, &[])
+}
+
+#[test]
+fn a_cold_place_names_probes_and_contacts_that_there_are_and_keeps_two_to_eight_degrees() {
+    let config = cold("probe = \"air\"\npower = \"mains\"").unwrap();
+    assert_eq!(config.cold_places[0].limits, pestle_domain::cold_chain::Limits::FRIDGE);
+    assert_eq!(config.cold_places[0].sensors().collect::<Vec<_>>(), ["air"]);
+    for (place, expected) in [
+        ("probe = \"bottle\"", "there is no [[sensor]] named \"bottle\""),
+        ("probe = \"air\"\nsecond = \"air\"", "both probes are air"),
+        ("probe = \"air\"\ndoor = \"mains\"", "is no door contact: give it kind = \"door\""),
+        ("probe = \"air\"\npower = \"plug\"", "there is no [[input]] named \"plug\""),
+        ("probe = \"air\"\nlow_milli = 9000", "write the lower one first"),
+        ("probe = \"air\"\n[[cold_place]]\nname = \"other\"\nprobe = \"air\"", "in two cold places"),
+    ] {
+        let said = cold(place).unwrap_err().to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_buzzer_is_the_model_s_or_as_it_is_written_and_never_guessed() {
+    let printer = |rest: &str| {
+        let text = format!(
+            "[[till]]\nid = \"till-1\"\n[[printer]]\nname = \"p\"\ntill = \"till-1\"\naddress = \"tcp://192.0.2.1:9100\"\n{rest}"
+        );
+        parse(&text, &[])
+    };
+    assert!(!printer("").unwrap().printers[0].buzzer);
+    assert!(!printer("buzzer = false").unwrap().printers[0].buzzer);
+    let said = printer("buzzer = true").unwrap_err().to_string();
+    assert!(said.contains("write it as its manual says, such as buzzer = {"), "{said}");
+    let config = printer("buzzer = { command = \"esc_b\", times = 3, duration = 4 }").unwrap();
+    assert!(config.printers[0].buzzer);
+    let PrinterSettings::EscPos(settings) = &config.printers[0].settings else { panic!() };
+    assert!(settings.model.buzzer.is_some());
+}

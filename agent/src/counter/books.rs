@@ -24,7 +24,7 @@ use super::{
     },
     remembered::Remembered,
 };
-use crate::{journal::Place, orders::book::OrderBook};
+use crate::{cold::book::ColdBook, journal::Place, orders::book::OrderBook};
 
 /// Documents that are asked about after a restart. More than a printer's buffer holds; with more, nobody goes through
 /// the paper any more.
@@ -54,6 +54,7 @@ pub struct Books {
     pub(super) prints: BTreeMap<ActId, Printable>,
     pub(super) denials: BTreeMap<StaffId, Denials>,
     pub(super) orders: OrderBook,
+    pub(super) cold: ColdBook,
     /// Of this run; no part of what the facts add up to.
     pub(super) prints_forgotten: u64,
     /// Whether acts and packs are remembered; not while older ones are taken in for which there is no room.
@@ -74,6 +75,7 @@ impl Default for Books {
             prints: BTreeMap::new(),
             denials: BTreeMap::new(),
             orders: OrderBook::default(),
+            cold: ColdBook::default(),
             prints_forgotten: 0,
             remembers: true,
         }
@@ -155,7 +157,11 @@ impl Books {
             }
             found.extend(self.ledger.apply(&fact.body));
             self.orders.apply(&fact.body);
+            self.cold.apply(&fact.body);
             self.apply_fact(fact, intent);
+            if let FactBody::PrintRequested(requested) = &fact.body {
+                self.apply_request(fact, requested, attachment);
+            }
         }
         found
     }
@@ -282,7 +288,7 @@ impl Books {
     }
 
     /// A document that is to be printed. Past the bound the oldest is asked about no more.
-    fn await_print(&mut self, printable: Printable) {
+    pub(super) fn await_print(&mut self, printable: Printable) {
         self.prints.insert(printable.act(), printable);
         while self.prints.len() > PRINTS_MAX {
             self.prints.pop_first();

@@ -12,7 +12,7 @@ use super::{
     books::Books,
     records::{Denials, Printable, TillBook},
 };
-use crate::orders::book::OrderBook;
+use crate::{cold::book::ColdBook, orders::book::OrderBook};
 
 /// [`Books`] without what they remember of acts and packs. Fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct KeptBooks {
     #[serde(default)]
     fetched: Vec<BoxBooksIncomplete>,
     orders: OrderBook,
+    /// Older agents wrote none: certificates and troubles are told once more.
+    #[serde(default)]
+    cold: ColdBook,
 }
 
 impl From<&Books> for KeptBooks {
@@ -43,6 +46,7 @@ impl From<&Books> for KeptBooks {
             unnamed: books.unnamed.clone(),
             fetched: books.fetched.clone(),
             orders: books.orders.clone(),
+            cold: books.cold.clone(),
         }
     }
 }
@@ -57,6 +61,7 @@ impl From<KeptBooks> for Books {
             unnamed: kept.unnamed,
             fetched: kept.fetched,
             orders: kept.orders,
+            cold: kept.cold,
             ..Self::default()
         };
         let lines = kept.lots.into_iter().flat_map(|(product, lots)| {

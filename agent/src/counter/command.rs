@@ -169,6 +169,13 @@ pub enum Command {
         /// All of it, as typed.
         details: PatientDetails,
     },
+    /// Prints the label of an article for its shelf.
+    ShelfLabel {
+        /// Recognises a repeat while it is printed.
+        act: ActId,
+        /// Which.
+        product: ProductId,
+    },
     /// Prints the last receipt once more, as a copy.
     Reprint,
     /// Says what became of a print.

@@ -12,6 +12,7 @@ use pestle_domain::{
     units::UnixMillis,
     wire::orders::VerifiedOrders,
 };
+use pestle_drivers::sensor::Reading;
 use uuid::Uuid;
 
 use super::{
@@ -19,9 +20,10 @@ use super::{
     counters::Count,
     earlier::EarlierAct,
     live::Scanned,
+    papers::DispensingPaper,
     patient::Sealing,
     shop::Shop,
-    view::{DeviceView, LinkView, ReadingView},
+    view::{DeviceView, LinkView},
 };
 use crate::{
     space::Space,
@@ -67,6 +69,8 @@ pub enum Event {
     Sealed(Sealing, Result<Sealed, String>),
     /// A print has ended.
     PrintEnded(String, JobId, Ended),
+    /// A dispensing label is wanted.
+    DispensingLabel(DispensingPaper),
     /// A drawer that was told to open did or did not.
     DrawerEnded(String, DrawerEnd),
     /// A printer confirmed a job late.
@@ -75,8 +79,8 @@ pub enum Event {
     PrinterIs(String, Result<(), String>),
     /// A device came, went, or is in trouble.
     Device(DeviceView, Option<FactBody>),
-    /// A sensor was asked.
-    Reading(ReadingView, FactBody),
+    /// A sensor, by its name, was asked.
+    Reading(String, Reading),
     /// The link to the centre.
     Link(LinkView),
     /// A new snapshot.
@@ -142,6 +146,8 @@ pub enum Effect {
     },
     /// Open the drawer behind this printer, then report [`Event::DrawerEnded`].
     KickDrawer(String),
+    /// Make this printer beep.
+    Beep(String),
     /// A person said that the date is right.
     ConfirmDate,
     /// Count it.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pestle_domain::{
-    fact::{Act, Actor},
+    fact::{Act, Actor, Fact},
     ids::{ActId, FactId, ProductId, TillId},
     money::Money,
 };
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    cold::remembered::last_facts,
     fetched::Lacks,
     journal::{Committed, Journal, JournalError, Place},
     orders::OrdersState,
@@ -123,7 +124,8 @@ impl Counter {
         let Folded { books, at, kept, .. } = folded;
         let (messages, inbox) = mpsc::channel(EVENTS_WAITING_MAX);
         let shop = parts.shop.borrow().clone();
-        let branch = Branch::new(parts.settings.clone(), shop, books, baskets);
+        let mut branch = Branch::new(parts.settings.clone(), shop, books, baskets);
+        branch.remember_readings(&last_readings(parts.telemetry.clone()).await);
         let mut draw = Uuid::now_v7;
         let now = now(&parts.clock, &mut draw);
         let mut views = BTreeMap::new();
@@ -269,6 +271,18 @@ impl Counter {
         if self.messages.send(Message::Stop(done)).await.is_ok() {
             // An error means that it has ended already.
             let _ = stopped.await;
+        }
+    }
+}
+
+/// What was recorded of the readings before this start. Without it a gap that began before it is not told, and people sell.
+async fn last_readings(telemetry: Journal) -> Vec<Fact> {
+    let read = tokio::task::spawn_blocking(move || last_facts(&telemetry)).await;
+    match read.map_err(|panicked| JournalError::Panicked(panicked.to_string())) {
+        Ok(Ok(facts)) => facts,
+        Ok(Err(error)) | Err(error) => {
+            tracing::error!(%error, "the readings before this start cannot be read: gaps that began before it are not told");
+            Vec::new()
         }
     }
 }

@@ -5,11 +5,12 @@
 //! other, and each settlement counts what the others have on the way as taken.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use pestle_domain::{
+    document::Document,
     fact::{Act, Actor, BoxBooksIncomplete, BoxFactsFetched, Fact, FactBody},
     ids::{ActId, FactId, StaffId, TillId},
     journal::Lane,
@@ -34,6 +35,7 @@ use super::{
     view::{DeviceView, LinkView, ReadingView},
 };
 use crate::{
+    cold::{desk::ColdDesk, settings::ColdSettings},
     journal::Place,
     space::Level,
     spool::machine::{Job, Spool},
@@ -48,10 +50,14 @@ pub struct TillSettings {
     pub id: TillId,
     /// On the page.
     pub name: String,
-    /// Which printer, and so which drawer; without one receipts are not printed, and the page says so.
+    /// Which receipt printer, and so which drawer; without one receipts are not printed, and the page says so.
     pub printer: Option<String>,
     /// What types quickly into its page is a scanner.
     pub typed_scans: bool,
+    /// Which label printer; without one labels come from the receipt printer.
+    pub label_printer: Option<String>,
+    /// Which office printer; without one reports come from the receipt printer.
+    pub page_printer: Option<String>,
 }
 
 /// The counter as configured.
@@ -65,31 +71,45 @@ pub struct CounterSettings {
     pub epoch: u32,
     /// This program's version: orders that an earlier one refused are tried again.
     pub agent: Box<str>,
+    /// Cold places and probes.
+    pub cold: ColdSettings,
+    /// Printers that sound alarms.
+    pub buzzers: Vec<String>,
 }
 
 /// For how long nobody may have done anything: a customer's question, not a coffee.
 const IDLE_SIGN_OUT_MS: u64 = 10 * 60 * 1_000;
 
 impl CounterSettings {
-    /// The counter of a configuration. A till prints on the first printer that names it.
+    /// The counter of a configuration. A till has at most one printer of each kind.
     pub fn from_config(config: &crate::config::Config, epoch: u32) -> Self {
-        let is_for = |one: &crate::config::Printer, till: &TillId| {
-            one.till == *till && one.settings.kind() == PrinterKind::EscPos
+        let printer = |till: &TillId, kind: PrinterKind| {
+            let is_it = |one: &&crate::config::Printer| one.till == *till && one.settings.kind() == kind;
+            config.printers.iter().find(is_it).map(|one| one.settings.name().to_string())
         };
-        let printer = |till: &TillId| config.printers.iter().find(|one| is_for(one, till));
         let tills = config.tills.iter().map(|till| TillSettings {
             id: till.id.clone(),
             name: till.name.clone(),
-            printer: printer(&till.id).map(|one| one.settings.name().to_string()),
+            printer: printer(&till.id, PrinterKind::EscPos),
+            label_printer: printer(&till.id, PrinterKind::Zpl),
+            page_printer: printer(&till.id, PrinterKind::Ipp),
             typed_scans: till.typed_scans,
         });
         let agent = env!("CARGO_PKG_VERSION").into();
-        Self { tills: tills.collect(), idle_sign_out_ms: IDLE_SIGN_OUT_MS, epoch, agent }
+        let buzzers = config.printers.iter().filter(|one| one.buzzer);
+        Self {
+            tills: tills.collect(),
+            idle_sign_out_ms: IDLE_SIGN_OUT_MS,
+            epoch,
+            agent,
+            cold: ColdSettings::from_config(config),
+            buzzers: buzzers.map(|one| one.settings.name().to_string()).collect(),
+        }
     }
 
     /// The printers that tills print on.
     pub fn printers(&self) -> impl Iterator<Item = &str> {
-        self.tills.iter().filter_map(|till| till.printer.as_deref())
+        self.tills.iter().flat_map(TillSettings::printers)
     }
 }
 
@@ -108,6 +128,8 @@ pub(super) enum Purpose {
     Shed,
     /// An order of the centre.
     Order,
+    /// A document that was asked for.
+    Paper { ticket: Option<Ticket>, till: TillId },
     /// What is missing in the books is named.
     Missing(BoxBooksIncomplete),
     /// What was missing is taken into the books.
@@ -117,7 +139,7 @@ pub(super) enum Purpose {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct UnderWay {
     pub(super) facts: Vec<Fact>,
-    pub(super) intent: PrintIntent,
+    pub(super) attachment: Vec<u8>,
     pub(super) purpose: Purpose,
     /// When it was appended (monotonic).
     pub(super) since_ms: u64,
@@ -137,6 +159,8 @@ pub struct Branch {
     pub(super) tills: BTreeMap<TillId, LiveTill>,
     pub(super) spools: BTreeMap<String, Spool>,
     pub(super) printables: BTreeMap<ActId, Printable>,
+    /// What names a patient, and so is on no disk.
+    pub(super) private_papers: BTreeMap<ActId, Document>,
     pub(super) under_way: BTreeMap<CommitId, UnderWay>,
     pub(super) checks: HashMap<Ticket, Check>,
     pub(super) throttles: HashMap<StaffId, PinThrottle>,
@@ -145,6 +169,7 @@ pub struct Branch {
     pub(super) devices: BTreeMap<String, DeviceView>,
     device_logs: BTreeMap<String, DeviceLog>,
     pub(super) readings: BTreeMap<String, ReadingView>,
+    pub(super) cold: ColdDesk,
     pub(super) link: LinkView,
     pub(super) room: Room,
     pub(super) said_date: Option<SaidDate>,
@@ -161,8 +186,10 @@ impl Branch {
         baskets: Vec<(TillId, Basket)>,
     ) -> Self {
         let tills = settings.tills.iter().map(|till| (till.id.clone(), LiveTill::default())).collect();
-        let printers = settings.tills.iter().filter_map(|till| till.printer.clone());
-        let spools = printers.map(|printer| (printer, Spool::default())).collect();
+        let printers: BTreeSet<String> = settings.printers().map(str::to_owned).collect();
+        let spools =
+            printers.into_iter().zip(0..).map(|(printer, index)| (printer, Spool::of(index))).collect();
+        let cold = ColdDesk::new(settings.cold.clone());
         let mut branch = Self {
             settings,
             shop: None,
@@ -172,6 +199,7 @@ impl Branch {
             tills,
             spools,
             printables: BTreeMap::new(),
+            private_papers: BTreeMap::new(),
             under_way: BTreeMap::new(),
             checks: HashMap::new(),
             throttles: HashMap::new(),
@@ -180,6 +208,7 @@ impl Branch {
             devices: BTreeMap::new(),
             device_logs: BTreeMap::new(),
             readings: BTreeMap::new(),
+            cold,
             link: LinkView::default(),
             room: Room::default(),
             said_date: None,
@@ -213,19 +242,11 @@ impl Branch {
             Event::PrintFinishedLate(printer, process) => {
                 self.print_finished_late(now, &printer, process, out)
             }
+            Event::DispensingLabel(wanted) => self.print_dispensing_label(now, wanted, out),
             Event::DrawerEnded(printer, end) => self.drawer_ended(&printer, end, out),
             Event::PrinterIs(printer, ready) => self.printer_is(now, &printer, ready, out),
             Event::Device(device, fact) => self.device_changed(now, device, fact, out),
-            Event::Reading(reading, fact) => {
-                if reading.missing.is_some() {
-                    out.push(Effect::Count(Count::ReadingMissing));
-                }
-                self.readings.insert(reading.sensor.clone(), reading);
-                if self.keeps_reading(now, out) {
-                    self.append_plain(now, Lane::Telemetry, &Actor::Machine, vec![fact], out);
-                }
-                out.push(Effect::ShowAll);
-            }
+            Event::Reading(sensor, reading) => self.reading_came(now, sensor, reading, out),
             Event::Link(link) => {
                 if self.link != link {
                     self.link = link;
@@ -245,6 +266,7 @@ impl Branch {
                 self.sign_out_idle(now, out);
                 self.write_held_device_facts(now, out);
                 self.look_at_room(now, out);
+                self.look_at_the_cold(now, out);
             }
             Event::Space(space) => self.space_changed(now, space, out),
             Event::Ending => self.report_shed(now, out),
@@ -282,6 +304,7 @@ impl Branch {
         let name = device.name.clone();
         self.devices.insert(name.clone(), device);
         if let Some(fact) = fact {
+            self.contact_changed(now, &fact, out);
             match self.device_logs.entry(name).or_default().take(now.mono_ms, fact) {
                 Some(fact) => self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![fact], out),
                 None => out.push(Effect::Count(Count::DeviceFactHeldBack)),
@@ -378,6 +401,9 @@ impl Branch {
             Command::AmendPatient { act, person, details } => {
                 self.keep_patient(now, ticket, &till, act, Some(person), details, out)
             }
+            Command::ShelfLabel { act, product } => {
+                self.print_shelf_label(now, ticket, &till, act, &product, out)
+            }
             Command::Reprint => self.reprint(now, &till, out).map(Some),
             Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),
         }
@@ -427,15 +453,33 @@ impl Branch {
         purpose: Purpose,
         out: &mut Vec<Effect>,
     ) {
+        self.append_with(now, act, lane, actor, bodies, intent.to_bytes(), purpose, out);
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is one part of the record, and this is the one place that makes it"
+    )]
+    pub(super) fn append_with(
+        &mut self,
+        now: &mut Now<'_>,
+        act: ActId,
+        lane: Lane,
+        actor: &Actor,
+        bodies: Vec<FactBody>,
+        attachment: Vec<u8>,
+        purpose: Purpose,
+        out: &mut Vec<Effect>,
+    ) {
         let stamp = self.stamp(now);
         let act = Act::new(act, actor, &stamp, bodies, || FactId((now.draw)()));
         let commit = CommitId(self.next_commit);
         self.next_commit += 1;
-        self.under_way.insert(
-            commit,
-            UnderWay { facts: act.facts.clone(), intent, purpose, since_ms: now.mono_ms, said_slow: false },
-        );
-        out.push(Effect::Append { commit, lane, act, attachment: intent.to_bytes() });
+        let (facts, since_ms) = (act.facts.clone(), now.mono_ms);
+        let under_way =
+            UnderWay { facts, attachment: attachment.clone(), purpose, since_ms, said_slow: false };
+        self.under_way.insert(commit, under_way);
+        out.push(Effect::Append { commit, lane, act, attachment });
     }
 
     fn appended(
@@ -446,9 +490,11 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) {
         // Each append is reported once; a second report finds nothing and books nothing.
-        let Some(UnderWay { facts, intent, purpose, .. }) = self.under_way.remove(&commit) else { return };
+        let Some(UnderWay { facts, attachment, purpose, .. }) = self.under_way.remove(&commit) else {
+            return;
+        };
         if result.is_ok() {
-            let doubts = self.books.apply(&facts, &intent.to_bytes());
+            let doubts = self.books.apply(&facts, &attachment);
             out.extend(doubts.into_iter().map(Effect::Doubt));
             let forgotten = self.books.take_prints_forgotten();
             out.extend((0..forgotten).map(|_| Effect::Count(Count::PrintForgotten)));
@@ -459,6 +505,9 @@ impl Branch {
             Purpose::Shed => self.shed_appended(now, &facts, &result),
             Purpose::SignIn { ticket, till, staff, station } => {
                 self.signed_in(now, ticket, &till, &staff, station, result, out);
+            }
+            Purpose::Paper { ticket, till } => {
+                self.paper_recorded(now, (ticket, &till), &facts, result, out);
             }
             Purpose::Order => self.order_recorded(now, &facts, result, out),
             Purpose::Missing(_) => self.show_missing(out),
@@ -525,13 +574,6 @@ impl Branch {
                 Ok(None)
             }
         }
-    }
-
-    /// The printer's name and queue of a till, if it has one.
-    pub(super) fn spool_of(&mut self, till: &TillId) -> Option<(String, &mut Spool)> {
-        let printer = self.settings.tills.iter().find(|one| one.id == *till)?.printer.clone()?;
-        let spool = self.spools.get_mut(&printer)?;
-        Some((printer, spool))
     }
 
     /// The jobs that belong to a till.

@@ -4,7 +4,7 @@
 //! ([`records`] of single acts, [`remembered`] for the many acts and packs; [`checkpoint`] as bytes with [`books_kept`],
 //! [`checkpoints`] on the disk, [`fold`] at a start, [`earlier`] what is fetched back later);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`patient`], [`printing`], [`drawer`], [`room`], [`missing`], [`today`], [`typed`], [`device_log`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop ([`handle`] is what others hold of it) that owns all of it,
+//! [`session`], [`patient`], [`printing`], [`papers`], [`drawer`], [`room`], [`missing`], [`today`], [`typed`], [`device_log`], [`cold`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop ([`handle`] is what others hold of it) that owns all of it,
 //! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and checkpoints of the
 //! books, and [`keeping`] says when.
 
@@ -12,6 +12,7 @@ pub mod books;
 pub mod books_kept;
 pub mod checkpoint;
 pub mod checkpoints;
+mod cold;
 pub mod command;
 pub mod counters;
 mod device_log;
@@ -26,6 +27,7 @@ pub mod live;
 pub mod machine;
 mod missing;
 mod orders;
+pub mod papers;
 pub mod patient;
 mod printing;
 pub mod rebase;
@@ -49,11 +51,15 @@ mod tests;
 #[cfg(test)]
 mod tests_of_books;
 #[cfg(test)]
+mod tests_of_cold;
+#[cfg(test)]
 mod tests_of_devices;
 #[cfg(test)]
 mod tests_of_earlier;
 #[cfg(test)]
 mod tests_of_orders;
+#[cfg(test)]
+mod tests_of_papers;
 #[cfg(test)]
 mod tests_of_patients;
 #[cfg(test)]

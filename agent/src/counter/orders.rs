@@ -194,6 +194,9 @@ impl Branch {
             }
             _ => return,
         };
+        if tone == Tone::Refused {
+            self.sound(out);
+        }
         self.recalls_changed();
         for live in self.tills.values_mut() {
             live.say(tone, text.clone());

@@ -1,7 +1,7 @@
 //! From acts to paper: which document belongs to which act, and the facts of what became of it.
 
 use pestle_domain::{
-    document::Document,
+    document::{Document, shelf_label::shelf_label},
     fact::{Actor, DrawerCause, Fact, FactBody, PrintCompleted, PrintReprinted, PrintUnknown},
     ids::{ActId, TillId},
     journal::Lane,
@@ -13,6 +13,7 @@ use super::{
     counters::{Count, PrintEnd},
     live::Tone,
     machine::{Branch, Effect, Now},
+    papers::{DocumentKind, PaperWords},
     records::{CANNOT_TELL, GIVEN_UP, Printable},
     shop::Shop,
 };
@@ -33,18 +34,28 @@ impl Branch {
             _ => None,
         });
         let Some(printable) = self.books.prints().find(|print| print.act() == act).cloned() else {
-            if let (Some(DrawerCause::NoSale | DrawerCause::Till), Some((printer, _))) =
-                (drawer, self.spool_of(till))
-            {
-                out.push(Effect::KickDrawer(printer));
+            if let Some(DrawerCause::NoSale | DrawerCause::Till) = drawer {
+                self.kick_drawer_of(till, out);
             }
             return;
         };
-        let title = printable.title();
+        let (title, kind) = (printable.title(), printable.kind());
         self.printables.insert(act, printable);
-        if let Some((printer, spool)) = self.spool_of(till) {
-            let effects = spool.enqueue(act, till.clone(), title, false, drawer.is_some());
+        let receipts = self.spool_for(till, DocumentKind::Receipt).map(|(printer, _)| printer);
+        if let Some((printer, spool)) = self.spool_for(till, kind) {
+            // The drawer hangs on the receipt printer; what another one prints does not hold it up.
+            let with_drawer = drawer.is_some() && receipts.as_ref() == Some(&printer);
+            let effects = spool.enqueue(act, till.clone(), title, false, with_drawer);
+            if drawer.is_some() && !with_drawer {
+                self.kick_drawer_of(till, out);
+            }
             self.spool_effects(now, &printer, effects, &Actor::Machine, out);
+        }
+    }
+
+    fn kick_drawer_of(&mut self, till: &TillId, out: &mut Vec<Effect>) {
+        if let Some((printer, _)) = self.spool_for(till, DocumentKind::Receipt) {
+            out.push(Effect::KickDrawer(printer));
         }
     }
 
@@ -52,8 +63,9 @@ impl Branch {
     pub(super) fn recover_prints(&mut self) {
         for printable in self.books.prints().cloned().collect::<Vec<_>>() {
             let (act, till, title) = (printable.act(), printable.till().clone(), printable.title());
+            let kind = printable.kind();
             self.printables.insert(act, printable);
-            if let Some((_, spool)) = self.spool_of(&till) {
+            if let Some((_, spool)) = self.spool_for(&till, kind) {
                 spool.recover(act, till, title);
             }
         }
@@ -111,9 +123,16 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) -> Result<Said, Refused> {
         let actor = self.actor_at(till);
-        let effects = self.spool_of(till).and_then(|(printer, spool)| {
+        let document = self.jobs_of(till).into_iter().find(|one| one.id == job).map(|one| one.document);
+        if word == Word::PrintCopy && document.is_some_and(|document| !self.has_words_of(document)) {
+            return Err(Refused::new(
+                Why::Conflict,
+                "The box keeps no label with a patient's name. Look whether it came out; if it did not, say that it is not needed, and print it from the dispensing once more.",
+            ));
+        }
+        let effects = self.spools.iter_mut().find_map(|(printer, spool)| {
             let here = spool.jobs().iter().any(|one| one.id == job && one.till == *till);
-            here.then(|| spool.word(job, word)).flatten().map(|effects| (printer, effects))
+            here.then(|| spool.word(job, word)).flatten().map(|effects| (printer.clone(), effects))
         });
         let Some((printer, effects)) = effects else {
             return Err(Refused::new(
@@ -153,8 +172,8 @@ impl Branch {
             None => {}
         }
         self.printables.insert(act, printable);
-        let Some((printer, spool)) = self.spool_of(till) else {
-            return Err(Refused::new(Why::Conflict, "This till has no printer."));
+        let Some((printer, spool)) = self.spool_for(till, DocumentKind::Receipt) else {
+            return Err(Refused::new(Why::Conflict, "This till has no receipt printer."));
         };
         let effects = spool.enqueue(act, till.clone(), title.clone(), true, false);
         self.spool_effects(now, &printer, effects, &actor, out);
@@ -191,7 +210,7 @@ impl Branch {
                     self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![body.into()], out);
                     out.push(Effect::Count(Count::Print(PrintEnd::Unknown)));
                     let text = format!(
-                        "It is not known whether {} came out. Look at the printer, then answer below.",
+                        "It is not known whether {} came out. Look at the printer {printer}, then answer below.",
                         job.title
                     );
                     self.tell(&job.till, Tone::Info, text, out);
@@ -223,6 +242,7 @@ impl Branch {
     ) {
         out.push(Effect::Count(Count::Print(end)));
         self.printables.remove(&job.document);
+        self.private_papers.remove(&job.document);
         self.append_plain(now, Lane::Ledger, actor, vec![body], out);
         out.push(Effect::Show(job.till.clone()));
     }
@@ -230,7 +250,8 @@ impl Branch {
     fn send(&mut self, now: &mut Now<'_>, printer: &str, job: &Job, out: &mut Vec<Effect>) {
         let document = match (&self.shop, self.printables.get(&job.document)) {
             (Some(shop), Some(printable)) => {
-                document_of(printable, shop, now, job, &self.actor_at(&job.till))
+                let private = self.private_papers.get(&job.document);
+                document_of((printable, private), shop, now, job, &self.actor_at(&job.till))
             }
             // A snapshot is never taken away, and a job keeps its printable: this prints the title rather than nothing.
             _ => Document::new(job.title.clone()),
@@ -239,14 +260,27 @@ impl Branch {
         out.push(Effect::Show(job.till.clone()));
     }
 
-    fn actor_at(&self, till: &TillId) -> Actor {
+    pub(super) fn actor_at(&self, till: &TillId) -> Actor {
         let signed_in = self.tills.get(till).and_then(|live| live.signed_in.as_ref());
         signed_in.map_or(Actor::Machine, super::live::SignedIn::actor)
     }
 }
 
-fn document_of(printable: &Printable, shop: &Shop, now: &Now<'_>, job: &Job, asked_by: &Actor) -> Document {
+fn document_of(
+    (printable, private): (&Printable, Option<&Document>),
+    shop: &Shop,
+    now: &Now<'_>,
+    job: &Job,
+    asked_by: &Actor,
+) -> Document {
     let document = match printable {
+        Printable::Requested(paper) => match &paper.words {
+            PaperWords::ShelfLabel(label) => shelf_label(label),
+            // One whose words are gone is never sent: see `Branch::has_words_of`.
+            PaperWords::DispensingLabel => {
+                private.cloned().unwrap_or_else(|| Document::new(job.title.clone()))
+            }
+        },
         Printable::Receipt(record) => {
             let on = Circumstances {
                 profile: &shop.profile,

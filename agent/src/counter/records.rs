@@ -9,7 +9,11 @@ use pestle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{command::CashWay, live::Asked};
+use super::{
+    command::CashWay,
+    live::Asked,
+    papers::{DocumentKind, RequestedPaper},
+};
 use crate::journal::Place;
 
 /// How the reason of `print.unknown` begins where the printer never says whether it printed.
@@ -97,6 +101,8 @@ pub enum Printable {
     Receipt(Box<SaleRecord>),
     /// The report of a closed session.
     Closing(Box<ClosingRecord>),
+    /// What somebody asked for.
+    Requested(Box<RequestedPaper>),
 }
 
 impl Printable {
@@ -105,6 +111,7 @@ impl Printable {
         match self {
             Self::Receipt(record) => record.act,
             Self::Closing(record) => record.act,
+            Self::Requested(paper) => paper.act,
         }
     }
 
@@ -113,6 +120,7 @@ impl Printable {
         match self {
             Self::Receipt(record) => &record.sale.till,
             Self::Closing(record) => &record.closed.till,
+            Self::Requested(paper) => &paper.till,
         }
     }
 
@@ -121,6 +129,16 @@ impl Printable {
         match self {
             Self::Receipt(record) => format!("Receipt {}", record.sale.receipt.number),
             Self::Closing(record) => format!("Closing of {}", record.closed.till),
+            Self::Requested(paper) => paper.title.clone(),
+        }
+    }
+
+    /// What it is, as far as its printer goes.
+    pub fn kind(&self) -> DocumentKind {
+        match self {
+            Self::Receipt(_) => DocumentKind::Receipt,
+            Self::Closing(_) => DocumentKind::Report,
+            Self::Requested(paper) => paper.kind(),
         }
     }
 }

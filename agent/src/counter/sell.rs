@@ -14,6 +14,7 @@ use super::{
     command::{Answer, CashWay, Refused, Said, Ticket, Why},
     live::{Asked, HELD_SCANS_MAX, LotQuestion, Scanned, Tone},
     machine::{Branch, Effect, Now, Purpose},
+    papers::DocumentKind,
     records::{Done, PrintIntent},
     shop::Shop,
     view::shown,
@@ -263,7 +264,7 @@ impl Branch {
         let payment = Payment { tendered, session, receipt, drawer: self.has_drawer(till) };
         let settlement = self.with_world(now, &shop, |world| settle(&basket, &payment, world))?;
         self.begin(till, act, asked, ticket)?;
-        let intent = PrintIntent { print: self.spool_of(till).is_some() };
+        let intent = PrintIntent { print: self.prints_here(till, DocumentKind::Receipt) };
         self.append(
             now,
             act,

@@ -13,6 +13,7 @@ use super::{
     command::{CashWay, DateWord, Refused, Said, StationId, Ticket, Why},
     live::{Asked, SignedIn},
     machine::{Branch, Effect, Now, Purpose},
+    papers::DocumentKind,
     records::PrintIntent,
     sell::repeated,
 };
@@ -199,12 +200,11 @@ impl Branch {
         self.has_room_for(&asked)?;
         let (body, print) = decide(self)?;
         let mut bodies: Vec<FactBody> = body.into_iter().collect();
-        let has_printer = self.has_drawer(till);
-        if has_printer {
+        if self.has_drawer(till) {
             bodies.push(DrawerOpened { till: till.clone(), cause }.into());
         }
         self.begin(till, act, asked, ticket)?;
-        let intent = PrintIntent { print: print && has_printer };
+        let intent = PrintIntent { print: print && self.prints_here(till, DocumentKind::Report) };
         self.append(now, act, Lane::Ledger, &actor, bodies, intent, Purpose::Till(till.clone()), out);
         Ok(None)
     }

@@ -73,6 +73,7 @@ impl Branch {
             link: self.link.clone(),
             devices: self.devices.values().cloned().collect(),
             readings: self.readings.values().cloned().collect(),
+            cold: self.cold_view(now),
             station: live.signed_in.as_ref().map(|one| one.station.clone()),
             farewell: live.farewell.clone(),
         })
@@ -143,14 +144,18 @@ impl Branch {
     }
 
     fn prints(&self, till: &TillId) -> Vec<PrintView> {
-        let one = |job: &crate::spool::machine::Job| PrintView {
+        let jobs = self.spools.iter().flat_map(|(printer, spool)| {
+            spool.jobs().iter().filter(|job| job.till == *till).map(move |job| (printer, job))
+        });
+        let one = |(printer, job): (&String, &crate::spool::machine::Job)| PrintView {
             job: job.id,
             document: job.document,
             title: job.title.clone(),
+            printer: printer.clone(),
             state: job.state.as_str(),
             reason: job.state.reason().map(str::to_owned),
             copy: job.copy,
         };
-        self.jobs_of(till).into_iter().map(one).collect()
+        jobs.map(one).collect()
     }
 }

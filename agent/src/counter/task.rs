@@ -215,6 +215,11 @@ impl Task {
                         self.tell_self(Event::DrawerEnded(printer, DrawerEnd::NotOpened));
                     }
                 }
+                Effect::Beep(printer) => {
+                    if self.order(&printer, PrintOrder::Beep).is_err() {
+                        tracing::warn!(printer, "an alarm was not sounded: the printer takes no orders");
+                    }
+                }
                 Effect::ConfirmDate => self.parts.clock.confirm(),
                 Effect::Count(count) => self.counters.count(count),
                 Effect::Doubt(discrepancy) => {

@@ -16,6 +16,8 @@ use pestle_domain::{
 };
 use uuid::Uuid;
 
+use crate::cold::settings::ColdSettings;
+
 use super::{
     books::Books,
     checkpoint::{self, Where},
@@ -151,12 +153,16 @@ impl Rig {
             name: format!("Till {number}"),
             printer: Some(format!("printer-{number}")),
             typed_scans: true,
+            label_printer: None,
+            page_printer: None,
         };
         let settings = CounterSettings {
             tills: vec![one(1), one(2)],
             idle_sign_out_ms: 60_000,
             epoch: 1,
             agent: AGENT.into(),
+            cold: ColdSettings::default(),
+            buzzers: Vec::new(),
         };
         let mut rig = Self {
             branch: Branch::new(settings, Some(shop(&[])), books, baskets),
@@ -257,6 +263,7 @@ impl Rig {
                     self.ordered.push(format!("{printer} {} {}{copy}{with}", job.0, document.title));
                 }
                 Effect::KickDrawer(printer) => self.ordered.push(format!("{printer} kick")),
+                Effect::Beep(printer) => self.ordered.push(format!("{printer} beep")),
                 Effect::Doubt(doubt) => self.doubts.push(doubt),
                 Effect::Count(count) => self.counts.push(count),
                 Effect::Seal(sealing, details) => self.seals.push((sealing, details)),

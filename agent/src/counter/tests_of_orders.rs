@@ -59,12 +59,14 @@ fn on_hand(rig: &Rig) -> i64 {
 fn a_recall_stops_a_basket_that_lies_on_the_counter_and_every_later_scan() {
     let mut rig = Rig::open();
     rig.scan(1, &pack_of(1, "1728010110A^21S1"));
+    rig.branch.settings.buzzers = vec!["printer-1".into()];
     rig.hear(Event::Orders(orders(OrderHead::START, vec![(1, recall().into())])));
     assert_eq!(rig.view(1).basket.unwrap().lines[0].recalled, None, "not before the disk has it");
     rig.commit();
     for number in [1, 2] {
         rig.refused_with(number, "Recall R-9: Article 1, lot A, must not be sold");
     }
+    assert_eq!(rig.ordered, ["printer-1 beep"]);
     assert_eq!(rig.view(1).basket.unwrap().lines[0].recalled.as_deref(), Some("R-9"));
     let refused = rig.pay(1, 1_000).unwrap_err();
     assert!(refused.message.contains("is recalled (R-9): glass found"), "{}", refused.message);

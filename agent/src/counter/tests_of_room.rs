@@ -1,8 +1,8 @@
 //! The counter on a disk with little room, and on a slow one.
 
 use pestle_domain::{
-    fact::{BoxShed, FactBody, ReadingSampled, Sample},
-    units::{MilliCelsius, UnixMillis},
+    fact::{BoxShed, FactBody},
+    units::MilliCelsius,
 };
 
 use super::{
@@ -10,7 +10,6 @@ use super::{
     counters::Count,
     machine::Event,
     testing::{Rig, pack, pence},
-    view::ReadingView,
 };
 use crate::space::{Level, Space};
 
@@ -24,11 +23,7 @@ fn becomes(rig: &mut Rig, level: Level) {
 }
 
 fn read(rig: &mut Rig) {
-    let sensor = "fridge".to_owned();
-    let view =
-        ReadingView { sensor, milli_celsius: Some(MilliCelsius(4_000)), missing: None, at: UnixMillis(0) };
-    let sample = Sample::Temperature(MilliCelsius(4_000));
-    rig.hear(Event::Reading(view, ReadingSampled { sensor: "fridge".into(), sample }.into()));
+    rig.hear(Event::Reading("fridge".into(), Ok(MilliCelsius(4_000))));
     rig.commit();
 }
 

@@ -61,6 +61,8 @@ pub struct TillView {
     pub devices: Vec<DeviceView>,
     /// What the sensors said last.
     pub readings: Vec<ReadingView>,
+    /// The cold places, and what is to be known of their probes.
+    pub cold: ColdView,
     /// Where somebody is signed in: whose browser this is may see all of it. Never sent.
     #[serde(skip)]
     pub station: Option<StationId>,
@@ -226,6 +228,8 @@ pub struct PrintView {
     pub document: ActId,
     /// For people.
     pub title: String,
+    /// On which printer.
+    pub printer: String,
     /// `queued`, `sent`, `not_printed`, `unknown`.
     pub state: &'static str,
     /// Why, where there is something to say.
@@ -270,11 +274,45 @@ pub enum DeviceState {
     Away,
 }
 
+/// The cold places.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ColdView {
+    /// In the order of the configuration.
+    pub places: Vec<PlaceView>,
+    /// Times without readings of the last hours, each in a sentence.
+    pub gaps: Vec<String>,
+    /// One line about all certificates that are due soon or overdue.
+    pub calibration: Option<String>,
+    /// One of them is overdue.
+    pub calibration_overdue: bool,
+}
+
+/// One cold place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlaceView {
+    /// As configured.
+    pub place: String,
+    /// `trouble` where something is to be done, `away` where nobody knows its temperature.
+    pub state: DeviceState,
+    /// It is too warm or too cold.
+    pub out_of_limits: bool,
+    /// Thousandths of a degree Celsius, if it is known.
+    pub milli_celsius: Option<MilliCelsius>,
+    /// Why not, if it is not.
+    pub missing: Option<String>,
+    /// The sensor whose word that is.
+    pub sensor: String,
+    /// What is wrong and what to do, the worst first.
+    pub details: Vec<String>,
+}
+
 /// What a sensor said last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReadingView {
     /// As configured.
     pub sensor: String,
+    /// The cold place that it hangs in; the page shows that instead.
+    pub place: Option<String>,
     /// Thousandths of a degree Celsius, if it said a temperature.
     pub milli_celsius: Option<MilliCelsius>,
     /// Why not, if it did not.

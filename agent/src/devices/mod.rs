@@ -9,9 +9,8 @@ pub mod page_scanners;
 use std::{sync::Arc, time::Duration};
 
 use pestle_domain::{
-    fact::{DeviceAttached, DeviceFault, DeviceLost, FactBody, ReadingSampled, Sample},
+    fact::{DeviceAttached, DeviceFault, DeviceLost, FactBody},
     ids::TillId,
-    units::UnixMillis,
 };
 use pestle_drivers::{
     device::DeviceEvent,
@@ -21,7 +20,7 @@ use pestle_drivers::{
         render::{Artwork, fonts::Fonts, pictures::Pictures},
     },
     scanner::{self, ScannerEvent, framing::Rejection},
-    sensor::{Reading, Sensor, bus},
+    sensor::{Sensor, bus},
 };
 use tokio::{
     sync::mpsc,
@@ -32,20 +31,19 @@ use tokio::{
 use kept::DeviceFiles;
 
 use crate::{
-    clock::Clock,
     config::{self, Config, Scanner, SensorBus},
     counter::{
         handle::Counter,
         live::Scanned,
         machine::Event,
-        view::{DeviceState, DeviceView, ReadingView},
+        view::{DeviceState, DeviceView},
     },
     spool::task::{self as spool, Orders},
 };
 
 /// Opens all devices of the configuration. They work until the returned set is dropped or aborted; a device that is not
 /// there is told, and used when it comes. Must be called within a tokio runtime.
-pub fn start(config: &Config, mut orders: Orders, counter: &Counter, clock: &Arc<Clock>) -> JoinSet<()> {
+pub fn start(config: &Config, mut orders: Orders, counter: &Counter) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let files = DeviceFiles::of(&config.data_dir);
     let (keeper, changes) = names::keep(config, &files);
@@ -67,7 +65,7 @@ pub fn start(config: &Config, mut orders: Orders, counter: &Counter, clock: &Arc
         start_printer(one, &keeper, artwork.clone(), &mut orders, counter, &mut tasks);
     }
     for bus in config.buses.iter().cloned() {
-        start_bus(bus, &keeper, counter, clock, &mut tasks);
+        start_bus(bus, &keeper, counter, &mut tasks);
     }
     tasks.spawn(names::watch(keeper, changes, files, counter.clone()));
     tasks
@@ -109,13 +107,7 @@ fn start_printer(
     }
 }
 
-fn start_bus(
-    bus: SensorBus,
-    keeper: &Keeper,
-    counter: &Counter,
-    clock: &Arc<Clock>,
-    tasks: &mut JoinSet<()>,
-) {
+fn start_bus(bus: SensorBus, keeper: &Keeper, counter: &Counter, tasks: &mut JoinSet<()>) {
     let SensorBus { mut settings, intervals, settling } = bus;
     if let Some(place) = names::bus_name(&settings).and_then(|name| keeper.place(&name)) {
         settings.line = settings.line.kept(place);
@@ -123,7 +115,7 @@ fn start_bus(
     let bus::Bus { sensors, inputs, events, .. } = bus::start(settings);
     tasks.spawn(watch_bus(events, counter.clone()));
     for (sensor, (_name, every)) in sensors.into_iter().zip(intervals) {
-        tasks.spawn(sample(Arc::new(sensor), every, counter.clone(), clock.clone()));
+        tasks.spawn(sample(Arc::new(sensor), every, counter.clone()));
     }
     for (input, settle) in inputs.into_iter().zip(settling) {
         tasks.spawn(contacts::watch(Arc::new(input), settle, counter.clone()));
@@ -217,26 +209,16 @@ async fn watch_bus(mut events: mpsc::Receiver<pestle_drivers::sensor::SensorEven
     }
 }
 
-async fn sample(sensor: Arc<dyn Sensor>, every: Duration, counter: Counter, clock: Arc<Clock>) {
+async fn sample(sensor: Arc<dyn Sensor>, every: Duration, counter: Counter) {
+    let name = sensor.name().to_string();
     let mut tick = time::interval(every);
     // After a suspension one reading is enough.
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let reading = sensor.read().await;
-        let at = clock.stamp().wall_ms;
-        let (view, fact) = reading_event(sensor.name().as_str(), reading, at);
-        counter.tell(Event::Reading(view, fact)).await;
+        counter.tell(Event::Reading(name.clone(), reading)).await;
     }
-}
-
-fn reading_event(sensor: &str, reading: Reading, at: UnixMillis) -> (ReadingView, FactBody) {
-    let (sample, milli_celsius, missing) = match reading {
-        Ok(temperature) => (Sample::Temperature(temperature), Some(temperature), None),
-        Err(reason) => (Sample::Missing(reason.code().into()), None, Some(reason.to_string())),
-    };
-    let view = ReadingView { sensor: sensor.into(), milli_celsius, missing, at };
-    (view, ReadingSampled { sensor: sensor.into(), sample }.into())
 }
 
 fn device_event(class: &str, name: &str, event: &DeviceEvent) -> Event {
@@ -265,19 +247,6 @@ fn device_change(class: &str, name: &str, event: &DeviceEvent) -> (DeviceView, F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pestle_domain::units::MilliCelsius;
-    use pestle_drivers::sensor::NoData;
-
-    #[test]
-    fn a_missing_temperature_is_a_reason_and_never_a_number() {
-        let (view, fact) = reading_event("fridge-1", Err(NoData::Timeout), UnixMillis(0));
-        assert_eq!(view.milli_celsius, None);
-        assert!(view.missing.is_some_and(|text| text.contains("does not answer")));
-        let FactBody::ReadingSampled(sampled) = fact else { panic!() };
-        assert_eq!(sampled.sample, Sample::Missing("timeout".into()));
-        let (view, _) = reading_event("fridge-1", Ok(MilliCelsius(4_200)), UnixMillis(0));
-        assert_eq!(view.milli_celsius, Some(MilliCelsius(4_200)));
-    }
 
     #[test]
     fn a_printer_without_paper_is_in_trouble_and_says_what_to_do() {

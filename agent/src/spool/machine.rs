@@ -148,6 +148,10 @@ pub enum Effect {
     GivenUp(Job),
 }
 
+/// Jobs of one printer are numbered from here on behind those of the printer before it: a till has several printers, and a
+/// person's word on a job names its number alone. No run of the agent prints so many.
+const NUMBERS: u64 = 1_000_000_000;
+
 /// One printer's queue.
 #[derive(Debug, Clone)]
 pub struct Spool {
@@ -163,6 +167,11 @@ impl Default for Spool {
 }
 
 impl Spool {
+    /// The queue of the how-manieth printer of the box, from 0.
+    pub fn of(printer: u32) -> Self {
+        Self { next: u64::from(printer) * NUMBERS + 1, ..Self::default() }
+    }
+
     /// All jobs that have not ended, in their order.
     pub fn jobs(&self) -> &[Job] {
         &self.jobs

@@ -28,6 +28,8 @@ pub enum PrintOrder {
     },
     /// Open the drawer alone.
     KickDrawer,
+    /// Sound an alarm.
+    Beep,
 }
 
 /// The queues of all printers: the counter has one end, the printers' shells have the other.
@@ -64,6 +66,13 @@ pub async fn run(printer: Arc<dyn Printer>, mut orders: mpsc::Receiver<PrintOrde
                 drawer
             }
             PrintOrder::KickDrawer => Some(printer.open_drawer().await),
+            PrintOrder::Beep => {
+                // The page says what is wrong; the sound only has people look at it.
+                if let Err(reason) = printer.beep().await {
+                    tracing::warn!(printer = name, %reason, "an alarm was not sounded");
+                }
+                None
+            }
         };
         if let Some(outcome) = drawer {
             counter.tell(Event::DrawerEnded(name.clone(), drawer_end(outcome))).await;

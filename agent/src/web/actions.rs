@@ -138,6 +138,13 @@ struct Amend {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Label {
+    act: ActId,
+    product: ProductId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Print {
     job: u64,
     word: PrintWord,
@@ -234,6 +241,10 @@ pub fn command(action: &str, body: &[u8], currency: Option<Currency>) -> Result<
         "amend-patient" => {
             let Amend { act, person, details } = read(body)?;
             Command::AmendPatient { act, person, details: patient(details)? }
+        }
+        "shelf-label" => {
+            let Label { act, product } = read(body)?;
+            Command::ShelfLabel { act, product }
         }
         "reprint" => read::<Nothing>(body).map(|_| Command::Reprint)?,
         "print" => {
@@ -368,6 +379,9 @@ mod tests {
         check("dismiss", "", Ok(Command::Dismiss));
         check("dismiss", "{}", Ok(Command::Dismiss));
         check("scan", "{\"code\":\"10A\\u001d217\"}", Ok(Command::Scan { bytes: b"10A\x1d217".to_vec() }));
+        let product: ProductId = "ibuprofen".parse().unwrap();
+        let body = json!({"act": act, "product": "ibuprofen"}).to_string();
+        check("shelf-label", &body, Ok(Command::ShelfLabel { act, product }));
         let word = Command::AnswerPrint { job: JobId(3), word: Word::PrintCopy };
         check("print", r#"{"job":3,"word":"print_copy"}"#, Ok(word));
         check("refund", "{}", Err(Why::NotFound));

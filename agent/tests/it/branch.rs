@@ -115,7 +115,7 @@ impl Branch {
             printers,
         };
         let counter = Counter::start(parts).await.unwrap();
-        let devices = pestle_agent::devices::start(&config, orders, &counter, &clock);
+        let devices = pestle_agent::devices::start(&config, orders, &counter);
         let scanners = PageScanners::open(DeviceFiles::of(folder.path()));
         let router = router(counter.clone(), scanners, Gate::plain("127.0.0.1:8080".parse().unwrap()));
         Self { counter, router, ledger, telemetry, folder, clock, cookies: BTreeMap::new(), devices }
@@ -142,6 +142,12 @@ impl Branch {
     pub(crate) async fn restart_with(self, limits: Limits) -> Self {
         self.counter.stop().await;
         Self::open_with(self.close().await, BARE, limits).await
+    }
+
+    /// Ends it as a shutdown does, and starts it again with tills and devices of a configuration.
+    pub(crate) async fn restart_as(self, config: &str) -> Self {
+        self.counter.stop().await;
+        Self::open(self.close().await, config).await
     }
 
     async fn close(self) -> tempfile::TempDir {

@@ -4,12 +4,15 @@
 mod books;
 mod branch;
 mod carry_over;
+mod cold;
 mod counter;
 mod device_commands;
 mod devices;
 mod journal;
 mod journal_damage;
+mod office;
 mod orders;
+mod papers;
 mod personal;
 mod program;
 mod room;

@@ -1,9 +1,11 @@
 //! The label at a shelf's edge: name, price, what that makes for a unit, and a code to scan.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Align, Block, Document, Size, Style};
 
 /// What a shelf label says. All texts are ready to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShelfLabel {
     /// The product's name.
     pub name: String,
@@ -20,7 +22,8 @@ pub struct ShelfLabel {
 }
 
 /// The code of a shelf label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ShelfCode {
     /// A GTIN-13 with its check digit, as EAN-13.
     Ean13(String),

@@ -14,6 +14,10 @@ impl FactBody {
             Self::StaffDenied(denied) => &*denied.reason == "locked",
             // What stands in the cold has hours.
             Self::InputChanged(changed) => &*changed.kind == "power" && &*changed.state == "away",
+            Self::PlaceChanged(changed) => {
+                &*changed.state == "began"
+                    && matches!(&*changed.trouble, "too_warm" | "too_cold" | "no_reading")
+            }
             _ => false,
         }
     }
@@ -47,6 +51,9 @@ impl FactBody {
             | Self::DeviceLost(_)
             | Self::DeviceFault(_)
             | Self::ReadingSampled(_)
+            | Self::ReadingMissed(_)
+            | Self::PlaceChanged(_)
+            | Self::PrintRequested(_)
             | Self::InputChanged(_)
             | Self::ProbeCalibrated(_)
             | Self::BoxBooksIncomplete(_)

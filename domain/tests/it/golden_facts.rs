@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use pestle_domain::{
-    fact::{Envelope, Fact, FactBody},
+    fact::{Envelope, Fact, FactBody, ReadingSampled, Sample},
     journal::Head,
 };
 
@@ -80,4 +80,24 @@ fn a_kind_of_a_later_version_is_kept_and_not_called_malformed() {
     assert_eq!(Fact::from_line(newer_envelope.as_bytes()).unwrap(), None);
     let broken = line.replace("\"version\"", "\"verison\"");
     assert!(Fact::from_line(broken.as_bytes()).is_err());
+}
+
+#[test]
+fn a_reading_says_which_cold_place_it_speaks_for_and_an_older_line_says_none() {
+    let reading = |place: Option<&str>| -> FactBody {
+        let sample = Sample::Missing("power_away".into());
+        ReadingSampled { sensor: "fridge-1".into(), sample, place: place.map(Into::into) }.into()
+    };
+    for (place, data) in [
+        (None, r#""data":{"sensor":"fridge-1","sample":{"missing":"power_away"}}}"#),
+        (
+            Some("vaccines"),
+            r#""data":{"sensor":"fridge-1","sample":{"missing":"power_away"},"place":"vaccines"}}"#,
+        ),
+    ] {
+        let fact = Fact { body: reading(place), ..samples::facts().remove(0) };
+        let line = String::from_utf8(fact.to_line().unwrap()).unwrap();
+        assert!(line.ends_with(data), "{line}");
+        assert_eq!(Fact::from_line(line.as_bytes()).unwrap(), Some(fact));
+    }
 }

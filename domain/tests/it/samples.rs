@@ -178,7 +178,12 @@ pub(crate) fn bodies() -> Vec<FactBody> {
         DeviceAttached { name: "scanner-1".into(), class: "scanner".into() }.into(),
         DeviceLost { name: "scanner-1".into(), class: "scanner".into(), reason: "unplugged".into() }.into(),
         DeviceFault { name: "receipt".into(), class: "printer".into(), reason: "paper out".into() }.into(),
-        ReadingSampled { sensor: "fridge-1".into(), sample: Sample::Temperature(MilliCelsius(4_200)) }.into(),
+        ReadingSampled {
+            sensor: "fridge-1".into(),
+            sample: Sample::Temperature(MilliCelsius(4_200)),
+            place: None,
+        }
+        .into(),
         BoxBooksIncomplete { epoch: 1, from: 1, to: 300_000 }.into(),
         BoxSpaceLow { level: "low".into(), free_mib: 512, days_left: Some(12) }.into(),
         BoxShed { facts: 90, from: UnixMillis(1_795_000_000_000), to: UnixMillis(1_795_005_400_000) }.into(),
@@ -217,6 +222,28 @@ pub(crate) fn bodies() -> Vec<FactBody> {
             date: "2026-03-01".parse().unwrap(),
             due: "2027-03-01".parse().unwrap(),
             correction: MilliCelsius(-250),
+        }
+        .into(),
+        ReadingMissed {
+            sensor: "fridge-1".into(),
+            from: UnixMillis(1_795_000_000_000),
+            to: UnixMillis(1_795_000_600_000),
+            lasted_ms: 600_000,
+            cause: "sensor_silent".into(),
+            reason: Some("timeout".into()),
+        }
+        .into(),
+        PlaceChanged {
+            place: "vaccines".into(),
+            trouble: "too_warm".into(),
+            state: "began".into(),
+            detail: "9.2 °C".into(),
+        }
+        .into(),
+        PrintRequested {
+            till: "till-1".parse().unwrap(),
+            document: "shelf_label".into(),
+            title: "Shelf label".into(),
         }
         .into(),
     ]

@@ -275,6 +275,14 @@ pub trait Printer: Send + Sync + std::fmt::Debug {
     /// Opens the drawer alone.
     async fn open_drawer(&self) -> DrawerOutcome;
 
+    /// Makes it beep, so that a person looks up. Nothing is printed.
+    ///
+    /// # Errors
+    /// Why it did not: it is away, in trouble, or has no buzzer that we can sound.
+    async fn beep(&self) -> Result<(), NotPrinted> {
+        Err(NotPrinted::NoBuzzer)
+    }
+
     /// Has it measure its labels anew, after a roll of another size was put in.
     async fn calibrate(&self) -> Calibration {
         Calibration::NotNeeded

@@ -149,18 +149,6 @@ pub(super) fn start<C: Conversation>(
     (PrinterHandle { name, columns, has_drawer: C::HAS_DRAWER, commands, status, task }, events)
 }
 
-impl PrinterHandle {
-    /// Makes the printer beep, so that a person finds it. Nothing is printed.
-    ///
-    /// # Errors
-    /// Why it did not: it is away, in trouble (a beep would wait in its buffer), or has no buzzer that we can sound.
-    pub async fn beep(&self) -> Result<(), NotPrinted> {
-        let (reply, outcome) = oneshot::channel();
-        self.commands.send(Command::Beep(reply)).await.map_err(|_gone| NotPrinted::Ended)?;
-        outcome.await.unwrap_or(Err(NotPrinted::Ended))
-    }
-}
-
 impl Drop for PrinterHandle {
     fn drop(&mut self) {
         self.task.abort();
@@ -200,6 +188,13 @@ impl Printer for PrinterHandle {
             return DrawerOutcome::NotKicked;
         }
         outcome.await.unwrap_or(DrawerOutcome::NotKicked)
+    }
+
+    /// A beep at a printer in trouble would wait in its buffer: it is refused.
+    async fn beep(&self) -> Result<(), NotPrinted> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(Command::Beep(reply)).await.map_err(|_gone| NotPrinted::Ended)?;
+        outcome.await.unwrap_or(Err(NotPrinted::Ended))
     }
 
     async fn calibrate(&self) -> Calibration {

@@ -9,6 +9,20 @@ use super::{NoData, Reading};
 /// More than this is no correction but a broken probe. Probes that are sold for vaccines are within 0.5 °C.
 const CORRECTION_MAX: i32 = 5_000;
 
+/// A laboratory needs some weeks; from so many days before it is due people are told.
+const DUE_SOON_DAYS: i64 = 30;
+
+/// How a certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It holds.
+    Holds,
+    /// It holds, and is due within 30 days.
+    DueSoon,
+    /// It holds no longer.
+    Overdue,
+}
+
 /// A certificate's words on one probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calibration {
@@ -61,6 +75,35 @@ impl Calibration {
             return Err(CalibrationError::TooLarge(correction));
         }
         Ok(Calibration { certificate, date, due, correction })
+    }
+
+    /// The certificate's number.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// When the probe was calibrated.
+    #[must_use]
+    pub fn date(&self) -> Day {
+        self.date
+    }
+
+    /// The last day on which the certificate holds.
+    #[must_use]
+    pub fn due(&self) -> Day {
+        self.due
+    }
+
+    /// How the certificate stands on `today`.
+    #[must_use]
+    pub fn standing(&self, today: Day) -> Standing {
+        let days = (self.due.0 - today.0).whole_days();
+        match days {
+            ..0 => Standing::Overdue,
+            0..=DUE_SOON_DAYS => Standing::DueSoon,
+            _ => Standing::Holds,
+        }
     }
 
     /// What is added to what the probe tells.
@@ -130,6 +173,19 @@ mod tests {
         let probe = calibration(0).unwrap();
         assert_eq!(probe.overdue(day("2027-03-01")), None);
         assert!(probe.overdue(day("2027-03-02")).unwrap().contains("K-1042"));
+    }
+
+    #[test]
+    fn a_certificate_is_due_soon_from_thirty_days_before_until_the_day_itself() {
+        let probe = calibration(0).unwrap();
+        for (today, expected) in [
+            ("2027-01-29", Standing::Holds),
+            ("2027-01-30", Standing::DueSoon),
+            ("2027-03-01", Standing::DueSoon),
+            ("2027-03-02", Standing::Overdue),
+        ] {
+            assert_eq!(probe.standing(day(today)), expected, "{today}");
+        }
     }
 
     #[test]

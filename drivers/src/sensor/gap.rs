@@ -59,6 +59,18 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The cause as it stands in facts; kept for ever.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Cause::BoxOff => "box_off",
+            Cause::NotAsked => "not_asked",
+            Cause::BusAway => "bus_away",
+            Cause::PowerAway => "power_away",
+            Cause::SensorSilent(_) => "sensor_silent",
+        }
+    }
+
     fn of(code: &str, power_away: bool) -> Cause {
         match code {
             "power_away" => Cause::PowerAway,
@@ -73,38 +85,82 @@ impl Cause {
 /// more than its interval) are a hole even if neither of them says so.
 #[must_use]
 pub fn holes(records: &[Record], longest: Duration) -> Vec<Hole> {
-    let mut holes: Vec<Hole> = Vec::new();
-    let mut missing: Option<&str> = None;
-    let mut power_away = false;
-    for (index, before) in records.iter().enumerate() {
-        match &before.what {
-            Recorded::Reading => missing = None,
-            Recorded::Missing(code) => missing = Some(code),
-            Recorded::Power(state) => power_away = *state == InputState::Raised,
-        }
-        let Some(after) = records.get(index + 1) else { break };
-        let lasted = between(&before.at, &after.at);
-        let cause = if before.at.boot == after.at.boot {
-            match missing {
-                _ if lasted > longest => Some(Cause::NotAsked),
-                Some(code) => Some(Cause::of(code, power_away)),
-                None => None,
-            }
-        } else {
-            // How the mains stood before says nothing of how they stand after a start.
-            power_away = false;
-            (lasted > longest || missing.is_some()).then_some(Cause::BoxOff)
-        };
-        let Some(cause) = cause else { continue };
-        match holes.last_mut() {
-            Some(last) if last.cause == cause && last.to == before.at.wall_ms => {
-                last.to = after.at.wall_ms;
-                last.lasted = last.lasted.saturating_add(lasted);
-            }
-            _ => holes.push(Hole { from: before.at.wall_ms, to: after.at.wall_ms, lasted, cause }),
-        }
-    }
+    let mut watch = GapWatch::new(longest);
+    let mut holes: Vec<Hole> = records.iter().flat_map(|record| watch.take(record)).collect();
+    holes.extend(watch.open);
     holes
+}
+
+/// Follows what is recorded about one sensor, record by record: the same as [`holes`], for whoever wants each hole once it is
+/// over.
+#[derive(Debug, Clone)]
+pub struct GapWatch {
+    longest: Duration,
+    before: Option<Stamp>,
+    missing: Option<Box<str>>,
+    power_away: bool,
+    open: Option<Hole>,
+}
+
+impl GapWatch {
+    /// Two records that are further apart than `longest` (a bit more than the sensor's interval) are a hole.
+    #[must_use]
+    pub fn new(longest: Duration) -> GapWatch {
+        GapWatch { longest, before: None, missing: None, power_away: false, open: None }
+    }
+
+    /// The hole that is not over yet, as far as it has come.
+    #[must_use]
+    pub fn open(&self) -> Option<&Hole> {
+        self.open.as_ref()
+    }
+
+    /// Takes in the next record; the holes that are over by it, oldest first. A reading ends each.
+    pub fn take(&mut self, record: &Record) -> Vec<Hole> {
+        let mut over = Vec::new();
+        if let Some(before) = self.before.take() {
+            match self.cause(&before, &record.at) {
+                None => over.extend(self.open.take()),
+                Some(cause) => over.extend(self.widen(cause, &before, &record.at)),
+            }
+        }
+        match &record.what {
+            Recorded::Reading => {
+                self.missing = None;
+                over.extend(self.open.take());
+            }
+            Recorded::Missing(code) => self.missing = Some(code.clone()),
+            Recorded::Power(state) => self.power_away = *state == InputState::Raised,
+        }
+        self.before = Some(record.at.clone());
+        over
+    }
+
+    /// Why there was no reading between two records that follow each other; `None` where one was not to be expected.
+    fn cause(&mut self, before: &Stamp, after: &Stamp) -> Option<Cause> {
+        let is_long = between(before, after) > self.longest;
+        if before.boot == after.boot {
+            return match &self.missing {
+                _ if is_long => Some(Cause::NotAsked),
+                Some(code) => Some(Cause::of(code, self.power_away)),
+                None => None,
+            };
+        }
+        // How the mains stood before says nothing of how they stand after a start.
+        self.power_away = false;
+        (is_long || self.missing.is_some()).then_some(Cause::BoxOff)
+    }
+
+    /// Makes the open hole reach to `after`; the one that was open, where it had another cause.
+    fn widen(&mut self, cause: Cause, before: &Stamp, after: &Stamp) -> Option<Hole> {
+        let lasted = between(before, after);
+        if let Some(open) = self.open.as_mut().filter(|open| open.cause == cause) {
+            open.to = after.wall_ms;
+            open.lasted = open.lasted.saturating_add(lasted);
+            return None;
+        }
+        self.open.replace(Hole { from: before.wall_ms, to: after.wall_ms, lasted, cause })
+    }
 }
 
 fn between(before: &Stamp, after: &Stamp) -> Duration {
@@ -210,6 +266,23 @@ mod tests {
             ],
             &[(3, 60, Cause::BoxOff), (60, 61, Cause::SensorSilent("timeout".into()))],
         );
+    }
+
+    #[test]
+    fn each_hole_is_told_once_when_a_reading_or_another_cause_ends_it() {
+        let mut watch = GapWatch::new(Duration::from_secs(90));
+        let mut told = |record: Record| -> Vec<Cause> {
+            watch.take(&record).into_iter().map(|hole| hole.cause).collect()
+        };
+        let silent = || Cause::SensorSilent("timeout".into());
+        assert_eq!(told(at("a", 1, Recorded::Reading)), []);
+        assert_eq!(told(at("a", 2, missing("timeout"))), []);
+        assert_eq!(told(at("a", 3, missing("timeout"))), []);
+        assert_eq!(told(at("b", 60, missing("timeout"))), [silent()], "then the box was off");
+        assert_eq!(told(at("b", 61, Recorded::Reading)), [Cause::BoxOff, silent()]);
+        assert_eq!(told(at("b", 62, Recorded::Reading)), []);
+        assert_eq!(told(at("c", 90, Recorded::Reading)), [Cause::BoxOff]);
+        assert!(watch.open().is_none());
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub fn draft(deed: Deed, till: usize, books: &Books, epoch: u32, session: Uuid) 
     match deed {
         Deed::Reading => {
             let sample = Sample::Temperature(MilliCelsius(4_200));
-            Some(Draft::plain(ReadingSampled { sensor: "fridge".into(), sample }.into()))
+            Some(Draft::plain(ReadingSampled { sensor: "fridge".into(), sample, place: None }.into()))
         }
         Deed::Adjust { product: index, packs } => {
             let name = PRODUCTS.get(index % PRODUCTS.len())?;
