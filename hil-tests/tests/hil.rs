@@ -68,6 +68,8 @@ async fn make(settings: &Settings) -> Result<Box<dyn Rig>> {
     Ok(match settings {
         Settings::Sim => Box::new(SimRig::new().await?),
         Settings::Qemu(machine) => Box::new(QemuRig::with_gadgets(machine.clone()).await?),
-        Settings::Bench(wiring) => Box::new(BenchRig::new(wiring.clone(), Box::new(AtTerminal::here())).await?),
+        Settings::Bench(wiring) => {
+            Box::new(BenchRig::new(wiring.clone(), Box::new(AtTerminal::here())).await?)
+        }
     })
 }

@@ -14,9 +14,7 @@ use async_trait::async_trait;
 use pestle_domain::document::{Block, Document};
 use pestle_drivers::printer::render::{Artwork, Canvas, draw};
 
-use super::{
-    Ability, Devices, PrinterKind, PrinterState, Rig, ScannerKind, here::BoxHere, wiring::Wiring,
-};
+use super::{Ability, Devices, PrinterKind, PrinterState, Rig, ScannerKind, here::BoxHere, wiring::Wiring};
 use crate::{counter::Counter, processes::build_folder};
 use operator::{Operator, Question, Task};
 

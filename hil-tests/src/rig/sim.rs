@@ -6,15 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 
-use super::{
-    Ability, Devices, PrinterKind, Rig, ScannerKind, here::BoxHere, site::Site, wiring::Wiring,
-};
+use super::{Ability, Devices, PrinterKind, Rig, ScannerKind, here::BoxHere, site::Site, wiring::Wiring};
 use crate::{
     counter::Counter,
     network::{Cable, Weather},
 };
 
-const NO_USB: &str = "what is on USB's own classes is the kernel's matter, and no pseudo-terminal is one of them";
+const NO_USB: &str =
+    "what is on USB's own classes is the kernel's matter, and no pseudo-terminal is one of them";
 
 /// Why this rig cannot do that; `None` when it can.
 pub fn unable(ability: Ability) -> Option<&'static str> {

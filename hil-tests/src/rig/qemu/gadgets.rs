@@ -19,10 +19,8 @@ pub const SCANNER: &str = "usb:0525:a4a7:ACMS0001";
 const TABLES: &str = "/sys/firmware/qemu_fw_cfg/by_name";
 /// QEMU's place for names of its users (its docs/specs/fw_cfg.txt).
 const FOLDER: &str = "opt/pestle.bench";
-const SCRIPTS: [(&str, &str); 2] = [
-    ("gadgets.sh", include_str!("gadgets/gadgets.sh")),
-    ("bridge.pl", include_str!("gadgets/bridge.pl")),
-];
+const SCRIPTS: [(&str, &str); 2] =
+    [("gadgets.sh", include_str!("gadgets/gadgets.sh")), ("bridge.pl", include_str!("gadgets/bridge.pl"))];
 
 /// A device that the guest plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
