@@ -7,6 +7,7 @@ use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use pestle_hil_tests::rig::{
     Rig,
+    bench::{BenchRig, operator::AtTerminal},
     cases::{CASES, Case},
     qemu::QemuRig,
     settings::Settings,
@@ -66,6 +67,9 @@ impl Bench {
 async fn make(settings: &Settings) -> Result<Box<dyn Rig>> {
     Ok(match settings {
         Settings::Sim => Box::new(SimRig::new().await?),
-        Settings::Qemu(machine) => Box::new(QemuRig::new(machine.clone()).await?),
+        Settings::Qemu(machine) => Box::new(QemuRig::with_gadgets(machine.clone()).await?),
+        Settings::Bench(wiring) => {
+            Box::new(BenchRig::new(wiring.clone(), Box::new(AtTerminal::here())).await?)
+        }
     })
 }

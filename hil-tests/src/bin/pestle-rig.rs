@@ -33,6 +33,9 @@ struct CommandLine {
 enum Command {
     /// Start it, run commands inside as root, and print what they say.
     Shell {
+        /// With the USB printer and the USB serial scanner that its kernel plays
+        #[arg(long)]
+        usb: bool,
         /// Commands, one an argument.
         commands: Vec<String>,
     },
@@ -89,7 +92,7 @@ async fn main() -> Result<()> {
     let ending = Ending::by_signals()?;
     let work = async {
         match line.command {
-            Command::Shell { commands } => shell(machine, &commands).await,
+            Command::Shell { usb, commands } => shell(machine, usb, &commands).await,
             Command::Keys { folder } => Box::pin(keys(machine, &folder)).await,
             Command::Idle => {
                 let idle = Box::pin(idle::watch(machine)).await?;
@@ -121,8 +124,11 @@ async fn main() -> Result<()> {
     ending.unless(work).await.unwrap_or(Ok(()))
 }
 
-async fn shell(machine: Machine, commands: &[String]) -> Result<()> {
-    let mut rig = QemuRig::new(machine).await?;
+async fn shell(machine: Machine, usb: bool, commands: &[String]) -> Result<()> {
+    let mut rig = match usb {
+        true => QemuRig::with_gadgets(machine).await?,
+        false => QemuRig::new(machine).await?,
+    };
     rig.power_on().await?;
     println!("the counter's page answered after {:.1} s", rig.booted_in.as_secs_f64());
     let mut guest = rig.guest().await?;

@@ -1,15 +1,22 @@
-//! Benches on which the same cases run: simulated devices on this machine, or the appliance's image in QEMU. A case speaks only with a [`Rig`]; what a rig cannot do it says with its reason, and the case is reported as ignored.
+//! Benches on which the same cases run: simulated devices on this machine, the appliance's image in QEMU, or real devices and a
+//! person. A case speaks only with a [`Rig`]; what a rig cannot do it says with its reason, and the case is reported as ignored.
 //!
-//! [`settings`] reads which rig is meant; [`site`] are the devices that this program plays itself; [`sim`] and
-//! [`qemu`] are the rigs; [`cases`] what is tried on each.
+//! [`settings`] reads which rig is meant; [`wiring`] is what a box is told of its devices; [`site`] are the devices that this
+//! program plays itself; [`here`] is the box as a process of this machine. [`sim`], [`qemu`] and [`bench`] are the rigs;
+//! [`cases`] what is tried on each.
 
+pub mod bench;
 pub mod cases;
+pub mod here;
 pub mod qemu;
 pub mod settings;
 pub mod sim;
 pub mod site;
+pub mod wiring;
 
-use anyhow::Result;
+use std::ops::RangeInclusive;
+
+use anyhow::{Result, bail};
 use async_trait::async_trait;
 
 use crate::counter::Counter;
@@ -17,14 +24,12 @@ use crate::counter::Counter;
 /// What a case may ask of a rig.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ability {
-    /// A scanner that types, through the kernel's input devices.
-    KeyboardScanner,
-    /// A scanner on a serial line.
-    SerialScanner,
-    /// A receipt printer on a serial line.
-    SerialPrinter,
-    /// A receipt printer on the network.
-    NetworkPrinter,
+    /// A scanner.
+    Scanner(ScannerKind),
+    /// A receipt printer.
+    Printer(PrinterKind),
+    /// Paper that ends in the middle of a receipt.
+    PaperEnding,
     /// Fridge sensors on Modbus RTU.
     Sensors,
     /// Pulling a device's plug and putting it in again.
@@ -40,17 +45,66 @@ pub enum Ability {
 pub enum ScannerKind {
     /// Types as a keyboard.
     Keyboard,
-    /// Serial line.
+    /// Serial line, or an adapter for one.
     Serial,
+    /// USB's own serial class.
+    CdcAcm,
 }
 
-/// A printer of a rig.
+/// A receipt printer of a rig; each is a till's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrinterKind {
-    /// Serial line, the printer of `till-1`.
+    /// Serial line, or an adapter for one.
     Serial,
-    /// Network, the printer of `till-2`.
+    /// Network.
     Network,
+    /// USB's own printer class.
+    Usb,
+}
+
+impl ScannerKind {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Keyboard, Self::Serial, Self::CdcAcm];
+
+    /// What the box calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keyboard => "second",
+            Self::Serial => "counter",
+            Self::CdcAcm => "usb-counter",
+        }
+    }
+
+    /// Where it lies.
+    pub const fn till(self) -> &'static str {
+        match self {
+            Self::Keyboard | Self::Serial => "till-1",
+            Self::CdcAcm => "till-3",
+        }
+    }
+}
+
+impl PrinterKind {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Serial, Self::Network, Self::Usb];
+
+    /// What the box calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serial => "receipts",
+            Self::Network => "back-office",
+            Self::Usb => "usb-receipts",
+        }
+    }
+
+    /// Where it stands.
+    pub const fn till(self) -> &'static str {
+        match self {
+            Self::Serial => "till-1",
+            Self::Network => "till-2",
+            Self::Usb => "till-3",
+        }
+    }
 }
 
 /// What keeps a printer from printing.
@@ -62,8 +116,30 @@ pub enum PrinterState {
     PaperOut,
     /// Its cover is open.
     CoverOpen,
-    /// No power.
-    Off,
+    /// Paper for a few more lines only.
+    PaperEnding,
+}
+
+/// What devices do and show by themselves, whatever they are plugged into.
+#[async_trait]
+pub trait Devices: Send + Sync {
+    /// Brings a printer into a state.
+    async fn set_printer(&mut self, printer: PrinterKind, state: PrinterState) -> Result<()>;
+
+    /// Waits for the next paper out of a printer that nobody has looked at; all of `says` stands on it.
+    async fn paper(&mut self, printer: PrinterKind, says: &[&str]) -> Result<()>;
+
+    /// No paper has come out of it that nobody has looked at.
+    async fn nothing_more(&mut self, printer: PrinterKind) -> Result<()>;
+
+    /// The paper that a printer printed last, as a PNG; `None` when nobody has a picture.
+    async fn picture_of_paper(&mut self, printer: PrinterKind) -> Result<Option<Vec<u8>>>;
+
+    /// Warms or cools the fridge's sensor towards so many thousandths of a degree, and says between what it now measures.
+    async fn set_fridge(&mut self, milli_celsius: i32) -> Result<RangeInclusive<i32>>;
+
+    /// The fridge's sensor answers no more.
+    async fn silence_fridge(&mut self) -> Result<()>;
 }
 
 /// A box with its devices.
@@ -79,33 +155,33 @@ pub trait Rig: Send + Sync {
     /// The box is off.
     fn counter(&self, till: &str) -> Result<Counter>;
 
+    /// What stands around the box.
+    fn devices(&mut self) -> &mut dyn Devices;
+
     /// A barcode passes under a scanner's beam; GS (0x1D) stands between elements.
     async fn scan(&mut self, scanner: ScannerKind, barcode: &[u8]) -> Result<()>;
 
     /// Pulls or puts in a scanner's plug.
     async fn plug_scanner(&mut self, scanner: ScannerKind, into: bool) -> Result<()>;
 
-    /// Brings a printer into a state.
-    async fn set_printer(&mut self, printer: PrinterKind, state: PrinterState) -> Result<()>;
-
-    /// Waits for the next paper out of a printer that nobody has looked at, and says what stands on it.
-    async fn paper(&mut self, printer: PrinterKind) -> Result<String>;
-
-    /// Papers that have come out and that nobody has looked at.
-    async fn papers_unread(&mut self, printer: PrinterKind) -> Result<usize>;
-
-    /// The paper that a printer printed last, as a PNG.
-    async fn picture_of_paper(&mut self, printer: PrinterKind) -> Result<Vec<u8>>;
-
-    /// What the box's own screen shows, as a PNG; `None` when it has none.
-    async fn picture_of_screen(&mut self) -> Result<Option<Vec<u8>>>;
-
-    /// Sets what the fridge's sensor measures; `None` when it falls silent.
-    async fn set_fridge(&mut self, milli_celsius: Option<i32>) -> Result<()>;
+    /// Pulls or puts in the plug of a printer's cable; the printer keeps its power.
+    async fn plug_printer(&mut self, printer: PrinterKind, into: bool) -> Result<()>;
 
     /// The network cable is in, or out.
-    async fn set_network(&mut self, there: bool) -> Result<()>;
+    async fn set_network(&mut self, _there: bool) -> Result<()> {
+        bail!("this rig has no network cable")
+    }
 
     /// The box's power goes without a word, and comes back.
-    async fn cut_power(&mut self) -> Result<()>;
+    async fn cut_power(&mut self) -> Result<()> {
+        bail!("this rig's power cannot be cut")
+    }
+
+    /// What the box shows on its own console now, to whoever stands before it.
+    async fn console(&mut self) -> Result<String>;
+
+    /// What the box's own screen shows, as a PNG; `None` when it has none.
+    async fn picture_of_screen(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::{Ability, sim};
+use super::{Ability, bench, sim, wiring::Wiring};
 use crate::processes::project;
 
 /// Names the file; without it the simulated rig is meant.
@@ -22,6 +22,8 @@ pub enum Settings {
     Sim,
     /// The appliance's image in QEMU; the kernel's real drivers.
     Qemu(Machine),
+    /// The agent as a process of this machine, real devices, and a person at this terminal.
+    Bench(Wiring),
 }
 
 /// A virtual machine.
@@ -56,6 +58,7 @@ impl Settings {
         match self {
             Self::Sim => sim::unable(ability),
             Self::Qemu(_) => None,
+            Self::Bench(wiring) => bench::unable(wiring, ability),
         }
     }
 

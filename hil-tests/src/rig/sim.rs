@@ -1,34 +1,30 @@
-//! The agent as a process of this machine, its devices simulated over pseudo-terminals and TCP.
+//! The agent as a process of this machine, its devices simulated over pseudo-terminals and TCP. The counter's page and the network printer
+//! are reached through a cable that can be pulled.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
-use serde::Deserialize;
-use tempfile::TempDir;
 
-use super::{Ability, PrinterKind, PrinterState, Rig, ScannerKind, site::Site};
+use super::{Ability, Devices, PrinterKind, Rig, ScannerKind, here::BoxHere, site::Site, wiring::Wiring};
 use crate::{
     counter::Counter,
-    processes::{Keeper, Process, Program, build_folder},
-    world::branch::with_scheme,
+    network::{Cable, Weather},
 };
 
-/// From the start to the first answer; the machine may be busy with a whole build.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-
-const NO_CABLE: &str = "the page is asked over loopback, which has no cable";
+const NO_USB: &str =
+    "what is on USB's own classes is the kernel's matter, and no pseudo-terminal is one of them";
 
 /// Why this rig cannot do that; `None` when it can.
 pub fn unable(ability: Ability) -> Option<&'static str> {
     match ability {
-        Ability::NetworkCable => Some(NO_CABLE),
-        Ability::KeyboardScanner
-        | Ability::SerialScanner
-        | Ability::SerialPrinter
-        | Ability::NetworkPrinter
+        Ability::Scanner(ScannerKind::CdcAcm) | Ability::Printer(PrinterKind::Usb) => Some(NO_USB),
+        Ability::Scanner(_)
+        | Ability::Printer(_)
+        | Ability::PaperEnding
         | Ability::Sensors
         | Ability::Plugs
+        | Ability::NetworkCable
         | Ability::Power => None,
     }
 }
@@ -37,17 +33,10 @@ pub fn unable(ability: Ability) -> Option<&'static str> {
 #[derive(Debug)]
 pub struct SimRig {
     site: Site,
-    program: Program,
-    process: Option<Process>,
-    keeper: Keeper,
-    web: String,
-    data: PathBuf,
-    _place: TempDir,
-}
-
-#[derive(Debug, Deserialize)]
-struct Addresses {
-    web: String,
+    wiring: Wiring,
+    to_page: Cable,
+    to_printer: Cable,
+    here: BoxHere,
 }
 
 impl SimRig {
@@ -57,31 +46,19 @@ impl SimRig {
     /// The disk refuses, or a program is not built.
     pub async fn new() -> Result<Self> {
         let place = tempfile::Builder::new().prefix("pestle-rig-").tempdir()?;
-        let data = place.path().join("box");
-        fs::create_dir(&data)?;
-        let mut site = Site::new(place.path(), false)?;
-        site.provision(&data).await?;
-        let config = place.path().join("agent.toml");
-        fs::write(&config, site.configuration(&site.here(&data))?)?;
-        let program = Program {
-            name: "agent".to_owned(),
-            path: build_folder().join("pestle-agent"),
-            arguments: vec!["--config".to_owned(), config.display().to_string(), "run".to_owned()],
-            environment: vec![],
-            log: place.path().join("agent.log"),
-        };
-        let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
-        Ok(Self { site, program, process: None, keeper, web: String::new(), data, _place: place })
+        let site = Site::new(place.path(), false)?;
+        let printer = site.network_printer.device.address().context("a network printer has an address")?;
+        let to_printer = Cable::lay(printer).await?;
+        // Where the page is comes with the box's start.
+        let to_page = Cable::lay(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let wiring = site.wiring(place.path(), to_printer.address());
+        Ok(Self { site, wiring, to_page, to_printer, here: BoxHere::new(place).await? })
     }
 
     async fn start(&mut self) -> Result<()> {
-        let addresses = self.data.join("run/addresses.json");
-        // Of the run before.
-        let _not_there = fs::remove_file(&addresses);
-        let mut process = self.program.start(&self.keeper)?;
-        let found: Addresses = process.ready(&addresses, READY_WITHIN).await?;
-        self.web = with_scheme(&found.web);
-        self.process = Some(process);
+        self.here.start(&self.wiring).await?;
+        let (_, port) = self.here.web()?.rsplit_once(':').context("an address has a port")?;
+        self.to_page.lead_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?)));
         Ok(())
     }
 }
@@ -89,67 +66,55 @@ impl SimRig {
 #[async_trait]
 impl Rig for SimRig {
     async fn reset(&mut self) -> Result<()> {
-        if self.process.as_mut().is_none_or(|process| process.ended().is_some()) {
-            self.start().await?;
-        }
+        self.start().await?;
+        self.set_network(true).await?;
         self.site.reset().await
     }
 
     fn counter(&self, till: &str) -> Result<Counter> {
-        Ok(Counter::at(self.web.clone(), &self.site.authority)?.at_till(till))
+        let (scheme_and_host, _) = self.here.web()?.rsplit_once(':').context("an address has a port")?;
+        self.here.counter(till, &format!("{scheme_and_host}:{}", self.to_page.address().port()))
+    }
+
+    fn devices(&mut self) -> &mut dyn Devices {
+        &mut self.site
     }
 
     async fn scan(&mut self, scanner: ScannerKind, barcode: &[u8]) -> Result<()> {
-        match scanner {
-            ScannerKind::Keyboard => {
-                let text = std::str::from_utf8(barcode).context("a scanner types text")?;
-                Ok(self.site.keyboard.type_text(&format!("{text}\r")).await?)
-            }
-            ScannerKind::Serial => Ok(self.site.scanner.scan(barcode).await?),
+        if scanner == ScannerKind::Keyboard {
+            let text = std::str::from_utf8(barcode).context("a scanner types text")?;
+            return Ok(self.site.keyboard.type_text(&format!("{text}\r")).await?);
         }
+        Ok(self.site.serial_scanner(scanner)?.scan(barcode).await?)
     }
 
     async fn plug_scanner(&mut self, scanner: ScannerKind, into: bool) -> Result<()> {
         match (scanner, into) {
             (ScannerKind::Keyboard, true) => self.site.keyboard.replug().await?,
             (ScannerKind::Keyboard, false) => self.site.keyboard.unplug().await,
-            (ScannerKind::Serial, true) => self.site.scanner.replug().await?,
-            (ScannerKind::Serial, false) => self.site.scanner.unplug().await,
+            (_, true) => self.site.serial_scanner(scanner)?.replug().await?,
+            (_, false) => self.site.serial_scanner(scanner)?.unplug().await,
         }
         Ok(())
     }
 
-    async fn set_printer(&mut self, printer: PrinterKind, state: PrinterState) -> Result<()> {
-        self.site.set_printer(printer, state)
+    async fn plug_printer(&mut self, printer: PrinterKind, _into: bool) -> Result<()> {
+        bail!("the cable of the {} printer has no plug here", printer.name())
     }
 
-    async fn paper(&mut self, printer: PrinterKind) -> Result<String> {
-        self.site.printer(printer).next().await
+    async fn set_network(&mut self, there: bool) -> Result<()> {
+        for cable in [&self.to_page, &self.to_printer] {
+            cable.set(if there { Weather::FAIR } else { Weather::Blackhole });
+        }
+        Ok(())
     }
 
-    async fn papers_unread(&mut self, printer: PrinterKind) -> Result<usize> {
-        Ok(self.site.printer(printer).unread())
-    }
-
-    async fn picture_of_paper(&mut self, printer: PrinterKind) -> Result<Vec<u8>> {
-        self.site.printer(printer).picture()
-    }
-
-    async fn picture_of_screen(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    async fn set_fridge(&mut self, milli_celsius: Option<i32>) -> Result<()> {
-        self.site.set_fridge(milli_celsius)
-    }
-
-    async fn set_network(&mut self, _there: bool) -> Result<()> {
-        bail!(NO_CABLE)
-    }
-
-    /// The process is killed; what a disk loses beside that is for the campaigns of [`crate::power_cuts`].
     async fn cut_power(&mut self) -> Result<()> {
-        self.process.take().context("the box runs")?.kill();
+        self.here.kill()?;
         self.start().await
+    }
+
+    async fn console(&mut self) -> Result<String> {
+        self.here.console()
     }
 }

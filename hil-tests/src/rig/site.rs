@@ -4,11 +4,13 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use async_trait::async_trait;
 use pestle_drivers::{
     printer::status::Paper,
     scanner::keyboard::layout::Layout,
@@ -22,7 +24,10 @@ use pestle_drivers::{
 };
 use tokio::time::timeout;
 
-use super::{PrinterKind, PrinterState};
+use super::{
+    Devices, PrinterKind, PrinterState, ScannerKind,
+    wiring::{WiredPrinter, WiredSensor, Wiring},
+};
 use crate::{
     power_cuts::provisioned,
     processes::{build_folder, tool},
@@ -30,12 +35,19 @@ use crate::{
 
 /// The Modbus number of the fridge's sensor.
 pub const FRIDGE_SLAVE: u8 = 1;
+/// What it is.
+pub const FRIDGE_PROFILE: &str = "xy-md02";
 /// 80 mm paper.
 const DOTS: u16 = 576;
 /// A receipt is out within seconds; the machine may be busy with a whole build.
 const PAPER_WITHIN: Duration = Duration::from_secs(60);
-/// The tills, each with a printer.
-pub const TILLS: [&str; 2] = ["till-1", "till-2"];
+/// Lines of a roll that is about to end: less than any receipt.
+const LAST_LINES: u32 = 4;
+/// The tills that sell in every campaign, each with a printer.
+pub const TILLS: [&str; 2] = [PrinterKind::Serial.till(), PrinterKind::Network.till()];
+
+/// What the serial printer, the network printer and the USB printer are.
+pub const MODELS: [&str; 3] = ["epson-tm-t20", "epson-tm-t88", "epson-tm-t20"];
 
 /// What a person has seen of a printer's papers.
 #[derive(Debug)]
@@ -50,36 +62,18 @@ pub struct Watched {
 pub struct Site {
     /// On a serial line.
     pub scanner: SimScanner,
+    /// Behind what plays a scanner of USB's serial class, where a rig has that.
+    pub usb_scanner: SimScanner,
     /// Types, into this machine's own agent.
     pub keyboard: SimKeyboard,
     /// On a serial line.
     pub serial_printer: Watched,
     /// On the network.
     pub network_printer: Watched,
+    /// Behind what plays a printer of USB's printer class, where a rig has that.
+    pub usb_printer: Watched,
     /// On a serial bus.
     pub fridge: SimFridges,
-    /// What signed the box's certificates.
-    pub authority: Vec<u8>,
-    folder: PathBuf,
-}
-
-/// How the box reaches the devices: device files, and the host of network devices.
-#[derive(Debug)]
-pub struct Reached {
-    /// The serial scanner, as a configuration writes it.
-    pub scanner: String,
-    /// The keyboard-mode scanner, likewise.
-    pub keyboard: String,
-    /// The serial printer's device file.
-    pub printer: String,
-    /// The sensor bus's device file.
-    pub fridge: String,
-    /// This machine, seen from the box.
-    pub host: Ipv4Addr,
-    /// What `web.listen` is.
-    pub listen: String,
-    /// Where the box keeps its data, as the box calls it.
-    pub data_dir: String,
 }
 
 impl Site {
@@ -97,63 +91,33 @@ impl Site {
         };
         Ok(Self {
             scanner: SimScanner::plug_in(devices.join("scanner"))?,
+            usb_scanner: SimScanner::plug_in(devices.join("usb-scanner"))?,
             keyboard: SimKeyboard::plug_in(devices.join("keyboard"), Typist::new(Layout::Us))?,
             serial_printer: Watched { device: serial_printer, read: 0 },
             network_printer: Watched { device: SimPrinter::listen(any_port, DOTS)?, read: 0 },
+            usb_printer: Watched { device: SimPrinter::listen(any_port, DOTS)?, read: 0 },
             fridge: SimFridges::plug_in(devices.join("fridge"), &[FRIDGE_SLAVE])?,
-            authority: Vec::new(),
-            folder: folder.to_owned(),
         })
     }
 
-    /// The devices' own files on this machine.
-    pub fn here(&self, data_dir: &Path) -> Reached {
-        let devices = self.folder.join("devices");
-        let path = |name: &str| devices.join(name).display().to_string();
-        Reached {
-            scanner: format!("serial:{}", path("scanner")),
-            keyboard: format!("keyboard-stream:{}", path("keyboard")),
-            printer: path("printer"),
-            fridge: path("fridge"),
-            host: Ipv4Addr::LOCALHOST,
-            listen: "127.0.0.1:0".to_owned(),
-            data_dir: data_dir.display().to_string(),
+    /// How an agent on this machine reaches them, the network printer at `network`. Nothing here is on USB.
+    pub fn wiring(&self, folder: &Path, network: SocketAddr) -> Wiring {
+        let at = |name: &str| folder.join("devices").join(name).display().to_string();
+        let printer = format!("serial:{}?baud=115200", at("printer"));
+        let fridge = format!("serial:{}", at("fridge"));
+        Wiring {
+            keyboard_scanner: Some(format!("keyboard-stream:{}", at("keyboard"))),
+            serial_scanner: Some(format!("serial:{}", at("scanner"))),
+            serial_printer: Some(WiredPrinter::new(printer, MODELS[0])),
+            network_printer: Some(WiredPrinter::new(format!("tcp://{network}"), MODELS[1])),
+            fridge: Some(WiredSensor {
+                address: fridge,
+                slave: FRIDGE_SLAVE,
+                profile: FRIDGE_PROFILE.to_owned(),
+            }),
+            cdc_acm_scanner: None,
+            usb_printer: None,
         }
-    }
-
-    /// Writes identity, catalogue and opening stock into `data`.
-    ///
-    /// # Errors
-    /// The disk refuses, or the agent does not take its stock.
-    pub async fn provision(&mut self, data: &Path) -> Result<()> {
-        provisioned::provision(data)?;
-        self.authority = fs::read(data.join("identity/ca.pem"))?;
-        let config = self.folder.join("stock.toml");
-        fs::write(&config, format!("data_dir = {data:?}\n[[till]]\nid = \"till-1\"\n"))?;
-        let stock = self.folder.join("stock.csv");
-        fs::write(&stock, provisioned::opening_stock()?)?;
-        let (config, stock) = (config.display().to_string(), stock.display().to_string());
-        tool(&build_folder().join("pestle-agent"), &["--config", &config, "stock-open", &stock], "").await?;
-        Ok(())
-    }
-
-    /// The agent's configuration.
-    ///
-    /// # Errors
-    /// A printer has no address.
-    pub fn configuration(&self, reached: &Reached) -> Result<String> {
-        let Reached { scanner, keyboard, printer, fridge, host, listen, data_dir } = reached;
-        let port = self.network_printer.device.address().context("a network printer has an address")?.port();
-        // A machine in software types as slowly as a person: hence the gap of the scanner that types.
-        let tills: String = TILLS.iter().map(|till| format!("[[till]]\nid = \"{till}\"\n\n")).collect();
-        Ok(format!(
-            "data_dir = {data_dir:?}\n\n[web]\nlisten = {listen:?}\n\n{tills}\
-             [[scanner]]\nname = \"counter\"\naddress = {scanner:?}\ntill = \"till-1\"\nproved = true\n\n\
-             [[scanner]]\nname = \"second\"\naddress = {keyboard:?}\ntill = \"till-1\"\nidle_gap_ms = 1000\n\n\
-             [[printer]]\nname = \"receipts\"\ntill = \"till-1\"\naddress = \"serial:{printer}?baud=115200\"\nmodel = \"epson-tm-t20\"\n\n\
-             [[printer]]\nname = \"back-office\"\ntill = \"till-2\"\naddress = \"tcp://{host}:{port}\"\nmodel = \"epson-tm-t88\"\n\n\
-             [[sensor]]\nname = \"fridge\"\npath = {fridge:?}\nslave = {FRIDGE_SLAVE}\nprofile = \"xy-md02\"\ninterval_s = 2\n"
-        ))
     }
 
     /// All devices are well, and all papers are read.
@@ -162,12 +126,12 @@ impl Site {
     /// A device cannot be plugged in again.
     pub async fn reset(&mut self) -> Result<()> {
         self.scanner.replug().await?;
+        self.usb_scanner.replug().await?;
         self.keyboard.replug().await?;
         self.fridge.replug()?;
-        self.fridge.set_fault(FRIDGE_SLAVE, FridgeFault::None)?;
-        self.fridge.set_milli_celsius(FRIDGE_SLAVE, 4_200)?;
-        for kind in [PrinterKind::Serial, PrinterKind::Network] {
-            self.set_printer(kind, PrinterState::Well)?;
+        self.set_fridge(4_200).await?;
+        for kind in PrinterKind::ALL {
+            self.set_printer(kind, PrinterState::Well).await?;
             let printer = self.printer(kind);
             printer.read = printer.device.receipts().len();
         }
@@ -179,61 +143,74 @@ impl Site {
         match kind {
             PrinterKind::Serial => &mut self.serial_printer,
             PrinterKind::Network => &mut self.network_printer,
+            PrinterKind::Usb => &mut self.usb_printer,
         }
     }
 
-    /// See [`super::Rig::set_printer`].
+    /// The scanner of that kind on a line of bytes; the one that types has keys.
     ///
     /// # Errors
-    /// It cannot be switched on.
-    pub fn set_printer(&mut self, kind: PrinterKind, state: PrinterState) -> Result<()> {
-        let device = &self.printer(kind).device;
-        if state == PrinterState::Off {
-            device.power_off();
-            return Ok(());
+    /// It types.
+    pub fn serial_scanner(&self, kind: ScannerKind) -> Result<&SimScanner> {
+        match kind {
+            ScannerKind::Serial => Ok(&self.scanner),
+            ScannerKind::CdcAcm => Ok(&self.usb_scanner),
+            ScannerKind::Keyboard => bail!("a scanner that types is on no serial line"),
         }
-        device.power_on()?;
-        device.set_paper(if state == PrinterState::PaperOut { Paper::Out } else { Paper::Enough });
+    }
+}
+
+#[async_trait]
+impl Devices for Site {
+    async fn set_printer(&mut self, printer: PrinterKind, state: PrinterState) -> Result<()> {
+        let device = &self.printer(printer).device;
         device.set_cover_open(state == PrinterState::CoverOpen);
+        match state {
+            PrinterState::PaperOut => device.set_paper(Paper::Out),
+            PrinterState::PaperEnding => device.end_paper_after(LAST_LINES),
+            PrinterState::Well | PrinterState::CoverOpen => device.set_paper(Paper::Enough),
+        }
         Ok(())
     }
 
-    /// See [`super::Rig::set_fridge`].
-    ///
-    /// # Errors
-    /// There is no such sensor.
-    pub fn set_fridge(&mut self, milli_celsius: Option<i32>) -> Result<()> {
-        match milli_celsius {
-            None => self.fridge.set_fault(FRIDGE_SLAVE, FridgeFault::Silent)?,
-            Some(measured) => {
-                self.fridge.set_fault(FRIDGE_SLAVE, FridgeFault::None)?;
-                self.fridge.set_milli_celsius(FRIDGE_SLAVE, measured)?;
-            }
+    async fn paper(&mut self, printer: PrinterKind, says: &[&str]) -> Result<()> {
+        let paper = self.printer(printer).next().await?;
+        for words in says {
+            ensure!(paper.contains(words), "the paper does not say {words:?}:\n{paper}");
         }
         Ok(())
+    }
+
+    async fn nothing_more(&mut self, printer: PrinterKind) -> Result<()> {
+        let unread = self.printer(printer).unread();
+        ensure!(unread == 0, "{unread} papers lie in the {} printer", printer.name());
+        Ok(())
+    }
+
+    async fn picture_of_paper(&mut self, printer: PrinterKind) -> Result<Option<Vec<u8>>> {
+        let paper = self.printer(printer).device.last_receipt().context("no paper came out yet")?;
+        Ok(Some(paper.png()?))
+    }
+
+    async fn set_fridge(&mut self, milli_celsius: i32) -> Result<RangeInclusive<i32>> {
+        self.fridge.set_fault(FRIDGE_SLAVE, FridgeFault::None)?;
+        self.fridge.set_milli_celsius(FRIDGE_SLAVE, milli_celsius)?;
+        Ok(milli_celsius..=milli_celsius)
+    }
+
+    async fn silence_fridge(&mut self) -> Result<()> {
+        Ok(self.fridge.set_fault(FRIDGE_SLAVE, FridgeFault::Silent)?)
     }
 }
 
 impl Watched {
     /// Papers that nobody has looked at.
-    pub fn unread(&self) -> usize {
+    fn unread(&self) -> usize {
         self.device.receipts().len().saturating_sub(self.read)
     }
 
-    /// The last paper, as a PNG.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn picture(&self) -> Result<Vec<u8>> {
-        let paper = self.device.last_receipt().context("no paper came out yet")?;
-        Ok(paper.png()?)
-    }
-
     /// The next paper, when it is there.
-    ///
-    /// # Errors
-    /// None comes.
-    pub async fn next(&mut self) -> Result<String> {
+    async fn next(&mut self) -> Result<String> {
         let mut changes = self.device.changes();
         let paper = async {
             loop {
@@ -251,4 +228,22 @@ impl Watched {
         self.read += 1;
         Ok(paper.text())
     }
+}
+
+/// Writes identity, catalogue and opening stock into `data`, using `folder` for what is needed meanwhile; hands back what signed the box's
+/// certificates, in PEM.
+///
+/// # Errors
+/// The disk refuses, or the agent does not take its stock.
+pub async fn provision(folder: &Path, data: &Path) -> Result<Vec<u8>> {
+    provisioned::provision(data)?;
+    let authority = fs::read(data.join("identity/ca.pem"))?;
+    let config = folder.join("stock.toml");
+    fs::write(&config, format!("data_dir = {data:?}\n[[till]]\nid = \"till-1\"\n"))?;
+    let stock = folder.join("stock.csv");
+    fs::write(&stock, provisioned::opening_stock()?)?;
+    let files: [PathBuf; 2] = [config, stock];
+    let [config, stock] = files.map(|file| file.display().to_string());
+    tool(&build_folder().join("pestle-agent"), &["--config", &config, "stock-open", &stock], "").await?;
+    Ok(authority)
 }

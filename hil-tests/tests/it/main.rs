@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod bench_rig;
 mod browser;
 mod chaos;
 mod demo;

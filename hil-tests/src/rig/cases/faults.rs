@@ -2,70 +2,116 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{at_till, pay, shown};
+use super::{article, at_till, device, print_says, says, sell, shown};
 use crate::{
+    counter::Till,
     power_cuts::provisioned,
     rig::{PrinterKind, PrinterState, Rig, ScannerKind},
 };
 
-pub(super) async fn paper_out(rig: &mut dyn Rig) -> Result<()> {
-    let counter = at_till(rig, "till-1").await?;
-    rig.set_printer(PrinterKind::Serial, PrinterState::PaperOut).await?;
-    let trouble = |till: &crate::counter::Till| {
+/// What the counter says of a printer without paper.
+const NO_PAPER: &str = "out of paper";
+
+pub(super) async fn paper_out(rig: &mut dyn Rig, printer: PrinterKind) -> Result<()> {
+    let counter = at_till(rig, printer.till()).await?;
+    rig.devices().set_printer(printer, PrinterState::PaperOut).await?;
+    let trouble = |till: &Till| {
         till.devices.iter().any(|device| {
-            device.name == "receipts"
-                && device.detail.as_ref().is_some_and(|detail| detail.contains("out of paper"))
+            device.name == printer.name()
+                && device.detail.as_ref().is_some_and(|detail| detail.contains(NO_PAPER))
         })
     };
     shown(&counter, "that the printer has no paper", trouble).await?;
-    let article = provisioned::articles()?.into_iter().next().context("an article")?;
-    counter.scan(&article.code).await?;
-    let receipt = pay(&counter).await?;
-    let held = |till: &crate::counter::Till| {
-        till.prints
-            .iter()
-            .any(|print| print.reason.as_ref().is_some_and(|reason| reason.contains("out of paper")))
-    };
-    shown(&counter, "why the receipt waits", held).await?;
-    ensure!(rig.papers_unread(PrinterKind::Serial).await? == 0, "something was printed without paper");
-    rig.set_printer(PrinterKind::Serial, PrinterState::Well).await?;
-    let paper = rig.paper(PrinterKind::Serial).await?;
-    ensure!(paper.contains(&receipt.to_string()), "another receipt came out:\n{paper}");
+    let receipt = sell(&counter, 0).await?;
+    shown(&counter, "why the receipt waits", print_says(NO_PAPER)).await?;
+    rig.devices().nothing_more(printer).await?;
+    rig.devices().set_printer(printer, PrinterState::Well).await?;
+    rig.devices().paper(printer, &[&receipt.to_string()]).await?;
     shown(&counter, "that nothing waits", |till| till.prints.is_empty()).await?;
-    ensure!(rig.papers_unread(PrinterKind::Serial).await? == 0, "it came out twice");
-    Ok(())
+    rig.devices().nothing_more(printer).await
 }
 
-pub(super) async fn scanner_unplugged(rig: &mut dyn Rig) -> Result<()> {
-    let counter = at_till(rig, "till-1").await?;
-    rig.plug_scanner(ScannerKind::Serial, false).await?;
-    let away = |away: bool| {
-        move |till: &crate::counter::Till| {
-            till.devices.iter().any(|device| device.name == "counter" && device.detail.is_some() == away)
-        }
-    };
-    shown(&counter, "that the scanner has gone", away(true)).await?;
-    rig.plug_scanner(ScannerKind::Serial, true).await?;
-    shown(&counter, "that the scanner is back", away(false)).await?;
-    let article = provisioned::articles()?.into_iter().next().context("an article")?;
-    rig.scan(ScannerKind::Serial, article.code.as_bytes()).await?;
+pub(super) async fn paper_ending(rig: &mut dyn Rig) -> Result<()> {
+    let printer = PrinterKind::Serial;
+    let counter = at_till(rig, printer.till()).await?;
+    rig.devices().set_printer(printer, PrinterState::PaperEnding).await?;
+    let receipt = sell(&counter, 0).await?;
+    shown(&counter, "why the receipt has stopped", device(printer.name(), false)).await?;
+    rig.devices().nothing_more(printer).await?;
+    rig.devices().set_printer(printer, PrinterState::Well).await?;
+    rig.devices().paper(printer, &[&receipt.to_string()]).await?;
+    shown(&counter, "that nothing waits", |till| till.prints.is_empty()).await?;
+    rig.devices().nothing_more(printer).await
+}
+
+pub(super) async fn printer_unplugged(rig: &mut dyn Rig) -> Result<()> {
+    let printer = PrinterKind::Usb;
+    let counter = at_till(rig, printer.till()).await?;
+    rig.plug_printer(printer, false).await?;
+    shown(&counter, "that the printer has gone", device(printer.name(), false)).await?;
+    let receipt = sell(&counter, 0).await?;
+    let waits = |till: &Till| till.prints.iter().any(|print| print.state == "not_printed" && says(print, ""));
+    shown(&counter, "why the receipt waits", waits).await?;
+    rig.plug_printer(printer, true).await?;
+    rig.devices().paper(printer, &[&receipt.to_string()]).await?;
+    shown(&counter, "that nothing waits", |till| till.prints.is_empty()).await?;
+    rig.devices().nothing_more(printer).await
+}
+
+/// The printer keeps its power, and what it was sent: it prints that when it has paper. Nobody else knows.
+pub(super) async fn pulled_in_mid_job(rig: &mut dyn Rig) -> Result<()> {
+    let printer = PrinterKind::Usb;
+    let counter = at_till(rig, printer.till()).await?;
+    shown(&counter, "that the printer is there", device(printer.name(), true)).await?;
+    rig.devices().set_printer(printer, PrinterState::PaperEnding).await?;
+    let receipt = sell(&counter, 0).await?;
+    shown(&counter, "that the printer has stopped", device(printer.name(), false)).await?;
+    rig.plug_printer(printer, false).await?;
+    let in_doubt = |till: &Till| till.prints.iter().any(|print| print.state == "unknown");
+    let till = shown(&counter, "that nobody knows what became of the receipt", in_doubt).await?;
+    let job = till.prints.first().context("a print is in doubt")?.job;
+    rig.devices().set_printer(printer, PrinterState::Well).await?;
+    rig.devices().paper(printer, &[&receipt.to_string()]).await?;
+    rig.plug_printer(printer, true).await?;
+    shown(&counter, "that the printer is back", device(printer.name(), true)).await?;
+    let till = counter.look().await?;
+    ensure!(in_doubt(&till), "the printer is back, and nobody was asked: {:?}", till.prints);
+    rig.devices().nothing_more(printer).await?;
+    counter.answer_print(job, "came_out").await?;
+    shown(&counter, "that nothing waits", |till| till.prints.is_empty()).await?;
+    let next = sell(&counter, 1).await?;
+    rig.devices().paper(printer, &[&next.to_string(), &article(1)?.product]).await?;
+    rig.devices().nothing_more(printer).await
+}
+
+pub(super) async fn scanner_unplugged(rig: &mut dyn Rig, scanner: ScannerKind) -> Result<()> {
+    let counter = at_till(rig, scanner.till()).await?;
+    shown(&counter, "that the scanner is there", device(scanner.name(), true)).await?;
+    rig.plug_scanner(scanner, false).await?;
+    shown(&counter, "that the scanner has gone", device(scanner.name(), false)).await?;
+    rig.plug_scanner(scanner, true).await?;
+    shown(&counter, "that the scanner is back", device(scanner.name(), true)).await?;
+    rig.scan(scanner, article(0)?.code.as_bytes()).await?;
     shown(&counter, "the scanned pack", |till| till.basket.is_some()).await?;
     Ok(())
 }
 
 pub(super) async fn fridge(rig: &mut dyn Rig) -> Result<()> {
     let counter = at_till(rig, "till-1").await?;
-    rig.set_fridge(Some(5_300)).await?;
-    let reads = |till: &crate::counter::Till| {
-        till.readings.iter().any(|reading| reading.sensor == "fridge" && reading.milli_celsius == Some(5_300))
+    let measured = rig.devices().set_fridge(5_300).await?;
+    let reads = |till: &Till| {
+        till.readings.iter().any(|reading| {
+            reading.sensor == "fridge"
+                && reading.milli_celsius.is_some_and(|milli_celsius| measured.contains(&milli_celsius))
+        })
     };
-    shown(&counter, "5.3 degrees", reads).await?;
-    rig.set_fridge(None).await?;
-    let silent = |till: &crate::counter::Till| {
+    shown(&counter, "what the fridge's sensor measures", reads).await?;
+    rig.devices().silence_fridge().await?;
+    let silent = |till: &Till| {
         till.readings.iter().any(|reading| {
             reading.sensor == "fridge"
                 && reading.milli_celsius.is_none()
-                && reading.missing.as_ref().is_some_and(|why| why.contains("does not answer"))
+                && reading.missing.as_ref().is_some_and(|why| !why.is_empty())
         })
     };
     shown(&counter, "why there is no temperature", silent).await?;
@@ -73,14 +119,11 @@ pub(super) async fn fridge(rig: &mut dyn Rig) -> Result<()> {
 }
 
 pub(super) async fn power(rig: &mut dyn Rig) -> Result<()> {
-    let article = provisioned::articles()?.into_iter().nth(2).context("an article")?;
     let counter = at_till(rig, "till-1").await?;
     let before = counter.look().await?.session.context("the till is open")?.sales;
     let mut told = Vec::new();
     for _ in 0..3 {
-        counter.scan(&article.code).await?;
-        told.push(pay(&counter).await?);
-        counter.dismiss().await?;
+        told.push(sell(&counter, 2).await?);
     }
     rig.cut_power().await?;
     let counter = rig.counter("till-1")?;

@@ -1,18 +1,19 @@
 //! What is tried on each rig, one at a time, each from the same beginning.
 
 mod faults;
+mod network;
 mod selling;
 
 use std::{pin::Pin, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use pestle_domain::ids::ActId;
 use uuid::Uuid;
 
-use super::{Ability, Rig};
+use super::{Ability, PrinterKind, Rig, ScannerKind};
 use crate::{
-    counter::{Counter, Till},
-    power_cuts::provisioned::SELLER,
+    counter::{Counter, Print, Till},
+    power_cuts::provisioned::{self, Article, SELLER},
 };
 
 /// Longest that a page may take to show what happened; the machine may be busy, and a virtual one is slow.
@@ -41,38 +42,78 @@ impl std::fmt::Debug for Case {
 pub const CASES: &[Case] = &[
     Case {
         name: "a_pack_scanned_by_a_keyboard_mode_scanner_is_sold_with_a_receipt",
-        needs: &[Ability::KeyboardScanner, Ability::SerialPrinter],
+        needs: &[Ability::Scanner(ScannerKind::Keyboard), Ability::Printer(PrinterKind::Serial)],
         run: |rig| Box::pin(selling::by_keyboard(rig)),
     },
     Case {
         name: "a_pack_scanned_by_a_serial_scanner_is_sold_with_a_receipt",
-        needs: &[Ability::SerialScanner, Ability::SerialPrinter],
-        run: |rig| Box::pin(selling::by_serial_line(rig)),
+        needs: &[Ability::Scanner(ScannerKind::Serial), Ability::Printer(PrinterKind::Serial)],
+        run: |rig| Box::pin(selling::scanned(rig, ScannerKind::Serial, PrinterKind::Serial)),
+    },
+    Case {
+        name: "a_pack_scanned_by_a_usb_serial_scanner_is_sold_with_a_receipt_from_a_usb_printer",
+        needs: &[Ability::Scanner(ScannerKind::CdcAcm), Ability::Printer(PrinterKind::Usb)],
+        run: |rig| Box::pin(selling::scanned(rig, ScannerKind::CdcAcm, PrinterKind::Usb)),
     },
     Case {
         name: "a_sale_at_the_second_till_is_printed_by_the_printer_on_the_network",
-        needs: &[Ability::NetworkPrinter],
+        needs: &[Ability::Printer(PrinterKind::Network), Ability::Printer(PrinterKind::Serial)],
         run: |rig| Box::pin(selling::on_the_network(rig)),
     },
     Case {
         name: "lot_and_serial_of_a_pack_are_read_through_the_group_separator",
-        needs: &[Ability::SerialScanner],
+        needs: &[Ability::Scanner(ScannerKind::Serial), Ability::Printer(PrinterKind::Serial)],
         run: |rig| Box::pin(selling::with_lot_and_serial(rig)),
     },
     Case {
         name: "a_receipt_waits_for_paper_says_why_and_comes_out_once",
-        needs: &[Ability::SerialPrinter],
-        run: |rig| Box::pin(faults::paper_out(rig)),
+        needs: &[Ability::Printer(PrinterKind::Serial)],
+        run: |rig| Box::pin(faults::paper_out(rig, PrinterKind::Serial)),
+    },
+    Case {
+        name: "a_receipt_of_a_usb_printer_waits_for_paper_says_why_and_comes_out_once",
+        needs: &[Ability::Printer(PrinterKind::Usb)],
+        run: |rig| Box::pin(faults::paper_out(rig, PrinterKind::Usb)),
+    },
+    Case {
+        name: "a_receipt_whose_paper_ends_in_the_middle_goes_on_by_itself_and_comes_out_once",
+        needs: &[Ability::Printer(PrinterKind::Serial), Ability::PaperEnding],
+        run: |rig| Box::pin(faults::paper_ending(rig)),
+    },
+    Case {
+        name: "a_receipt_waits_for_a_usb_printer_that_was_unplugged_says_why_and_comes_out_once",
+        needs: &[Ability::Printer(PrinterKind::Usb), Ability::Plugs],
+        run: |rig| Box::pin(faults::printer_unplugged(rig)),
+    },
+    Case {
+        name: "a_usb_printer_pulled_in_mid_job_asks_and_its_receipt_is_on_paper_once",
+        needs: &[Ability::Printer(PrinterKind::Usb), Ability::Plugs, Ability::PaperEnding],
+        run: |rig| Box::pin(faults::pulled_in_mid_job(rig)),
     },
     Case {
         name: "a_scanner_that_was_unplugged_scans_again_when_it_is_back",
-        needs: &[Ability::SerialScanner, Ability::Plugs],
-        run: |rig| Box::pin(faults::scanner_unplugged(rig)),
+        needs: &[Ability::Scanner(ScannerKind::Serial), Ability::Plugs],
+        run: |rig| Box::pin(faults::scanner_unplugged(rig, ScannerKind::Serial)),
+    },
+    Case {
+        name: "a_usb_serial_scanner_that_was_unplugged_scans_again_when_it_is_back",
+        needs: &[Ability::Scanner(ScannerKind::CdcAcm), Ability::Plugs],
+        run: |rig| Box::pin(faults::scanner_unplugged(rig, ScannerKind::CdcAcm)),
     },
     Case {
         name: "the_fridge_is_shown_and_a_silent_sensor_is_a_reason",
         needs: &[Ability::Sensors],
         run: |rig| Box::pin(faults::fridge(rig)),
+    },
+    Case {
+        name: "without_the_network_scans_and_receipts_go_on_and_what_waits_for_it_comes_out_once",
+        needs: &[
+            Ability::NetworkCable,
+            Ability::Scanner(ScannerKind::Serial),
+            Ability::Printer(PrinterKind::Serial),
+            Ability::Printer(PrinterKind::Network),
+        ],
+        run: |rig| Box::pin(network::cable_pulled(rig)),
     },
     Case {
         name: "sales_that_were_told_are_there_once_after_the_power_went",
@@ -97,6 +138,33 @@ async fn at_till(rig: &dyn Rig, till: &str) -> Result<Counter> {
         counter.void(line).await?;
     }
     Ok(counter)
+}
+
+/// One of the articles on the shelf.
+fn article(number: usize) -> Result<Article> {
+    provisioned::articles()?.into_iter().nth(number).context("the shelf has no such article")
+}
+
+/// A device of that name is there and well, or it is not.
+fn device(name: &'static str, well: bool) -> impl FnMut(&Till) -> bool {
+    move |till| till.devices.iter().any(|device| device.name == name && device.detail.is_none() == well)
+}
+
+/// A print waits or is in doubt, and its reason has these words.
+fn print_says(words: &'static str) -> impl FnMut(&Till) -> bool {
+    move |till| till.prints.iter().any(|print| says(print, words))
+}
+
+fn says(print: &Print, words: &str) -> bool {
+    print.reason.as_ref().is_some_and(|reason| reason.contains(words))
+}
+
+/// Sells one of the articles, and says which receipt was told.
+async fn sell(counter: &Counter, number: usize) -> Result<u64> {
+    counter.scan(&article(number)?.code).await?;
+    let receipt = pay(counter).await?;
+    counter.dismiss().await?;
+    Ok(receipt)
 }
 
 fn act() -> ActId {

@@ -1,21 +1,21 @@
 //! From the scan to the paper.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::{at_till, pay, shown};
+use super::{article, at_till, device, pay, sell, shown};
 use crate::{
-    counter::Till,
-    power_cuts::provisioned,
     processes::project,
     rig::{PrinterKind, Rig, ScannerKind},
 };
 
 pub(super) async fn by_keyboard(rig: &mut dyn Rig) -> Result<()> {
-    scanned_and_sold(rig, ScannerKind::Keyboard).await?;
+    scanned(rig, ScannerKind::Keyboard, PrinterKind::Serial).await?;
     // Where a real kernel read the scan: what the shop sees of it.
-    if let Some(screen) = rig.picture_of_screen().await? {
+    if let Some(screen) = rig.picture_of_screen().await?
+        && let Some(paper) = rig.devices().picture_of_paper(PrinterKind::Serial).await?
+    {
         keep_picture("appliance-console.png", &screen)?;
-        keep_picture("appliance-receipt.png", &rig.picture_of_paper(PrinterKind::Serial).await?)?;
+        keep_picture("appliance-receipt.png", &paper)?;
     }
     Ok(())
 }
@@ -29,49 +29,33 @@ fn keep_picture(name: &str, picture: &[u8]) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn by_serial_line(rig: &mut dyn Rig) -> Result<()> {
-    scanned_and_sold(rig, ScannerKind::Serial).await
-}
-
-async fn scanned_and_sold(rig: &mut dyn Rig, scanner: ScannerKind) -> Result<()> {
-    let counter = at_till(rig, "till-1").await?;
-    let name = match scanner {
-        ScannerKind::Keyboard => "second",
-        ScannerKind::Serial => "counter",
-    };
+/// At the till where both are.
+pub(super) async fn scanned(rig: &mut dyn Rig, scanner: ScannerKind, printer: PrinterKind) -> Result<()> {
+    ensure!(scanner.till() == printer.till(), "{scanner:?} and {printer:?} are at two tills");
+    let counter = at_till(rig, scanner.till()).await?;
     // What is typed while it is opened is taken for half a scan.
-    let there =
-        |till: &Till| till.devices.iter().any(|device| device.name == name && device.detail.is_none());
-    shown(&counter, "that the scanner is there", there).await?;
-    let article = provisioned::articles()?.into_iter().next().context("an article")?;
+    shown(&counter, "that the scanner is there", device(scanner.name(), true)).await?;
+    let article = article(0)?;
     rig.scan(scanner, article.code.as_bytes()).await?;
     let till = shown(&counter, "the scanned pack", |till| till.basket.is_some()).await?;
     let lines = till.basket.map(|basket| basket.lines).unwrap_or_default();
     ensure!(lines.len() == 1 && lines[0].name == article.product, "another product is shown: {lines:?}");
     let receipt = pay(&counter).await?;
-    let paper = rig.paper(PrinterKind::Serial).await?;
-    ensure!(paper.contains(&receipt.to_string()), "receipt {receipt} does not name itself:\n{paper}");
-    ensure!(paper.contains(&article.product) && paper.contains("4.99"), "the paper says:\n{paper}");
-    Ok(())
+    rig.devices().paper(printer, &[&receipt.to_string(), &article.product, "4.99"]).await
 }
 
 pub(super) async fn on_the_network(rig: &mut dyn Rig) -> Result<()> {
-    let counter = at_till(rig, "till-2").await?;
-    let article = provisioned::articles()?.into_iter().nth(1).context("an article")?;
-    counter.scan(&article.code).await?;
-    let receipt = pay(&counter).await?;
-    let paper = rig.paper(PrinterKind::Network).await?;
-    ensure!(
-        paper.contains(&receipt.to_string()) && paper.contains(&article.product),
-        "the paper says:\n{paper}"
-    );
-    ensure!(rig.papers_unread(PrinterKind::Serial).await? == 0, "the other till's printer printed too");
-    Ok(())
+    let counter = at_till(rig, PrinterKind::Network.till()).await?;
+    let receipt = sell(&counter, 1).await?;
+    rig.devices().paper(PrinterKind::Network, &[&receipt.to_string(), &article(1)?.product]).await?;
+    // The other till's printer is not concerned.
+    rig.devices().nothing_more(PrinterKind::Serial).await
 }
 
 pub(super) async fn with_lot_and_serial(rig: &mut dyn Rig) -> Result<()> {
-    let counter = at_till(rig, "till-1").await?;
-    let article = provisioned::articles()?.into_iter().next().context("an article")?;
+    let counter = at_till(rig, ScannerKind::Serial.till()).await?;
+    shown(&counter, "that the scanner is there", device(ScannerKind::Serial.name(), true)).await?;
+    let article = article(0)?;
     let serial = uuid::Uuid::now_v7().simple().to_string();
     let pack = format!("]d2010{}1730073110LOT1\u{1d}21{}", article.code, &serial[12..]);
     rig.scan(ScannerKind::Serial, pack.as_bytes()).await?;
@@ -81,8 +65,8 @@ pub(super) async fn with_lot_and_serial(rig: &mut dyn Rig) -> Result<()> {
         lines.len() == 1 && lines[0].lot.as_deref() == Some("LOT1"),
         "the lot was not read through the separator: {lines:?}"
     );
-    pay(&counter).await?;
-    rig.paper(PrinterKind::Serial).await?;
+    let receipt = pay(&counter).await?;
+    rig.devices().paper(PrinterKind::Serial, &[&receipt.to_string()]).await?;
     // The same pack once more: its serial was sold.
     rig.scan(ScannerKind::Serial, pack.as_bytes()).await?;
     shown(&counter, "that this pack was sold before", |till| !till.refusals.is_empty()).await?;

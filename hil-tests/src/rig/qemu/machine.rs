@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::{guest, keys::stroke, qmp::Monitor};
+use super::{gadgets, guest, keys::stroke, qmp::Monitor};
 use crate::{
     processes::{Keeper, Process, Program, log_tail},
     rig::{settings::Machine, site::Site},
@@ -156,7 +156,7 @@ fn arguments(
     let lines = lines.into_iter().chain(disk(place, log));
     let arguments: Vec<_> =
         lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
-    Ok(arguments.into_iter().chain(guest::arguments(place)).collect())
+    Ok([arguments, guest::arguments(place), gadgets::arguments(place, site)?].concat())
 }
 
 /// The disk. cache=writeback: QEMU hands each write to this machine's kernel and each of the guest's flushes becomes an fdatasync. So a

@@ -1,8 +1,9 @@
 //! The appliance's image in QEMU, in software. Its kernel has the real drivers: a USB keyboard, USB serial adapters (FTDI) for
-//! scanner and printer, a serial port for the sensors' bus. The devices behind them are this program's.
+//! scanner and printer, a serial port for the sensors' bus, and a printer and a scanner of USB's own classes that its own
+//! kernel plays. The devices behind them are this program's.
 //!
-//! [`disk`] makes its disk, [`machine`] runs it, [`qmp`] speaks with QEMU's monitor, [`keys`] are what a scanner presses, and
-//! [`guest`] is a shell inside. [`recordings`] keep what its kernel makes of keys.
+//! [`disk`] makes its disk, [`machine`] runs it, [`qmp`] speaks with QEMU's monitor, [`keys`] are what a scanner presses,
+//! [`guest`] is a shell inside, and [`gadgets`] are the USB devices that it plays. [`recordings`] keep what its kernel makes of keys.
 //!
 //! [`power_cuts`] and [`disk_cuts`] take its power away: [`write_log`] reads what was written to its disk, [`recording`] keeps that with
 //! what was told, [`replay`] makes what a cut leaves of it, and [`left`] looks whether it comes back. [`idle`] measures the agent at rest, [`boot`]
@@ -11,6 +12,7 @@
 pub mod boot;
 pub mod disk;
 pub mod disk_cuts;
+pub mod gadgets;
 pub mod guest;
 pub mod idle;
 pub mod keys;
@@ -35,15 +37,18 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    PrinterKind, PrinterState, Rig, ScannerKind,
+    Devices, PrinterKind, Rig, ScannerKind,
+    here::last_screen,
     settings::Machine,
-    site::{Reached, Site},
+    site::{self, Site},
+    wiring::{WiredPrinter, WiredSensor, Wiring},
 };
 use crate::{
     counter::Counter,
     processes::{Keeper, build_folder},
     waiting::until,
 };
+use gadgets::Gadget;
 use guest::Guest;
 use machine::{HOST, KEYBOARD_SERIAL, PRINTER_SERIAL, Running, SCANNER_SERIAL};
 
@@ -55,7 +60,13 @@ const PLUGGED_WITHIN: Duration = Duration::from_secs(10);
 pub struct QemuRig {
     settings: Machine,
     site: Site,
+    authority: Vec<u8>,
     keeper: Keeper,
+    /// Whether the guest plays USB devices.
+    gadgets: bool,
+    /// Plugs that a case pulled and has not put in again.
+    pulled_scanners: Vec<ScannerKind>,
+    pulled_printer: bool,
     running: Option<Running>,
     place: TempDir,
     /// From the power button to the first answer, of the last start.
@@ -70,31 +81,44 @@ impl QemuRig {
     /// # Errors
     /// The image is not built, QEMU is not installed, or the disk refuses.
     pub async fn new(settings: Machine) -> Result<Self> {
+        Self::with(settings, false).await
+    }
+
+    /// The same with the USB devices that the guest's kernel plays: each start takes some seconds longer.
+    ///
+    /// # Errors
+    /// As [`QemuRig::new`].
+    pub async fn with_gadgets(settings: Machine) -> Result<Self> {
+        Self::with(settings, true).await
+    }
+
+    async fn with(settings: Machine, gadgets: bool) -> Result<Self> {
         let place = tempfile::Builder::new().prefix("pestle-rig-").tempdir()?;
-        let mut site = Site::new(place.path(), true)?;
+        let site = Site::new(place.path(), true)?;
         let data = place.path().join("data");
         fs::create_dir_all(data.join("etc"))?;
-        site.provision(&data.join("agent")).await?;
-        let adapter =
-            |serial: &str| format!("/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_{serial}-if00-port0");
-        let reached = Reached {
-            // By the names that stay, as a technician reads them from `pestle-agent devices list`.
-            scanner: format!("serial:usb:0403:6001:{SCANNER_SERIAL}"),
-            keyboard: format!("keyboard:usb:0627:0001:{KEYBOARD_SERIAL}"),
-            printer: adapter(PRINTER_SERIAL),
-            fridge: "/dev/ttyS1".to_owned(),
-            host: HOST,
-            listen: "0.0.0.0:443".to_owned(),
-            data_dir: "/var/lib/pestle".to_owned(),
-        };
-        fs::write(data.join("etc/agent.toml"), site.configuration(&reached)?)?;
+        let authority = site::provision(place.path(), &data.join("agent")).await?;
+        let configuration = wiring(&site, gadgets)?.configuration("0.0.0.0:443", "/var/lib/pestle");
+        fs::write(data.join("etc/agent.toml"), configuration)?;
         let image = settings.image.clone().unwrap_or_else(disk::image);
         disk::make(&image, &data, &place.path().join("disk.img")).await?;
         fs::copy(&settings.firmware.variables, place.path().join("variables.fd")).with_context(|| {
             format!("{} is not there: install ovmf", settings.firmware.variables.display())
         })?;
         let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
-        Ok(Self { settings, site, keeper, running: None, place, booted_in: Duration::ZERO, write_log: None })
+        Ok(Self {
+            settings,
+            site,
+            authority,
+            keeper,
+            gadgets,
+            pulled_scanners: Vec::new(),
+            pulled_printer: false,
+            running: None,
+            place,
+            booted_in: Duration::ZERO,
+            write_log: None,
+        })
     }
 
     /// Presses the power button, and waits until the counter's page answers.
@@ -107,7 +131,7 @@ impl QemuRig {
         let running =
             Running::start(&self.settings, self.place.path(), &self.site, &self.keeper, log).await?;
         let console = running.console.clone();
-        let counter = Counter::at(address(running.https), &self.site.authority)?.at_till("till-1");
+        let counter = Counter::at(address(running.https), &self.authority)?.at_till("till-1");
         self.running = Some(running);
         let within = Duration::from_secs(self.settings.boot_within_s);
         let answered = until("the counter's page of the machine", within, || async {
@@ -117,6 +141,11 @@ impl QemuRig {
             return Err(overdue).context(self.what_the_machine_says(&console).await);
         }
         self.booted_in = pressed.elapsed();
+        if self.gadgets {
+            let mut guest = self.guest().await?;
+            Gadget::Printer.plug(&mut guest, true).await?;
+            Gadget::Scanner.plug(&mut guest, true).await?;
+        }
         Ok(())
     }
 
@@ -174,6 +203,26 @@ impl QemuRig {
     }
 }
 
+/// By the names that stay, as a technician reads them from `pestle-agent devices list`.
+fn wiring(site: &Site, gadgets: bool) -> Result<Wiring> {
+    let network = site.network_printer.device.address().context("a network printer has an address")?;
+    let printer = format!("serial:usb:0403:6001:{PRINTER_SERIAL}?baud=115200");
+    let [serial_model, network_model, usb_model] = site::MODELS;
+    Ok(Wiring {
+        keyboard_scanner: Some(format!("keyboard:usb:0627:0001:{KEYBOARD_SERIAL}")),
+        serial_scanner: Some(format!("serial:usb:0403:6001:{SCANNER_SERIAL}")),
+        cdc_acm_scanner: gadgets.then(|| format!("serial:{}", gadgets::SCANNER)),
+        serial_printer: Some(WiredPrinter::new(printer, serial_model)),
+        network_printer: Some(WiredPrinter::new(format!("tcp://{HOST}:{}", network.port()), network_model)),
+        usb_printer: gadgets.then(|| WiredPrinter::new(format!("usblp:{}", gadgets::PRINTER), usb_model)),
+        fridge: Some(WiredSensor {
+            address: "serial:/dev/ttyS1".to_owned(),
+            slave: site::FRIDGE_SLAVE,
+            profile: site::FRIDGE_PROFILE.to_owned(),
+        }),
+    })
+}
+
 /// What the agent and systemd say of a start that did not end well.
 const ASK_OF_A_BAD_START: &str =
     "journalctl -u pestle-agent -n 40 --no-pager -o cat; systemctl --failed --no-pager --plain";
@@ -195,22 +244,36 @@ impl Rig for QemuRig {
             self.power_on().await?;
         }
         self.set_network(true).await?;
+        for scanner in std::mem::take(&mut self.pulled_scanners) {
+            self.plug_scanner(scanner, true).await?;
+        }
+        if std::mem::take(&mut self.pulled_printer) {
+            self.plug_printer(PrinterKind::Usb, true).await?;
+        }
         self.site.reset().await
     }
 
     fn counter(&self, till: &str) -> Result<Counter> {
         let port = self.running.as_ref().context("the machine is off")?.https;
-        Ok(Counter::at(address(port), &self.site.authority)?.at_till(till))
+        Ok(Counter::at(address(port), &self.authority)?.at_till(till))
+    }
+
+    fn devices(&mut self) -> &mut dyn Devices {
+        &mut self.site
     }
 
     async fn scan(&mut self, scanner: ScannerKind, barcode: &[u8]) -> Result<()> {
         match scanner {
             ScannerKind::Keyboard => self.running()?.type_text(&[barcode, b"\r"].concat()).await,
-            ScannerKind::Serial => Ok(self.site.scanner.scan(barcode).await?),
+            _ => Ok(self.site.serial_scanner(scanner)?.scan(barcode).await?),
         }
     }
 
     async fn plug_scanner(&mut self, scanner: ScannerKind, into: bool) -> Result<()> {
+        self.pulled_scanners.retain(|pulled| *pulled != scanner);
+        if !into {
+            self.pulled_scanners.push(scanner);
+        }
         let (id, device) = match scanner {
             ScannerKind::Keyboard => (
                 "keyboard",
@@ -222,6 +285,7 @@ impl Rig for QemuRig {
                 json!({ "driver": "usb-serial", "id": "scanner-adapter", "bus": "usb.0", "port": "2",
                     "chardev": "scanner", "serial": SCANNER_SERIAL }),
             ),
+            ScannerKind::CdcAcm => return Gadget::Scanner.plug(&mut self.guest().await?, into).await,
         };
         if !into {
             self.running()?.ask("device_del", json!({ "id": id })).await?;
@@ -237,31 +301,14 @@ impl Rig for QemuRig {
         }
     }
 
-    async fn set_printer(&mut self, printer: PrinterKind, state: PrinterState) -> Result<()> {
-        self.site.set_printer(printer, state)
-    }
-
-    async fn paper(&mut self, printer: PrinterKind) -> Result<String> {
-        self.site.printer(printer).next().await
-    }
-
-    async fn papers_unread(&mut self, printer: PrinterKind) -> Result<usize> {
-        Ok(self.site.printer(printer).unread())
-    }
-
-    async fn picture_of_paper(&mut self, printer: PrinterKind) -> Result<Vec<u8>> {
-        self.site.printer(printer).picture()
-    }
-
-    async fn picture_of_screen(&mut self) -> Result<Option<Vec<u8>>> {
-        let file = self.place.path().join("screen.png");
-        let arguments = json!({ "filename": file, "format": "png" });
-        self.running()?.ask("screendump", arguments).await?;
-        Ok(Some(fs::read(file)?))
-    }
-
-    async fn set_fridge(&mut self, milli_celsius: Option<i32>) -> Result<()> {
-        self.site.set_fridge(milli_celsius)
+    async fn plug_printer(&mut self, printer: PrinterKind, into: bool) -> Result<()> {
+        match printer {
+            PrinterKind::Usb => {
+                self.pulled_printer = !into;
+                Gadget::Printer.plug(&mut self.guest().await?, into).await
+            }
+            _ => bail!("the cable of the {} printer has no plug here", printer.name()),
+        }
     }
 
     async fn set_network(&mut self, there: bool) -> Result<()> {
@@ -276,6 +323,21 @@ impl Rig for QemuRig {
             Some(running) => running.cut(),
         }
         self.running = None;
+        // The next start has all devices.
+        self.pulled_scanners.clear();
+        self.pulled_printer = false;
         self.power_on().await
+    }
+
+    /// Of the first serial port.
+    async fn console(&mut self) -> Result<String> {
+        last_screen(&fs::read(&self.running()?.console)?)
+    }
+
+    async fn picture_of_screen(&mut self) -> Result<Option<Vec<u8>>> {
+        let file = self.place.path().join("screen.png");
+        let arguments = json!({ "filename": file, "format": "png" });
+        self.running()?.ask("screendump", arguments).await?;
+        Ok(Some(fs::read(file)?))
     }
 }
