@@ -197,15 +197,13 @@ fn name_all(found: &mut [FoundDevice]) {
 
 fn selectors(device: &FoundDevice, all: &[FoundDevice]) -> Vec<Selector> {
     let Some(usb) = &device.usb else {
-        return match &device.kind {
-            DeviceKind::Input { phys, .. } if !phys.is_empty() => vec![Selector::Phys(phys.clone())],
-            _ => device
-                .file
-                .file_name()
-                .map(|name| Selector::Tty(name.to_string_lossy().into_owned()))
-                .into_iter()
-                .collect(),
+        let named = match &device.kind {
+            // One without a place has no name that stays: its number is another one after the next start.
+            DeviceKind::Input { phys, .. } => (!phys.is_empty()).then(|| Selector::Phys(phys.clone())),
+            // A name that cannot be written in a configuration binds nothing.
+            _ => device.file.file_name().and_then(|name| format!("tty:{}", name.to_str()?).parse().ok()),
         };
+        return named.into_iter().collect();
     };
     let same_device = |other: &&FoundDevice| {
         other.class() == device.class() && other.usb.as_ref().is_some_and(|other| other.port == usb.port)

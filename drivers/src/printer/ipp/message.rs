@@ -196,6 +196,9 @@ impl Answer {
     /// # Errors
     /// It is none.
     pub fn read(bytes: Bytes) -> Result<Answer, MessageError> {
+        if !texts_with_language_fit(&bytes) {
+            return Err(MessageError::Malformed("a text is longer than its place".to_owned()));
+        }
         let parser = IppParser::new(IppReader::new(Cursor::new(bytes)));
         let answer = parser.parse().map_err(|error| MessageError::Malformed(error.to_string()))?;
         Ok(Answer { status: answer.header().status_code(), attributes: answer.attributes().clone() })
@@ -306,6 +309,43 @@ impl Answer {
     }
 }
 
+/// Bytes before the first group (RFC 8010, 3.1.1): version, status, request.
+const HEADER_BYTES: usize = 8;
+/// RFC 8010, 3.5.1: behind it stands the document.
+const END_OF_ATTRIBUTES: u8 = 0x03;
+/// Tags up to here begin a group (RFC 8010, 3.5.1).
+const DELIMITER_MAX: u8 = 0x0f;
+/// Text and name with their language (RFC 8010, 3.5.2).
+const WITH_LANGUAGE: [u8; 2] = [0x35, 0x36];
+
+/// Whether the two lengths inside each text or name with a language (RFC 8010, 3.9) keep within its value: the crate
+/// believes them and panics. Whatever else is wrong the crate finds.
+fn texts_with_language_fit(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    while let Some((&tag, behind)) = rest.split_first() {
+        rest = match tag {
+            END_OF_ATTRIBUTES => return true,
+            ..=DELIMITER_MAX => behind,
+            _ => {
+                let value = counted(behind).and_then(|(_name, behind)| counted(behind));
+                let Some((value, behind)) = value else { return true };
+                let fits = || counted(value).and_then(|(_language, text)| counted(text)).is_some();
+                if WITH_LANGUAGE.contains(&tag) && !fits() {
+                    return false;
+                }
+                behind
+            }
+        };
+    }
+    true
+}
+
+/// What stands behind its length in two bytes, and what stands behind that.
+fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
 fn number(value: &IppValue) -> Option<i32> {
     match value {
         IppValue::Integer(number) | IppValue::Enum(number) => Some(*number),
@@ -330,6 +370,19 @@ mod tests {
         let error = Answer::read(Bytes::from_static(b"<html>hello</html>")).err().unwrap();
         assert!(error.to_string().ends_with("check its address"), "{error}");
         assert!(Answer::read(Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn a_text_that_says_it_is_longer_than_its_value_is_refused_and_no_panic() {
+        let answer = |language: u8, text: u8| {
+            let value = [&[0, language][..], b"en", &[0, text], b"Office"].concat();
+            let length = u8::try_from(value.len()).unwrap();
+            [&[2, 0, 0, 0, 0, 0, 0, 1, 4, 0x35, 0, 4][..], b"name", &[0, length], &value, &[3]].concat()
+        };
+        assert!(Answer::read(answer(2, 6).into()).is_ok());
+        for (language, text) in [(2, 7), (2, 255), (200, 6)] {
+            assert!(Answer::read(answer(language, text).into()).is_err(), "{language} {text}");
+        }
     }
 
     #[test]
