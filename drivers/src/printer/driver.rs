@@ -199,7 +199,7 @@ struct Owner {
     status: watch::Sender<PrinterStatus>,
     events: mpsc::Sender<PrinterEvent>,
     jobs: u32,
-    /// A job broke off, and nothing was sent since that would end its last command.
+    /// A job broke off or is held, and nothing was sent since that would end its last command.
     half_a_job: bool,
 }
 
@@ -332,11 +332,10 @@ impl Owner {
         let kick = if job.open_drawer { model.drawer.kick().to_vec() } else { Vec::new() };
         let (outcome, worked) = match session.print(&[kick, bytes].concat(), process).await {
             Ok(outcome) => (outcome, Ok(())),
-            Err((outcome, broken)) => {
-                self.half_a_job = outcome != Outcome::Printed;
-                (outcome, Err(broken))
-            }
+            Err((outcome, broken)) => (outcome, Err(broken)),
         };
+        // Also of a job that the printer holds: a line that breaks later takes the rest along that it did not take yet.
+        self.half_a_job = matches!(outcome, Outcome::Unknown { .. });
         let (drawer, worked) = match worked {
             worked if !job.open_drawer => (None, worked),
             worked if was_open => (Some(DrawerOutcome::AlreadyOpen), worked),
