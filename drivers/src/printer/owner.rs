@@ -234,7 +234,7 @@ struct Owner<C: Conversation> {
     status: watch::Sender<PrinterStatus>,
     events: mpsc::Sender<PrinterEvent>,
     jobs: u32,
-    /// A job broke off, and nothing was sent since that would end its last command.
+    /// A job broke off or is held, and nothing was sent since that would end its last command.
     half_a_job: bool,
 }
 
@@ -320,7 +320,8 @@ impl<C: Conversation> Owner<C> {
                 self.jobs = self.jobs.wrapping_add(1);
                 let process = ProcessId::numbered(self.jobs);
                 let (printed, worked) = conversation.print(&job, process).await;
-                self.half_a_job = worked.is_err() && matches!(printed.outcome, Outcome::Unknown { .. });
+                // Also of a job that the printer holds: a line that breaks later takes the rest along that it did not take yet.
+                self.half_a_job = matches!(printed.outcome, Outcome::Unknown { .. });
                 let late = conversation.confirms_late().then_some(process);
                 let report = report_of(printed, job.open_drawer, late);
                 tracing::info!(printer = %self.name, job = job.document.title, outcome = ?report.outcome, "print");

@@ -390,7 +390,7 @@ async fn message(stream: &mut TcpStream) -> Vec<u8> {
                 return message;
             }
         }
-        let mut buffer = [0; 16 * 1_024];
+        let mut buffer = vec![0; 16 * 1_024];
         match stream.read(&mut buffer).await {
             Ok(count) if count > 0 => message.extend_from_slice(&buffer[..count]),
             _ => return message,

@@ -246,6 +246,14 @@ impl SimPrinter {
         *lock(&self.inner.shared.cable_for) = Some(bytes);
     }
 
+    /// Pulls the cable now. The printer keeps power, and what it has.
+    pub fn unplug(&self) {
+        if let Some(task) = lock(&self.inner.task).take() {
+            task.abort();
+        }
+        self.changed();
+    }
+
     /// Plugs the cable in again, at the same path. A network printer takes the next connection by itself.
     ///
     /// # Errors

@@ -77,6 +77,27 @@ async fn a_printer_that_was_switched_off_while_it_held_its_line_is_not_believed_
 }
 
 #[tokio::test]
+async fn a_receipt_after_one_that_was_held_in_an_image_when_the_cable_was_pulled_is_whole() {
+    let mut till = Till::on_a_cable_with(FlowControl::Hardware, "epson-tm-t20").await;
+    till.device.set_busy_when_offline(true);
+    till.device.open_cover_after(1);
+    let mut document = Document::new("Receipt 7");
+    document.blocks = vec![text("Receipt 7"), text("阿莫西林胶囊"), Block::Cut];
+    let report = till.print(document).await;
+    assert_eq!(report.outcome, Outcome::Unknown { reason: Unknown::Held(Trouble::CoverOpen) });
+    till.device.unplug();
+    assert!(matches!(till.event().await, PrinterEvent::Device(DeviceEvent::Lost { .. })));
+    till.device.set_cover_open(false);
+    till.device.replug().unwrap();
+    till.until_attached().await;
+    assert_eq!(till.print(long(8)).await.outcome, Outcome::Printed);
+    let printed = till.receipts();
+    let lines = printed[0].lines();
+    assert_eq!((printed.len(), lines.len(), lines[0].as_str()), (1, 61, "Receipt 7"));
+    assert!(lines[1].starts_with("Receipt 8, line 00, ") && lines[60].starts_with("Receipt 8, line 59, "));
+}
+
+#[tokio::test]
 async fn a_printer_that_holds_its_line_from_the_start_is_said_to_perhaps_be_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("printer");
