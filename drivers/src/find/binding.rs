@@ -53,6 +53,8 @@ pub struct Wanted {
     pub selector: Selector,
     /// What it looked like; `None` until it is seen for the first time.
     pub seen: Option<Fingerprint>,
+    /// What people call it in a sentence: its name, and what else hangs on it.
+    pub called: String,
 }
 
 impl Wanted {
@@ -64,7 +66,14 @@ impl Wanted {
             Some(kept) => (kept.selector, Some(kept.seen)),
             None => (configured.clone(), None),
         };
-        Wanted { name, class, configured, selector, seen }
+        let called = name.to_string();
+        Wanted { name, class, configured, selector, seen, called }
+    }
+
+    /// The same, called otherwise before people.
+    #[must_use]
+    pub fn called(self, called: String) -> Wanted {
+        Wanted { called, ..self }
     }
 
     /// What is to be kept of it; `None` until it was seen.
