@@ -30,7 +30,8 @@ use crate::{
         machine::{CounterSettings, Event},
         view::{DeviceState, DeviceView, LinkView},
     },
-    devices, durable_file,
+    devices::{self, desk::Devices},
+    durable_file,
     fetched::task::{FetchParts, FetchTask},
     foundation::Foundation,
     health::Health,
@@ -159,7 +160,7 @@ async fn start_counter(
     config: &Config,
     foundation: &Foundation,
     prepared: &Prepared,
-) -> anyhow::Result<(Counter, JoinSet<()>)> {
+) -> anyhow::Result<(Counter, (JoinSet<()>, Devices))> {
     let settings = CounterSettings::from_config(config, foundation.ledger.stream().epoch);
     let (printers, orders) = spool::task::queues(settings.printers());
     let counter = Counter::start(CounterParts {
@@ -189,7 +190,7 @@ fn start_parts(
     foundation: &Foundation,
     prepared: Prepared,
     counter: &Counter,
-    devices: JoinSet<()>,
+    (devices, desk): (JoinSet<()>, Devices),
     stops: &Stops,
 ) -> Parts {
     let Prepared {
@@ -268,7 +269,7 @@ fn start_parts(
     let health = health.router();
     parts.spawn("local status", web::local::serve(local, health.clone(), stop()));
     parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
-    let router = health.merge(web::routes::router(counter.clone(), gate));
+    let router = health.merge(web::routes::router(counter.clone(), desk, gate));
     parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
     parts
 }

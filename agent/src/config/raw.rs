@@ -30,6 +30,7 @@ pub(super) struct Raw {
     pub(super) sensor_profiles: Option<PathBuf>,
     pub(super) fonts: Vec<PathBuf>,
     pub(super) pictures: PathBuf,
+    pub(super) kernel: Kernel,
     pub(super) gateway: Gateway,
     pub(super) journal: Journal,
     pub(super) space: Space,
@@ -49,11 +50,26 @@ impl Default for Raw {
             sensor_profiles: None,
             fonts: vec!["/usr/share/fonts".into()],
             pictures: "/etc/pestle/pictures".into(),
+            kernel: Kernel::default(),
             gateway: Gateway::default(),
             journal: Journal::default(),
             space: Space::default(),
             log: Log::default(),
         }
+    }
+}
+
+/// Where the kernel tells of devices; another place than its own is for simulations.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Kernel {
+    pub(super) sys: PathBuf,
+    pub(super) dev: PathBuf,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self { sys: "/sys".into(), dev: "/dev".into() }
     }
 }
 

@@ -75,6 +75,8 @@ pub enum Event {
     PrinterIs(String, Result<(), String>),
     /// A device came, went, or is in trouble.
     Device(DeviceView, Option<FactBody>),
+    /// Which devices wait for a person to say which they are; none when all was answered.
+    DevicesAsk(Vec<String>),
     /// A sensor was asked.
     Reading(ReadingView, FactBody),
     /// The link to the centre.

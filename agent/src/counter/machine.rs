@@ -14,7 +14,7 @@ use pestle_domain::{
     ids::{ActId, FactId, StaffId, TillId},
     journal::Lane,
     sale::Basket,
-    staff::PinThrottle,
+    staff::{Permission, PinThrottle},
 };
 use pestle_drivers::printer::start::PrinterKind;
 
@@ -142,6 +142,7 @@ pub struct Branch {
     pub(super) devices: BTreeMap<String, DeviceView>,
     device_logs: BTreeMap<String, DeviceLog>,
     pub(super) readings: BTreeMap<String, ReadingView>,
+    pub(super) devices_ask: Vec<String>,
     pub(super) link: LinkView,
     pub(super) room: Room,
     pub(super) said_date: Option<SaidDate>,
@@ -177,6 +178,7 @@ impl Branch {
             devices: BTreeMap::new(),
             device_logs: BTreeMap::new(),
             readings: BTreeMap::new(),
+            devices_ask: Vec::new(),
             link: LinkView::default(),
             room: Room::default(),
             said_date: None,
@@ -213,6 +215,10 @@ impl Branch {
             Event::DrawerEnded(printer, end) => self.drawer_ended(&printer, end, out),
             Event::PrinterIs(printer, ready) => self.printer_is(now, &printer, ready, out),
             Event::Device(device, fact) => self.device_changed(now, device, fact, out),
+            Event::DevicesAsk(names) => {
+                self.devices_ask = names;
+                out.push(Effect::ShowAll);
+            }
             Event::Reading(reading, fact) => {
                 if reading.missing.is_some() {
                     out.push(Effect::Count(Count::ReadingMissing));
@@ -373,6 +379,9 @@ impl Branch {
             }
             Command::AmendPatient { act, person, details } => {
                 self.keep_patient(now, ticket, &till, act, Some(person), details, out)
+            }
+            Command::MendDevices => {
+                self.permitted(&till, Permission::MendDevices).map(|_person| Some(Said::words("")))
             }
             Command::Reprint => self.reprint(now, &till, out).map(Some),
             Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),

@@ -239,13 +239,13 @@ impl Branch {
         out.push(Effect::Show(job.till.clone()));
     }
 
-    fn actor_at(&self, till: &TillId) -> Actor {
+    pub(super) fn actor_at(&self, till: &TillId) -> Actor {
         let signed_in = self.tills.get(till).and_then(|live| live.signed_in.as_ref());
         signed_in.map_or(Actor::Machine, super::live::SignedIn::actor)
     }
 }
 
-fn document_of(printable: &Printable, shop: &Shop, now: &Now<'_>, job: &Job, asked_by: &Actor) -> Document {
+pub(super) fn document_of(printable: &Printable, shop: &Shop, now: &Now<'_>, job: &Job, asked_by: &Actor) -> Document {
     let document = match printable {
         Printable::Receipt(record) => {
             let on = Circumstances {

@@ -73,6 +73,7 @@ impl Branch {
             link: self.link.clone(),
             devices: self.devices.values().cloned().collect(),
             readings: self.readings.values().cloned().collect(),
+            devices_ask: self.devices_ask.clone(),
             station: live.signed_in.as_ref().map(|one| one.station.clone()),
             farewell: live.farewell.clone(),
         })

@@ -61,6 +61,8 @@ pub struct TillView {
     pub devices: Vec<DeviceView>,
     /// What the sensors said last.
     pub readings: Vec<ReadingView>,
+    /// Devices that are not used before somebody has said on the page for devices which they are.
+    pub devices_ask: Vec<String>,
     /// Where somebody is signed in: whose browser this is may see all of it. Never sent.
     #[serde(skip)]
     pub station: Option<StationId>,

@@ -7,8 +7,8 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{actions, assets, guard, pages, stream};
-use crate::counter::handle::Counter;
+use super::{actions, assets, devices, guard, pages, stream};
+use crate::{counter::handle::Counter, devices::desk::Devices};
 
 /// Largest body that a page sends: a scan of the longest symbol (7,089 bytes), with room for JSON's escapes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -25,9 +25,12 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// | `POST /till/{till}/{action}` | what a person does: see [`actions::command`] |
 /// | `GET /static/{file}` | style, script, icon |
 ///
+/// Those of the page for devices are at [`devices::router`].
+///
 /// A till's page, changes, state and search are for the browser where somebody is signed in at it; any other gets what
 /// [`TillView::seen_by`](crate::counter::view::TillView::seen_by) leaves.
-pub fn router(counter: Counter, gate: guard::Gate) -> Router {
+pub fn router(counter: Counter, of_the_box: Devices, gate: guard::Gate) -> Router {
+    let page_for_devices = devices::router(counter.clone(), of_the_box);
     Router::new()
         .route("/", get(pages::index))
         .route("/till/{till}", get(pages::till))
@@ -36,7 +39,8 @@ pub fn router(counter: Counter, gate: guard::Gate) -> Router {
         .route("/till/{till}/search", get(actions::search))
         .route("/till/{till}/{action}", post(actions::act))
         .route("/static/{file}", get(assets::file))
+        .with_state(counter)
+        .merge(page_for_devices)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(gate, guard::guard))
-        .with_state(counter)
 }

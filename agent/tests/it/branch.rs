@@ -114,8 +114,8 @@ impl Branch {
             printers,
         };
         let counter = Counter::start(parts).await.unwrap();
-        let devices = pestle_agent::devices::start(&config, orders, &counter, &clock);
-        let router = router(counter.clone(), Gate::plain("127.0.0.1:8080".parse().unwrap()));
+        let (devices, desk) = pestle_agent::devices::start(&config, orders, &counter, &clock);
+        let router = router(counter.clone(), desk, Gate::plain("127.0.0.1:8080".parse().unwrap()));
         Self { counter, router, ledger, telemetry, folder, clock, cookies: BTreeMap::new(), devices }
     }
 

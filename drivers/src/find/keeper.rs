@@ -133,6 +133,12 @@ impl Keeper {
         Some(KeptPlace { name: name.clone(), system: self.system.clone(), standing })
     }
 
+    /// Whether a device may be opened now, and where. `None` for a name that was not wanted.
+    #[must_use]
+    pub fn standing(&self, name: &DeviceName) -> Option<Standing> {
+        Some(self.standings.get(name)?.borrow().clone())
+    }
+
     /// What is attached; changes can be awaited.
     #[must_use]
     pub fn attached(&self) -> watch::Receiver<Arc<[FoundDevice]>> {

@@ -1,28 +1,29 @@
 //! Who keeps what is bound: durably, before anything follows from it.
 
-use async_trait::async_trait;
+use std::{future::Future, pin::Pin};
 
 use super::binding::Binding;
 use crate::device::DeviceName;
 
+/// What keeping comes to.
+pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// Keeps bindings. The keeper of names waits for it before it lets a driver open what was bound.
-#[async_trait]
 pub trait Memory: Send + Sync + std::fmt::Debug {
     /// Keeps what stands behind each of these names, all or nothing. When it returns, nothing that was known of another
     /// device of that name is believed any more.
     ///
     /// # Errors
     /// Why it cannot be kept, for a person.
-    async fn keep(&self, bound: &[(DeviceName, Binding)]) -> Result<(), String>;
+    fn keep<'a>(&'a self, bound: &'a [(DeviceName, Binding)]) -> Kept<'a>;
 }
 
 /// Keeps nothing: each start binds anew.
 #[derive(Debug)]
 pub(super) struct Forgets;
 
-#[async_trait]
 impl Memory for Forgets {
-    async fn keep(&self, _bound: &[(DeviceName, Binding)]) -> Result<(), String> {
-        Ok(())
+    fn keep<'a>(&'a self, _bound: &'a [(DeviceName, Binding)]) -> Kept<'a> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use pestle_domain::units::MilliCelsius;
 use pestle_drivers::{
     device::DeviceName,
@@ -19,7 +18,7 @@ use pestle_drivers::{
         change::{AnswerError, Change},
         device::DeviceClass,
         keeper::{self, Keeper, KeeperSettings},
-        memory::Memory,
+        memory::{Kept, Memory},
         question::{Answer, Question},
     },
     line::{LineAddress, place::DevicePlace, serial::SerialSettings},
@@ -183,13 +182,10 @@ struct Disk {
     full: AtomicBool,
 }
 
-#[async_trait]
 impl Memory for Disk {
-    async fn keep(&self, bound: &[(DeviceName, Binding)]) -> Result<(), String> {
-        match self.full.load(Ordering::SeqCst) && !bound.is_empty() {
-            true => Err("the disk is full".to_owned()),
-            false => Ok(()),
-        }
+    fn keep<'a>(&'a self, bound: &'a [(DeviceName, Binding)]) -> Kept<'a> {
+        let refused = self.full.load(Ordering::SeqCst) && !bound.is_empty();
+        Box::pin(std::future::ready(if refused { Err("the disk is full".to_owned()) } else { Ok(()) }))
     }
 }
 
