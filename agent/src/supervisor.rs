@@ -190,7 +190,7 @@ fn start_parts(
     foundation: &Foundation,
     prepared: Prepared,
     counter: &Counter,
-    (devices, desk): (JoinSet<()>, Devices),
+    (devices, of_the_box): (JoinSet<()>, Devices),
     stops: &Stops,
 ) -> Parts {
     let Prepared {
@@ -269,7 +269,7 @@ fn start_parts(
     let health = health.router();
     parts.spawn("local status", web::local::serve(local, health.clone(), stop()));
     parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
-    let router = health.merge(web::routes::router(counter.clone(), desk, gate));
+    let router = health.merge(web::routes::router(counter.clone(), of_the_box, gate));
     parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
     parts
 }

@@ -92,6 +92,12 @@ pub struct Sources<'a> {
     pub now: UnixMillis,
 }
 
+impl std::fmt::Debug for Sources<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sources").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
 /// What the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Board {

@@ -47,7 +47,7 @@ use board::{Kind, Listed};
 use desk::{Desk, Devices, LineEnd, PrinterEnd};
 use kept::DeviceFiles;
 use names::Remembering;
-use scanner::{ScannerEnd, ScannerParts};
+use scanner::ScannerParts;
 use work::WorkBoard;
 
 use crate::{

@@ -142,7 +142,7 @@ impl Branch {
         Self::open_with(self.close().await, BARE, limits).await
     }
 
-    async fn close(self) -> tempfile::TempDir {
+    pub(crate) async fn close(self) -> tempfile::TempDir {
         let Self { counter, router, ledger, telemetry, folder, devices, .. } = self;
         drop((counter, router, devices));
         ledger.close().await;

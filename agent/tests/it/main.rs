@@ -7,6 +7,7 @@ mod carry_over;
 mod counter;
 mod device_commands;
 mod devices;
+mod devices_page;
 mod journal;
 mod journal_damage;
 mod orders;

@@ -21,7 +21,7 @@ use crate::{
         board::{Board, Shown},
         desk::Devices,
         trial::Tried,
-        work::{LearnEnd, Learning, Work},
+        work::Learning,
     },
     web::{assets, pages},
 };
