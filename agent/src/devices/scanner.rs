@@ -195,6 +195,9 @@ impl Task {
                     ScannerOrder::Distrust(done) => {
                         drop(scanner);
                         self.distrust(done);
+                        if tried_until.is_some() {
+                            self.tried().await;
+                        }
                         return Next::Sell;
                     }
                 },
@@ -303,9 +306,12 @@ impl Task {
                     None => return Some(Err(LearnEnd::Failed("learning has ended by a fault of the program: begin again".to_owned()))),
                     Some(LearnEvent::Device(DeviceEvent::Attached)) => {
                         away = None;
-                        show(&mut |learning| learning.away = None);
+                        show(&mut |learning| (learning.open, learning.away) = (true, None));
                     }
-                    Some(LearnEvent::Device(DeviceEvent::Lost { reason } | DeviceEvent::Fault { reason })) => away = Some(reason),
+                    Some(LearnEvent::Device(DeviceEvent::Lost { reason } | DeviceEvent::Fault { reason })) => {
+                        away = Some(reason);
+                        show(&mut |learning| learning.open = false);
+                    }
                     Some(LearnEvent::Step(step)) => {
                         let mut verdict = None;
                         let mut step = Some(step);
@@ -328,10 +334,7 @@ impl Task {
                     ScannerOrder::Distrust(done) => {
                         // What it has scanned so far was another's.
                         drop(session);
-                        self.parts.settings.learned = None;
-                        self.parts.settings.proved = false;
-                        self.proof.send_replace(Proof::Another);
-                        let _gone = done.send(());
+                        self.distrust(done);
                         return Some(Err(LearnEnd::Failed("another scanner was plugged in: begin again".to_owned())));
                     }
                 },

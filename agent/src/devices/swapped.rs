@@ -96,7 +96,7 @@ mod tests {
     fn another_device_at_a_path_is_told_from_the_same_one_that_came_back() {
         let folder = tempfile::tempdir().unwrap();
         let sim = SimSystem::new(folder.path()).unwrap();
-        let mut at = |port: &str, device: &SimUsbDevice| {
+        let at = |port: &str, device: &SimUsbDevice| {
             let file = sim.plug_in(port, device).unwrap().remove(0);
             let found = pestle_drivers::find::sysfs::scan(&sim.system()).unwrap();
             sim.unplug(port).unwrap();

@@ -54,6 +54,8 @@ pub struct Learning {
     pub read: BTreeSet<TestCode>,
     /// What the last scan was.
     pub last: Option<String>,
+    /// Its line is open: what is scanned arrives.
+    pub open: bool,
     /// Why it cannot be read just now.
     pub away: Option<String>,
     /// How it ended; `None` while it learns.
@@ -95,7 +97,7 @@ impl Work {
 impl Learning {
     /// Nothing was scanned yet.
     pub fn begin() -> Self {
-        Self { read: BTreeSet::new(), last: None, away: None, end: None }
+        Self { read: BTreeSet::new(), last: None, open: false, away: None, end: None }
     }
 
     /// Takes in a step; the verdict, where it was the last one. Says whether a person did something.
@@ -109,7 +111,7 @@ impl Learning {
             }
             Step::Scan { code, seen } => (code, seen),
         };
-        self.away = None;
+        (self.open, self.away) = (true, None);
         let said = match seen {
             Seen::Nothing => return None,
             Seen::Read { code } | Seen::Again { code } => {

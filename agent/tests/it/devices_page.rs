@@ -43,16 +43,16 @@ struct Shop {
 }
 
 impl Shop {
-    /// With a scanner that is bound to `place`, a receipt printer, and what `more` configures.
-    async fn new(place: &str, more: &str) -> Self {
+    /// With a scanner of these keys (`DEV` is the folder of device files), a receipt printer, and what `more` configures.
+    async fn new(scanner: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sim = SimSystem::new(folder.path().join("machine")).unwrap();
-        let place = place.replace("DEV", sim.system().dev.to_str().unwrap());
+        let scanner = scanner.replace("DEV", sim.system().dev.to_str().unwrap());
         let printer = SimPrinter::listen("127.0.0.1:0".parse().unwrap(), 576).unwrap();
         let system = sim.system();
         let config = format!(
             "data_dir = {:?}\n[kernel]\nsys = {:?}\ndev = {:?}\n[[till]]\nid = \"till-1\"\nname = \"Till 1\"\n\
-             [[scanner]]\nname = \"scanner-1\"\ntill = \"till-1\"\npath = \"{place}\"\n\
+             [[scanner]]\nname = \"scanner-1\"\ntill = \"till-1\"\n{scanner}\n\
              [[printer]]\nname = \"receipts\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\n{more}",
             folder.path().join("data"),
             system.sys,
@@ -104,10 +104,23 @@ impl Shop {
 
     /// Waits until the page says it, and hands the page back.
     async fn shows(&mut self, words: &str) -> String {
+        self.looks(words, |page| page.contains(words)).await
+    }
+
+    /// Waits until the card of the scanner says it.
+    async fn of_the_scanner(&mut self, words: &str) {
+        let card = |page: &str| {
+            let card = page.split("id=\"device-scanner-1\"").nth(1)?.split("</article>").next()?;
+            Some(card.to_owned())
+        };
+        self.looks(words, |page| card(page).is_some_and(|card| card.contains(words))).await;
+    }
+
+    async fn looks(&mut self, words: &str, is_there: impl Fn(&str) -> bool) -> String {
         let waiting = async {
             loop {
                 let page = self.page().await;
-                if page.contains(words) {
+                if is_there(&page) {
                     return page;
                 }
                 self.stream.frame().await.expect("the stream goes on").unwrap();
@@ -170,9 +183,9 @@ impl Shop {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scanner_that_was_exchanged_is_used_after_one_answer_and_believed_after_it_has_learned() {
-    let mut shop = Shop::new("usb-port:1-1", "").await;
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
     let device = shop.plug("1-1", &SimUsbDevice::clone_adapter());
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     shop.shows("It has not learned yet").await;
     assert_eq!(shop.lot_of_a_scan(&device).await, None, "an unproved scanner supplies no lot");
     shop.learn(&device).await;
@@ -182,7 +195,7 @@ async fn a_scanner_that_was_exchanged_is_used_after_one_answer_and_believed_afte
 
     // Another one in its place: the box asks, at the till too, and nothing is used before the answer.
     shop.pull("1-1", device).await;
-    shop.shows("missing since").await;
+    shop.of_the_scanner("missing since").await;
     let device = shop.plug("1-1", &SimUsbDevice::scanner("S21357"));
     let page = shop.shows("there is now: Symbol Bar Code Scanner").await;
     assert!(page.contains("Yes, this is the new scanner-1"), "{page}");
@@ -195,14 +208,14 @@ async fn a_scanner_that_was_exchanged_is_used_after_one_answer_and_believed_afte
 
     shop.answer("use").await;
     shop.shows("Another scanner came in its place").await;
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     assert_eq!(shop.lot_of_a_scan(&device).await, None, "what the one before was taught does not hold");
     shop.learn(&device).await;
     assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
 
     // It is kept: after a restart there is no question, and it is believed.
     let mut shop = shop.restart().await;
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     let page = shop.shows("learned at").await;
     assert!(!page.contains("data-question"), "{page}");
     assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
@@ -210,16 +223,16 @@ async fn a_scanner_that_was_exchanged_is_used_after_one_answer_and_believed_afte
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_scanner_at_a_path_is_not_believed_as_soon_as_it_is_seen() {
-    let mut shop = Shop::new("DEV/ttyACM0", "proved = true\n").await;
+    let mut shop = Shop::new("path = \"DEV/ttyACM0\"\nproved = true", "").await;
     let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     shop.shows("believed by the configuration").await;
     assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
     shop.pull("1-1", device).await;
-    shop.shows("missing since").await;
+    shop.of_the_scanner("missing since").await;
     let device = shop.plug("1-2", &SimUsbDevice::scanner("S2"));
     shop.shows("Another scanner came in its place").await;
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     assert_eq!(shop.lot_of_a_scan(&device).await, None, "whatever the configuration says");
     shop.learn(&device).await;
     assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
@@ -227,20 +240,20 @@ async fn another_scanner_at_a_path_is_not_believed_as_soon_as_it_is_seen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn printers_that_were_exchanged_are_one_question_and_their_names_follow_them() {
-    let more = "[[sensor]]\nname = \"fridge-1\"\npath = \"usb-port:1-3\"\nslave = 1\nprofile = \"xy-md02\"\n\
-                [[sensor]]\nname = \"fridge-2\"\npath = \"usb-port:1-3\"\nslave = 2\nprofile = \"xy-md02\"\n";
-    let mut shop = Shop::new("usb-port:1-1", more).await;
+    let more = "[[sensor]]\nname = \"fridge-1\"\npath = \"usb-port:1-3\"\nslave = 1\nprofile = \"xy-md02\"\ninterval_s = 1\n\
+                [[sensor]]\nname = \"fridge-2\"\npath = \"usb-port:1-3\"\nslave = 2\nprofile = \"xy-md02\"\ninterval_s = 1\n";
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", more).await;
     let scanner = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
     let files = shop.sim.plug_in("1-3", &SimUsbDevice::clone_adapter()).unwrap();
     let fridges = SimFridges::plug_in(&files[0], &[1, 2]).unwrap();
     shop.shows("all answer").await;
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
 
     // Both cables are pulled, and each is plugged into the other's socket.
     shop.pull("1-1", scanner).await;
     fridges.unplug();
     shop.sim.unplug("1-3").unwrap();
-    shop.shows("missing since").await;
+    shop.of_the_scanner("missing since").await;
     let scanner = shop.plug("1-3", &SimUsbDevice::scanner("S1"));
     let files = shop.sim.plug_in("1-1", &SimUsbDevice::clone_adapter()).unwrap();
     let _fridges = SimFridges::plug_in(&files[0], &[1, 2]).unwrap();
@@ -257,16 +270,16 @@ async fn printers_that_were_exchanged_are_one_question_and_their_names_follow_th
     shop.done("identify", json!({"device": "fridge-1"})).await;
     shop.shows("Its lamps flicker and rest in turns.").await;
     shop.shows("all answer").await;
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     assert!(!shop.page().await.contains("data-question"));
     shop.lot_of_a_scan(&scanner).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_show_themselves_while_the_box_sells_and_an_unknown_end_stays_unknown() {
-    let mut shop = Shop::new("usb-port:1-1", "").await;
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
     let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     shop.done("identify", json!({"device": "receipts"})).await;
     shop.shows("receipts has printed its name, and says so itself.").await;
     let paper = shop.printer.last_receipt().unwrap().text();
@@ -295,9 +308,9 @@ async fn devices_show_themselves_while_the_box_sells_and_an_unknown_end_stays_un
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scanner_that_swallows_separators_says_what_mends_it_and_leaving_changes_nothing() {
-    let mut shop = Shop::new("usb-port:1-1", "").await;
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
     let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
-    shop.shows("attached since").await;
+    shop.of_the_scanner("attached since").await;
     shop.done("learn", json!({"device": "scanner-1"})).await;
     shop.shows("in any order").await;
     device.scan(gtin().short().as_bytes()).await.unwrap();
@@ -323,7 +336,7 @@ async fn a_scanner_that_swallows_separators_says_what_mends_it_and_leaving_chang
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sheet_comes_out_of_the_tills_printer_and_is_shown_as_a_picture() {
-    let mut shop = Shop::new("usb-port:1-1", "").await;
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
     shop.done("sheet", json!({"printer": "receipts"})).await;
     shop.shows("receipts has printed the sheet of test codes, and says so itself.").await;
     assert!(shop.printer.last_receipt().unwrap().text().contains("Scanner test codes"));
@@ -339,7 +352,7 @@ async fn the_sheet_comes_out_of_the_tills_printer_and_is_shown_as_a_picture() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_is_seen_as_a_picture_before_it_is_on_paper_and_its_copy_says_so() {
-    let mut shop = Shop::new("usb-port:1-1", "").await;
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
     shop.printer.set_paper(Paper::Out);
     shop.shows("look at it since").await;
     shop.branch.scan("till-1").await;

@@ -100,6 +100,13 @@ impl Seen {
                 device.work = None;
             }
         }
+        if view.signed_in.is_none() {
+            // Where devices are on the network, and their numbers, are nobody else's concern.
+            board.loose.clear();
+            for device in &mut board.devices {
+                device.listed.address.clear();
+            }
+        }
         let printers = board.devices.iter().filter_map(|device| {
             let name = &device.listed.name;
             Some((name.clone(), devices.sheet_printer(name)?))
