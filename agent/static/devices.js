@@ -48,15 +48,16 @@
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-act]");
-    if (!button || button.disabled) return;
+    // Not disabled while it is sent: a disabled button loses the focus.
+    if (!button || button.disabled || button.dataset.sending) return;
     const { act, device, question, answer, printer, maker } = button.dataset;
     const data = {
       answer: { question, answer },
       sheet: maker ? { printer, maker } : { printer },
     }[act] ?? { device };
-    button.disabled = true;
+    button.dataset.sending = "yes";
     const answered = await send(act, data);
-    button.disabled = false;
+    delete button.dataset.sending;
     tell(answered.message ?? "", answered.success);
     if (!answered.success) return;
     if (act === "learn" || act === "identify") begun.add(device);

@@ -48,7 +48,10 @@ impl Branch {
             return Err(Refused::new(Why::Authentication, text));
         }
         let printable = self.printable_of(till, *act).ok_or_else(|| {
-            Refused::new(Why::NotFound, "There is no such paper at this till any more. Look at the list again.")
+            Refused::new(
+                Why::NotFound,
+                "There is no such paper at this till any more. Look at the list again.",
+            )
         })?;
         let shop = self.shop()?;
         let job = Job {
@@ -61,7 +64,8 @@ impl Branch {
             state: State::Queued,
         };
         let document = document_of(&printable, &shop, now, &job, &self.actor_at(till));
-        let printer = self.settings.tills.iter().find(|one| one.id == *till).and_then(|one| one.printer.clone());
+        let printer =
+            self.settings.tills.iter().find(|one| one.id == *till).and_then(|one| one.printer.clone());
         Ok(Paper { document, printer })
     }
 

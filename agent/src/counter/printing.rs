@@ -245,7 +245,13 @@ impl Branch {
     }
 }
 
-pub(super) fn document_of(printable: &Printable, shop: &Shop, now: &Now<'_>, job: &Job, asked_by: &Actor) -> Document {
+pub(super) fn document_of(
+    printable: &Printable,
+    shop: &Shop,
+    now: &Now<'_>,
+    job: &Job,
+    asked_by: &Actor,
+) -> Document {
     let document = match printable {
         Printable::Receipt(record) => {
             let on = Circumstances {

@@ -4,9 +4,16 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use pestle_domain::{ids::TillId, units::UnixMillis};
-use pestle_drivers::find::device::{DeviceKind, FoundDevice, Remark, Sends};
+use pestle_drivers::find::{
+    binding::Fingerprint,
+    device::{DeviceKind, FoundDevice, Remark, Sends},
+};
 
-use super::{questions::Card, scanner::Proof, work::{AllWork, Work}};
+use super::{
+    questions::Card,
+    scanner::Proof,
+    work::{AllWork, Work},
+};
 use crate::counter::view::{DeviceState, DeviceView, ReadingView};
 
 /// A device as configured, or a line with all that hangs on it.
@@ -136,6 +143,8 @@ impl Light {
 pub struct Shown {
     /// As configured.
     pub listed: Listed,
+    /// What stands there, as it calls itself.
+    pub is: Option<String>,
     /// How it is.
     pub state: Told,
     /// What hangs on a line, one by one.
@@ -191,11 +200,11 @@ pub fn board(sources: &Sources<'_>) -> Board {
 
 /// Nobody binds a mouse, a power button or the system's console.
 fn is_loose(sources: &Sources<'_>, device: &FoundDevice) -> bool {
-    let useless = matches!(
-        device.kind,
-        DeviceKind::Input { sends: Sends::NoKeys | Sends::SomeKeys, .. }
-    ) || device.remark == Some(Remark::Console);
-    !useless && !sources.files.contains_key(&device.file)
+    let useless = matches!(device.kind, DeviceKind::Input { sends: Sends::NoKeys | Sends::SomeKeys, .. })
+        || device.remark == Some(Remark::Console);
+    // What a question is about stands there.
+    let asked = sources.cards.iter().flat_map(|card| &card.seen).any(|seen| *seen == Fingerprint::of(device));
+    !useless && !asked && !sources.files.contains_key(&device.file)
 }
 
 fn of_nobody(device: &FoundDevice) -> Loose {
@@ -210,26 +219,40 @@ fn of_nobody(device: &FoundDevice) -> Loose {
 fn shown(sources: &Sources<'_>, listed: &Listed) -> Shown {
     let members: Vec<(String, Told)> =
         listed.members.iter().map(|name| (name.clone(), state(sources, name))).collect();
-    let state = match (asks(sources, listed), members.is_empty()) {
-        (Some(told), _) => told,
-        (None, true) => state(sources, &listed.name),
-        (None, false) => of_line(&members),
-    };
     let work = sources.work.get(&listed.name).cloned();
+    let busy = match &work {
+        Some(Work::Trying { .. }) => Some("is tried"),
+        Some(Work::Learning(learning)) if learning.end.is_none() => Some("learns"),
+        _ => None,
+    };
+    let state = match (asks(sources, listed), busy, members.is_empty()) {
+        (Some(told), ..) => told,
+        (None, Some(word), _) => Told { light: Light::Look, word: word.to_owned(), detail: None },
+        (None, None, true) => state(sources, &listed.name),
+        (None, None, false) => of_line(&members),
+    };
     let left_s = match &work {
         Some(Work::Trying { until, .. }) => Some((until.0 - sources.now.0 + 999) / 1_000),
         _ => None,
     };
+    let there = sources.attached.iter().find(|device| sources.files.get(&device.file) == Some(&listed.name));
+    let is = there.map(|device| Fingerprint::of(device).to_string());
     let proof = sources.proofs.get(&listed.name).map(|proof| proof_words(sources, proof));
-    Shown { listed: listed.clone(), state, members, proof, work, left_s }
+    Shown { listed: listed.clone(), is, state, members, proof, work, left_s }
 }
 
 /// A person has to say which device it is.
 fn asks(sources: &Sources<'_>, listed: &Listed) -> Option<Told> {
-    let card = sources.cards.iter().find(|card| card.about.iter().any(|name| name.as_str() == listed.keeper_name))?;
+    let card = sources
+        .cards
+        .iter()
+        .find(|card| card.about.iter().any(|name| name.as_str() == listed.keeper_name))?;
     let (word, detail) = match card.left_alone {
         false => ("asks", "It is not used before somebody has answered the question above."),
-        true => ("left alone", "Another device stands in its place, and it was decided not to use it: plug the right one in, or answer otherwise above."),
+        true => (
+            "left alone",
+            "Another device stands in its place, and it was decided not to use it: plug the right one in, or answer otherwise above.",
+        ),
     };
     Some(Told { light: Light::Bad, word: word.to_owned(), detail: Some(detail.to_owned()) })
 }
@@ -258,7 +281,8 @@ fn state(sources: &Sources<'_>, name: &str) -> Told {
         };
     };
     let since = sources.since.get(name).and_then(|at| (sources.local)(*at));
-    let since = |word: &str| since.as_ref().map_or_else(|| word.to_owned(), |at| format!("{word} since {at}"));
+    let since =
+        |word: &str| since.as_ref().map_or_else(|| word.to_owned(), |at| format!("{word} since {at}"));
     match (device.state, reading) {
         (DeviceState::Ok, Some(reading)) => of_reading(reading),
         (DeviceState::Ok, None) => {
@@ -276,14 +300,16 @@ fn state(sources: &Sources<'_>, name: &str) -> Told {
 fn of_reading(reading: &ReadingView) -> Told {
     match (reading.milli_celsius, &reading.missing) {
         (Some(degrees), _) => Told { light: Light::Good, word: degrees.to_string(), detail: None },
-        (None, missing) => {
-            Told { light: Light::Bad, word: "no reading".to_owned(), detail: missing.clone() }
-        }
+        (None, missing) => Told { light: Light::Bad, word: "no reading".to_owned(), detail: missing.clone() },
     }
 }
 
 fn proof_words(sources: &Sources<'_>, proof: &Proof) -> Told {
-    let told = |light, word: String, detail: &str| Told { light, word, detail: Some(detail.to_owned()).filter(|text| !text.is_empty()) };
+    let told = |light, word: String, detail: &str| Told {
+        light,
+        word,
+        detail: Some(detail.to_owned()).filter(|text| !text.is_empty()),
+    };
     match proof {
         Proof::Learned(at) => {
             let at = at.and_then(|at| (sources.local)(at)).map(|at| format!(" at {at}")).unwrap_or_default();
@@ -314,7 +340,6 @@ mod tests {
     use pestle_drivers::{
         device::DeviceName,
         find::{
-            binding::Fingerprint,
             device::DeviceClass,
             question::{Asked, Question},
             selector::Selector,
@@ -369,8 +394,20 @@ mod tests {
     #[test]
     fn a_device_that_is_asked_about_points_to_the_question_whatever_its_driver_says() {
         let question = Question::OtherDevice {
-            bound: Fingerprint { class: DeviceClass::Serial, vendor: None, product: None, serial: None, name: "A".into() },
-            seen: Fingerprint { class: DeviceClass::Serial, vendor: None, product: None, serial: None, name: "B".into() },
+            bound: Fingerprint {
+                class: DeviceClass::Serial,
+                vendor: None,
+                product: None,
+                serial: None,
+                name: "A".into(),
+            },
+            seen: Fingerprint {
+                class: DeviceClass::Serial,
+                vendor: None,
+                product: None,
+                serial: None,
+                name: "B".into(),
+            },
         };
         let asked = BTreeMap::from([(DeviceName::new("fridge-1"), Asked { question, left_alone: false })]);
         let cards = super::super::questions::cards(&asked, DeviceName::to_string);
@@ -388,8 +425,11 @@ mod tests {
             selectors: vec!["phys:a".parse::<Selector>().unwrap()],
             remark: None,
         };
-        let attached =
-            [device("/dev/input/event1", Sends::Text), device("/dev/input/event2", Sends::NoKeys), device("/dev/input/event3", Sends::Text)];
+        let attached = [
+            device("/dev/input/event1", Sends::Text),
+            device("/dev/input/event2", Sends::NoKeys),
+            device("/dev/input/event3", Sends::Text),
+        ];
         let sources = Sources {
             listed: &[],
             devices: &[],

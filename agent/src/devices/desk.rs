@@ -7,6 +7,7 @@ use pestle_domain::{document::Document, ids::TillId, units::UnixMillis};
 use pestle_drivers::{
     device::DeviceName,
     find::{
+        change::Standing,
         device::FoundDevice,
         identify,
         keeper::Keeper,
@@ -169,7 +170,11 @@ impl Devices {
             attached: &desk.keeper.attached().borrow(),
             files: &files,
             cards: self.cards(),
-            proofs: &desk.scanners.iter().map(|(name, end)| (name.clone(), end.proof.borrow().clone())).collect(),
+            proofs: &desk
+                .scanners
+                .iter()
+                .map(|(name, end)| (name.clone(), end.proof.borrow().clone()))
+                .collect(),
             work: &desk.board.watch().borrow(),
             local: &local,
             now: desk.clock.wall(),
@@ -194,7 +199,9 @@ impl Devices {
         for name in card.takes(answer, &first.question) {
             // The answer for the one may change what is asked about the other.
             let question = asked.borrow().get(name).map(|asked| asked.question.clone());
-            let Some(question) = question.filter(|question| question.answers().contains(&answer)) else { continue };
+            let Some(question) = question.filter(|question| question.answers().contains(&answer)) else {
+                continue;
+            };
             desk.keeper
                 .answer(name, &question, answer)
                 .await
@@ -202,7 +209,10 @@ impl Devices {
         }
         let names: Vec<_> = card.about.iter().map(ToString::to_string).collect();
         Ok(match answer {
-            Answer::LeaveAlone => format!("Noted: nothing is used as {} until something else is plugged in.", names.join(" and ")),
+            Answer::LeaveAlone => format!(
+                "Noted: nothing is used as {} until something else is plugged in.",
+                names.join(" and ")
+            ),
             Answer::UseWhatIsThere | Answer::FollowTheDevice => {
                 format!("Noted: {} is used from now on.", names.join(" and "))
             }
@@ -244,7 +254,9 @@ impl Devices {
     /// No such scanner, or something is being done with it.
     pub fn learn(&self, name: &str) -> Result<String, DeskRefusal> {
         self.order(name, Work::Learning(Learning::begin()), ScannerOrder::Learn)?;
-        Ok(format!("{name} learns: scan A, B, C and D of the sheet, in any order. It sells nothing meanwhile."))
+        Ok(format!(
+            "{name} learns: scan A, B, C and D of the sheet, in any order. It sells nothing meanwhile."
+        ))
     }
 
     /// Learns without the codes that the scanner does not read.
@@ -268,7 +280,10 @@ impl Devices {
         if desk.board.watch().borrow().contains_key(name)
             && let Some(scanner) = desk.scanners.get(name)
         {
-            scanner.orders.try_send(ScannerOrder::Sell).map_err(|_full| DeskRefusal::Busy(name.to_owned()))?;
+            scanner
+                .orders
+                .try_send(ScannerOrder::Sell)
+                .map_err(|_full| DeskRefusal::Busy(name.to_owned()))?;
         }
         Ok(String::new())
     }
@@ -306,7 +321,8 @@ impl Devices {
     /// Where a scanner's sheet is printed: on the receipt printer of its till, else on any.
     pub fn sheet_printer(&self, scanner: &str) -> Option<String> {
         let till = self.0.listed.iter().find(|one| one.name == scanner)?.till.clone();
-        let receipts = || self.0.printers.iter().filter(|(_, end)| end.settings.kind() == PrinterKind::EscPos);
+        let receipts =
+            || self.0.printers.iter().filter(|(_, end)| end.settings.kind() == PrinterKind::EscPos);
         let own = receipts().find(|(_, end)| Some(&end.till) == till.as_ref());
         own.or_else(|| receipts().next()).map(|(name, _)| name.clone())
     }
@@ -354,15 +370,17 @@ impl Desk {
 
     /// The device files that configured devices have now, with whose they are.
     fn files(&self) -> BTreeMap<PathBuf, String> {
-        let files = self.listed.iter().filter_map(|one| {
+        let files = self.listed.iter().flat_map(|one| {
             let kept = self.keeper.standing(&DeviceName::new(&one.keeper_name));
-            let file = match (kept, &one.path) {
-                (Some(pestle_drivers::find::change::Standing::Here(spot)), _) => spot.file,
+            let files = match (kept, &one.path) {
+                (Some(Standing::Here(spot)), _) => vec![spot.file],
                 // A path may be a link, such as those below /dev/serial/by-id.
-                (None, Some(path)) => std::fs::canonicalize(path).ok()?,
-                _ => return None,
+                (None, Some(path)) => {
+                    [Some(path.clone()), std::fs::canonicalize(path).ok()].into_iter().flatten().collect()
+                }
+                _ => Vec::new(),
             };
-            Some((file, one.name.clone()))
+            files.into_iter().map(|file| (file, one.name.clone()))
         });
         files.collect()
     }

@@ -86,9 +86,10 @@ pub fn start(
     }
     scanners_out.send_replace(scanners.clone());
     let artwork = artwork(&config.artwork);
-    let printers = config.printers.iter().filter_map(|one| {
-        start_printer(one, &keeper, artwork.clone(), &mut orders, counter, &mut tasks)
-    });
+    let printers = config
+        .printers
+        .iter()
+        .filter_map(|one| start_printer(one, &keeper, artwork.clone(), &mut orders, counter, &mut tasks));
     let printers = printers.collect();
     let lines = config.buses.iter().cloned();
     let lines = lines.filter_map(|bus| start_bus(bus, &keeper, counter, clock, &mut tasks)).collect();

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use pestle_domain::{fact::{DeviceFault, FactBody}, units::UnixMillis};
+use pestle_domain::{
+    fact::{DeviceFault, FactBody},
+    units::UnixMillis,
+};
 use pestle_drivers::{
     device::DeviceName,
     find::{

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use pestle_domain::signature::Hash;
 use pestle_drivers::{
     device::DeviceName,
-    find::question::{Answer, Asked, Question},
+    find::{
+        binding::Fingerprint,
+        question::{Answer, Asked, Question},
+    },
 };
 
 /// One question.
@@ -18,6 +21,8 @@ pub struct Card {
     pub about: Vec<DeviceName>,
     /// What is asked.
     pub words: String,
+    /// What was seen.
+    pub seen: Vec<Fingerprint>,
     /// It was decided to use nothing; another answer may still be given.
     pub left_alone: bool,
     /// The answers, the likeliest first.
@@ -37,7 +42,10 @@ pub struct Choice {
 }
 
 /// The questions of this moment. `called` is what people call a device.
-pub fn cards(asked: &BTreeMap<DeviceName, Asked>, called: impl Fn(&DeviceName) -> String + Copy) -> Vec<Card> {
+pub fn cards(
+    asked: &BTreeMap<DeviceName, Asked>,
+    called: impl Fn(&DeviceName) -> String + Copy,
+) -> Vec<Card> {
     let mut cards = Vec::new();
     for (name, one) in asked {
         let partner = partner(&one.question).filter(|with| {
@@ -59,6 +67,7 @@ pub fn cards(asked: &BTreeMap<DeviceName, Asked>, called: impl Fn(&DeviceName) -
         cards.push(Card {
             id,
             words: one.question.words(name, called),
+            seen: about.iter().filter_map(|name| what(&asked.get(name)?.question)).collect(),
             left_alone: one.left_alone,
             choices: choices.map(|answer| choice(*answer, name, &one.question, called)).collect(),
             about,
@@ -83,6 +92,16 @@ impl Card {
     }
 }
 
+/// What stands where another is expected.
+fn what(question: &Question) -> Option<Fingerprint> {
+    match question {
+        Question::OtherDevice { seen, .. }
+        | Question::Swapped { seen, .. }
+        | Question::Moved { seen, .. } => Some(seen.clone()),
+        Question::PerhapsSwapped { .. } => None,
+    }
+}
+
 fn partner(question: &Question) -> Option<&DeviceName> {
     match question {
         Question::Swapped { with, .. } | Question::PerhapsSwapped { with } => Some(with),
@@ -101,35 +120,35 @@ fn choice(
         (Answer::UseWhatIsThere, Question::OtherDevice { .. }) => (
             "use",
             format!("Yes, this is the new {name}"),
-            "It is used at once. A scanner has to learn before lots and serial numbers are taken from it.".to_owned(),
+            "It is used at once. A scanner has to learn before lots and serial numbers are taken from it."
+                .to_owned(),
         ),
-        (Answer::UseWhatIsThere, Question::Moved { to, .. }) => (
-            "use",
-            format!("Yes, it is {name}"),
-            format!("{one} is used at USB port {to} from now on."),
-        ),
-        (Answer::UseWhatIsThere, Question::PerhapsSwapped { .. }) => (
-            "use",
-            "Yes, each is in its own socket".to_owned(),
-            "Both are used as before.".to_owned(),
-        ),
+        (Answer::UseWhatIsThere, Question::Moved { to, .. }) => {
+            ("use", format!("Yes, it is {name}"), format!("{one} is used at USB port {to} from now on."))
+        }
+        (Answer::UseWhatIsThere, Question::PerhapsSwapped { .. }) => {
+            ("use", "Yes, each is in its own socket".to_owned(), "Both are used as before.".to_owned())
+        }
         (Answer::UseWhatIsThere, Question::Swapped { with, .. }) => (
             "use",
             "No, the cables stay as they are".to_owned(),
-            format!("What stands at each socket is {one} or {} from now on; a scanner has to learn.", called(with)),
+            format!(
+                "What stands at each socket is {one} or {} from now on; a scanner has to learn.",
+                called(with)
+            ),
         ),
         (Answer::FollowTheDevice, Question::Swapped { with, .. } | Question::PerhapsSwapped { with }) => (
             "follow",
             "They were exchanged: the names follow the devices".to_owned(),
             format!("{one} and {} are what they were, each at the other's socket.", called(with)),
         ),
-        (Answer::FollowTheDevice, _) => {
-            ("follow", "The name follows the device".to_owned(), String::new())
-        }
+        (Answer::FollowTheDevice, _) => ("follow", "The name follows the device".to_owned(), String::new()),
         (Answer::LeaveAlone, _) => (
             "leave",
             "No, leave it alone".to_owned(),
-            format!("Nothing is used as {one} until something else is plugged in, or you answer otherwise here."),
+            format!(
+                "Nothing is used as {one} until something else is plugged in, or you answer otherwise here."
+            ),
         ),
     };
     Choice { key, label, follows, answer }
@@ -138,7 +157,7 @@ fn choice(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pestle_drivers::find::{binding::Fingerprint, device::DeviceClass};
+    use pestle_drivers::find::device::DeviceClass;
 
     fn name(text: &str) -> DeviceName {
         DeviceName::new(text)
@@ -146,7 +165,13 @@ mod tests {
 
     fn seen(product: u16) -> Fingerprint {
         let name = format!("Model {product:x}");
-        Fingerprint { class: DeviceClass::Serial, vendor: Some(1), product: Some(product), serial: None, name }
+        Fingerprint {
+            class: DeviceClass::Serial,
+            vendor: Some(1),
+            product: Some(product),
+            serial: None,
+            name,
+        }
     }
 
     fn asked(all: &[(&str, Question)]) -> BTreeMap<DeviceName, Asked> {
@@ -162,7 +187,8 @@ mod tests {
 
     #[test]
     fn two_names_that_ask_about_each_other_are_one_question_with_one_answer() {
-        let questions = asked(&[("printer-1", swapped("printer-2", 2)), ("printer-2", swapped("printer-1", 1))]);
+        let questions =
+            asked(&[("printer-1", swapped("printer-2", 2)), ("printer-2", swapped("printer-1", 1))]);
         let cards = cards(&questions, DeviceName::to_string);
         assert_eq!(cards.len(), 1);
         let card = &cards[0];

@@ -213,7 +213,9 @@ impl Task {
         let Self { parts: ScannerParts { till, board, counter, settings, .. }, .. } = self;
         let name = settings.name.as_str();
         match event {
-            ScannerEvent::Scan(scan) if tried => board.change(name, |work| work.read(trial::scan_words(&scan))),
+            ScannerEvent::Scan(scan) if tried => {
+                board.change(name, |work| work.read(trial::scan_words(&scan)))
+            }
             ScannerEvent::Rejected { rejection, .. } if tried => {
                 board.change(name, |work| work.read(rejection_words(&rejection)));
             }
@@ -234,7 +236,8 @@ impl Task {
 
     /// Says at the till why its scans sell nothing.
     async fn say_busy(&self, why: &str) {
-        let view = DeviceView { state: DeviceState::Trouble, detail: Some(why.to_owned()), ..self.view.clone() };
+        let view =
+            DeviceView { state: DeviceState::Trouble, detail: Some(why.to_owned()), ..self.view.clone() };
         self.parts.counter.tell(Event::Device(view, None)).await;
     }
 
@@ -360,10 +363,14 @@ impl Task {
                 seen: (self.parts.stands_there)(),
             };
             let (files, name, kept) = (self.parts.files.clone(), self.name(), record.clone());
-            let kept = tokio::task::spawn_blocking(move || files.learn(&name, kept).map_err(|error| error.to_string()));
+            let kept = tokio::task::spawn_blocking(move || {
+                files.learn(&name, kept).map_err(|error| error.to_string())
+            });
             if let Err(error) = kept.await.unwrap_or_else(|panicked| Err(panicked.to_string())) {
                 tracing::error!(error, scanner = self.name(), "what a scanner taught cannot be kept");
-                return LearnEnd::Failed(format!("what was learned cannot be kept, and is not used ({error}): call support"));
+                return LearnEnd::Failed(format!(
+                    "what was learned cannot be kept, and is not used ({error}): call support"
+                ));
             }
             self.parts.settings.learned = Some(learned);
             self.proof.send_replace(Proof::of(&self.parts.settings, Some(&record)));

@@ -173,7 +173,8 @@ impl WorkBoard {
 
     /// Puts away what has ended.
     pub fn put_away(&self, name: &str) {
-        self.0.send_if_modified(|all| all.get(name).is_some_and(Work::has_ended) && all.remove(name).is_some());
+        self.0
+            .send_if_modified(|all| all.get(name).is_some_and(Work::has_ended) && all.remove(name).is_some());
     }
 
     /// Takes it off the board.

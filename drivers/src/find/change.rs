@@ -100,7 +100,9 @@ pub enum AnswerError {
     #[error(transparent)]
     NoSuchQuestion(#[from] NoSuchQuestion),
     /// It cannot be kept, so nothing follows from it.
-    #[error("the answer about {name} was not taken, since it cannot be kept ({reason}): try again; call support if it stays so")]
+    #[error(
+        "the answer about {name} was not taken, since it cannot be kept ({reason}): try again; call support if it stays so"
+    )]
     NotKept {
         /// Whose.
         name: DeviceName,

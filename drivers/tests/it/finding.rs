@@ -166,7 +166,10 @@ async fn another_device_at_the_port_is_not_opened_before_a_person_has_answered()
 
     let other = Question::PerhapsSwapped { with: name("scanner-2") };
     let stale = soon(shop.keeper.answer(&name("scanner-1"), &other, Answer::UseWhatIsThere)).await;
-    assert!(matches!(stale, Err(AnswerError::NoSuchQuestion(_))), "what the person saw is not asked any more");
+    assert!(
+        matches!(stale, Err(AnswerError::NoSuchQuestion(_))),
+        "what the person saw is not asked any more"
+    );
     soon(shop.keeper.answer(&name("scanner-1"), &asked, Answer::UseWhatIsThere)).await.unwrap();
     reads(&mut scanner, &device, b"96385074").await;
     let binding = shop.bound("scanner-1").await;
@@ -193,15 +196,18 @@ impl Memory for Disk {
 async fn an_answer_that_cannot_be_kept_changes_nothing_and_can_be_given_again() {
     let folder = tempfile::tempdir().unwrap();
     let sim = SimSystem::new(folder.path()).unwrap();
-    let wanted =
-        Wanted::new(name("scanner-1"), DeviceClass::Serial, "usb-port:1-1".parse().unwrap(), None);
-    let settings =
-        KeeperSettings { system: sim.system(), look_every: Some(Duration::from_millis(20)) };
+    let wanted = Wanted::new(name("scanner-1"), DeviceClass::Serial, "usb-port:1-1".parse().unwrap(), None);
+    let settings = KeeperSettings { system: sim.system(), look_every: Some(Duration::from_millis(20)) };
     let disk = Arc::new(Disk::default());
     let (keeper, _changes) = keeper::start_with(settings, vec![wanted], disk.clone());
     sim.plug_in("1-1", &SimUsbDevice::clone_adapter()).unwrap();
     let place = keeper.place(&name("scanner-1")).unwrap();
-    soon(async { while place.file().is_err() { tokio::task::yield_now().await } }).await;
+    soon(async {
+        while place.file().is_err() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
     sim.unplug("1-1").unwrap();
     sim.plug_in("1-1", &SimUsbDevice::scanner("S21357")).unwrap();
     let mut questions = keeper.questions();

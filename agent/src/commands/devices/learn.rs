@@ -27,8 +27,9 @@ use super::{DeviceTrouble, take, test};
 use crate::{
     config::Config,
     devices::{
-        artwork, picture,
+        artwork,
         kept::{DeviceFiles, ScannerRecord},
+        picture,
     },
 };
 

@@ -105,6 +105,7 @@ impl Seen {
             board.loose.clear();
             for device in &mut board.devices {
                 device.listed.address.clear();
+                device.is = None;
             }
         }
         let printers = board.devices.iter().filter_map(|device| {
@@ -112,7 +113,14 @@ impl Seen {
             Some((name.clone(), devices.sheet_printer(name)?))
         });
         let sheet_printers = printers.collect();
-        Self { till: view.till, till_name: view.till_name, person: view.signed_in, may, board, sheet_printers }
+        Self {
+            till: view.till,
+            till_name: view.till_name,
+            person: view.signed_in,
+            may,
+            board,
+            sheet_printers,
+        }
     }
 
     /// All pieces of the page: the name of each place, and what belongs there.
@@ -158,7 +166,7 @@ fn identify_words(one: &Shown) -> &'static str {
 fn sentence(text: &str, name: &str) -> String {
     let mut letters = text.chars();
     let first: String = match letters.next() {
-        Some(first) if !text.starts_with(name) => first.to_uppercase().collect(),
+        Some(first) if name.is_empty() || !text.starts_with(name) => first.to_uppercase().collect(),
         Some(first) => first.to_string(),
         None => return String::new(),
     };
@@ -191,13 +199,15 @@ fn tried_words(tried: &Tried, name: &str) -> String {
 }
 
 fn mends(faults: &[(String, Purpose)]) -> Vec<Mend> {
-    let one = |(fault, purpose): &(String, Purpose)| Mend { fault: fault.clone(), makers: codes_for(*purpose) };
+    let one =
+        |(fault, purpose): &(String, Purpose)| Mend { fault: fault.clone(), makers: codes_for(*purpose) };
     faults.iter().map(one).collect()
 }
 
 /// The makers' codes that do this, as far as a person can scan them.
 fn codes_for(purpose: Purpose) -> Vec<MakersCode> {
-    let Ok(makers) = Makers::built_in().inspect_err(|error| tracing::error!(%error, "no maker's codes")) else {
+    let Ok(makers) = Makers::built_in().inspect_err(|error| tracing::error!(%error, "no maker's codes"))
+    else {
         return Vec::new();
     };
     let one = |maker: &pestle_drivers::scanner::programming::Maker| {
@@ -238,12 +248,14 @@ mod tests {
         assert_eq!(sentence("printer-1 came and went", "printer-1"), "printer-1 came and went.");
         assert_eq!(sentence("Is it there?", "a"), "Is it there?");
         assert_eq!(sentence("", "a"), "");
+        assert_eq!(sentence("it has no number", ""), "It has no number.");
     }
 
     #[test]
     fn a_fault_comes_with_the_codes_of_those_makers_of_whom_a_person_can_scan_some() {
         let makers = codes_for(Purpose::FactoryDefault);
-        let printed: Vec<_> = makers.iter().filter(|maker| maker.printed).map(|maker| maker.name.as_str()).collect();
+        let printed: Vec<_> =
+            makers.iter().filter(|maker| maker.printed).map(|maker| maker.name.as_str()).collect();
         assert_eq!(printed, ["datalogic"]);
         assert!(codes_for(Purpose::SuffixCr).iter().any(|maker| maker.look_up.is_some()));
     }

@@ -122,7 +122,9 @@ impl Shop {
         browser.look("devices-learning").await;
         for code in [TestCode::D, TestCode::C] {
             scanner.scan(code.data().as_bytes()).await.unwrap();
-            browser.says(&format!("#device-counter .codes li:nth-child({})", code as u8 + 1), "recognised").await;
+            browser
+                .says(&format!("#device-counter .codes li:nth-child({})", code as u8 + 1), "recognised")
+                .await;
         }
         browser.says("#device-counter", "counter is proved.").await;
         browser.find("#leave-counter").await.click().await.unwrap();
@@ -133,12 +135,19 @@ impl Shop {
         let browser = &self.browser;
         browser.find("#leave-receipts").await.click().await.unwrap();
         browser.find("#identify-receipts").await;
-        browser.holds("a button to have the focus", "(document.getElementById('identify-receipts').focus(), true)").await;
+        browser
+            .holds(
+                "a button to have the focus",
+                "(document.getElementById('identify-receipts').focus(), true)",
+            )
+            .await;
         browser.type_by_hand(Key::Enter).await;
         browser.says("#device-receipts", "receipts has printed its name, and says so itself.").await;
         let paper = self.branch.printer.last_receipt().map(|paper| paper.text()).unwrap_or_default();
         assert!(paper.contains("This printer is") && paper.contains("of Till 1"), "{paper}");
-        browser.holds("the focus to stay in the card", "!!document.activeElement.closest('#device-receipts')").await;
+        browser
+            .holds("the focus to stay in the card", "!!document.activeElement.closest('#device-receipts')")
+            .await;
         browser.type_by_hand(Key::Escape).await;
         browser.gone("#leave-receipts").await;
     }
