@@ -159,6 +159,8 @@ impl Shop {
         let all = plain_articles();
         for (article, serial) in all.iter().step_by(11).take(3).zip(1..) {
             let scan = article.data_matrix(&article.lots[0], &format!("MENDED{serial}"));
+            // It learned without symbology identifiers, so a scan with one would not be believed.
+            let scan = scan.trim_start_matches("]d2");
             let sold = until("a scan to be taken", SOON, || async {
                 scanner.scan(scan.as_bytes()).await.map_err(|error| error.to_string())
             });
