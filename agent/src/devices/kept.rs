@@ -183,8 +183,7 @@ mod tests {
         let files = DeviceFiles::of(folder.path());
         let learned = serde_json::to_value(learned()).unwrap();
         let earlier = serde_json::json!({"counter": {"address": "a", "learned": learned}});
-        std::fs::create_dir(folder.path().join("devices")).unwrap();
-        std::fs::write(folder.path().join("devices/scanners.json"), earlier.to_string()).unwrap();
+        files.write("scanners.json", &earlier).unwrap();
         assert_eq!(files.scanner("counter", "a"), Some(ScannerRecord { at: None, ..record("a") }));
     }
 
