@@ -15,7 +15,7 @@ use std::{
 };
 
 use pestle_domain::ids::TillId;
-use pestle_drivers::device::DeviceName;
+use pestle_drivers::{device::DeviceName, find::sysfs::System};
 
 use tracing_subscriber::EnvFilter;
 
@@ -47,6 +47,8 @@ pub struct Config {
     pub cold_places: Vec<cold_chain::settings::Place>,
     /// What papers are drawn with.
     pub artwork: Artwork,
+    /// Where devices are looked for.
+    pub system: System,
     /// Other addresses of the centre than the identity names.
     pub gateway: Gateway,
     /// Of each lane's journal.
@@ -211,6 +213,7 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         buses,
         cold_places,
         artwork: Artwork { fonts: raw.fonts, pictures: raw.pictures },
+        system: System { sys: raw.kernel.sys, dev: raw.kernel.dev },
         gateway: gateway(raw.gateway)?,
         journal: journal(&raw.journal)?,
         space: space(&raw.space)?,

@@ -30,7 +30,7 @@ use crate::{
         machine::{CounterSettings, Event},
         view::{DeviceState, DeviceView, LinkView},
     },
-    devices::{self, kept::DeviceFiles, page_scanners::PageScanners},
+    devices::{self, desk::Devices, kept::DeviceFiles, page_scanners::PageScanners},
     durable_file,
     fetched::task::{FetchParts, FetchTask},
     foundation::Foundation,
@@ -163,7 +163,7 @@ async fn start_counter(
     config: &Config,
     foundation: &Foundation,
     prepared: &Prepared,
-) -> anyhow::Result<(Counter, JoinSet<()>)> {
+) -> anyhow::Result<(Counter, (JoinSet<()>, Devices))> {
     let settings = CounterSettings::from_config(config, foundation.ledger.stream().epoch);
     let (printers, orders) = spool::task::queues(settings.printers());
     let counter = Counter::start(CounterParts {
@@ -193,7 +193,7 @@ fn start_parts(
     foundation: &Foundation,
     prepared: Prepared,
     counter: &Counter,
-    devices: JoinSet<()>,
+    (devices, of_the_box): (JoinSet<()>, Devices),
     stops: &Stops,
 ) -> Parts {
     let Prepared {
@@ -273,7 +273,7 @@ fn start_parts(
     let scanners = PageScanners::open(DeviceFiles::of(&config.data_dir));
     parts.spawn("local status", web::local::serve(local, health.clone(), stop()));
     parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
-    let router = health.merge(web::routes::router(counter.clone(), scanners, gate));
+    let router = health.merge(web::routes::router(counter.clone(), of_the_box, scanners, gate));
     parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
     parts
 }

@@ -57,7 +57,8 @@ impl Role {
     /// Whether this role may do that at a counter.
     pub fn may(self, permission: Permission) -> bool {
         match permission {
-            Permission::Sell | Permission::OpenTill => {
+            // Whoever stands at the till with a scanner that was exchanged mends it.
+            Permission::Sell | Permission::OpenTill | Permission::MendDevices => {
                 matches!(self, Self::Assistant | Self::Technician | Self::Pharmacist | Self::Manager)
             }
             Permission::CloseTill | Permission::KeepPatients => {
@@ -94,6 +95,8 @@ pub enum Permission {
     MoveCash,
     /// Register patients and amend what is known of them.
     KeepPatients,
+    /// Try devices, have scanners learn, and say which device is which.
+    MendDevices,
 }
 
 /// One person, as a snapshot carries them.

@@ -34,6 +34,7 @@ pub(super) struct Raw {
     pub(super) label_printer_models: Option<PathBuf>,
     pub(super) fonts: Vec<PathBuf>,
     pub(super) pictures: PathBuf,
+    pub(super) kernel: Kernel,
     pub(super) gateway: Gateway,
     pub(super) journal: Journal,
     pub(super) space: Space,
@@ -56,11 +57,26 @@ impl Default for Raw {
             label_printer_models: None,
             fonts: vec!["/usr/share/fonts".into()],
             pictures: "/etc/pestle/pictures".into(),
+            kernel: Kernel::default(),
             gateway: Gateway::default(),
             journal: Journal::default(),
             space: Space::default(),
             log: Log::default(),
         }
+    }
+}
+
+/// Where the kernel tells of devices; another place than its own is for simulations.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Kernel {
+    pub(super) sys: PathBuf,
+    pub(super) dev: PathBuf,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self { sys: "/sys".into(), dev: "/dev".into() }
     }
 }
 

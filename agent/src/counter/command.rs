@@ -178,6 +178,8 @@ pub enum Command {
     },
     /// Prints the last receipt once more, as a copy.
     Reprint,
+    /// Does something on the page for devices: the counter says whether that is this person's to do.
+    MendDevices,
     /// Says what became of a print.
     AnswerPrint {
         /// Which.

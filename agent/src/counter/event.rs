@@ -79,6 +79,8 @@ pub enum Event {
     PrinterIs(String, Result<(), String>),
     /// A device came, went, or is in trouble.
     Device(DeviceView, Option<FactBody>),
+    /// Which devices wait for a person to say which they are; none when all was answered.
+    DevicesAsk(Vec<String>),
     /// A sensor, by its name, was asked.
     Reading(String, Reading),
     /// The link to the centre.

@@ -26,6 +26,7 @@ use super::{
     fold::{FoldError, Folded},
     keep::Keep,
     machine::{Branch, CounterSettings, Event, TillSettings},
+    preview::{Paper, Preview},
     shop::Shop,
     task::{EVENTS_WAITING_MAX, Ends, Task, now},
     view::TillView,
@@ -86,6 +87,7 @@ pub struct Counter {
 pub(super) enum Message {
     Asked(Request, oneshot::Sender<Answer>),
     Event(Event),
+    Preview(Preview, oneshot::Sender<Result<Paper, Refused>>),
     KeepBooks,
     Stop(oneshot::Sender<()>),
 }
@@ -170,6 +172,18 @@ impl Counter {
             || Refused::new(Why::Unavailable, "The box is shutting down. Wait until the page is back.");
         let (answer, answered) = oneshot::channel();
         self.messages.send(Message::Asked(request, answer)).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+
+    /// A paper of a till, as it is or would be printed.
+    ///
+    /// # Errors
+    /// The browser is not the one where somebody is signed in, or there is no such paper of this till.
+    pub async fn preview(&self, preview: Preview) -> Result<Paper, Refused> {
+        let ended =
+            || Refused::new(Why::Unavailable, "The box is shutting down. Wait until the page is back.");
+        let (answer, answered) = oneshot::channel();
+        self.messages.send(Message::Preview(preview, answer)).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 

@@ -15,7 +15,7 @@ use pestle_domain::{
     ids::{ActId, FactId, StaffId, TillId},
     journal::Lane,
     sale::Basket,
-    staff::PinThrottle,
+    staff::{Permission, PinThrottle},
 };
 use pestle_drivers::printer::start::PrinterKind;
 
@@ -170,6 +170,7 @@ pub struct Branch {
     device_logs: BTreeMap<String, DeviceLog>,
     pub(super) readings: BTreeMap<String, ReadingView>,
     pub(super) cold: ColdDesk,
+    pub(super) devices_ask: Vec<String>,
     pub(super) link: LinkView,
     pub(super) room: Room,
     pub(super) said_date: Option<SaidDate>,
@@ -209,6 +210,7 @@ impl Branch {
             device_logs: BTreeMap::new(),
             readings: BTreeMap::new(),
             cold,
+            devices_ask: Vec::new(),
             link: LinkView::default(),
             room: Room::default(),
             said_date: None,
@@ -246,6 +248,10 @@ impl Branch {
             Event::DrawerEnded(printer, end) => self.drawer_ended(&printer, end, out),
             Event::PrinterIs(printer, ready) => self.printer_is(now, &printer, ready, out),
             Event::Device(device, fact) => self.device_changed(now, device, fact, out),
+            Event::DevicesAsk(names) => {
+                self.devices_ask = names;
+                out.push(Effect::ShowAll);
+            }
             Event::Reading(sensor, reading) => self.reading_came(now, sensor, reading, out),
             Event::Link(link) => {
                 if self.link != link {
@@ -403,6 +409,9 @@ impl Branch {
             }
             Command::ShelfLabel { act, product } => {
                 self.print_shelf_label(now, ticket, &till, act, &product, out)
+            }
+            Command::MendDevices => {
+                self.permitted(&till, Permission::MendDevices).map(|_person| Some(Said::words("")))
             }
             Command::Reprint => self.reprint(now, &till, out).map(Some),
             Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),

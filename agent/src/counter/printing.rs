@@ -266,7 +266,7 @@ impl Branch {
     }
 }
 
-fn document_of(
+pub(super) fn document_of(
     (printable, private): (&Printable, Option<&Document>),
     shop: &Shop,
     now: &Now<'_>,

@@ -66,6 +66,7 @@ impl Branch {
             Permission::OpenDrawer => "open the drawer without a sale",
             Permission::MoveCash => "put cash in or take it out",
             Permission::KeepPatients => "register patients",
+            Permission::MendDevices => "mend devices",
         };
         let text = format!("{} may not {what}. Ask somebody who may to sign in.", signed_in.name);
         Err(Refused::new(Why::Authorization, text))

@@ -74,6 +74,7 @@ impl Branch {
             devices: self.devices.values().cloned().collect(),
             readings: self.readings.values().cloned().collect(),
             cold: self.cold_view(now),
+            devices_ask: self.devices_ask.clone(),
             station: live.signed_in.as_ref().map(|one| one.station.clone()),
             farewell: live.farewell.clone(),
         })

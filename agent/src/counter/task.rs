@@ -135,6 +135,13 @@ impl Task {
                     None => break None,
                     Some(Message::Stop(done)) => break Some(done),
                     Some(Message::Event(event)) => event,
+                    Some(Message::Preview(preview, answer)) => {
+                        let mut draw = Uuid::now_v7;
+                        let paper = self.branch.preview(&now(&self.parts.clock, &mut draw), &preview);
+                        // The browser may have gone.
+                        let _gone = answer.send(paper);
+                        continue;
+                    }
                     Some(Message::KeepBooks) => {
                         self.kept.wanted = true;
                         continue;

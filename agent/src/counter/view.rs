@@ -63,6 +63,8 @@ pub struct TillView {
     pub readings: Vec<ReadingView>,
     /// The cold places, and what is to be known of their probes.
     pub cold: ColdView,
+    /// Devices that are not used before somebody has said on the page for devices which they are.
+    pub devices_ask: Vec<String>,
     /// Where somebody is signed in: whose browser this is may see all of it. Never sent.
     #[serde(skip)]
     pub station: Option<StationId>,

@@ -4,33 +4,56 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pestle_drivers::{find::binding::Binding, scanner::learn::settings::Learned};
+use pestle_domain::units::UnixMillis;
+use pestle_drivers::{
+    find::binding::{Binding, Fingerprint},
+    scanner::{learn::settings::Learned, start::ScannerSettings},
+};
 use serde::{Deserialize, Serialize};
 
 use super::page_scanners::LearnedPage;
 use crate::durable_file::{self, FileError};
 
-/// How a scanner is set up, and which scanner that was.
+/// What is known of how a scanner is set up, and of which scanner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LearnedScanner {
+pub struct ScannerRecord {
     /// As the configuration wrote where it is: another address is another scanner.
     pub address: String,
-    /// What the sheet of test codes taught.
-    pub learned: Learned,
+    /// What the sheet of test codes taught. `None` where another scanner came in the place of the one that was known: it is
+    /// not believed, whatever the configuration says, until it has learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Learned>,
+    /// When that was; `None` in what an earlier agent kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<UnixMillis>,
+    /// What it looked like, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Fingerprint>,
 }
 
-/// The files of a data folder.
+/// Takes into a scanner's settings what is known of it. One that came in the place of another is not believed, whatever the
+/// configuration says. Returns what is known.
+pub fn take_known(settings: &mut ScannerSettings, files: &DeviceFiles) -> Option<ScannerRecord> {
+    let known = files.scanner(settings.name.as_str(), &settings.address.to_string())?;
+    settings.learned.clone_from(&known.learned);
+    settings.proved &= known.learned.is_some();
+    Some(known)
+}
+
+/// The files of a data folder. Clones change them one after the other.
 #[derive(Debug, Clone)]
 pub struct DeviceFiles {
     folder: PathBuf,
+    one_at_a_time: Arc<Mutex<()>>,
 }
 
 impl DeviceFiles {
     /// Of this data folder.
     pub fn of(data_dir: &Path) -> Self {
-        Self { folder: data_dir.join("devices") }
+        Self { folder: data_dir.join("devices"), one_at_a_time: Arc::default() }
     }
 
     /// The bindings by name. A damaged file is told, and the next binding replaces it: names are bound anew.
@@ -38,13 +61,14 @@ impl DeviceFiles {
         self.read("bindings.json")
     }
 
-    /// Keeps what stands behind a name.
+    /// Keeps what stands behind each of these names, all or nothing.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn bind(&self, name: &str, binding: Binding) -> Result<(), FileError> {
+    pub fn bind(&self, bound: impl IntoIterator<Item = (String, Binding)>) -> Result<(), FileError> {
+        let _alone = self.alone();
         let mut bindings = self.bindings();
-        bindings.insert(name.to_owned(), binding);
+        bindings.extend(bound);
         self.write("bindings.json", &bindings)
     }
 
@@ -54,41 +78,48 @@ impl DeviceFiles {
     /// # Errors
     /// The disk refuses.
     pub fn unbind(&self, name: &str) -> Result<bool, FileError> {
+        let _alone = self.alone();
         let mut bindings = self.bindings();
         let bound = bindings.remove(name).is_some();
         if bound {
             self.write("bindings.json", &bindings)?;
         }
-        Ok(self.unlearn(name)? || bound)
+        let mut scanners = self.scanners();
+        let known = scanners.remove(name).is_some();
+        if known {
+            self.write("scanners.json", &scanners)?;
+        }
+        Ok(known || bound)
+    }
+
+    /// What is known of the scanner of this name at this address.
+    pub fn scanner(&self, name: &str, address: &str) -> Option<ScannerRecord> {
+        self.scanners().remove(name).filter(|kept| kept.address == address)
     }
 
     /// How the scanner of this name at this address is set up, if it was learned.
     pub fn learned(&self, name: &str, address: &str) -> Option<Learned> {
-        let mut all: BTreeMap<String, LearnedScanner> = self.read("scanners.json");
-        all.remove(name).filter(|kept| kept.address == address).map(|kept| kept.learned)
+        self.scanner(name, address)?.learned
     }
 
-    /// Keeps how a scanner is set up.
+    /// Keeps what is known of a scanner, in place of what was.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn learn(&self, name: &str, scanner: LearnedScanner) -> Result<(), FileError> {
-        let mut all: BTreeMap<String, LearnedScanner> = self.read("scanners.json");
+    pub fn learn(&self, name: &str, scanner: ScannerRecord) -> Result<(), FileError> {
+        let _alone = self.alone();
+        let mut all = self.scanners();
         all.insert(name.to_owned(), scanner);
         self.write("scanners.json", &all)
     }
 
-    /// Forgets how a scanner was set up: another one stands there. Says whether anything was known.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn unlearn(&self, name: &str) -> Result<bool, FileError> {
-        let mut all: BTreeMap<String, LearnedScanner> = self.read("scanners.json");
-        let known = all.remove(name).is_some();
-        if known {
-            self.write("scanners.json", &all)?;
-        }
-        Ok(known)
+    fn scanners(&self) -> BTreeMap<String, ScannerRecord> {
+        self.read("scanners.json")
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        // Whoever panicked had the file whole before or behind it.
+        self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How scanners are set up that type into pages.
@@ -125,7 +156,7 @@ impl DeviceFiles {
 mod tests {
     use super::*;
     use pestle_drivers::{
-        find::{binding::Fingerprint, device::DeviceClass, selector::Selector},
+        find::{device::DeviceClass, selector::Selector},
         scanner::learn::settings::{RawLearned, Separator, Wire},
     };
 
@@ -140,20 +171,42 @@ mod tests {
         Learned::new(raw).unwrap()
     }
 
+    fn record(address: &str) -> ScannerRecord {
+        let at = Some(UnixMillis(1_700_000_000_000));
+        ScannerRecord { address: address.into(), learned: Some(learned()), at, seen: None }
+    }
+
     #[test]
     fn what_was_learned_of_a_scanner_is_kept_and_does_not_outlive_its_address() {
         let folder = tempfile::tempdir().unwrap();
         let files = DeviceFiles::of(folder.path());
         assert_eq!(files.learned("counter", "/dev/ttyACM0"), None);
-        let kept = LearnedScanner { address: "/dev/ttyACM0".into(), learned: learned() };
+        let kept = record("/dev/ttyACM0");
         files.learn("counter", kept).unwrap();
         assert_eq!(files.learned("counter", "/dev/ttyACM0"), Some(learned()));
         assert_eq!(files.learned("counter", "/dev/ttyACM1"), None);
         assert_eq!(files.learned("other", "/dev/ttyACM0"), None);
-        assert!(files.unlearn("counter").unwrap());
-        assert!(!files.unlearn("counter").unwrap());
+        assert!(files.unbind("counter").unwrap());
         assert!(!files.unbind("counter").unwrap());
         assert_eq!(files.learned("counter", "/dev/ttyACM0"), None);
+    }
+
+    #[test]
+    fn what_an_earlier_agent_kept_of_a_scanner_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DeviceFiles::of(folder.path());
+        let learned = serde_json::to_value(learned()).unwrap();
+        let earlier = serde_json::json!({"counter": {"address": "a", "learned": learned}});
+        files.write("scanners.json", &earlier).unwrap();
+        assert_eq!(files.scanner("counter", "a"), Some(ScannerRecord { at: None, ..record("a") }));
+    }
+
+    #[test]
+    fn a_scanner_that_came_in_the_place_of_another_is_kept_as_one_that_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DeviceFiles::of(folder.path());
+        files.learn("counter", ScannerRecord { learned: None, ..record("a") }).unwrap();
+        assert!(files.scanner("counter", "a").is_some_and(|kept| kept.learned.is_none()));
     }
 
     #[test]
@@ -169,11 +222,9 @@ mod tests {
             name: "Scanner".into(),
         };
         let binding = Binding { configured: selector.clone(), selector, seen, perhaps_swapped_with: None };
-        files.bind("counter", binding.clone()).unwrap();
-        files.bind("other", binding.clone()).unwrap();
-        files
-            .learn("counter", LearnedScanner { address: "usb-port:1-2".into(), learned: learned() })
-            .unwrap();
+        let both = ["counter", "other"].map(|name| (name.to_owned(), binding.clone()));
+        files.bind(both).unwrap();
+        files.learn("counter", record("usb-port:1-2")).unwrap();
         assert!(files.unbind("counter").unwrap());
         assert_eq!(files.bindings().into_iter().collect::<Vec<_>>(), [("other".to_owned(), binding)]);
         assert_eq!(files.learned("counter", "usb-port:1-2"), None);
@@ -183,7 +234,7 @@ mod tests {
     fn a_damaged_file_costs_what_it_held_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let files = DeviceFiles::of(folder.path());
-        let kept = LearnedScanner { address: "a".into(), learned: learned() };
+        let kept = record("a");
         files.learn("counter", kept.clone()).unwrap();
         std::fs::write(folder.path().join("devices/scanners.json"), "{").unwrap();
         assert_eq!(files.learned("counter", "a"), None);

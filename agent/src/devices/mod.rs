@@ -1,40 +1,59 @@
 //! The devices of this box: opened as configured, their scans brought to the right till, their state to the pages and
 //! into the journal.
+//!
+//! [`names`] keeps who stands behind a name, [`kept`] what is remembered of it, [`swapped`] sees what the finder cannot keep;
+//! [`scanner`] sells, is tried and learns, [`contacts`] are doors and mains. For the page: [`desk`] is the handle, [`board`]
+//! what it shows, [`questions`] what is asked, [`work`] what is done by hand, [`trial`] how a device is tried, and [`picture`]
+//! papers as pictures.
 
+pub mod board;
 mod contacts;
+pub mod desk;
 pub mod kept;
 mod names;
 pub mod page_scanners;
+pub mod picture;
+pub mod questions;
+pub mod scanner;
+mod swapped;
+pub mod trial;
+pub mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use pestle_domain::{
     fact::{DeviceAttached, DeviceFault, DeviceLost, FactBody},
     ids::TillId,
 };
 use pestle_drivers::{
-    device::DeviceEvent,
-    find::keeper::Keeper,
+    device::{DeviceEvent, DeviceName},
+    find::{device::DeviceClass, keeper::Keeper, sysfs},
+    line::place::DevicePlace,
     printer::{
         self, Printer, PrinterEvent, PrinterStatus,
         render::{Artwork, fonts::Fonts, pictures::Pictures},
+        start::PrinterKind,
     },
-    scanner::{self, ScannerEvent, framing::Rejection},
-    sensor::{Sensor, bus},
+    scanner::start::ScannerAddress,
+    sensor::{Sensor, bus, input::Input},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{self, MissedTickBehavior},
 };
 
+use board::{Kind, Listed};
+use desk::{Desk, Devices, LineEnd, PrinterEnd};
 use kept::DeviceFiles;
+use names::Remembering;
+use scanner::ScannerParts;
+use work::WorkBoard;
 
 use crate::{
     config::{self, Config, Scanner, SensorBus},
     counter::{
         handle::Counter,
-        live::Scanned,
         machine::Event,
         view::{DeviceState, DeviceView},
     },
@@ -43,32 +62,156 @@ use crate::{
 
 /// Opens all devices of the configuration. They work until the returned set is dropped or aborted; a device that is not
 /// there is told, and used when it comes. Must be called within a tokio runtime.
-pub fn start(config: &Config, mut orders: Orders, counter: &Counter) -> JoinSet<()> {
+pub fn start(
+    config: &Config,
+    mut orders: Orders,
+    counter: &Counter,
+    clock: &Arc<Clock>,
+) -> (JoinSet<()>, Devices) {
     let mut tasks = JoinSet::new();
     let files = DeviceFiles::of(&config.data_dir);
-    let (keeper, changes) = names::keep(config, &files);
-    for Scanner { till, mut settings } in config.scanners.iter().cloned() {
-        settings.learned = files.learned(settings.name.as_str(), &settings.address.to_string());
-        if settings.learned.is_none() && settings.proved && settings.framing.suffixes.is_empty() {
-            tracing::warn!(
-                scanner = %settings.name,
-                "a scanner without a suffix is never believed for lot and serial: set its suffix up, and say so in the configuration"
-            );
-        }
-        if let Some(place) = keeper.place(&settings.name) {
-            settings.address = settings.address.kept(place);
-        }
-        tasks.spawn(read_scanner(scanner::start::start(settings), till, counter.clone()));
+    let called = names::called(config);
+    let (scanners_out, scanners) = watch::channel(BTreeMap::new());
+    let memory = Arc::new(Remembering { files: files.clone(), scanners });
+    let (keeper, changes) = names::keep(config, &files, &called, memory);
+    let keeper = Arc::new(keeper);
+    let board = WorkBoard::default();
+    let mut scanners = BTreeMap::new();
+    for one in &config.scanners {
+        let parts = scanner_parts(one, config, &keeper, (&files, &board), counter, clock);
+        let (end, task) = scanner::scanner(parts);
+        tasks.spawn(task);
+        scanners.insert(one.settings.name.to_string(), end);
     }
+    scanners_out.send_replace(scanners.clone());
     let artwork = artwork(&config.artwork);
-    for one in &config.printers {
-        start_printer(one, &keeper, artwork.clone(), &mut orders, counter, &mut tasks);
+    let printers = config
+        .printers
+        .iter()
+        .filter_map(|one| start_printer(one, &keeper, artwork.clone(), &mut orders, counter, &mut tasks));
+    let printers = printers.collect();
+    let lines = config.buses.iter().cloned();
+    let lines = lines.filter_map(|bus| start_bus(bus, &keeper, counter, &mut tasks)).collect();
+    let paths = paths(config);
+    tasks.spawn(swapped::watch(keeper.clone(), paths, files, scanners.clone()));
+    tasks.spawn(names::watch(keeper.clone(), changes, called.clone(), counter.clone()));
+    let (since_out, since) = watch::channel(BTreeMap::new());
+    tasks.spawn(names::note_since(counter.clone(), clock.clone(), since_out));
+    let (counter, clock) = (counter.clone(), clock.clone());
+    let listed = listed(config);
+    let desk =
+        Desk { listed, called, keeper, scanners, printers, lines, board, since, artwork, counter, clock };
+    (tasks, Devices::new(desk))
+}
+
+/// Scanners that are bound by a path, whose device the finder does not keep.
+fn paths(config: &Config) -> BTreeMap<String, PathBuf> {
+    let paths = config.scanners.iter().filter_map(|one| match one.settings.address.place()? {
+        (DevicePlace::File(path), _) => Some((one.settings.name.to_string(), path.clone())),
+        _ => None,
+    });
+    paths.collect()
+}
+
+fn scanner_parts(
+    one: &Scanner,
+    config: &Config,
+    keeper: &Arc<Keeper>,
+    (files, board): (&DeviceFiles, &WorkBoard),
+    counter: &Counter,
+    clock: &Arc<Clock>,
+) -> ScannerParts {
+    let Scanner { till, mut settings } = one.clone();
+    let written = settings.address.to_string();
+    let mut known = kept::take_known(&mut settings, files);
+    if settings.learned.is_none() && settings.proved && settings.framing.suffixes.is_empty() {
+        tracing::warn!(
+            scanner = %settings.name,
+            "a scanner without a suffix is never believed for lot and serial: set its suffix up, and say so in the configuration"
+        );
     }
-    for bus in config.buses.iter().cloned() {
-        start_bus(bus, &keeper, counter, &mut tasks);
+    let path = match settings.address.place() {
+        Some((DevicePlace::File(path), _)) => Some(path.clone()),
+        _ => None,
+    };
+    // While the box was off, another scanner may have been plugged in at the path.
+    let was = known.as_ref().and_then(|known| known.seen.clone());
+    let now = path.as_ref().filter(|_| was.is_some()).and_then(|path| {
+        sysfs::scan(&config.system).ok().and_then(|attached| swapped::stands_at(path, &attached))
+    });
+    if let (Some(was), Some(now), Some(known)) = (&was, now, &mut known)
+        && !was.looks_like(&now.looks)
+    {
+        tracing::warn!(scanner = %settings.name, "another scanner stands there: it is not believed until it has learned");
+        known.learned = None;
+        settings.learned = None;
+        settings.proved = false;
     }
-    tasks.spawn(names::watch(keeper, changes, files, counter.clone()));
-    tasks
+    let (name, keeper_of, files_of) = (settings.name.clone(), keeper.clone(), files.clone());
+    let stands_there = move || match &path {
+        Some(path) => swapped::stands_at(path, &keeper_of.attached().borrow()).map(|stands| stands.looks),
+        None => files_of.bindings().remove(name.as_str()).map(|binding| binding.seen),
+    };
+    if let Some(place) = keeper.place(&settings.name) {
+        settings.address = settings.address.kept(place);
+    }
+    ScannerParts {
+        till,
+        settings,
+        written,
+        known,
+        files: files.clone(),
+        board: board.clone(),
+        counter: counter.clone(),
+        clock: clock.clone(),
+        stands_there: Arc::new(stands_there),
+    }
+}
+
+/// The devices as the page lists them, in the order of the configuration.
+fn listed(config: &Config) -> Vec<Listed> {
+    let path = |place: Option<(&DevicePlace, DeviceClass)>| match place {
+        Some((DevicePlace::File(path), _)) => Some(path.clone()),
+        _ => None,
+    };
+    let till_name =
+        |id: &TillId| config.tills.iter().find(|till| till.id == *id).map(|till| till.name.clone());
+    let one = |name: &DeviceName, kind, till: Option<&TillId>, address: String, path| Listed {
+        name: name.to_string(),
+        keeper_name: name.to_string(),
+        kind,
+        till: till.cloned(),
+        till_name: till.and_then(till_name),
+        address,
+        path,
+        members: Vec::new(),
+    };
+    let scanners = config.scanners.iter().map(|Scanner { till, settings }| {
+        let kind = match settings.address {
+            ScannerAddress::Line(_) => Kind::SerialScanner,
+            ScannerAddress::Keyboard(_) => Kind::KeyboardScanner,
+        };
+        let address = settings.address.to_string();
+        one(&settings.name, kind, Some(till), address, path(settings.address.place()))
+    });
+    let printers = config.printers.iter().map(|config::Printer { till, settings }| {
+        let kind = match settings.kind() {
+            PrinterKind::EscPos => Kind::ReceiptPrinter,
+            PrinterKind::Zpl => Kind::LabelPrinter,
+            PrinterKind::Ipp => Kind::PagePrinter,
+        };
+        let place = settings.line().and_then(pestle_drivers::line::LineAddress::place);
+        one(settings.name(), kind, Some(till), settings.to_string(), path(place))
+    });
+    let lines = config.buses.iter().filter_map(|bus| {
+        let settings = &bus.settings;
+        let name = names::bus_name(settings)?;
+        let members = names::on_line(settings).map(ToString::to_string).collect();
+        let listed =
+            one(&name, Kind::SensorLine, None, settings.line.to_string(), path(settings.line.place()));
+        Some(Listed { members, ..listed })
+    });
+    scanners.chain(printers).chain(lines).collect()
 }
 
 /// What papers are drawn with; nothing is loaded before the first letter that needs it.
@@ -86,7 +229,7 @@ fn start_printer(
     orders: &mut Orders,
     counter: &Counter,
     tasks: &mut JoinSet<()>,
-) {
+) -> Option<(String, PrinterEnd)> {
     let name = one.settings.name().to_string();
     let settings = match keeper.place(one.settings.name()) {
         Some(place) => one.settings.clone().kept(place),
@@ -97,58 +240,42 @@ fn start_printer(
         Err(error) => {
             // The configuration was checked for this.
             tracing::error!(printer = name, %error, "this printer cannot be used as it is configured");
-            return;
+            return None;
         }
     };
     tasks.spawn(watch_printer(printer.clone(), events, counter.clone()));
     if let Some(orders) = orders.remove(&name) {
         tasks.spawn(spool::watch_status(printer.clone(), counter.clone()));
-        tasks.spawn(spool::run(printer, orders, counter.clone()));
+        tasks.spawn(spool::run(printer.clone(), orders, counter.clone()));
     }
+    Some((name, PrinterEnd { till: one.till.clone(), settings: one.settings.clone(), printer }))
 }
 
-fn start_bus(bus: SensorBus, keeper: &Keeper, counter: &Counter, tasks: &mut JoinSet<()>) {
+fn start_bus(
+    bus: SensorBus,
+    keeper: &Keeper,
+    counter: &Counter,
+    tasks: &mut JoinSet<()>,
+) -> Option<(String, LineEnd)> {
+    let name = names::bus_name(&bus.settings)?.to_string();
     let SensorBus { mut settings, intervals, settling } = bus;
     if let Some(place) = names::bus_name(&settings).and_then(|name| keeper.place(&name)) {
         settings.line = settings.line.kept(place);
     }
     let bus::Bus { sensors, inputs, events, .. } = bus::start(settings);
     tasks.spawn(watch_bus(events, counter.clone()));
+    let mut line = None;
     for (sensor, (_name, every)) in sensors.into_iter().zip(intervals) {
-        tasks.spawn(sample(Arc::new(sensor), every, counter.clone()));
+        let sensor: Arc<dyn Sensor> = Arc::new(sensor);
+        line.get_or_insert_with(|| LineEnd::Sensor(sensor.clone()));
+        tasks.spawn(sample(sensor, every, counter.clone()));
     }
     for (input, settle) in inputs.into_iter().zip(settling) {
-        tasks.spawn(contacts::watch(Arc::new(input), settle, counter.clone()));
+        let input: Arc<dyn Input> = Arc::new(input);
+        line.get_or_insert_with(|| LineEnd::Contact(input.clone()));
+        tasks.spawn(contacts::watch(input, settle, counter.clone()));
     }
-}
-
-async fn read_scanner(mut scanner: Box<dyn scanner::Scanner>, till: TillId, counter: Counter) {
-    while let Some(event) = scanner.next().await {
-        match event {
-            ScannerEvent::Scan(scan) => {
-                let scanned = Scanned { bytes: scan.bytes, proved: scan.proved };
-                counter.tell(Event::Scanned(till.clone(), scanned)).await;
-            }
-            ScannerEvent::Rejected { rejection, .. } => {
-                counter.tell(Event::ScanRejected(till.clone(), rejection_words(&rejection))).await;
-            }
-            ScannerEvent::Device { event, source } => {
-                counter.tell(device_event("scanner", source.as_str(), &event)).await;
-            }
-        }
-    }
-}
-
-/// For the page.
-pub(crate) fn rejection_words(rejection: &Rejection) -> String {
-    match rejection {
-        Rejection::CutOff { .. } => {
-            "That scan was cut off: scan again. If it comes back, check the scanner's cable.".into()
-        }
-        Rejection::TooLong { .. } | Rejection::Garbage { .. } | Rejection::Key { .. } => {
-            format!("That was no barcode: {rejection}.")
-        }
-    }
+    Some((name, line?))
 }
 
 async fn watch_printer(

@@ -163,7 +163,7 @@ enum PrintWord {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body)
         .map_err(|error| Refused::new(Why::Validation, format!("The request cannot be read: {error}.")))

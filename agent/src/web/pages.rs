@@ -27,6 +27,8 @@ use crate::counter::{
 struct IndexPage<'a> {
     branch: &'a str,
     tills: &'a [TillSettings],
+    /// Behind a till's address.
+    to: &'a str,
     version: &'a str,
 }
 
@@ -196,7 +198,7 @@ fn till_page(view: &TillView, typed_scans: bool) -> Result<String, askama::Error
     .render()
 }
 
-fn page(rendered: Result<String, askama::Error>) -> Response {
+pub(super) fn page(rendered: Result<String, askama::Error>) -> Response {
     match rendered {
         Ok(text) => Html(text).into_response(),
         Err(error) => {
@@ -210,12 +212,15 @@ fn page(rendered: Result<String, askama::Error>) -> Response {
 pub async fn index(State(counter): State<Counter>) -> Response {
     match counter.tills() {
         [only] => Redirect::to(&format!("/till/{}", only.id)).into_response(),
-        tills => {
-            let shop = counter.shop();
-            let branch = shop.as_ref().map_or("This branch", |shop| &shop.profile.name);
-            page(IndexPage { branch, tills, version: assets::version() }.render())
-        }
+        tills => choice(&counter, tills, ""),
     }
+}
+
+/// The choice of tills; `to` is what stands behind a till's address.
+pub(super) fn choice(counter: &Counter, tills: &[TillSettings], to: &str) -> Response {
+    let shop = counter.shop();
+    let branch = shop.as_ref().map_or("This branch", |shop| &shop.profile.name);
+    page(IndexPage { branch, tills, to, version: assets::version() }.render())
 }
 
 /// `GET /till/{till}`.

@@ -7,8 +7,11 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{actions, assets, guard, pages, stream, typed};
-use crate::{counter::handle::Counter, devices::page_scanners::PageScanners};
+use super::{actions, assets, devices, guard, pages, stream, typed};
+use crate::{
+    counter::handle::Counter,
+    devices::{desk::Devices, page_scanners::PageScanners},
+};
 
 /// Largest body that a page sends: a scan of the longest symbol (7,089 bytes), with room for JSON's escapes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -26,9 +29,12 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// | `GET /static/{file}` | style, scripts, icon |
 /// | more below `/till/{till}` | a scanner that types into the page: see [`typed::routes`] |
 ///
+/// Those of the page for devices are at [`devices::router`].
+///
 /// A till's page, changes, state and search are for the browser where somebody is signed in at it; any other gets what
 /// [`TillView::seen_by`](crate::counter::view::TillView::seen_by) leaves.
-pub fn router(counter: Counter, scanners: PageScanners, gate: guard::Gate) -> Router {
+pub fn router(counter: Counter, of_the_box: Devices, scanners: PageScanners, gate: guard::Gate) -> Router {
+    let page_for_devices = devices::router(counter.clone(), of_the_box);
     Router::new()
         .route("/", get(pages::index))
         .route("/till/{till}", get(pages::till))
@@ -38,7 +44,8 @@ pub fn router(counter: Counter, scanners: PageScanners, gate: guard::Gate) -> Ro
         .route("/till/{till}/{action}", post(actions::act))
         .route("/static/{file}", get(assets::file))
         .merge(typed::routes(scanners))
+        .with_state(counter)
+        .merge(page_for_devices)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(gate, guard::guard))
-        .with_state(counter)
 }

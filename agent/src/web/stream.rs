@@ -21,12 +21,12 @@ use crate::counter::{
 };
 
 /// How soon a page tries again after a break.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 /// A comment on a silent stream, so that both ends see a broken line.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// What stands for an empty piece: nothing to see, and not nothing.
-const EMPTY: &str = "<!---->";
+pub(super) const EMPTY: &str = "<!---->";
 
 struct Pushed {
     station: StationId,

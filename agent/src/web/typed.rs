@@ -34,7 +34,7 @@ use crate::{
     },
     devices::{
         page_scanners::{PageId, PageScanners, learn},
-        rejection_words,
+        scanner::rejection_words,
     },
     snapshot::explain,
 };

@@ -115,9 +115,10 @@ impl Branch {
             printers,
         };
         let counter = Counter::start(parts).await.unwrap();
-        let devices = pestle_agent::devices::start(&config, orders, &counter);
+        let (devices, desk) = pestle_agent::devices::start(&config, orders, &counter, &clock);
         let scanners = PageScanners::open(DeviceFiles::of(folder.path()));
-        let router = router(counter.clone(), scanners, Gate::plain("127.0.0.1:8080".parse().unwrap()));
+        let gate = Gate::plain("127.0.0.1:8080".parse().unwrap());
+        let router = router(counter.clone(), desk, scanners, gate);
         Self { counter, router, ledger, telemetry, folder, clock, cookies: BTreeMap::new(), devices }
     }
 
@@ -150,7 +151,7 @@ impl Branch {
         Self::open(self.close().await, config).await
     }
 
-    async fn close(self) -> tempfile::TempDir {
+    pub(crate) async fn close(self) -> tempfile::TempDir {
         let Self { counter, router, ledger, telemetry, folder, devices, .. } = self;
         drop((counter, router, devices));
         ledger.close().await;

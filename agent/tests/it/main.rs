@@ -8,6 +8,7 @@ mod cold;
 mod counter;
 mod device_commands;
 mod devices;
+mod devices_page;
 mod journal;
 mod journal_damage;
 mod office;

@@ -59,6 +59,8 @@ pub struct Wanted {
     pub seen: Option<Fingerprint>,
     /// It may have been exchanged with this one, and nobody has answered yet.
     pub perhaps_swapped_with: Option<DeviceName>,
+    /// What people call it in a sentence: its name, and what else hangs on it.
+    pub called: String,
 }
 
 impl Wanted {
@@ -70,7 +72,14 @@ impl Wanted {
             Some(kept) => (kept.selector, Some(kept.seen), kept.perhaps_swapped_with),
             None => (configured.clone(), None, None),
         };
-        Wanted { name, class, configured, selector, seen, perhaps_swapped_with }
+        let called = name.to_string();
+        Wanted { name, class, configured, selector, seen, perhaps_swapped_with, called }
+    }
+
+    /// The same, called otherwise before people.
+    #[must_use]
+    pub fn called(self, called: String) -> Wanted {
+        Wanted { called, ..self }
     }
 
     /// Are both known by their ports alone, and look the same?

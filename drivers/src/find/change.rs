@@ -101,6 +101,24 @@ impl Spot {
     }
 }
 
+/// Why an answer was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// It is no answer to what is asked now.
+    #[error(transparent)]
+    NoSuchQuestion(#[from] NoSuchQuestion),
+    /// It cannot be kept, so nothing follows from it.
+    #[error(
+        "the answer about {name} was not taken, since it cannot be kept ({reason}): try again; call support if it stays so"
+    )]
+    NotKept {
+        /// Whose.
+        name: DeviceName,
+        /// What was said.
+        reason: String,
+    },
+}
+
 /// Nothing was asked about this name, or not so that this is an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is asked about {name} that this answers: look at the page again")]

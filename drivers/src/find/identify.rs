@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pestle_domain::document::{Block, Document, Style};
 
-use crate::{device::DeviceName, sensor::Sensor};
+use crate::device::DeviceName;
 
 /// Letters that stand at the same place on US, UK, German, French and Spanish keyboards: a scanner that types
 /// believes in one of them, and nobody knows yet in which. Neither digits nor signs do.
@@ -70,14 +70,17 @@ impl ShownCode {
 const FLICKER: Duration = Duration::from_millis(700);
 const REST: Duration = Duration::from_millis(700);
 
-/// Asks a sensor so that the lamps of its adapter flicker and rest in turns, `rounds` times. Other lines are asked
-/// now and then. Does nothing to what the sensor says; a sensor that is silent makes the adapter's sending lamp
-/// flicker all the same, unless it is being left alone.
-pub async fn blink(sensor: &dyn Sensor, rounds: u32) {
+/// Asks a sensor or a contact so that the lamps of its adapter flicker and rest in turns, `rounds` times; `ask` asks it once.
+/// Other lines are asked now and then. Does nothing to what the sensor says; a sensor that is silent makes the adapter's
+/// sending lamp flicker all the same, unless it is being left alone.
+pub async fn blink<Ask>(ask: impl Fn() -> Ask, rounds: u32)
+where
+    Ask: Future<Output = ()>,
+{
     for _ in 0..rounds {
         let end = tokio::time::Instant::now() + FLICKER;
         while tokio::time::Instant::now() < end {
-            sensor.sample().await;
+            ask().await;
             // A resting slave answers at once: this must not turn into a busy loop.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -16,11 +16,12 @@ use tokio::{
 };
 
 use super::{
-    binding::Wanted,
-    change::{Change, NoSuchQuestion, Standing},
+    binding::{Binding, Wanted},
+    change::{AnswerError, Change, NoSuchQuestion, Standing},
     device::FoundDevice,
     keeping::Keeping,
-    question::{Answer, Question},
+    memory::{Forgets, Memory},
+    question::{Answer, Asked, Question},
     sysfs::{self, System},
     uevent::Uevents,
 };
@@ -60,7 +61,7 @@ pub struct Keeper {
     system: System,
     standings: BTreeMap<DeviceName, watch::Receiver<Standing>>,
     attached: watch::Receiver<Arc<[FoundDevice]>>,
-    questions: watch::Receiver<BTreeMap<DeviceName, Question>>,
+    questions: watch::Receiver<BTreeMap<DeviceName, Asked>>,
     answers: mpsc::Sender<Answered>,
     task: AbortHandle,
 }
@@ -82,13 +83,24 @@ pub struct KeptPlace {
 #[derive(Debug)]
 struct Answered {
     name: DeviceName,
+    asked: Question,
     answer: Answer,
-    reply: oneshot::Sender<Result<(), NoSuchQuestion>>,
+    reply: oneshot::Sender<Result<(), AnswerError>>,
 }
 
-/// Starts keeping; returns the handle and what changes. Must be called within a tokio runtime.
+/// Starts keeping, without a memory; returns the handle and what changes. Must be called within a tokio runtime.
 #[must_use]
 pub fn start(settings: KeeperSettings, wanted: Vec<Wanted>) -> (Keeper, mpsc::Receiver<Change>) {
+    start_with(settings, wanted, Arc::new(Forgets))
+}
+
+/// Starts keeping; what is bound goes to `memory` first. Must be called within a tokio runtime.
+#[must_use]
+pub fn start_with(
+    settings: KeeperSettings,
+    wanted: Vec<Wanted>,
+    memory: Arc<dyn Memory>,
+) -> (Keeper, mpsc::Receiver<Change>) {
     let (changes_out, changes) = mpsc::channel(CHANGES_WAITING_MAX);
     let (answers, answers_in) = mpsc::channel(ANSWERS_WAITING_MAX);
     let (attached_out, attached) = watch::channel(Arc::from(Vec::new()));
@@ -105,6 +117,7 @@ pub fn start(settings: KeeperSettings, wanted: Vec<Wanted>) -> (Keeper, mpsc::Re
     let owner = Owner {
         settings,
         keeping: Keeping::new(wanted),
+        memory,
         standings: standings_out,
         attached: attached_out,
         questions: questions_out,
@@ -124,6 +137,12 @@ impl Keeper {
         Some(KeptPlace { name: name.clone(), system: self.system.clone(), standing })
     }
 
+    /// Whether a device may be opened now, and where. `None` for a name that was not wanted.
+    #[must_use]
+    pub fn standing(&self, name: &DeviceName) -> Option<Standing> {
+        Some(self.standings.get(name)?.borrow().clone())
+    }
+
     /// What is attached; changes can be awaited.
     #[must_use]
     pub fn attached(&self) -> watch::Receiver<Arc<[FoundDevice]>> {
@@ -132,18 +151,24 @@ impl Keeper {
 
     /// What is asked of people; changes can be awaited.
     #[must_use]
-    pub fn questions(&self) -> watch::Receiver<BTreeMap<DeviceName, Question>> {
+    pub fn questions(&self) -> watch::Receiver<BTreeMap<DeviceName, Asked>> {
         self.questions.clone()
     }
 
-    /// A person has answered. When this returns, it is in force; what is to be kept of it comes as [`Change::Bound`].
+    /// A person has answered what they saw `asked`. When this returns, it is kept and in force.
     ///
     /// # Errors
-    /// Nothing was asked, or this is no answer to it.
-    pub async fn answer(&self, name: &DeviceName, answer: Answer) -> Result<(), NoSuchQuestion> {
+    /// That is not asked, or not any more; or this is no answer to it; or it cannot be kept, and nothing has changed.
+    pub async fn answer(
+        &self,
+        name: &DeviceName,
+        asked: &Question,
+        answer: Answer,
+    ) -> Result<(), AnswerError> {
         let (reply, replied) = oneshot::channel();
         let none = || NoSuchQuestion::about(name);
-        self.answers.send(Answered { name: name.clone(), answer, reply }).await.map_err(|_ended| none())?;
+        let answered = Answered { name: name.clone(), asked: asked.clone(), answer, reply };
+        self.answers.send(answered).await.map_err(|_ended| none())?;
         replied.await.map_err(|_ended| none())?
     }
 }
@@ -199,9 +224,10 @@ impl Eq for KeptPlace {}
 struct Owner {
     settings: KeeperSettings,
     keeping: Keeping,
+    memory: Arc<dyn Memory>,
     standings: BTreeMap<DeviceName, watch::Sender<Standing>>,
     attached: watch::Sender<Arc<[FoundDevice]>>,
-    questions: watch::Sender<BTreeMap<DeviceName, Question>>,
+    questions: watch::Sender<BTreeMap<DeviceName, Asked>>,
     changes: mpsc::Sender<Change>,
     /// Bindings that nobody has read yet, while the others fill the channel: the last of each name is what is to be kept.
     unkept: BTreeMap<DeviceName, Change>,
@@ -242,7 +268,7 @@ impl Owner {
                 },
                 answered = answers.recv() => match answered {
                     None => return,
-                    Some(answered) => self.answer(answered),
+                    Some(answered) => self.answer(answered).await,
                 },
             }
         }
@@ -259,6 +285,10 @@ impl Owner {
         };
         self.blind = false;
         let changes = self.keeping.see(Instant::now().into_std(), attached.clone());
+        // What was seen for the first time is used all the same: it is bound anew at the next start.
+        if let Err(error) = self.memory.keep(&bound(&changes)).await {
+            tracing::error!(error, "which device this is could not be kept");
+        }
         self.publish(&attached, changes);
     }
 
@@ -269,14 +299,27 @@ impl Owner {
         }
     }
 
-    fn answer(&mut self, Answered { name, answer, reply }: Answered) {
-        let answered = self.keeping.answer(&name, answer).map(|mut changes| {
-            let attached = self.attached.borrow().clone();
-            changes.extend(self.keeping.see(Instant::now().into_std(), attached.to_vec()));
-            self.publish(&attached, changes);
-        });
+    async fn answer(&mut self, Answered { name, asked, answer, reply }: Answered) {
+        let answered = self.take(&name, &asked, answer).await;
         tracing::info!(device = %name, ?answer, ok = answered.is_ok(), "which device it is was answered");
         let _caller_gave_up = reply.send(answered);
+    }
+
+    /// Kept first; nobody is told, and no driver may open anything, before that.
+    async fn take(&mut self, name: &DeviceName, asked: &Question, answer: Answer) -> Result<(), AnswerError> {
+        if self.keeping.asked(name).is_none_or(|now| now.question != *asked) {
+            return Err(NoSuchQuestion::about(name).into());
+        }
+        let before = self.keeping.clone();
+        let mut changes = self.keeping.answer(name, answer)?;
+        let attached = self.attached.borrow().clone();
+        changes.extend(self.keeping.see(Instant::now().into_std(), attached.to_vec()));
+        if let Err(reason) = self.memory.keep(&bound(&changes)).await {
+            self.keeping = before;
+            return Err(AnswerError::NotKept { name: name.clone(), reason });
+        }
+        self.publish(&attached, changes);
+        Ok(())
     }
 
     fn publish(&mut self, attached: &[FoundDevice], changes: Vec<Change>) {
@@ -290,7 +333,7 @@ impl Owner {
         let asked = self
             .standings
             .keys()
-            .filter_map(|name| self.keeping.question(name).map(|question| (name.clone(), question.clone())));
+            .filter_map(|name| self.keeping.asked(name).map(|asked| (name.clone(), asked)));
         let asked: BTreeMap<_, _> = asked.collect();
         self.questions.send_if_modified(|current| {
             let changed = *current != asked;
@@ -318,6 +361,15 @@ impl Owner {
             }
         }
     }
+}
+
+/// What is to be kept of these changes, the last word of each name.
+fn bound(changes: &[Change]) -> Vec<(DeviceName, Binding)> {
+    let bound = changes.iter().filter_map(|change| match change {
+        Change::Bound { name, binding } => Some((name.clone(), binding.clone())),
+        _ => None,
+    });
+    bound.collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
 async fn ring(bell: Option<&Uevents>) -> std::io::Result<()> {

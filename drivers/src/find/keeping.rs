@@ -21,7 +21,7 @@ use super::{
     change::{Change, NoSuchQuestion, Spot, Standing},
     device::FoundDevice,
     flaps::Flaps,
-    question::{Answer, Question},
+    question::{Answer, Asked, Question},
     selector::{ResolveError, Selector, UsbPort},
 };
 use crate::device::DeviceName;
@@ -31,13 +31,13 @@ use crate::device::DeviceName;
 pub const TOGETHER: Duration = Duration::from_secs(2);
 
 /// All names of a box and what became of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Keeping {
     names: BTreeMap<DeviceName, Kept>,
     attached: Vec<FoundDevice>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     wanted: Wanted,
     state: State,
@@ -63,7 +63,7 @@ enum State {
     Here(Spot),
     // Asking => Away | Here | LeftAlone | Resting
     Asking(Question),
-    // LeftAlone => Away | Here | Asking (something else) | Resting
+    // LeftAlone => Away | Here | Asking (something else, or another answer) | Resting
     LeftAlone(Question),
     // Resting => Away
     Resting,
@@ -118,9 +118,9 @@ impl Keeping {
         Some(match &kept.state {
             State::Here(spot) => Standing::Here(spot.clone()),
             State::Away(why) => Standing::Not(why.clone()),
-            State::Asking(question) => Standing::Not(question.words(name)),
+            State::Asking(question) => Standing::Not(question.words(name, |one| self.called(one))),
             State::LeftAlone(_) => Standing::Not(format!(
-                "another device stands where {name} was, and it was decided not to use it: plug {name} in, or bind it anew"
+                "another device stands where {name} was, and it was decided not to use it: plug {name} in, or answer otherwise on the page for devices"
             )),
             State::Resting => Standing::Not(format!(
                 "{name} came and went {} times within {} s and is left alone until it has kept still for {} s: check its plug, its cable and its hub",
@@ -131,13 +131,20 @@ impl Keeping {
         })
     }
 
-    /// What is asked about a name.
+    /// What is asked about a name, also where it was left alone.
     #[must_use]
-    pub fn question(&self, name: &DeviceName) -> Option<&Question> {
+    pub fn asked(&self, name: &DeviceName) -> Option<Asked> {
+        let asked = |question: &Question, left_alone| Asked { question: question.clone(), left_alone };
         match &self.names.get(name)?.state {
-            State::Asking(question) => Some(question),
-            _ => None,
+            State::Asking(question) => Some(asked(question, false)),
+            State::LeftAlone(question) => Some(asked(question, true)),
+            State::Away(_) | State::Here(_) | State::Resting => None,
         }
+    }
+
+    /// What people call it.
+    fn called(&self, name: &DeviceName) -> String {
+        self.names.get(name).map_or_else(|| name.to_string(), |kept| kept.wanted.called.clone())
     }
 
     /// A person has answered. What follows from it is told by the next [`Keeping::see`], which should come at once.
@@ -146,7 +153,7 @@ impl Keeping {
     /// Nothing was asked, or this is no answer to it.
     pub fn answer(&mut self, name: &DeviceName, answer: Answer) -> Result<Vec<Change>, NoSuchQuestion> {
         let none = || NoSuchQuestion::about(name);
-        let question = self.question(name).cloned().ok_or_else(none)?;
+        let question = self.asked(name).ok_or_else(none)?.question;
         if !question.answers().contains(&answer) {
             return Err(none());
         }

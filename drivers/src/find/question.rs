@@ -45,19 +45,31 @@ pub enum Answer {
     LeaveAlone,
 }
 
+/// A question, and whether it was answered with "leave it alone". That answer may be taken back by another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// What is asked.
+    pub question: Question,
+    /// It was decided to use nothing under this name.
+    pub left_alone: bool,
+}
+
 impl Question {
-    /// For a person, with what to do.
+    /// For a person, with what to do; `called` is what people call a device.
     #[must_use]
-    pub fn words(&self, name: &DeviceName) -> String {
+    pub fn words(&self, name: &DeviceName, called: impl Fn(&DeviceName) -> String) -> String {
+        let name = called(name);
         match self {
             Question::OtherDevice { bound, seen } => format!(
                 "Where {name} was plugged in ({bound}), there is now: {seen}. Is this the new {name}?"
             ),
             Question::Swapped { with, seen } => format!(
-                "Where {name} was plugged in, there is now what was {with} ({seen}). Were the cables exchanged? Then either exchange them back, or let the names follow the devices."
+                "Where {name} was plugged in, there is now what was {} ({seen}). Were the cables exchanged? Then either exchange them back, or let the names follow the devices.",
+                called(with)
             ),
             Question::PerhapsSwapped { with } => format!(
-                "{name} and {with} look the same to the box, and both were unplugged at the same time. Is each back in its own socket? Identify one of them if in doubt."
+                "{name} and {} look the same to the box, and both were unplugged at the same time. Is each back in its own socket? Identify one of them if in doubt.",
+                called(with)
             ),
             Question::Moved { seen, to } => format!(
                 "{name} is not in its socket, and a device that looks the same ({seen}) is at USB port {to}. Is it {name}?"

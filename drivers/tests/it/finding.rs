@@ -1,16 +1,25 @@
 //! Names of the box through plugging and pulling: the keeper over a simulated list of devices, real drivers on real
 //! cables.
 
-use std::{io::Write as _, path::PathBuf, time::Duration};
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use pestle_domain::units::MilliCelsius;
 use pestle_drivers::{
     device::DeviceName,
     find::{
         binding::{Binding, Wanted},
-        change::Change,
+        change::{AnswerError, Change},
         device::DeviceClass,
         keeper::{self, Keeper, KeeperSettings},
+        memory::{Kept, Memory},
         question::{Answer, Question},
     },
     line::{LineAddress, place::DevicePlace, serial::SerialSettings},
@@ -151,17 +160,68 @@ async fn another_device_at_the_port_is_not_opened_before_a_person_has_answered()
     let device = shop.plug_scanner("1-1", &SimUsbDevice::scanner("S21357"));
     shop.change(|change| matches!(change, Change::Asks { .. })).await;
     let asked = shop.keeper.questions().borrow().clone();
-    assert!(matches!(asked[&name("scanner-1")], Question::OtherDevice { .. }));
+    let asked = asked[&name("scanner-1")].question.clone();
+    assert!(matches!(asked, Question::OtherDevice { .. }));
     let refused = soon(shop.line("scanner-1").open()).await.unwrap_err();
     assert!(refused.contains("Is this the new scanner-1?"), "{refused}");
 
-    soon(shop.keeper.answer(&name("scanner-1"), Answer::UseWhatIsThere)).await.unwrap();
+    let other = Question::PerhapsSwapped { with: name("scanner-2") };
+    let stale = soon(shop.keeper.answer(&name("scanner-1"), &other, Answer::UseWhatIsThere)).await;
+    assert!(
+        matches!(stale, Err(AnswerError::NoSuchQuestion(_))),
+        "what the person saw is not asked any more"
+    );
+    soon(shop.keeper.answer(&name("scanner-1"), &asked, Answer::UseWhatIsThere)).await.unwrap();
     reads(&mut scanner, &device, b"96385074").await;
     let binding = shop.bound("scanner-1").await;
     let binding = if binding.seen.serial.is_some() { binding } else { shop.bound("scanner-1").await };
     assert_eq!(binding.selector.to_string(), "usb:05e0:1701:S21357", "by its own number from now on");
     assert_eq!(binding.configured.to_string(), "usb-port:1-1");
-    assert!(soon(shop.keeper.answer(&name("scanner-1"), Answer::UseWhatIsThere)).await.is_err());
+    assert!(soon(shop.keeper.answer(&name("scanner-1"), &asked, Answer::UseWhatIsThere)).await.is_err());
+}
+
+/// A disk that can be full.
+#[derive(Debug, Default)]
+struct Disk {
+    full: AtomicBool,
+}
+
+impl Memory for Disk {
+    fn keep<'a>(&'a self, bound: &'a [(DeviceName, Binding)]) -> Kept<'a> {
+        let refused = self.full.load(Ordering::SeqCst) && !bound.is_empty();
+        Box::pin(std::future::ready(if refused { Err("the disk is full".to_owned()) } else { Ok(()) }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_kept_changes_nothing_and_can_be_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let sim = SimSystem::new(folder.path()).unwrap();
+    let wanted = Wanted::new(name("scanner-1"), DeviceClass::Serial, "usb-port:1-1".parse().unwrap(), None);
+    let settings = KeeperSettings { system: sim.system(), look_every: Some(Duration::from_millis(20)) };
+    let disk = Arc::new(Disk::default());
+    let (keeper, _changes) = keeper::start_with(settings, vec![wanted], disk.clone());
+    sim.plug_in("1-1", &SimUsbDevice::clone_adapter()).unwrap();
+    let place = keeper.place(&name("scanner-1")).unwrap();
+    soon(async {
+        while place.file().is_err() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    sim.unplug("1-1").unwrap();
+    sim.plug_in("1-1", &SimUsbDevice::scanner("S21357")).unwrap();
+    let mut questions = keeper.questions();
+    let asked = soon(questions.wait_for(|asked| !asked.is_empty())).await.unwrap().clone();
+    let asked = asked[&name("scanner-1")].question.clone();
+
+    disk.full.store(true, Ordering::SeqCst);
+    let refused = soon(keeper.answer(&name("scanner-1"), &asked, Answer::UseWhatIsThere)).await.unwrap_err();
+    assert!(refused.to_string().contains("the disk is full"), "{refused}");
+    assert!(place.file().is_err(), "nothing is opened");
+    disk.full.store(false, Ordering::SeqCst);
+    soon(keeper.answer(&name("scanner-1"), &asked, Answer::UseWhatIsThere)).await.unwrap();
+    assert!(place.file().is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

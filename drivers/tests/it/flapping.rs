@@ -348,9 +348,9 @@ async fn stand_by(mut changes: mpsc::Receiver<Change>, world: Arc<World>, seen: 
             Change::Asks { .. } => "asks",
         };
         *seen.lock().unwrap().entry(kind).or_default() += 1;
-        if let Change::Asks { name, .. } = change {
+        if let Change::Asks { name, question } = change {
             // One answer settles a pair: the other's may come too late.
-            let _settled = world.keeper.answer(&name, Answer::UseWhatIsThere).await;
+            let _settled = world.keeper.answer(&name, &question, Answer::UseWhatIsThere).await;
         }
     }
 }

@@ -1,13 +1,15 @@
 //! `pestle-agent devices learn NAME`: has a scanner's separator, suffix and layout told by the sheet of test codes, and keeps them.
 //! `pestle-agent devices sheet`: the sheet, and the makers' own codes, as a picture or out of a printer.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use pestle_domain::document::Document;
+use pestle_domain::{document::Document, units::UnixMillis};
 use pestle_drivers::{
     device::DeviceEvent,
     line::place::DevicePlace,
-    printer::render::{Canvas, draw},
     scanner::{
         learn::{
             learner::Step,
@@ -26,12 +28,10 @@ use crate::{
     config::Config,
     devices::{
         artwork,
-        kept::{DeviceFiles, LearnedScanner},
+        kept::{DeviceFiles, ScannerRecord},
+        picture,
     },
 };
-
-/// 80 mm paper at 203 dpi, as most receipt printers have it: codes of this size are read from a screen too.
-const STRIP: (usize, u16, u8) = (576, 203, 48);
 
 /// A path says nothing of what is plugged in there.
 const BOUND_BY_PATH: &str = " It is bound by a path, so another scanner in its place would be believed too: bind it by a name from \
@@ -75,8 +75,13 @@ pub async fn learn(
     };
     let Verdict { learned, faults } = verdict;
     if let Some(learned) = learned {
-        let kept = LearnedScanner { address: address.to_string(), learned };
         let files = DeviceFiles::of(&config.data_dir);
+        let kept = ScannerRecord {
+            address: address.to_string(),
+            learned: Some(learned),
+            at: Some(now()),
+            seen: files.bindings().remove(name).map(|binding| binding.seen),
+        };
         files
             .learn(name, kept)
             .map_err(|error| broken(format!("what was learned cannot be kept: {error}")))?;
@@ -89,6 +94,11 @@ pub async fn learn(
     let words: Vec<_> =
         faults.iter().map(|fault| format!("{fault}{}", codes_for(fault.mended_by()))).collect();
     Err(broken(format!("it is not proved, and sells by GTIN alone: {}", words.join("; "))))
+}
+
+fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Which makers' codes mend it.
@@ -129,11 +139,8 @@ pub fn page(maker: Option<&str>) -> Result<Document, DeviceTrouble> {
 /// It cannot be drawn, or the file cannot be written.
 pub fn draw_page(page: &Document, config: Option<&Config>, file: &Path) -> Result<String, DeviceTrouble> {
     let broken = |reason: String| DeviceTrouble::Broken { name: "the sheet".to_owned(), reason };
-    let (width, dpi, columns) = STRIP;
-    let canvas = Canvas::strip(width, dpi, columns);
     let artwork = config.map(|config| artwork(&config.artwork)).unwrap_or_default();
-    let drawn = draw(page, &canvas, &artwork).map_err(|error| broken(error.to_string()))?;
-    let png = drawn.bitmap.png(canvas.dots_per_mm()).map_err(|error| broken(error.to_string()))?;
+    let png = picture::png(page, &picture::STRIP, &artwork).map_err(|error| broken(error.to_string()))?;
     std::fs::write(file, png)?;
     Ok(format!("the page is in {}", file.display()))
 }

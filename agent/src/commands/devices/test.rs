@@ -5,7 +5,7 @@ use std::time::Duration;
 use pestle_domain::document::{Block, Document, Style};
 use pestle_drivers::{
     device::DeviceEvent,
-    printer::{self, NotPrinted, Outcome, PrintJob, PrinterStatus},
+    printer,
     scanner::{self, ScannerEvent},
     sensor::{NoData, Sensor as _, input::Input as _},
 };
@@ -14,11 +14,12 @@ use tokio::time;
 use super::{DeviceTrouble, take, watch};
 use crate::{
     config::Config,
-    devices::{artwork, kept::DeviceFiles},
+    devices::{
+        artwork,
+        kept::{self, DeviceFiles},
+        trial::{self, Tried},
+    },
 };
-
-/// A printer on the network is there within this time, or it is not.
-const PRINTER_READY_MAX: Duration = Duration::from_secs(10);
 
 /// Runs a device's own check; returns what to tell when it works. `progress` is told what a person has to do meanwhile.
 ///
@@ -57,7 +58,7 @@ async fn test_scanner(
     let mut settings =
         known.map(|one| one.settings.clone()).ok_or_else(|| away(name, "it is not configured"))?;
     let files = DeviceFiles::of(&config.data_dir);
-    settings.learned = files.learned(name, &settings.address.to_string());
+    kept::take_known(&mut settings, &files);
     let mut scanner = scanner::start::start(settings);
     let end = time::Instant::now() + wait;
     loop {
@@ -80,15 +81,7 @@ async fn test_scanner(
             }
             Some(ScannerEvent::Rejected { rejection, .. }) => return Err(broken(name, rejection)),
             Some(ScannerEvent::Scan(scan)) => {
-                let meaning = pestle_domain::gs1::decode::line(&scan.bytes);
-                let proved = match scan.proved {
-                    true => "",
-                    false => " It is not proved yet: lot and serial number are not taken from it.",
-                };
-                return Ok(format!(
-                    "{name} read {}, which means {meaning}.{proved}",
-                    watch::readable(&scan.bytes)
-                ));
+                return Ok(trial::scan_words(&scan));
             }
             None => return Err(broken(name, "its driver has ended; this is a fault of the program")),
         }
@@ -115,26 +108,14 @@ pub(super) async fn print(
     let settings = known.map(|one| one.settings.clone()).ok_or_else(|| away(name, "it is not configured"))?;
     let artwork = artwork(&config.artwork);
     let (printer, _events) = printer::start::start(settings, artwork).map_err(|error| broken(name, error))?;
-    let mut status = printer.status();
-    let known = |status: &PrinterStatus| !matches!(status, PrinterStatus::Starting);
-    let ready = match time::timeout(PRINTER_READY_MAX, status.wait_for(known)).await {
-        Ok(Ok(status)) => status.ready(),
-        Ok(Err(_ended)) => return Err(broken(name, NotPrinted::Ended)),
-        Err(_elapsed) => return Err(away(name, "it did not answer in 10 s: check its power and its cable")),
-    };
-    match ready {
-        Err(NotPrinted::Away(reason)) => return Err(away(name, reason)),
-        Err(trouble) => return Err(broken(name, trouble)),
-        Ok(()) => {}
-    }
-    match printer.print(PrintJob { document, open_drawer: false }).await.outcome {
-        Outcome::Printed => Ok(format!("{name} has printed {what}, and says so itself.")),
-        Outcome::NotPrinted { reason: NotPrinted::Away(reason) } => Err(away(name, reason)),
-        Outcome::NotPrinted { reason } => Err(broken(name, reason)),
-        Outcome::Unknown { reason: pestle_drivers::printer::Unknown::CannotTell } => {
-            Ok(format!("{name} took {what} and cannot say whether it printed it: look at the paper."))
-        }
-        Outcome::Unknown { reason } => Err(broken(name, reason)),
+    outcome(name, trial::print(&*printer, document, what).await)
+}
+
+fn outcome(name: &str, tried: Tried) -> Result<String, DeviceTrouble> {
+    match tried {
+        Tried::Works(words) | Tried::CannotTell(words) => Ok(words),
+        Tried::Away(reason) => Err(away(name, reason)),
+        Tried::Broken(reason) | Tried::Unknown(reason) => Err(broken(name, reason)),
     }
 }
 
@@ -172,9 +153,5 @@ async fn test_sensor(config: &Config, name: &str) -> Result<String, DeviceTroubl
     let (sensor, _events) =
         watch::start_sensor(config, name).ok_or_else(|| away(name, "it is not configured"))?;
     let sample = sensor.sample().await;
-    match sample.temperature {
-        Ok(_) => Ok(format!("{}.", watch::reading_words(name, &sample))),
-        Err(why @ (NoData::Timeout | NoData::Gone)) => Err(away(name, why)),
-        Err(why) => Err(broken(name, why)),
-    }
+    outcome(name, trial::reading(sensor.name(), &sample))
 }

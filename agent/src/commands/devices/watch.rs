@@ -18,7 +18,13 @@ use pestle_drivers::{
 use tokio::{io::AsyncReadExt as _, time};
 
 use super::{DeviceTrouble, configured, take};
-use crate::{config::Config, devices::kept::DeviceFiles};
+use crate::{
+    config::Config,
+    devices::{
+        kept::DeviceFiles,
+        trial::{readable, reading_words},
+    },
+};
 
 /// How often it looks beside the kernel's word.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -192,32 +198,6 @@ async fn contacts(config: &Config, name: &str) -> Result<(), DeviceTrouble> {
     }
 }
 
-pub(super) fn reading_words(name: &str, sample: &pestle_drivers::sensor::Sample) -> String {
-    match sample.temperature {
-        Ok(temperature) => {
-            let sign = if temperature.0 < 0 { "-" } else { "" };
-            let (degrees, rest) = (temperature.0.abs() / 1_000, temperature.0.abs() % 1_000 / 10);
-            format!("{name}: {sign}{degrees}.{rest:02} °C")
-        }
-        Err(why) => format!("{name}: no reading, {why}"),
-    }
-}
-
-/// Bytes as a person reads them: text as it is, GS and line ends by name, the rest in hexadecimal digits.
-pub(super) fn readable(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| match byte {
-            0x1d => "<GS>".to_owned(),
-            b'\r' => "<CR>".to_owned(),
-            b'\n' => "<LF>".to_owned(),
-            b'\t' => "<TAB>".to_owned(),
-            b' '..=b'~' => char::from(*byte).to_string(),
-            other => format!("<{other:02X}>"),
-        })
-        .collect()
-}
-
 /// A line with the time of day in UTC: what matters is what came after what.
 fn say(words: &str) -> Result<(), DeviceTrouble> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -226,23 +206,4 @@ fn say(words: &str) -> Result<(), DeviceTrouble> {
     let mut out = std::io::stdout();
     writeln!(out, "{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z  {words}")?;
     Ok(out.flush()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pestle_domain::units::MilliCelsius;
-    use pestle_drivers::sensor::{NoData, Sample};
-
-    #[test]
-    fn bytes_and_readings_are_written_so_that_a_person_can_read_them() {
-        assert_eq!(readable(b"]d201\x1d21S1\r\n\x00\xff"), "]d201<GS>21S1<CR><LF><00><FF>");
-        let words = |temperature| {
-            let correction = MilliCelsius(0);
-            reading_words("fridge-1", &Sample { temperature, correction, humidity_permille: None })
-        };
-        assert_eq!(words(Ok(MilliCelsius(4_250))), "fridge-1: 4.25 °C");
-        assert_eq!(words(Ok(MilliCelsius(-450))), "fridge-1: -0.45 °C");
-        assert!(words(Err(NoData::Timeout)).contains("no reading, the sensor does not answer"));
-    }
 }

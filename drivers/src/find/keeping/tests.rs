@@ -87,8 +87,8 @@ impl Shop {
         self.keeping.names.keys().filter_map(file).collect::<Vec<_>>().join(" ")
     }
 
-    fn question(&self, one: &str) -> Option<&Question> {
-        self.keeping.question(&name(one))
+    fn question(&self, one: &str) -> Option<Question> {
+        self.keeping.asked(&name(one)).filter(|asked| !asked.left_alone).map(|asked| asked.question)
     }
 
     fn answer(&mut self, one: &str, answer: Answer) -> Vec<Change> {
@@ -145,6 +145,30 @@ fn what_is_left_alone_stays_so_until_the_right_device_comes() {
 }
 
 #[test]
+fn what_was_left_alone_can_be_used_after_all() {
+    let mut shop = Shop::with_twins();
+    shop.pull("1-1", 5);
+    shop.plug("1-1", OTHER_MODEL, 5);
+    shop.answer("A", Answer::LeaveAlone);
+    assert!(shop.keeping.asked(&name("A")).is_some_and(|asked| asked.left_alone));
+    let changes = shop.answer("A", Answer::UseWhatIsThere);
+    assert!(matches!(&changes[..], [Change::Bound { .. }, Change::Came { .. }]), "{changes:?}");
+    assert_eq!(shop.files(), "A=0 B=1");
+}
+
+#[test]
+fn what_shares_a_line_is_asked_about_as_people_call_it() {
+    let line = "fridge-1 (with door on its line)";
+    let wanted = Wanted::new(name("fridge-1"), DeviceClass::Serial, "usb-port:1-1".parse().unwrap(), None);
+    let mut shop = Shop::with(&[]);
+    shop.keeping = Keeping::new([wanted.called(line.to_owned())]);
+    shop.plug("1-1", CLONE, 1);
+    shop.pull("1-1", 5);
+    shop.plug("1-1", OTHER_MODEL, 5);
+    assert!(shop.why_not("fridge-1").starts_with(&format!("Where {line} was plugged in")));
+}
+
+#[test]
 fn two_different_devices_that_were_exchanged_are_seen_and_the_names_can_follow_them() {
     let mut shop = Shop::with(&[("A", "usb-port:1-1"), ("B", "usb-port:1-2")]);
     shop.sockets.extend([("1-1", CLONE), ("1-2", OTHER_MODEL)]);
@@ -154,7 +178,7 @@ fn two_different_devices_that_were_exchanged_are_seen_and_the_names_can_follow_t
     shop.plug("1-1", OTHER_MODEL, 5);
     shop.plug("1-2", CLONE, 5);
     assert_eq!(shop.files(), "");
-    let swapped = |shop: &Shop, one: &str, with: &str| matches!(shop.question(one), Some(Question::Swapped { with: other, .. }) if *other == name(with));
+    let swapped = |shop: &Shop, one: &str, with: &str| matches!(shop.question(one), Some(Question::Swapped { with: other, .. }) if other == name(with));
     assert!(swapped(&shop, "A", "B") && swapped(&shop, "B", "A"));
     let changes = shop.answer("A", Answer::FollowTheDevice);
     assert_eq!(changes.iter().filter(|change| matches!(change, Change::Bound { .. })).count(), 2);

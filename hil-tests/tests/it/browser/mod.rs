@@ -2,6 +2,7 @@
 //! with what it does at the counter and the console; each page looked at in three widths.
 
 mod counter;
+mod devices;
 pub(crate) mod driver;
 mod levers;
 mod typed;

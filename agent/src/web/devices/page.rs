@@ -1,0 +1,262 @@
+//! What the page for devices looks like, rendered from the board alone.
+
+use askama::Template;
+use axum::{
+    extract::{Extension, Path, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use pestle_domain::{ids::TillId, staff::Permission};
+use pestle_drivers::scanner::{
+    learn::sheet::TestCode,
+    programming::{Form, Makers, Purpose},
+};
+
+use super::Desk;
+use crate::{
+    counter::{
+        command::StationId,
+        view::{Person, TillView},
+    },
+    devices::{
+        board::{Board, Shown},
+        desk::Devices,
+        trial::Tried,
+        work::Learning,
+    },
+    web::{assets, pages},
+};
+
+/// What a browser sees of the board.
+pub(super) struct Seen {
+    till: TillId,
+    till_name: String,
+    person: Option<Person>,
+    /// The person may do something.
+    may: bool,
+    board: Board,
+    sheet_printers: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Template)]
+#[template(path = "devices.html")]
+struct DevicesPage<'a> {
+    seen: &'a Seen,
+    version: &'a str,
+    who: String,
+    questions: String,
+    devices: String,
+    loose: String,
+}
+
+#[derive(Template)]
+#[template(path = "devices_who.html")]
+struct Who<'a> {
+    seen: &'a Seen,
+}
+
+#[derive(Template)]
+#[template(path = "devices_questions.html")]
+struct Questions<'a> {
+    seen: &'a Seen,
+}
+
+#[derive(Template)]
+#[template(path = "devices_cards.html")]
+struct Cards<'a> {
+    seen: &'a Seen,
+}
+
+#[derive(Template)]
+#[template(path = "devices_loose.html")]
+struct LooseOnes<'a> {
+    seen: &'a Seen,
+}
+
+/// What is wrong with a scanner, and whose codes mend it.
+struct Mend {
+    fault: String,
+    makers: Vec<MakersCode>,
+}
+
+/// A maker's code for a purpose.
+struct MakersCode {
+    name: String,
+    title: String,
+    /// It stands on the sheet with the maker's codes.
+    printed: bool,
+    /// Its name in the maker's manual.
+    look_up: Option<String>,
+}
+
+impl Seen {
+    /// What the browser of `station` sees.
+    pub(super) fn by(station: &StationId, view: &TillView, devices: &Devices) -> Self {
+        let view = view.seen_by(station);
+        let may = view.signed_in.as_ref().is_some_and(|person| person.role.may(Permission::MendDevices));
+        let mut board = devices.board(&view);
+        if !may {
+            // What a scanner reads is for those who serve here.
+            for device in &mut board.devices {
+                device.work = None;
+            }
+        }
+        if view.signed_in.is_none() {
+            // Where devices are on the network, and their numbers, are nobody else's concern.
+            board.loose.clear();
+            for device in &mut board.devices {
+                device.listed.address.clear();
+                device.is = None;
+            }
+        }
+        let printers = board.devices.iter().filter_map(|device| {
+            let name = &device.listed.name;
+            Some((name.clone(), devices.sheet_printer(name)?))
+        });
+        let sheet_printers = printers.collect();
+        Self {
+            till: view.till,
+            till_name: view.till_name,
+            person: view.signed_in,
+            may,
+            board,
+            sheet_printers,
+        }
+    }
+
+    /// All pieces of the page: the name of each place, and what belongs there.
+    ///
+    /// # Errors
+    /// A template failed, which none of ours can on any board.
+    pub(super) fn fragments(&self) -> Result<Vec<pages::Fragment>, askama::Error> {
+        Ok(vec![
+            ("questions", Questions { seen: self }.render()?),
+            ("devices", Cards { seen: self }.render()?),
+            ("loose", LooseOnes { seen: self }.render()?),
+            ("who", Who { seen: self }.render()?),
+        ])
+    }
+
+    fn page(&self) -> Result<String, askama::Error> {
+        DevicesPage {
+            seen: self,
+            version: assets::version(),
+            who: Who { seen: self }.render()?,
+            questions: Questions { seen: self }.render()?,
+            devices: Cards { seen: self }.render()?,
+            loose: LooseOnes { seen: self }.render()?,
+        }
+        .render()
+    }
+
+    fn sheet_printer(&self, scanner: &str) -> Option<&String> {
+        self.sheet_printers.get(scanner)
+    }
+}
+
+/// What a device's button says that makes it show itself.
+fn identify_words(one: &Shown) -> &'static str {
+    match one.listed.kind {
+        kind if kind.is_scanner() => "What does it read?",
+        crate::devices::board::Kind::SensorLine => "Let its lamps flicker",
+        _ => "Print its name",
+    }
+}
+
+/// A sentence out of a driver's words: with a capital, unless a device's name stands first, and with its end.
+fn sentence(text: &str, name: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = match letters.next() {
+        Some(first) if name.is_empty() || !text.starts_with(name) => first.to_uppercase().collect(),
+        Some(first) => first.to_string(),
+        None => return String::new(),
+    };
+    let end = if text.ends_with(['.', '?', '!', ')']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+fn codes(learning: &Learning) -> Vec<(TestCode, bool)> {
+    TestCode::ALL.into_iter().map(|code| (code, learning.read.contains(&code))).collect()
+}
+
+/// The style of what came of a trial.
+fn tried_tone(tried: &Tried) -> &'static str {
+    match tried {
+        Tried::Works(_) => "ok",
+        Tried::CannotTell(_) | Tried::Unknown(_) => "warn",
+        Tried::Away(_) | Tried::Broken(_) => "bad",
+    }
+}
+
+fn tried_words(tried: &Tried, name: &str) -> String {
+    match tried {
+        Tried::Works(words) | Tried::CannotTell(words) => sentence(words, name),
+        Tried::Unknown(reason) => {
+            format!("It is not known whether it came out: {reason}. It is not printed again by itself.")
+        }
+        Tried::Away(reason) => format!("It is not there: {reason}."),
+        Tried::Broken(reason) => sentence(reason, name),
+    }
+}
+
+fn mends(faults: &[(String, Purpose)]) -> Vec<Mend> {
+    let one =
+        |(fault, purpose): &(String, Purpose)| Mend { fault: fault.clone(), makers: codes_for(*purpose) };
+    faults.iter().map(one).collect()
+}
+
+/// The makers' codes that do this, as far as a person can scan them.
+fn codes_for(purpose: Purpose) -> Vec<MakersCode> {
+    let Ok(makers) = Makers::built_in().inspect_err(|error| tracing::error!(%error, "no maker's codes"))
+    else {
+        return Vec::new();
+    };
+    let one = |maker: &pestle_drivers::scanner::programming::Maker| {
+        let forms: Vec<&Form> = maker.codes_for(purpose).map(|code| &code.form).collect();
+        let look_up = forms.iter().find_map(|form| match form {
+            Form::LookUp { name } => Some(name.clone()),
+            Form::Printed { .. } | Form::Serial { .. } => None,
+        });
+        let printed = forms.iter().any(|form| matches!(form, Form::Printed { .. }));
+        let (name, title) = (maker.name.clone(), maker.title.clone());
+        (printed || look_up.is_some()).then_some(MakersCode { name, title, printed, look_up })
+    };
+    makers.iter().filter_map(one).collect()
+}
+
+/// `GET /till/{till}/devices`.
+pub(super) async fn page(
+    State(desk): State<Desk>,
+    Extension(station): Extension<StationId>,
+    Path(till): Path<TillId>,
+) -> Response {
+    match desk.counter.watch(&till) {
+        Some(view) => {
+            let view = view.borrow().clone();
+            pages::page(Seen::by(&station, &view, &desk.devices).page())
+        }
+        None => Redirect::to("/devices").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_s_words_become_a_sentence_and_a_device_s_name_stays_as_it_is() {
+        assert_eq!(sentence("the printer is out of paper", "printer-1"), "The printer is out of paper.");
+        assert_eq!(sentence("printer-1 came and went", "printer-1"), "printer-1 came and went.");
+        assert_eq!(sentence("Is it there?", "a"), "Is it there?");
+        assert_eq!(sentence("", "a"), "");
+        assert_eq!(sentence("it has no number", ""), "It has no number.");
+    }
+
+    #[test]
+    fn a_fault_comes_with_the_codes_of_those_makers_of_whom_a_person_can_scan_some() {
+        let makers = codes_for(Purpose::FactoryDefault);
+        let printed: Vec<_> =
+            makers.iter().filter(|maker| maker.printed).map(|maker| maker.name.as_str()).collect();
+        assert_eq!(printed, ["datalogic"]);
+        assert!(codes_for(Purpose::SuffixCr).iter().any(|maker| maker.look_up.is_some()));
+    }
+}

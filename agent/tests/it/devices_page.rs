@@ -1,0 +1,401 @@
+//! The page for devices, as a browser uses it, over a simulated list of devices and real cables.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers fail as the test does"
+)]
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use http_body_util::BodyExt as _;
+use pestle_drivers::{
+    printer::status::Paper,
+    scanner::learn::sheet::TestCode,
+    sim::{
+        attached::{SimSystem, SimUsbDevice},
+        fridge::SimFridges,
+        printer::SimPrinter,
+        scanner::SimScanner,
+    },
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use crate::branch::{Branch, HOST, gtin};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A box whose list of devices is simulated.
+struct Shop {
+    branch: Branch,
+    sim: SimSystem,
+    printer: SimPrinter,
+    config: String,
+    /// The page's stream: whatever comes on it, the page is looked at again.
+    stream: Body,
+}
+
+impl Shop {
+    /// With a scanner of these keys (`DEV` is the folder of device files), a receipt printer, and what `more` configures.
+    async fn new(scanner: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = SimSystem::new(folder.path().join("machine")).unwrap();
+        let scanner = scanner.replace("DEV", sim.system().dev.to_str().unwrap());
+        let printer = SimPrinter::listen("127.0.0.1:0".parse().unwrap(), 576).unwrap();
+        let system = sim.system();
+        let config = format!(
+            "data_dir = {:?}\n[kernel]\nsys = {:?}\ndev = {:?}\n[[till]]\nid = \"till-1\"\nname = \"Till 1\"\n\
+             [[scanner]]\nname = \"scanner-1\"\ntill = \"till-1\"\n{scanner}\n\
+             [[printer]]\nname = \"receipts\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\n{more}",
+            folder.path().join("data"),
+            system.sys,
+            system.dev,
+            printer.address().unwrap(),
+        );
+        let branch = Branch::open(folder, &config).await;
+        let mut shop = Self { branch, sim, printer, config, stream: Body::empty() };
+        shop.branch.open_till("till-1").await;
+        shop.listen().await;
+        shop
+    }
+
+    /// Opens the page's stream, as the browser does that is signed in.
+    async fn listen(&mut self) {
+        let events = self.branch.browse("GET", "/till/till-1/devices/events").body(Body::empty()).unwrap();
+        let response = self.branch.router.clone().oneshot(events).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        self.stream = response.into_body();
+    }
+
+    /// Ends the box and starts it again.
+    async fn restart(self) -> Self {
+        let Self { branch, sim, printer, config, .. } = self;
+        branch.counter.stop().await;
+        let branch = Branch::open(branch.close().await, &config).await;
+        let mut shop = Self { branch, sim, printer, config, stream: Body::empty() };
+        shop.branch.done("till-1", "sign-in", json!({"staff": "anna", "pin": crate::branch::PIN})).await;
+        shop.listen().await;
+        shop
+    }
+
+    fn plug(&self, port: &str, device: &SimUsbDevice) -> SimScanner {
+        let files = self.sim.plug_in(port, device).unwrap();
+        SimScanner::plug_in(&files[0]).unwrap()
+    }
+
+    async fn pull(&self, port: &str, scanner: SimScanner) {
+        scanner.unplug().await;
+        self.sim.unplug(port).unwrap();
+    }
+
+    async fn page(&self) -> String {
+        let (status, page) = self.branch.get("/till/till-1/devices").await;
+        assert_eq!(status, StatusCode::OK);
+        page
+    }
+
+    /// Waits until the page says it, and hands the page back.
+    async fn shows(&mut self, words: &str) -> String {
+        self.looks(words, |page| page.contains(words)).await
+    }
+
+    /// Waits until the card of the scanner says it.
+    async fn of_the_scanner(&mut self, words: &str) {
+        let card = |page: &str| {
+            let card = page.split("id=\"device-scanner-1\"").nth(1)?.split("</article>").next()?;
+            Some(card.to_owned())
+        };
+        self.looks(words, |page| card(page).is_some_and(|card| card.contains(words))).await;
+    }
+
+    async fn looks(&mut self, words: &str, is_there: impl Fn(&str) -> bool) -> String {
+        let waiting = async {
+            loop {
+                let page = self.page().await;
+                if is_there(&page) {
+                    return page;
+                }
+                self.stream.frame().await.expect("the stream goes on").unwrap();
+            }
+        };
+        match timeout(DEADLINE, waiting).await {
+            Ok(page) => page,
+            Err(_elapsed) => panic!("the page never said {words:?}; it says\n{}", self.page().await),
+        }
+    }
+
+    async fn act(&mut self, action: &str, body: Value) -> (StatusCode, Value) {
+        self.branch.post("till-1", &format!("devices/{action}"), body).await
+    }
+
+    async fn done(&mut self, action: &str, body: Value) {
+        let (status, answer) = self.act(action, body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+
+    /// Presses the answer of this key to the one question on the page.
+    async fn answer(&mut self, key: &str) {
+        let page = self.shows("data-question=").await;
+        let id = page.split("data-question=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        self.done("answer", json!({"question": id, "answer": key})).await;
+    }
+
+    /// Lets the scanner learn at the page.
+    async fn learn(&mut self, device: &SimScanner) {
+        self.done("learn", json!({"device": "scanner-1"})).await;
+        for code in [TestCode::C, TestCode::A, TestCode::D, TestCode::B] {
+            self.shows("in any order").await;
+            device.scan(code.data().as_bytes()).await.unwrap();
+            self.shows(&match code {
+                TestCode::B => "scanner-1 is proved.".to_owned(),
+                code => format!("Code {code} was recognised."),
+            })
+            .await;
+        }
+        self.done("leave", json!({"device": "scanner-1"})).await;
+    }
+
+    /// Scans a pack with a lot, and says which lot is in the basket then; empties the basket.
+    async fn lot_of_a_scan(&mut self, device: &SimScanner) -> Option<String> {
+        let mut view = self.branch.counter.watch(&"till-1".parse().unwrap()).unwrap();
+        device.scan(format!("01{}10LOT7\u{1D}217", gtin()).as_bytes()).await.unwrap();
+        let scanned =
+            timeout(DEADLINE, view.wait_for(|view| view.basket.is_some())).await.unwrap().unwrap().clone();
+        self.branch.done("till-1", "void-all", json!({})).await;
+        scanned.basket.as_ref().unwrap().lines[0].lot.as_deref().map(str::to_owned)
+    }
+
+    /// A picture, as the browser that is signed in gets it.
+    async fn picture(&self, path: &str) -> (StatusCode, Vec<u8>) {
+        let request = self.branch.browse("GET", path).body(Body::empty()).unwrap();
+        let response = self.branch.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        (status, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_that_was_exchanged_is_used_after_one_answer_and_believed_after_it_has_learned() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    let device = shop.plug("1-1", &SimUsbDevice::clone_adapter());
+    shop.of_the_scanner("attached since").await;
+    shop.shows("It has not learned yet").await;
+    assert_eq!(shop.lot_of_a_scan(&device).await, None, "an unproved scanner supplies no lot");
+    shop.learn(&device).await;
+    let page = shop.shows("learned at").await;
+    assert!(!page.contains("It has not learned yet"));
+    assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"), "at once, without a restart");
+
+    // Another one in its place: the box asks, at the till too, and nothing is used before the answer.
+    shop.pull("1-1", device).await;
+    shop.of_the_scanner("missing since").await;
+    let device = shop.plug("1-1", &SimUsbDevice::scanner("S21357"));
+    let page = shop.shows("Symbol Bar Code Scanner, number S21357. Is this the new scanner-1?").await;
+    assert!(page.contains("Yes, this is the new scanner-1"), "{page}");
+    let mut till = shop.branch.counter.watch(&"till-1".parse().unwrap()).unwrap();
+    timeout(DEADLINE, till.wait_for(|view| view.devices_ask == ["scanner-1"])).await.unwrap().unwrap();
+    let (_, till) = shop.branch.get("/till/till-1").await;
+    assert!(till.contains("<a href=\"/till/till-1/devices\">Answer on the page for devices</a>"), "{till}");
+    let (status, answer) = shop.act("answer", json!({"question": "another", "answer": "use"})).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+
+    shop.answer("use").await;
+    shop.shows("Another scanner came in its place").await;
+    shop.of_the_scanner("attached since").await;
+    assert_eq!(shop.lot_of_a_scan(&device).await, None, "what the one before was taught does not hold");
+    shop.learn(&device).await;
+    assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
+
+    // It is kept: after a restart there is no question, and it is believed.
+    let mut shop = shop.restart().await;
+    shop.of_the_scanner("attached since").await;
+    let page = shop.shows("learned at").await;
+    assert!(!page.contains("data-question"), "{page}");
+    assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_scanner_at_a_path_is_not_believed_as_soon_as_it_is_seen() {
+    let mut shop = Shop::new("path = \"DEV/ttyACM0\"\nproved = true", "").await;
+    let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
+    shop.of_the_scanner("attached since").await;
+    shop.shows("believed by the configuration").await;
+    shop.of_the_scanner("number S1").await;
+    assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
+    shop.pull("1-1", device).await;
+    shop.of_the_scanner("missing since").await;
+    let device = shop.plug("1-2", &SimUsbDevice::scanner("S2"));
+    shop.shows("Another scanner came in its place").await;
+    shop.of_the_scanner("attached since").await;
+    assert_eq!(shop.lot_of_a_scan(&device).await, None, "whatever the configuration says");
+    shop.learn(&device).await;
+    assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn printers_that_were_exchanged_are_one_question_and_their_names_follow_them() {
+    let more = "[[sensor]]\nname = \"fridge-1\"\npath = \"usb-port:1-3\"\nslave = 1\nprofile = \"xy-md02\"\ninterval_s = 1\n\
+                [[sensor]]\nname = \"fridge-2\"\npath = \"usb-port:1-3\"\nslave = 2\nprofile = \"xy-md02\"\ninterval_s = 1\n";
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", more).await;
+    let scanner = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
+    let files = shop.sim.plug_in("1-3", &SimUsbDevice::clone_adapter()).unwrap();
+    let fridges = SimFridges::plug_in(&files[0], &[1, 2]).unwrap();
+    shop.shows("all answer").await;
+    shop.of_the_scanner("attached since").await;
+
+    // Both cables are pulled, and each is plugged into the other's socket.
+    shop.pull("1-1", scanner).await;
+    fridges.unplug();
+    shop.sim.unplug("1-3").unwrap();
+    shop.of_the_scanner("missing since").await;
+    let scanner = shop.plug("1-3", &SimUsbDevice::scanner("S1"));
+    let files = shop.sim.plug_in("1-1", &SimUsbDevice::clone_adapter()).unwrap();
+    let _fridges = SimFridges::plug_in(&files[0], &[1, 2]).unwrap();
+    let page = shop.shows("Were the cables exchanged?").await;
+    // The finder may need another look to see both.
+    let page = if page.matches("<article class=\"ask").count() == 1 && page.contains("fridge-1 and scanner-1")
+    {
+        page
+    } else {
+        shop.shows("fridge-1 and scanner-1</h2>").await
+    };
+    assert_eq!(page.matches("<article class=\"ask").count(), 1, "one question for both:\n{page}");
+    assert!(page.contains("fridge-1 (with fridge-2 on its line)"), "{page}");
+    shop.answer("follow").await;
+    shop.done("identify", json!({"device": "fridge-1"})).await;
+    shop.shows("Its lamps flicker and rest in turns.").await;
+    shop.shows("all answer").await;
+    shop.of_the_scanner("attached since").await;
+    assert!(!shop.page().await.contains("data-question"));
+    shop.lot_of_a_scan(&scanner).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_show_themselves_while_the_box_sells_and_an_unknown_end_stays_unknown() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
+    shop.of_the_scanner("attached since").await;
+    shop.done("identify", json!({"device": "receipts"})).await;
+    shop.shows("receipts has printed its name, and says so itself.").await;
+    let paper = shop.printer.last_receipt().unwrap().text();
+    assert!(
+        paper.contains("This printer is") && paper.contains("receipts") && paper.contains("of Till 1"),
+        "{paper}"
+    );
+    shop.printer.vanish_after(60);
+    shop.done("identify", json!({"device": "receipts"})).await;
+    shop.shows("It is not known whether it came out").await;
+    shop.printer.power_on().unwrap();
+    let printed = shop.printer.receipts().len();
+    shop.done("leave", json!({"device": "receipts"})).await;
+
+    // What the scanner reads stands on the page, and sells nothing.
+    shop.done("identify", json!({"device": "scanner-1"})).await;
+    let (status, answer) = shop.act("learn", json!({"device": "scanner-1"})).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    shop.shows("sells nothing").await;
+    device.scan(b"0109521234543213").await.unwrap();
+    let page = shop.shows("scanner-1 read 0109521234543213").await;
+    assert!(page.contains("means"), "{page}");
+    assert_eq!(shop.branch.state("till-1").await["basket"], Value::Null);
+    shop.done("leave", json!({"device": "scanner-1"})).await;
+    shop.shows("was tried, and sells again").await;
+    assert_eq!(shop.lot_of_a_scan(&device).await, None);
+    assert_eq!(shop.printer.receipts().len(), printed, "nothing is printed again by itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_that_swallows_separators_says_what_mends_it_and_leaving_changes_nothing() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
+    shop.of_the_scanner("attached since").await;
+    shop.done("learn", json!({"device": "scanner-1"})).await;
+    shop.shows("in any order").await;
+    device.scan(gtin().short().as_bytes()).await.unwrap();
+    shop.shows("no code of the sheet; nothing of it was sold").await;
+    shop.done("leave", json!({"device": "scanner-1"})).await;
+    shop.shows("Let it learn").await;
+    assert_eq!(shop.branch.state("till-1").await["basket"], Value::Null);
+    shop.shows("It has not learned yet").await;
+
+    shop.done("learn", json!({"device": "scanner-1"})).await;
+    for (code, number) in TestCode::ALL.into_iter().zip(1..) {
+        shop.shows("in any order").await;
+        device.scan(code.parts().concat().as_bytes()).await.unwrap();
+        if number < 4 {
+            shop.shows(&format!("Code {code} was recognised.")).await;
+        }
+    }
+    let page = shop.shows("scanner-1 is not proved.").await;
+    assert!(page.contains("swallows the separator GS"), "{page}");
+    shop.done("leave", json!({"device": "scanner-1"})).await;
+    shop.shows("It has learned, and cannot be believed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sheet_comes_out_of_the_tills_printer_and_is_shown_as_a_picture() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    shop.done("sheet", json!({"printer": "receipts"})).await;
+    shop.shows("receipts has printed the sheet of test codes, and says so itself.").await;
+    assert!(shop.printer.last_receipt().unwrap().text().contains("Scanner test codes"));
+    for path in ["sheet.png", "sheet.png?maker=datalogic"] {
+        let (status, png) = shop.picture(&format!("/till/till-1/devices/{path}")).await;
+        assert!(status == StatusCode::OK && png.starts_with(b"\x89PNG"), "{path}");
+    }
+    let (status, _) = shop.picture("/till/till-1/devices/sheet.png?maker=nobody").await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let (status, answer) = shop.act("sheet", json!({"printer": "nobody"})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_is_seen_as_a_picture_before_it_is_on_paper_and_its_copy_says_so() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    shop.printer.set_paper(Paper::Out);
+    shop.shows("look at it since").await;
+    shop.branch.scan("till-1").await;
+    let pay = shop.branch.payment("till-1", "5").await;
+    shop.branch.done("till-1", "pay", pay).await;
+    let mut view = shop.branch.counter.watch(&"till-1".parse().unwrap()).unwrap();
+    let waits = |view: &std::sync::Arc<pestle_agent::counter::view::TillView>| {
+        view.prints.iter().any(|print| print.state == "not_printed")
+    };
+    let view = timeout(DEADLINE, view.wait_for(waits)).await.unwrap().unwrap().clone();
+    let act = view.prints[0].document;
+    let (_, till) = shop.branch.get("/till/till-1").await;
+    assert!(till.contains(&format!("src=\"/till/till-1/paper/{act}?copy=false\"")), "{till}");
+    let (status, receipt) = shop.picture(&format!("/till/till-1/paper/{act}?copy=false")).await;
+    assert!(status == StatusCode::OK && receipt.starts_with(b"\x89PNG"));
+    let (_, copy) = shop.picture(&format!("/till/till-1/paper/{act}?copy=true")).await;
+    assert!(copy.len() > receipt.len(), "the word COPY and its note stand on it");
+    let (status, _) = shop.picture(&format!("/till/till-1/paper/{}", uuid::Uuid::nil())).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+
+    // Nobody else on the network sees it, and the state of the devices is for all.
+    let stranger = |method: &str, path: String| {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, HOST);
+        let sent = shop.branch.router.clone().oneshot(request.body(Body::empty()).unwrap());
+        async move { sent.await.unwrap() }
+    };
+    for path in [format!("/till/till-1/paper/{act}"), "/till/till-1/devices/sheet.png".to_owned()] {
+        assert_eq!(stranger("GET", path).await.status(), StatusCode::UNAUTHORIZED);
+    }
+    for action in ["learn", "identify", "answer", "sheet", "leave"] {
+        let refused = stranger("POST", format!("/till/till-1/devices/{action}")).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{action}");
+    }
+    let page = stranger("GET", "/till/till-1/devices".to_owned()).await;
+    let page = page.into_body().collect().await.unwrap().to_bytes();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert!(page.contains("out of paper") && page.contains("Sign in at the till"), "{page}");
+    assert!(!page.contains("data-act") && !page.contains("Anna"), "{page}");
+    let choice = stranger("GET", "/devices".to_owned()).await;
+    assert_eq!(choice.headers()[header::LOCATION], "/till/till-1/devices");
+}
