@@ -177,7 +177,7 @@ async fn start_counter(
         printers,
     })
     .await?;
-    let devices = devices::start(config, orders, &counter);
+    let devices = devices::start(config, orders, &counter, &foundation.clock);
     Ok((counter, devices))
 }
 

@@ -51,6 +51,7 @@ use scanner::ScannerParts;
 use work::WorkBoard;
 
 use crate::{
+    clock::Clock,
     config::{self, Config, Scanner, SensorBus},
     counter::{
         handle::Counter,
@@ -194,7 +195,7 @@ fn listed(config: &Config) -> Vec<Listed> {
         let address = settings.address.to_string();
         one(&settings.name, kind, Some(till), address, path(settings.address.place()))
     });
-    let printers = config.printers.iter().map(|config::Printer { till, settings }| {
+    let printers = config.printers.iter().map(|config::Printer { till, settings, .. }| {
         let kind = match settings.kind() {
             PrinterKind::EscPos => Kind::ReceiptPrinter,
             PrinterKind::Zpl => Kind::LabelPrinter,

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
+use pestle_domain::units::MilliCelsius;
 
 use crate::rig::{PrinterKind, PrinterState, ScannerKind};
 
@@ -209,9 +210,9 @@ where
     }
 
     async fn measure(&mut self, towards_milli_celsius: i32) -> Result<i32> {
-        let towards = f64::from(towards_milli_celsius) / 1_000.0;
+        let towards = MilliCelsius(towards_milli_celsius);
         let words = format!(
-            "Bring the fridge's sensor near {towards:.1} °C if you can, and wait until it has settled. What does the thermometer beside it show?"
+            "Bring the fridge's sensor near {towards} if you can, and wait until it has settled. What does the thermometer beside it show?"
         );
         loop {
             let answer = self.ask(&words, "degrees Celsius, such as 5.3")?;
