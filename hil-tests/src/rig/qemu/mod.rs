@@ -52,6 +52,8 @@ use gadgets::Gadget;
 use guest::Guest;
 use machine::{HOST, KEYBOARD_SERIAL, PRINTER_SERIAL, Running, SCANNER_SERIAL};
 
+/// A box that runs answers at once; one whose network has just come back, or whose agent was started again, in moments.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// How long a device that was pulled may keep what it held.
 const PLUGGED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -130,16 +132,8 @@ impl QemuRig {
         let log = self.write_log.as_deref();
         let running =
             Running::start(&self.settings, self.place.path(), &self.site, &self.keeper, log).await?;
-        let console = running.console.clone();
-        let counter = Counter::at(address(running.https), &self.authority)?.at_till("till-1");
         self.running = Some(running);
-        let within = Duration::from_secs(self.settings.boot_within_s);
-        let answered = until("the counter's page of the machine", within, || async {
-            counter.look().await.map_err(|error| error.to_string())
-        });
-        if let Err(overdue) = answered.await {
-            return Err(overdue).context(self.what_the_machine_says(&console).await);
-        }
+        self.page_answers(Duration::from_secs(self.settings.boot_within_s)).await?;
         self.booted_in = pressed.elapsed();
         if self.gadgets {
             let mut guest = self.guest().await?;
@@ -155,6 +149,18 @@ impl QemuRig {
     /// It does not answer.
     pub async fn guest(&self) -> Result<Guest> {
         Guest::connect(self.place.path()).await
+    }
+
+    async fn page_answers(&mut self, within: Duration) -> Result<()> {
+        let counter = self.counter("till-1")?;
+        let answered = until("the counter's page of the machine", within, || async {
+            counter.look().await.map_err(|error| error.to_string())
+        });
+        if let Err(overdue) = answered.await {
+            let console = self.running()?.console.clone();
+            return Err(overdue).context(self.what_the_machine_says(&console).await);
+        }
+        Ok(())
     }
 
     async fn what_the_machine_says(&self, console: &Path) -> String {
@@ -244,6 +250,7 @@ impl Rig for QemuRig {
             self.power_on().await?;
         }
         self.set_network(true).await?;
+        self.page_answers(BACK_WITHIN).await?;
         for scanner in std::mem::take(&mut self.pulled_scanners) {
             self.plug_scanner(scanner, true).await?;
         }
