@@ -67,7 +67,7 @@ impl Rig {
         branch.open_till("till-1").await;
         let rig = Self { branch, scanner, printer, fridge };
         let is_ready = |view: &TillView| {
-            view.devices.iter().filter(|device| device.state == DeviceState::Ok).count() >= 2
+            view.devices.iter().filter(|device| device.state == DeviceState::Ok).count() >= 3
         };
         rig.until(is_ready).await;
         rig

@@ -162,12 +162,24 @@ impl Shop {
         self.done("leave", json!({"device": "scanner-1"})).await;
     }
 
-    /// Scans a pack with a lot, and says which lot is in the basket then; empties the basket.
+    /// Scans a pack with a lot, and says which lot is in the basket then; empties the basket. A scanner's line that has just been
+    /// opened falls silent first: what comes before that is told at the till, and scanned again as a person would.
     async fn lot_of_a_scan(&mut self, device: &SimScanner) -> Option<String> {
         let mut view = self.branch.counter.watch(&"till-1".parse().unwrap()).unwrap();
-        device.scan(format!("01{}10LOT7\u{1D}217", gtin()).as_bytes()).await.unwrap();
-        let scanned =
-            timeout(DEADLINE, view.wait_for(|view| view.basket.is_some())).await.unwrap().unwrap().clone();
+        let scanned = timeout(DEADLINE, async {
+            loop {
+                let told = view.borrow_and_update().refusals.last().map(|refusal| refusal.seq);
+                device.scan(format!("01{}10LOT7\u{1D}217", gtin()).as_bytes()).await.unwrap();
+                let seen = view.wait_for(|view| {
+                    view.basket.is_some() || view.refusals.last().map(|refusal| refusal.seq) != told
+                });
+                let seen = seen.await.unwrap().clone();
+                if seen.basket.is_some() {
+                    return seen;
+                }
+            }
+        });
+        let scanned = scanned.await.unwrap();
         self.branch.done("till-1", "void-all", json!({})).await;
         scanned.basket.as_ref().unwrap().lines[0].lot.as_deref().map(str::to_owned)
     }

@@ -2,7 +2,11 @@
 
 use pestle_domain::document::{Symbol, SymbolKind};
 
-use super::{Shape, SymbolError, kind_name, matrix::Matrix, shape, text_below};
+use super::{
+    QR_QUIET, Shape, SymbolError, kind_name,
+    matrix::{self, Matrix},
+    shape, text_below,
+};
 use crate::printer::{bitmap::Bitmap, render::plain};
 
 /// The paper that a code is drawn on.
@@ -47,16 +51,23 @@ fn module_width(symbol: &Symbol) -> ModuleWidth {
 /// # Errors
 /// It cannot be drawn, or it does not fit even with the narrowest modules.
 pub fn module_dots(symbol: &Symbol, space: Space) -> Result<usize, SymbolError> {
-    dots_for(symbol, &shape(symbol)?, space)
+    // A printer that draws the code itself needs no more than this of it.
+    let across = match symbol.kind {
+        SymbolKind::Qr => matrix::qr_width(symbol.data.as_bytes()).map(|width| width + 2 * QR_QUIET),
+        _ => None,
+    };
+    match across {
+        Some(across) => dots_for(symbol, across, space),
+        None => dots_for(symbol, modules_across(&shape(symbol)?), space),
+    }
 }
 
-fn dots_for(symbol: &Symbol, shape: &Shape, space: Space) -> Result<usize, SymbolError> {
+fn dots_for(symbol: &Symbol, across: usize, space: Space) -> Result<usize, SymbolError> {
     let ModuleWidth { wanted_um, least_um } = module_width(symbol);
     let dpi = usize::from(space.dpi);
     // A hundredth of a dot is given away: 203 dpi is sold as eight dots a millimetre.
     let least = (least_um * dpi).saturating_sub(254).div_ceil(25_400).max(1);
     let wanted = ((wanted_um * dpi + 12_700) / 25_400).max(least);
-    let across = modules_across(shape);
     let fitting = space.width / across.max(1);
     if fitting < least {
         return Err(SymbolError::TooWide {
@@ -82,7 +93,7 @@ fn modules_across(shape: &Shape) -> usize {
 /// It cannot be drawn, or it does not fit the paper; it is never cut.
 pub fn draw(symbol: &Symbol, space: Space) -> Result<Bitmap, SymbolError> {
     let shape = shape(symbol)?;
-    let module = dots_for(symbol, &shape, space)?;
+    let module = dots_for(symbol, modules_across(&shape), space)?;
     Ok(match &shape {
         Shape::Matrix { modules, quiet } => squares(modules, module, quiet * module),
         Shape::Bars { modules, quiet_left, .. } => {

@@ -1,7 +1,7 @@
 //! QR codes and DataMatrix as squares of modules. Pure; the encoding is that of the crates `qrcode` and `datamatrix`.
 
 use datamatrix::{DataMatrix, SymbolList};
-use qrcode::{Color, EcLevel, QrCode};
+use qrcode::{Color, EcLevel, QrCode, bits::encode_auto};
 
 /// Modules in rows, true for black.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,13 @@ pub fn qr(data: &[u8]) -> Option<Matrix> {
     Some(Matrix { width: code.width(), modules })
 }
 
+/// How many modules [`qr`] has across, without drawing it: choosing its mask is most of the work.
+#[must_use]
+pub fn qr_width(data: &[u8]) -> Option<usize> {
+    let bits = encode_auto(data, EcLevel::M).ok()?;
+    usize::try_from(bits.version().width()).ok()
+}
+
 /// A square GS1 DataMatrix: it begins with FNC1. `None` when no size holds the data.
 #[must_use]
 pub fn gs1_data_matrix(element_string: &[u8]) -> Option<Matrix> {
@@ -48,6 +55,15 @@ pub fn gs1_data_matrix(element_string: &[u8]) -> Option<Matrix> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_width_of_a_qr_code_is_known_before_it_is_drawn() {
+        for length in [1, 20, 60, 200, 512] {
+            let data = vec![b'a'; length];
+            assert_eq!(qr_width(&data), qr(&data).map(|code| code.width()), "{length}");
+        }
+        assert_eq!(qr_width(&[0; 4_000]), None);
+    }
 
     #[test]
     fn a_data_matrix_can_be_read_again() {

@@ -72,6 +72,9 @@ pub fn kind_name(kind: SymbolKind) -> &'static str {
     }
 }
 
+/// Modules that are left white around a QR code: ISO/IEC 18004, 5.3.8.
+const QR_QUIET: usize = 4;
+
 /// Draws a symbol in modules, with the quiet zones of its standard.
 ///
 /// # Errors
@@ -80,7 +83,7 @@ pub fn shape(symbol: &Symbol) -> Result<Shape, SymbolError> {
     let data = symbol.data.as_str();
     let drawn = match symbol.kind {
         // Quiet zones: ISO/IEC 15420, 4.3.2.2 (EAN-13: 11 and 7; EAN-8: 7 and 7), ISO/IEC 15417, 4.3.4 (10 and 10),
-        // ISO/IEC 18004, 5.3.8 (4), ISO/IEC 16022, 7.1 (1).
+        // ISO/IEC 16022, 7.1 (1).
         SymbolKind::Ean13 => ean::ean13(data).map(|modules| bars(modules, 11, 7)),
         SymbolKind::Ean8 => ean::ean8(data).map(|modules| bars(modules, 7, 7)),
         SymbolKind::Code128 => code128::code128(&code128::plain(data)).map(|modules| bars(modules, 10, 10)),
@@ -88,7 +91,9 @@ pub fn shape(symbol: &Symbol) -> Result<Shape, SymbolError> {
         SymbolKind::ScannerCode => {
             code128::code128(&code128::scanner_code(data)).map(|modules| bars(modules, 10, 10))
         }
-        SymbolKind::Qr => matrix::qr(data.as_bytes()).map(|modules| Shape::Matrix { modules, quiet: 4 }),
+        SymbolKind::Qr => {
+            matrix::qr(data.as_bytes()).map(|modules| Shape::Matrix { modules, quiet: QR_QUIET })
+        }
         SymbolKind::DataMatrix => {
             matrix::gs1_data_matrix(data.as_bytes()).map(|modules| Shape::Matrix { modules, quiet: 1 })
         }
