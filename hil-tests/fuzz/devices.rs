@@ -13,7 +13,10 @@ use pestle_drivers::{
         sysfs::{self, System},
     },
     line::{
-        rfc2217::{FarPort, Wires, session::Session},
+        rfc2217::{
+            FarPort, Wires,
+            session::{ConverterError, Session},
+        },
         serial::{FlowControl, Parity},
     },
     printer::{
@@ -109,15 +112,13 @@ pub(crate) fn far_port(bytes: &[u8]) {
         let (mut data, mut out) = (Vec::new(), Vec::new());
         let mut session = Session::begin(wanted, &mut out);
         for piece in bytes.chunks(size.max(1)) {
-            if let Err(error) = session.hear(piece, &mut data, &mut out) {
-                return Err(error);
-            }
+            session.hear(piece, &mut data, &mut out)?;
         }
         assert!(session.is_set() || !session.is_settled());
         assert!(data.len() <= bytes.len(), "data out of nothing");
         // A converter cannot make us talk without end: the first words, the settings, and an answer for each option.
         assert!(out.len() <= 1_024 + 2 * 3 * 256, "{} bytes are answered", out.len());
-        Ok((data, out, session.is_settled(), session.is_suspended()))
+        Ok::<_, ConverterError>((data, out, session.is_settled(), session.is_suspended()))
     };
     assert_eq!(in_pieces_of(1), in_pieces_of(bytes.len()));
 }

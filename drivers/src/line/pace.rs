@@ -2,7 +2,7 @@
 //! byte by byte: at 9600 baud what fills its buffer is on its way for nearly five seconds. A question stands behind all
 //! of it, so its answer is waited for from there on. Pure.
 
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::LineAddress;
 

@@ -1,6 +1,6 @@
 //! The one question that a printer has not answered yet. Pure.
 
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::status::Question;
 

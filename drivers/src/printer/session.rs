@@ -182,7 +182,8 @@ impl Session {
         }
         // Only now: what came while the question was still on its way answers something else.
         self.queued_open += u32::from(self.model.completion == Completion::QueuedStatus);
-        self.job_by = Some(self.pace.free_at(Instant::now()) + self.timeouts.confirm);
+        self.job_by =
+            Some(Instant::from_std(self.pace.free_at(Instant::now().into_std())) + self.timeouts.confirm);
         self.confirm(&bytes, process).await
     }
 
@@ -247,7 +248,8 @@ impl Session {
 
     /// Sends; `None` when all was accepted. Listens at the same time, so that "paper out" is heard in the middle.
     async fn send(&mut self, bytes: &[u8]) -> Result<Option<Outcome>, (Outcome, Broken)> {
-        let deadline = self.pace.free_with(Instant::now(), bytes.len()) + self.timeouts.send;
+        let deadline = Instant::from_std(self.pace.free_with(Instant::now().into_std(), bytes.len()))
+            + self.timeouts.send;
         let mut sent = 0;
         let mut buffer = [0u8; 256];
         while sent < bytes.len() {
@@ -268,7 +270,7 @@ impl Session {
                     Ok(0) => "the line takes nothing".to_owned(),
                     Ok(count) => {
                         sent += count;
-                        self.pace.wrote(Instant::now(), count);
+                        self.pace.wrote(Instant::now().into_std(), count);
                         continue;
                     }
                     Err(error) => error.to_string(),
@@ -294,7 +296,8 @@ impl Session {
     async fn confirm(&mut self, bytes: &[u8], process: ProcessId) -> Result<Outcome, (Outcome, Broken)> {
         let length = bytes.len();
         let unconfirmed = || Outcome::Unknown { reason: Unknown::Unconfirmed { sent: length, length } };
-        let deadline = self.pace.free_at(Instant::now()) + self.timeouts.confirm;
+        let deadline =
+            Instant::from_std(self.pace.free_at(Instant::now().into_std())) + self.timeouts.confirm;
         if self.model.completion == Completion::None {
             // Whoever hears the outcome may end the driver, and closing the line throws away what is still in it.
             let drained = self.drain(deadline).await;
@@ -312,7 +315,8 @@ impl Session {
             if Instant::now() >= deadline {
                 return self.unconfirmed(length);
             }
-            let until = deadline.min(self.pace.free_at(Instant::now()) + self.timeouts.answer);
+            let until = deadline
+                .min(Instant::from_std(self.pace.free_at(Instant::now().into_std())) + self.timeouts.answer);
             let heard = match timeout_at(until, self.listen()).await {
                 Ok(heard) => heard,
                 Err(_elapsed) => self.refresh().await,
@@ -392,7 +396,8 @@ impl Session {
         if self.untold && self.condition.trouble().is_none() {
             (self.held, self.untold) = (false, false);
             // Now it goes on with what it holds, and takes the question behind that.
-            self.job_by = Some(self.pace.free_at(Instant::now()) + self.timeouts.confirm);
+            self.job_by =
+                Some(Instant::from_std(self.pace.free_at(Instant::now().into_std())) + self.timeouts.confirm);
         }
     }
 }

@@ -218,6 +218,9 @@ impl<'a> Scene<'a> {
         counter.shows("the sign-in", |till| till.phase == "sign_in").await.unwrap();
         counter.sign_in(&PEOPLE[1]).await.unwrap();
         counter.open_till(ActId(uuid::Uuid::now_v7()), FLOAT).await.unwrap();
+        let scans =
+            |till: &Till| till.devices.iter().any(|one| one.name == "counter" && one.detail.is_none());
+        counter.shows("the scanner", scans).await.unwrap();
         counter
     }
 

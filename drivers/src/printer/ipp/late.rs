@@ -4,7 +4,7 @@
 //! end must not be told as ours. So the jobs are forgotten when the printer has begun anew, which its `printer-up-time`
 //! (RFC 8011, 5.4.29) tells.
 
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::super::status::ProcessId;
 

@@ -77,6 +77,6 @@ impl Default for IppTimeouts {
 #[must_use]
 pub fn start(settings: IppSettings, artwork: Artwork) -> (PrinterHandle, mpsc::Receiver<PrinterEvent>) {
     let (name, poll) = (settings.name.clone(), settings.timeouts.poll);
-    let late = Arc::new(Mutex::new(LateJobs::none(Instant::now())));
+    let late = Arc::new(Mutex::new(LateJobs::none(Instant::now().into_std())));
     owner::start::<Session>(name, page::COLUMNS, poll, (settings, artwork, late))
 }

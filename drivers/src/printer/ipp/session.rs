@@ -174,7 +174,7 @@ impl Session {
         if report.reasons != self.report.reasons {
             tracing::info!(printer = %name, reasons = ?report.reasons, "office printer");
         }
-        let forgotten = self.late().printer_on_for(Instant::now(), report.up_seconds);
+        let forgotten = self.late().printer_on_for(Instant::now().into_std(), report.up_seconds);
         if !forgotten.is_empty() {
             tracing::warn!(printer = %name, jobs = ?forgotten, "the printer began anew; what became of jobs that it held is not known");
         }

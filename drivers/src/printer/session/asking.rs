@@ -14,7 +14,7 @@ const TAKES_NO_BYTES: &str = "the printer takes no bytes: check its power and ca
 impl Session {
     /// Until when an answer to a question that is asked now may be waited for.
     pub(super) fn answer_by(&self) -> Instant {
-        let usual = self.pace.free_at(Instant::now()) + self.timeouts.answer;
+        let usual = Instant::from_std(self.pace.free_at(Instant::now().into_std())) + self.timeouts.answer;
         // While it prints what stands before the question, a full printer holds its line.
         self.job_by.filter(|_| self.address.holds_back()).map_or(usual, |job_by| job_by.max(usual))
     }
@@ -30,7 +30,7 @@ impl Session {
             if !self.write_by(&question.bytes(), deadline).await? {
                 return self.unanswered(strays);
             }
-            self.open_question = Some(OpenQuestion::asked(question, Instant::now()));
+            self.open_question = Some(OpenQuestion::asked(question, Instant::now().into_std()));
         }
         let deadline = deadline.max(self.answer_by());
         while self.open_question.is_some() {
@@ -44,9 +44,11 @@ impl Session {
     /// A printer that was switched off and on has lost the question.
     async fn ask_again(&mut self) -> Result<(), Broken> {
         let now = Instant::now();
-        let Some(mut open) = self.open_question.filter(|open| open.is_due_again(now)) else { return Ok(()) };
+        let Some(mut open) = self.open_question.filter(|open| open.is_due_again(now.into_std())) else {
+            return Ok(());
+        };
         if self.write_by(&open.question.bytes(), now).await? {
-            open.asked_again(now);
+            open.asked_again(now.into_std());
             self.open_question = Some(open);
         }
         Ok(())
@@ -86,7 +88,8 @@ impl Session {
     /// As many NULs as the longest command has bytes: white in an image, nothing between commands.
     pub(super) async fn end_half_a_command(&mut self) -> Result<(), Broken> {
         let nuls = vec![0; self.model.longest_command()];
-        let by = self.pace.free_with(Instant::now(), nuls.len()) + self.timeouts.send;
+        let by = Instant::from_std(self.pace.free_with(Instant::now().into_std(), nuls.len()))
+            + self.timeouts.send;
         match self.write_by(&nuls, by).await {
             Ok(true) => Ok(()),
             Err(Broken(reason)) if reason != TAKES_NO_BYTES => Err(Broken(reason)),
@@ -112,7 +115,7 @@ impl Session {
             match timeout_at(by, self.write.write(&bytes[sent..])).await {
                 Ok(Ok(count)) if count > 0 => {
                     sent += count;
-                    self.pace.wrote(Instant::now(), count);
+                    self.pace.wrote(Instant::now().into_std(), count);
                 }
                 Ok(Ok(_nothing)) => return Err(Broken("the line to the printer takes nothing".to_owned())),
                 Ok(Err(error)) => return Err(Broken(format!("the line to the printer failed ({error})"))),

@@ -266,11 +266,12 @@ impl Session {
 
     /// Until when an answer to a question that is asked now may be waited for: it stands behind all that is on its way.
     fn answer_by(&self) -> Instant {
-        self.pace.free_at(Instant::now()) + self.settings.timeouts.answer
+        Instant::from_std(self.pace.free_at(Instant::now().into_std())) + self.settings.timeouts.answer
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), (Outcome, Broken)> {
-        let deadline = self.pace.free_with(Instant::now(), bytes.len()) + self.settings.timeouts.send;
+        let deadline = Instant::from_std(self.pace.free_with(Instant::now().into_std(), bytes.len()))
+            + self.settings.timeouts.send;
         let mut sent = 0;
         while sent < bytes.len() {
             let cause = tokio::select! {
@@ -278,7 +279,7 @@ impl Session {
                     Ok(0) => "the line takes nothing".to_owned(),
                     Ok(count) => {
                         sent += count;
-                        self.pace.wrote(Instant::now(), count);
+                        self.pace.wrote(Instant::now().into_std(), count);
                         continue;
                     }
                     Err(error) => error.to_string(),
@@ -292,7 +293,8 @@ impl Session {
 
     /// Waits until all that was written has left the system.
     async fn drain(&mut self, length: usize) -> Result<(), (Outcome, Broken)> {
-        let by = self.pace.free_at(Instant::now()) + self.settings.timeouts.confirm;
+        let by =
+            Instant::from_std(self.pace.free_at(Instant::now().into_std())) + self.settings.timeouts.confirm;
         let cause = match timeout_at(by, self.write.flush()).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
@@ -373,7 +375,7 @@ impl Session {
     async fn write_control(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         match timeout_at(self.answer_by(), self.write.write_all(bytes)).await {
             Ok(Ok(())) => {
-                self.pace.wrote(Instant::now(), bytes.len());
+                self.pace.wrote(Instant::now().into_std(), bytes.len());
                 Ok(())
             }
             Ok(Err(error)) => Err(failed(&error)),

@@ -24,7 +24,8 @@ impl Pages {
         let browser = &self.browser;
         browser.go_to(&self.counter).await;
         self.sign_in().await;
-        browser.find("#float").await.send_keys("150.00").await.unwrap();
+        browser.find("#float").await.click().await.unwrap();
+        browser.type_by_hand("150.00").await;
         let doubted = browser.page.find(By::Css("#date-confirmed")).await.unwrap();
         if doubted.is_displayed().await.unwrap() {
             doubted.click().await.unwrap();

@@ -78,7 +78,8 @@ impl Shop {
         browser.find("#staff").await.send_keys(person.id).await.unwrap();
         browser.find("#pin").await.send_keys(person.pin).await.unwrap();
         browser.find("#sign-in .go").await.click().await.unwrap();
-        browser.find("#float").await.send_keys("150.00").await.unwrap();
+        browser.find("#float").await.click().await.unwrap();
+        browser.type_by_hand("150.00").await;
         let doubted = "document.getElementById('date-confirmed').offsetParent !== null";
         if browser.page.execute(format!("return {doubted}"), vec![]).await.unwrap().json() == true {
             browser.find("#date-confirmed").await.click().await.unwrap();
