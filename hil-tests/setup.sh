@@ -65,6 +65,7 @@ if [ "$wanted" = test ]; then
   have chromium || missing+=(chromium)
   have chromedriver || missing+=(chromium-driver)
   have fusermount3 || missing+=(fuse3)
+  [ -x /usr/sbin/mkfs.ext4 ] || missing+=(e2fsprogs)
   # The keyboard layouts of others.
   have xkbcli || missing+=(libxkbcommon-tools)
   # Modbus; a serial port behind a network, and a network of the test's own.
