@@ -130,6 +130,8 @@ impl Shop {
         browser.says("#device-counter", "counter is proved.").await;
         browser.find("#leave-counter").await.click().await.unwrap();
         browser.says("#device-counter", "learned at").await;
+        // Its line is opened anew with what was learned.
+        browser.says("#device-counter", "attached since").await;
     }
 
     async fn a_printer_shows_itself_by_keys(&self) {
