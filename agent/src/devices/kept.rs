@@ -43,6 +43,9 @@ pub fn take_known(settings: &mut ScannerSettings, files: &DeviceFiles) -> Option
     Some(known)
 }
 
+/// All of them.
+const FILES: [&str; 3] = ["bindings.json", "scanners.json", "page-scanners.json"];
+
 /// The files of a data folder. Clones change them one after the other.
 #[derive(Debug, Clone)]
 pub struct DeviceFiles {
@@ -135,6 +138,21 @@ impl DeviceFiles {
         self.write("page-scanners.json", &all)
     }
 
+    /// What of this cannot be read, and what a person has to look at then: devices are bound and learned anew, and one that was
+    /// exchanged meanwhile is taken for the one that was known.
+    pub fn damage(&self) -> Option<String> {
+        let broken =
+            |name: &&str| durable_file::read_json::<serde_json::Value>(&self.folder.join(name)).is_err();
+        let files: Vec<&str> = FILES.into_iter().filter(broken).collect();
+        (!files.is_empty()).then(|| {
+            format!(
+                "what the box knew of them cannot be read ({}): look on the page for devices whether each stands where it \
+                 belongs, and let the scanners learn again",
+                files.join(", ")
+            )
+        })
+    }
+
     fn read<T: Default + serde::de::DeserializeOwned>(&self, name: &str) -> T {
         let path = self.folder.join(name);
         match durable_file::read_json(&path) {
@@ -189,6 +207,18 @@ mod tests {
         assert!(files.unbind("counter").unwrap());
         assert!(!files.unbind("counter").unwrap());
         assert_eq!(files.learned("counter", "/dev/ttyACM0"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_any_more_is_named_and_what_is_not_there_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = DeviceFiles::of(folder.path());
+        assert_eq!(files.damage(), None);
+        files.learn("counter", record("/dev/ttyACM0")).unwrap();
+        assert_eq!(files.damage(), None);
+        std::fs::write(files.folder.join("scanners.json"), "{").unwrap();
+        let said = files.damage().unwrap();
+        assert!(said.contains("(scanners.json)") && said.contains("let the scanners learn again"), "{said}");
     }
 
     #[test]

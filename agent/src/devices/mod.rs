@@ -71,6 +71,9 @@ pub fn start(
 ) -> (JoinSet<()>, Devices) {
     let mut tasks = JoinSet::new();
     let files = DeviceFiles::of(&config.data_dir);
+    if let Some(what) = files.damage() {
+        tasks.spawn(tell_trouble(counter.clone(), "names of the devices".to_owned(), "device", what));
+    }
     let called = names::called(config);
     let (scanners_out, scanners) = watch::channel(BTreeMap::new());
     let memory = Arc::new(Remembering { files: files.clone(), scanners });
@@ -241,6 +244,10 @@ fn start_printer(
         Err(error) => {
             // The configuration was checked for this.
             tracing::error!(printer = name, %error, "this printer cannot be used as it is configured");
+            let detail = format!(
+                "it cannot be used as it is configured ({error}): correct its table in agent.toml, or call support"
+            );
+            tasks.spawn(tell_trouble(counter.clone(), name, "printer", detail));
             return None;
         }
     };
@@ -277,6 +284,12 @@ fn start_bus(
         tasks.spawn(contacts::watch(input, settle, counter.clone()));
     }
     Some((name, line?))
+}
+
+/// Tells the tills of something that stays wrong until somebody mends it and the agent starts again.
+async fn tell_trouble(counter: Counter, name: String, class: &'static str, detail: String) {
+    let view = DeviceView { name, class: class.into(), state: DeviceState::Trouble, detail: Some(detail) };
+    counter.tell(Event::Device(view, None)).await;
 }
 
 async fn watch_printer(

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
     net::{UnixListener, UnixStream},
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,8 @@ use super::serve::{ServeLimits, connection_alone};
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Some kilobytes usually.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Programs that ask at once: two consoles and a person's own, with room.
+const AT_ONCE_MAX: usize = 16;
 /// After the system refuses a connection: long enough not to spin.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(100);
 
@@ -53,7 +57,10 @@ pub fn bind(data_dir: &Path) -> io::Result<UnixListener> {
 /// Answers until `stop`.
 pub async fn serve(listener: Option<UnixListener>, router: Router, stop: CancellationToken) {
     let Some(listener) = listener else { return stop.cancelled().await };
+    let places = Arc::new(Semaphore::new(AT_ONCE_MAX));
     loop {
+        // Who finds no place waits in the system's own queue.
+        let Ok(place) = places.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -62,6 +69,7 @@ pub async fn serve(listener: Option<UnixListener>, router: Router, stop: Cancell
             Ok((stream, _)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 tokio::spawn(async move {
+                    let _until_it_ends = place;
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = connection_alone(stream, router, ServeLimits::default()) => {}

@@ -26,12 +26,33 @@ pub(super) const RETRY: Duration = Duration::from_millis(500);
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// What stands for an empty piece: nothing to see, and not nothing.
-pub(super) const EMPTY: &str = "<!---->";
+const EMPTY: &str = "<!---->";
+
+/// The pieces of a page as they were sent last.
+#[derive(Debug, Default)]
+pub(super) struct Sent(HashMap<&'static str, String>);
+
+impl Sent {
+    /// A piece as an event, if it is another one now.
+    pub(super) fn changed(&mut self, name: &'static str, mut html: String) -> Option<Event> {
+        // An event without data is never told to the page (HTML Standard, 9.2.6), and a piece that became empty must be
+        // cleared.
+        if html.trim().is_empty() {
+            html = EMPTY.to_owned();
+        }
+        if self.0.get(name) == Some(&html) {
+            return None;
+        }
+        let event = Event::default().event(name).data(&html);
+        self.0.insert(name, html);
+        Some(event)
+    }
+}
 
 struct Pushed {
     station: StationId,
     view: watch::Receiver<Arc<TillView>>,
-    sent: HashMap<&'static str, String>,
+    sent: Sent,
     first: bool,
 }
 
@@ -55,7 +76,7 @@ fn pushes(
     station: StationId,
     view: watch::Receiver<Arc<TillView>>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let pushed = Pushed { station, view, sent: HashMap::new(), first: true };
+    let pushed = Pushed { station, view, sent: Sent::default(), first: true };
     stream::unfold(pushed, |mut pushed| async move {
         let mut events = Vec::new();
         if pushed.first {
@@ -68,17 +89,8 @@ fn pushes(
         let view = pushed.view.borrow_and_update().seen_by(&pushed.station);
         match pages::fragments(&view) {
             Ok(fragments) => {
-                for (name, mut html) in fragments {
-                    // An event without data is never told to the page (HTML Standard, 9.2.6), and a piece that
-                    // became empty must be cleared.
-                    if html.trim().is_empty() {
-                        html = EMPTY.to_owned();
-                    }
-                    if pushed.sent.get(name) != Some(&html) {
-                        events.push(Event::default().event(name).data(&html));
-                        pushed.sent.insert(name, html);
-                    }
-                }
+                events
+                    .extend(fragments.into_iter().filter_map(|(name, html)| pushed.sent.changed(name, html)));
             }
             Err(error) => tracing::error!(%error, "a piece of the page cannot be rendered"),
         }

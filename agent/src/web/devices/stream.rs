@@ -1,6 +1,6 @@
 //! The live page for devices: server-sent events, one per piece that has changed.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::{Extension, Path, State},
@@ -23,7 +23,7 @@ use crate::{
     web::{
         actions::refusal,
         assets,
-        stream::{EMPTY, KEEP_ALIVE, RETRY},
+        stream::{KEEP_ALIVE, RETRY, Sent},
     },
 };
 
@@ -32,7 +32,7 @@ struct Pushed {
     view: watch::Receiver<Arc<TillView>>,
     devices: Devices,
     changes: Changes,
-    sent: HashMap<&'static str, String>,
+    sent: Sent,
     first: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn events(
         return refusal(&Refused::new(Why::NotFound, "This branch has no such till."));
     };
     let (devices, changes) = (desk.devices.clone(), desk.devices.changes());
-    let pushed = Pushed { station, view, devices, changes, sent: HashMap::new(), first: true };
+    let pushed = Pushed { station, view, devices, changes, sent: Sent::default(), first: true };
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Sse::new(pushes(pushed)).keep_alive(keep_alive).into_response()
 }
@@ -69,15 +69,8 @@ fn pushes(pushed: Pushed) -> impl Stream<Item = Result<Event, Infallible>> {
         let view = pushed.view.borrow_and_update().clone();
         match Seen::by(&pushed.station, &view, &pushed.devices).fragments() {
             Ok(fragments) => {
-                for (name, mut html) in fragments {
-                    if html.trim().is_empty() {
-                        html = EMPTY.to_owned();
-                    }
-                    if pushed.sent.get(name) != Some(&html) {
-                        events.push(Event::default().event(name).data(&html));
-                        pushed.sent.insert(name, html);
-                    }
-                }
+                events
+                    .extend(fragments.into_iter().filter_map(|(name, html)| pushed.sent.changed(name, html)));
             }
             Err(error) => tracing::error!(%error, "a piece of the page for devices cannot be rendered"),
         }

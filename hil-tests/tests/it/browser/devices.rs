@@ -38,11 +38,11 @@ async fn a_scanner_that_was_exchanged_is_mended_at_the_page_for_devices_while_th
 
     let scanner = shop.plug("1-1", &SimUsbDevice::clone_adapter());
     shop.sim.plug_in("1-4", &SimUsbDevice::receipt_printer(None)).unwrap();
-    shop.browser.find("footer a[href$=devices]").await.click().await.unwrap();
+    shop.browser.click("footer a[href$=devices]").await;
     shop.browser.says("#device-counter", "attached since").await;
     shop.browser.says("#loose", "EPSON TM-T20II").await;
     shop.browser.look("devices").await;
-    shop.browser.find("#identify-fridge").await.click().await.unwrap();
+    shop.browser.click("#identify-fridge").await;
     shop.browser.says("#device-fridge", "Its lamps flicker").await;
     let scanner = shop.another_stands_there(scanner).await;
     shop.it_learns(&scanner).await;
@@ -77,14 +77,14 @@ impl Shop {
         let (browser, person) = (&self.browser, &PEOPLE[1]);
         browser.find("#staff").await.send_keys(person.id).await.unwrap();
         browser.find("#pin").await.send_keys(person.pin).await.unwrap();
-        browser.find("#sign-in .go").await.click().await.unwrap();
-        browser.find("#float").await.click().await.unwrap();
+        browser.click("#sign-in .go").await;
+        browser.click("#float").await;
         browser.type_by_hand("150.00").await;
         let doubted = "document.getElementById('date-confirmed').offsetParent !== null";
         if browser.page.execute(format!("return {doubted}"), vec![]).await.unwrap().json() == true {
-            browser.find("#date-confirmed").await.click().await.unwrap();
+            browser.click("#date-confirmed").await;
         }
-        browser.find("#open .go").await.click().await.unwrap();
+        browser.click("#open .go").await;
         browser.says("#lines", "Scan the first pack").await;
     }
 
@@ -102,7 +102,7 @@ impl Shop {
         let spare = self.plug("1-1", &SimUsbDevice::scanner("S21357"));
         browser.says("#questions", "Is this the new counter?").await;
         browser.look("devices-question").await;
-        browser.find("#questions button.go").await.click().await.unwrap();
+        browser.click("#questions button.go").await;
         browser.gone("#questions .ask").await;
         browser.says("#device-counter", "attached since").await;
         browser.says("#device-counter", "Another scanner came in its place").await;
@@ -112,9 +112,9 @@ impl Shop {
     /// Its sheet comes out of the till's printer; A to D are recognised in any order, and it is proved.
     async fn it_learns(&self, scanner: &SimScanner) {
         let browser = &self.browser;
-        browser.find("#learn-counter").await.click().await.unwrap();
+        browser.click("#learn-counter").await;
         browser.says("#device-counter", "in any order").await;
-        browser.find("#sheet-counter").await.click().await.unwrap();
+        browser.click("#sheet-counter").await;
         browser.says("#device-receipts", "has printed the sheet of test codes").await;
         for code in [TestCode::B, TestCode::A] {
             scanner.scan(code.data().as_bytes()).await.unwrap();
@@ -128,7 +128,7 @@ impl Shop {
                 .await;
         }
         browser.says("#device-counter", "counter is proved.").await;
-        browser.find("#leave-counter").await.click().await.unwrap();
+        browser.click("#leave-counter").await;
         browser.says("#device-counter", "learned at").await;
         // Its line is opened anew with what was learned.
         browser.says("#device-counter", "attached since").await;
@@ -136,7 +136,7 @@ impl Shop {
 
     async fn a_printer_shows_itself_by_keys(&self) {
         let browser = &self.browser;
-        browser.find("#leave-receipts").await.click().await.unwrap();
+        browser.click("#leave-receipts").await;
         browser.find("#identify-receipts").await;
         browser
             .holds(
@@ -158,7 +158,7 @@ impl Shop {
     /// The scanner is believed at once: the lot stands in the basket, and the receipt can be looked at in the page.
     async fn a_lot_is_sold_and_its_receipt_looked_at(&self, scanner: &SimScanner) {
         let browser = &self.browser;
-        browser.find(".back").await.click().await.unwrap();
+        browser.click(".back").await;
         let all = plain_articles();
         for (article, serial) in all.iter().step_by(11).take(3).zip(1..) {
             let scan = article.data_matrix(&article.lots[0], &format!("MENDED{serial}"));
@@ -171,9 +171,9 @@ impl Shop {
             browser.says("#lines", &article.name).await;
             browser.says("#lines", &format!("lot {}", article.lots[0].lot)).await;
         }
-        browser.find("#quick button.note:last-of-type").await.click().await.unwrap();
+        browser.click("#quick button.note:last-of-type").await;
         browser.says("#total", "receipt printed").await;
-        browser.find("#total .look summary").await.click().await.unwrap();
+        browser.click("#total .look summary").await;
         let picture = "(() => { const paper = document.querySelector('#total .look img'); \
                        return paper.complete && paper.naturalWidth > 300 && paper.naturalHeight > 300; })()";
         browser.holds("the picture of the receipt", picture).await;

@@ -104,6 +104,16 @@ impl Browser {
         }
     }
 
+    /// Clicks what is shown there. A piece that the box has just sent anew took its buttons with it: a click that found none did nothing.
+    pub(crate) async fn click(&self, css: &str) {
+        let what = format!("a click on {css}");
+        let clicked = until(&what, SOON, || async {
+            let element = self.page.find(By::Css(css)).await.map_err(|error| error.to_string())?;
+            element.click().await.map_err(|error| error.to_string())
+        });
+        clicked.await.unwrap();
+    }
+
     /// Waits until the element says that.
     pub(crate) async fn says(&self, css: &str, wanted: &str) {
         let what = format!("{css} to say {wanted:?}");
