@@ -1,7 +1,7 @@
 //! A real Mosquitto in place of the gateway's own broker, configured by the product's own command.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::gateway::{Broker, Database, Setup};
 use super::{Gateway, Place, Remembered, WorldError};
+use crate::ports;
 use crate::processes::{Keeper, Process, Program, was_killed};
 use crate::waiting::until;
 
@@ -120,8 +121,7 @@ pub(crate) fn program() -> PathBuf {
     places.into_iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new(places[0])).to_owned()
 }
 
-/// For a program that has to be told its ports: free ones, held together for a moment so that they differ.
+/// For a program that has to be told its ports: free ones of this machine.
 pub(crate) fn free_ports() -> std::io::Result<[SocketAddr; 2]> {
-    let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    Ok([held[0].local_addr()?, held[1].local_addr()?])
+    Ok(ports::free()?.map(|port: u16| (Ipv4Addr::LOCALHOST, port).into()))
 }

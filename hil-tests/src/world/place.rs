@@ -10,6 +10,7 @@ use pestle_domain::signature::Hash;
 use serde::{Deserialize, Serialize};
 
 use super::{WorldError, gateway, hold};
+use crate::ports;
 use crate::processes::Kept;
 
 /// Where the private PostgreSQL of a world lies when we are root: its programs refuse root, and the user that they run as
@@ -266,22 +267,17 @@ pub struct Remembered {
 
 impl Remembered {
     fn with_free_ports() -> io::Result<Self> {
-        // All are held at once, so that no two are the same; the moment between here and their use is short.
-        let held = (0..5).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<io::Result<Vec<_>>>()?;
-        let ports =
-            held.iter().map(|one| one.local_addr().map(|at| at.port())).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { https: ports[0], mqtt: ports[1], workbench: ports[2], counters: ports[3..].to_vec() })
+        let [https, mqtt, workbench, counters @ ..]: [u16; 5] = ports::free()?;
+        Ok(Self { https, mqtt, workbench, counters: counters.to_vec() })
     }
 
     /// The same ports, but for those that something else has taken since.
     fn where_taken_another(mut self) -> io::Result<Self> {
         let all = [&mut self.https, &mut self.mqtt, &mut self.workbench];
         for port in all.into_iter().chain(&mut self.counters) {
-            let held = match TcpListener::bind(("127.0.0.1", *port)) {
-                Ok(held) => held,
-                Err(_) => TcpListener::bind(("127.0.0.1", 0))?,
-            };
-            *port = held.local_addr()?.port();
+            if TcpListener::bind(("127.0.0.1", *port)).is_err() {
+                [*port] = ports::free()?;
+            }
         }
         Ok(self)
     }

@@ -432,6 +432,11 @@ async fn what_lies_behind_a_sale_that_the_disk_has_damaged_is_at_the_centre_afte
     let before = (account.stock.clone(), account.sales.clone());
     let damaged = account.sell(&counter).await;
     (account.stock, account.sales) = before;
+    // That its receipt came out is a fact that names it too: it shall lie beside the sale, not behind the next one.
+    let printed = |till: &pestle_hil_tests::counter::Till| {
+        till.last_sale.as_ref().is_some_and(|sale| sale.act == damaged.act && sale.print == "printed")
+    };
+    counter.shows("its receipt's print", printed).await.unwrap();
     for _ in 0..2 {
         account.sell(&counter).await;
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{gadgets, guest, keys::stroke, qmp::Monitor};
 use crate::{
+    ports,
     processes::{Keeper, Process, Program, log_tail},
     rig::{settings::Machine, site::Site},
 };
@@ -53,7 +54,7 @@ impl Running {
         keeper: &Keeper,
         log: Option<&Path>,
     ) -> Result<Self> {
-        let https = free_port()?;
+        let [https] = ports::free()?;
         let socket = place.join("qmp.sock");
         // Of the run before.
         let _not_there = fs::remove_file(&socket);
@@ -177,9 +178,4 @@ fn disk(place: &Path, log: Option<&Path>) -> Vec<String> {
             "-device virtio-blk-pci,drive=disk,bootindex=0,discard=off,write-zeroes=off".to_owned(),
         ],
     }
-}
-
-/// A port of this machine that is free now.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
