@@ -10,7 +10,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -29,6 +29,8 @@ use crate::durable_file::{self, FileError};
 pub const RELEASED_AFTER: UnixMillis = UnixMillis(1_767_225_600_000);
 /// systemd-timesyncd makes this file when it has set the clock from a server.
 const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
+/// How long what was seen there is believed.
+const SYNCHRONISED_LOOKS_APART_MS: u64 = 5_000;
 /// The floor is kept when it rose by this much: often enough for calendar days, seldom enough for the disk.
 const FLOOR_STEP_MS: i64 = 3_600_000;
 
@@ -121,6 +123,9 @@ pub struct Clock {
     floor: Mutex<Floor>,
     floor_kept: Mutex<UnixMillis>,
     confirmed: AtomicBool,
+    synchronised: AtomicBool,
+    /// When that is looked at again, in milliseconds since the machine started.
+    look_at_ms: AtomicU64,
     zone: RwLock<Zone>,
 }
 
@@ -145,6 +150,8 @@ impl Clock {
             floor: Mutex::new(Floor::at(floor, mono_ms())),
             floor_kept: Mutex::new(floor),
             confirmed: AtomicBool::new(false),
+            synchronised: AtomicBool::new(false),
+            look_at_ms: AtomicU64::new(0),
             zone: RwLock::new(Zone { zone: TimeZone::UTC, cut_over_minutes: 0 }),
         })
     }
@@ -165,14 +172,23 @@ impl Clock {
     /// What a fact of this moment carries.
     pub fn stamp(&self) -> Stamp {
         let wall = self.wall();
-        let synchronised = std::path::Path::new(SYNCHRONISED_FILE).exists();
-        let clock = quality(wall, self.floor(), synchronised, self.confirmed.load(Relaxed));
+        let clock = quality(wall, self.floor(), self.is_synchronised(), self.confirmed.load(Relaxed));
         if clock == ClockQuality::Synchronised {
             self.move_floor(|floor, mono_ms| floor.shown(wall, mono_ms));
         }
         let zone = self.zone.read().unwrap_or_else(PoisonError::into_inner);
         let business_date = business_date(wall, &zone.zone, zone.cut_over_minutes);
         Stamp { boot: self.boot.clone(), mono_ms: self.mono_ms(), wall_ms: wall, clock, business_date }
+    }
+
+    /// Looked at now and then: it changes once in a start, and everything that is recorded has a stamp.
+    fn is_synchronised(&self) -> bool {
+        let now_ms = self.mono_ms();
+        if now_ms >= self.look_at_ms.load(Relaxed) {
+            self.synchronised.store(std::path::Path::new(SYNCHRONISED_FILE).exists(), Relaxed);
+            self.look_at_ms.store(now_ms + SYNCHRONISED_LOOKS_APART_MS, Relaxed);
+        }
+        self.synchronised.load(Relaxed)
     }
 
     /// A time that has certainly passed.

@@ -174,11 +174,12 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         let till = its_till("scanner", &name, &one.till, &known)?;
         scanners.push(devices::scanner(one, name, till)?);
     }
-    let models = devices::Known::new(&devices::OwnFiles {
+    let own = devices::OwnFiles {
         sensor_profiles: raw.sensor_profiles.as_deref(),
         printer_models: raw.printer_models.as_deref(),
         label_printer_models: raw.label_printer_models.as_deref(),
-    })?;
+    };
+    let models = devices::Known::new(&own, &devices::Asked::by(&raw.printer, &raw.sensor, &raw.input))?;
     let mut printers = Vec::new();
     for one in raw.printer {
         let name = device_name(&mut names, "printer", &one.name)?;

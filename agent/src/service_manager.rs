@@ -102,6 +102,8 @@ mod tests {
             () = say_well(Duration::from_millis(1), is_well, || said.set(said.get() + 1)) => {}
             () = enough.notified() => {}
         }
-        assert_eq!((asked.get(), said.get()), (10, 3));
+        // Which of the two ends first in one and the same moment is chance.
+        assert!(asked.get() >= 10, "{}", asked.get());
+        assert_eq!(said.get(), 3);
     }
 }

@@ -3,6 +3,9 @@
 //! A part that ends by itself ends the agent: the service manager starts it anew, which is a state that is tested, while half
 //! an agent is one that nobody has thought of.
 
+mod parts;
+mod shown;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -16,42 +19,39 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     appeal,
-    clock::Clock,
     config::Config,
     counter::{
         handle::{Counter, CounterParts},
         keep::Keep,
-        machine::{CounterSettings, Event},
-        view::{DeviceState, DeviceView, LinkView},
+        machine::CounterSettings,
     },
-    devices::{self, desk::Devices, kept::DeviceFiles, page_scanners::PageScanners},
+    devices::{self, desk::DevicesToCome, kept::DeviceFiles, page_scanners::PageScanners},
     durable_file,
     fetched::task::{FetchParts, FetchTask},
     foundation::Foundation,
     health::Health,
     journal::Journal,
     orders::{self, task::OrdersParts},
-    personal::{PersonalState, Persons, task::PersonsTask},
+    personal::{Persons, task::PersonsTask},
     relay::{
-        LinkState, Relay,
+        Relay,
         driver::{OrdersEnd, RelayTask},
     },
     service_manager,
     snapshot::{SnapshotTask, Snapshots},
     space::{self, Space},
-    spool, web,
+    spool::{self, task::Orders},
+    web,
 };
+use parts::Parts;
 
 /// What ending in order may take; systemd's own limit is far above.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Whether the snapshot is out of date is looked at this often: it goes by hours.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the box ended in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +70,15 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
     let mut signals = Signals::new()?;
     let prepared = prepare(config, foundation).await?;
     foundation.record_start().await?;
-    let (counter, devices) = start_counter(config, foundation, &prepared).await?;
+    let (counter, papers) = start_counter(config, foundation, &prepared).await?;
     let address = prepared.address;
     let stops = Stops::default();
     let begin_again = CancellationToken::new();
     let appeal =
         foundation.appeal_parts(config, (&prepared.relay, &counter), address, begin_again.clone())?;
-    let mut parts = start_parts(config, foundation, prepared, &counter, devices, &stops);
-    parts.spawn("appeal", appeal::task::run(appeal, stops.rest.clone()));
+    let mut parts = Parts::default();
+    let (devices, to_come) = devices::desk::to_come();
+    let (rest, room) = start_pages(config, foundation, prepared, (&counter, to_come), &stops, &mut parts);
     announce(&config.data_dir, address)?;
     let status = format!(
         "{} of branch {}: pages on {address}",
@@ -86,6 +87,12 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
     service_manager::ready(&status);
     let identity = &foundation.identity.identity;
     tracing::info!(%address, device = %identity.device, branch = %identity.branch, "the box is ready");
+    // From here on somebody may sell. What takes longer, and what is away at times anyway, comes behind that.
+    let (tasks, opened) = devices::start(config, papers, &counter, &foundation.clock);
+    devices.send_replace(Some(opened));
+    parts.spawn("devices", watch_devices(tasks, stops.rest.clone()));
+    start_rest(config, foundation, (rest, room), &counter, &stops, &mut parts);
+    parts.spawn("appeal", appeal::task::run(appeal, stops.rest.clone()));
 
     let ended = tokio::select! {
         name = signals.next() => { tracing::info!(signal = name, "shutting down"); Ok(Ended::Told) }
@@ -163,7 +170,7 @@ async fn start_counter(
     config: &Config,
     foundation: &Foundation,
     prepared: &Prepared,
-) -> anyhow::Result<(Counter, (JoinSet<()>, Devices))> {
+) -> anyhow::Result<(Counter, Orders)> {
     let settings = CounterSettings::from_config(config, foundation.ledger.stream().epoch);
     let (printers, orders) = spool::task::queues(settings.printers());
     let counter = Counter::start(CounterParts {
@@ -177,8 +184,7 @@ async fn start_counter(
         printers,
     })
     .await?;
-    let devices = devices::start(config, orders, &counter, &foundation.clock);
-    Ok((counter, devices))
+    Ok((counter, orders))
 }
 
 /// Who is told to stop, in this order.
@@ -188,14 +194,27 @@ struct Stops {
     rest: CancellationToken,
 }
 
-fn start_parts(
+/// What is made and does not run yet when the pages do.
+struct Rest {
+    snapshots: Snapshots,
+    snapshot_task: SnapshotTask,
+    persons: Persons,
+    persons_task: PersonsTask,
+    relay: Relay,
+    relay_task: RelayTask,
+    nudge: Arc<Notify>,
+    fetch: FetchParts,
+}
+
+/// What a counter sells with, and what watches that: before all else.
+fn start_pages(
     config: &Config,
     foundation: &Foundation,
     prepared: Prepared,
-    counter: &Counter,
-    (devices, of_the_box): (JoinSet<()>, Devices),
+    (counter, devices): (&Counter, DevicesToCome),
     stops: &Stops,
-) -> Parts {
+    parts: &mut Parts,
+) -> (Rest, watch::Sender<Space>) {
     let Prepared {
         started_mono_ms,
         snapshots,
@@ -212,17 +231,55 @@ fn start_parts(
         fetch,
         keep: _,
     } = prepared;
-    let clock = foundation.clock.clone();
-    let (data_dir, budget) = (config.data_dir.clone(), config.space);
     let stop = || stops.rest.clone();
-    let mut parts = Parts::default();
     for (name, journal) in
         [("ledger journal", &foundation.ledger), ("telemetry journal", &foundation.telemetry)]
     {
         parts.spawn(name, watch_journal(journal.clone(), stop()));
     }
     parts.spawn("counter", watch_counter(counter.clone()));
-    parts.spawn("devices", watch_devices(devices, stop()));
+    let room = watch::Sender::new(Space::default());
+    let identity = &foundation.identity.identity;
+    let health = Health {
+        tenant: identity.tenant.clone(),
+        branch: identity.branch.clone(),
+        device: identity.device.clone(),
+        started_mono_ms,
+        clock: foundation.clock.clone(),
+        journals: vec![foundation.ledger.clone(), foundation.telemetry.clone()],
+        space: room.subscribe(),
+        relay: relay.clone(),
+        snapshots: snapshots.clone(),
+        persons: persons.clone(),
+        counter: counter.clone(),
+        ended: parts.ended(),
+    };
+    let gate = match (&tls, foundation.identity.web_certificate()) {
+        (Some(_), Some(certificate)) => web::guard::Gate::https(address, certificate.clone()),
+        _ => web::guard::Gate::plain(address),
+    };
+    let health = health.router();
+    let scanners = PageScanners::open(DeviceFiles::of(&config.data_dir));
+    parts.spawn("local status", web::local::serve(local, health.clone(), stop()));
+    parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
+    let router = health.merge(web::routes::router(counter.clone(), devices, scanners, gate));
+    parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
+    let rest = Rest { snapshots, snapshot_task, persons, persons_task, relay, relay_task, nudge, fetch };
+    (rest, room)
+}
+
+/// The centre, and the room on the disk.
+fn start_rest(
+    config: &Config,
+    foundation: &Foundation,
+    (rest, room): (Rest, watch::Sender<Space>),
+    counter: &Counter,
+    stops: &Stops,
+    parts: &mut Parts,
+) {
+    let Rest { snapshots, snapshot_task, persons, persons_task, relay, relay_task, nudge, fetch } = rest;
+    let clock = foundation.clock.clone();
+    let stop = || stops.rest.clone();
     let (inbox, orders) = orders::task::inbox();
     let end = OrdersEnd { inbox, state: counter.orders() };
     parts.spawn("relay", relay_task.with_orders(end).with_alerts(counter.urgent()).run(stop()));
@@ -236,46 +293,19 @@ fn start_parts(
     parts.spawn("earlier facts", FetchTask::new(fetch, counter.clone()).run(stop()));
     parts.spawn("snapshot", snapshot_task.run(stop()));
     parts.spawn("patients' keys", persons_task.run(stop()));
-    parts.spawn("patients' keys view", show_persons(persons.clone(), counter.clone(), stop()));
-    let links = show_centre(relay.clone(), snapshots.clone(), counter.clone(), clock.clone(), stop());
+    parts.spawn("patients' keys view", shown::show_persons(persons, counter.clone(), stop()));
+    let links = shown::show_centre(relay, snapshots, counter.clone(), clock.clone(), stop());
     parts.spawn("link view", links);
-    let room = watch::Sender::new(Space::default());
     let watched = space::task::Parts {
-        data_dir,
-        budget,
+        data_dir: config.data_dir.clone(),
+        budget: config.space,
         ledger: foundation.ledger.clone(),
         telemetry: foundation.telemetry.clone(),
         counter: counter.clone(),
-        clock: clock.clone(),
-        space: room.clone(),
+        clock,
+        space: room,
     };
     parts.spawn("space", space::task::run(watched, stop()));
-    let identity = &foundation.identity.identity;
-    let health = Health {
-        tenant: identity.tenant.clone(),
-        branch: identity.branch.clone(),
-        device: identity.device.clone(),
-        started_mono_ms,
-        clock,
-        journals: vec![foundation.ledger.clone(), foundation.telemetry.clone()],
-        space: room.subscribe(),
-        relay,
-        snapshots,
-        persons,
-        counter: counter.clone(),
-        ended: parts.ended(),
-    };
-    let gate = match (&tls, foundation.identity.web_certificate()) {
-        (Some(_), Some(certificate)) => web::guard::Gate::https(address, certificate.clone()),
-        _ => web::guard::Gate::plain(address),
-    };
-    let health = health.router();
-    let scanners = PageScanners::open(DeviceFiles::of(&config.data_dir));
-    parts.spawn("local status", web::local::serve(local, health.clone(), stop()));
-    parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
-    let router = health.merge(web::routes::router(counter.clone(), of_the_box, scanners, gate));
-    parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
-    parts
 }
 
 /// No new business first, then what is on its way to the disk, then what the centre can still have.
@@ -323,113 +353,6 @@ async fn watch_devices(mut devices: JoinSet<()>, stop: CancellationToken) {
     devices.shutdown().await;
 }
 
-/// Shows at the tills what the link does, and that the snapshot is out of date.
-async fn show_centre(
-    relay: Relay,
-    snapshots: Snapshots,
-    counter: Counter,
-    clock: Arc<Clock>,
-    stop: CancellationToken,
-) {
-    let (mut link, snapshot) = (relay.watch(), snapshots.state());
-    let mut look = interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut shown = None;
-    loop {
-        let LinkState { state, waiting, detail, .. } = link.borrow_and_update().clone();
-        counter.tell(Event::Link(LinkView { state: state.as_str().to_owned(), waiting, detail })).await;
-        let stale = snapshot.borrow().stale(clock.mono_ms());
-        if shown != stale {
-            counter.tell(Event::Device(catalogue_view(stale.clone()), None)).await;
-            shown = stale;
-        }
-        tokio::select! {
-            Ok(()) = link.changed() => {}
-            _ = look.tick() => {}
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-/// Shows at the tills that patients' keys wait for the centre, or that a person must look at them. A box that never had
-/// any shows nothing.
-async fn show_persons(persons: Persons, counter: Counter, stop: CancellationToken) {
-    let mut state = persons.state();
-    let mut shown: Option<DeviceView> = None;
-    loop {
-        let view = persons_view(&state.borrow_and_update());
-        if shown.as_ref() != Some(&view) && (shown.is_some() || view.detail.is_some()) {
-            counter.tell(Event::Device(view.clone(), None)).await;
-            shown = Some(view);
-        }
-        tokio::select! {
-            Ok(()) = state.changed() => {}
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-fn persons_view(persons: &PersonalState) -> DeviceView {
-    let concern = persons.concern();
-    let state = if concern.is_some() { DeviceState::Trouble } else { DeviceState::Ok };
-    let detail = concern.or_else(|| persons.waits());
-    DeviceView { name: "patients' keys".into(), class: "keys".into(), state, detail }
-}
-
-/// A snapshot that is out of date stands among the devices that need a person.
-fn catalogue_view(stale: Option<String>) -> DeviceView {
-    let state = if stale.is_some() { DeviceState::Trouble } else { DeviceState::Ok };
-    DeviceView { name: "catalogue".into(), class: "catalogue".into(), state, detail: stale }
-}
-
-/// The parts that must not end by themselves.
-#[derive(Default)]
-struct Parts {
-    tasks: JoinSet<&'static str>,
-    ended: watch::Sender<Option<&'static str>>,
-}
-
-impl Parts {
-    fn spawn(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-        let ended = self.ended.clone();
-        self.tasks.spawn(async move {
-            let part = tokio::spawn(part);
-            let guard = AbortOnDrop(part.abort_handle());
-            if let Err(error) = part.await {
-                tracing::error!(part = name, %error, "a part of the agent failed");
-            }
-            drop(guard);
-            ended.send_if_modified(|first| first.replace(name).is_none());
-            name
-        });
-    }
-
-    /// The first that ended, for the health page.
-    fn ended(&self) -> watch::Receiver<Option<&'static str>> {
-        self.ended.subscribe()
-    }
-
-    /// The first that ends.
-    async fn next(&mut self) -> &'static str {
-        match self.tasks.join_next().await {
-            Some(Ok(name)) => name,
-            Some(Err(_)) | None => "supervisor",
-        }
-    }
-
-    async fn all(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 struct Signals {
     term: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -457,39 +380,6 @@ mod tests {
 
     async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
         tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
-    }
-
-    #[test]
-    fn a_snapshot_that_is_out_of_date_stands_among_what_needs_a_person_with_what_to_do() {
-        let stale = catalogue_view(Some("Prices are old: call support".into()));
-        assert_eq!((stale.state, stale.detail.is_some()), (DeviceState::Trouble, true));
-        assert_eq!(catalogue_view(None).state, DeviceState::Ok);
-    }
-
-    #[test]
-    fn keys_that_wait_are_shown_and_those_that_the_centre_refuses_need_a_person() {
-        let waiting = persons_view(&PersonalState { waiting: 3, ..PersonalState::default() });
-        assert_eq!(
-            (waiting.state, &*waiting.detail.unwrap()),
-            (DeviceState::Ok, "3 of patients' keys wait for the centre")
-        );
-        let refused = persons_view(&PersonalState { waiting: 3, refused: 1, ..PersonalState::default() });
-        assert_eq!(refused.state, DeviceState::Trouble);
-        assert!(refused.detail.unwrap().contains("Call support"));
-        let damaged = persons_view(&PersonalState { damaged: 1, ..PersonalState::default() });
-        assert_eq!(damaged.state, DeviceState::Trouble);
-        assert_eq!(persons_view(&PersonalState::default()).detail, None);
-    }
-
-    #[tokio::test]
-    async fn a_part_that_ends_or_fails_is_named_to_the_supervisor_and_to_the_health_page() {
-        let mut parts = Parts::default();
-        let mut ended = parts.ended();
-        parts.spawn("relay", pending());
-        parts.spawn("counter", async { panic!("as a fault would") });
-        assert_eq!(soon("the end of a part", parts.next()).await, "counter");
-        soon("its word", ended.changed()).await.unwrap();
-        assert_eq!(*ended.borrow(), Some("counter"));
     }
 
     #[tokio::test]

@@ -33,3 +33,4 @@ pub mod scanner;
 pub mod sensor;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod tables;

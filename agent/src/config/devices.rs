@@ -71,23 +71,51 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// The built-in ones, and those of the branch's own files.
-    pub(super) fn new(files: &OwnFiles<'_>) -> Result<Self, String> {
-        let mut profiles = SensorProfiles::built_in().map_err(|error| error.to_string())?;
+    /// Those of the built-in ones that are asked for, and those of the branch's own files.
+    pub(super) fn new(files: &OwnFiles<'_>, asked: &Asked<'_>) -> Result<Self, String> {
+        let Asked { receipt_printers, label_printers, sensors } = asked;
+        let mut profiles = SensorProfiles::built_in_of(sensors).map_err(|error| error.to_string())?;
         if let Some((name, text)) = own("sensor_profiles", files.sensor_profiles)? {
             profiles = profiles.with(SensorProfiles::read(&name, &text).map_err(|error| error.to_string())?);
         }
-        let mut printers = PrinterModels::built_in().map_err(|error| error.to_string())?;
+        let mut printers = PrinterModels::built_in_of(receipt_printers).map_err(|error| error.to_string())?;
         if let Some((name, text)) = own("printer_models", files.printer_models)? {
             let more = PrinterModels::parse(&text).map_err(|error| format!("{name}: {}", chain(&error)))?;
             printers = printers.with(more);
         }
-        let mut label_printers = ZplModels::built_in().map_err(|error| error.to_string())?;
+        let mut label_printers = ZplModels::built_in_of(label_printers).map_err(|error| error.to_string())?;
         if let Some((name, text)) = own("label_printer_models", files.label_printer_models)? {
             let more = ZplModels::parse(&text).map_err(|error| format!("{name}: {}", chain(&error)))?;
             label_printers = label_printers.with(more);
         }
         Ok(Self { printers, label_printers, profiles })
+    }
+}
+
+/// Which models and profiles a configuration names.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    receipt_printers: BTreeSet<&'a str>,
+    label_printers: BTreeSet<&'a str>,
+    sensors: BTreeSet<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// By these printers, sensors and contacts.
+    pub(super) fn by(
+        printers: &'a [raw::Printer],
+        sensors: &'a [raw::Sensor],
+        inputs: &'a [raw::Input],
+    ) -> Self {
+        let of = |kind: PrinterKind| printers.iter().filter(move |one| one.kind == kind);
+        let receipt_printer =
+            |one: &'a raw::Printer| one.model.as_deref().unwrap_or(MODEL_OF_ANY_RECEIPT_PRINTER);
+        let probes = sensors.iter().map(|one| one.profile.as_str());
+        Self {
+            receipt_printers: of(PrinterKind::EscPos).map(receipt_printer).collect(),
+            label_printers: of(PrinterKind::Zpl).filter_map(|one| one.model.as_deref()).collect(),
+            sensors: probes.chain(inputs.iter().map(|one| one.profile.as_str())).collect(),
+        }
     }
 }
 

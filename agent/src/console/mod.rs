@@ -10,7 +10,7 @@ use std::{
     io::{self, Write},
     net::IpAddr,
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::Deserialize;
@@ -24,9 +24,13 @@ const SIZE: (usize, usize) = (80, 24);
 const CANNOT_START: &str = "/run/pestle-cannot-start";
 /// What came of a technician's stick (`images/root/usr/lib/pestle/setup`).
 const SETUP_TOLD: &str = "/run/pestle-setup-told";
-/// The whole screen is drawn again after so many looks: a serial terminal that was attached meanwhile shows it, and what the kernel wrote
-/// over it goes.
-const DRAWN_AGAIN_AFTER: u32 = 30;
+/// The whole screen is drawn again so often: a serial terminal that was attached meanwhile shows it, and what the kernel wrote over it
+/// goes.
+const DRAWN_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Where nothing has changed for so long, nobody waits for a change before this screen,
+const QUIET_AFTER: Duration = Duration::from_secs(60);
+/// and it is looked at so often only: each look costs the box something, day and night.
+const LOOK_WHEN_QUIET: Duration = Duration::from_secs(15);
 /// Clears the screen, and begins at its top.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Hides the cursor: nothing can be typed.
@@ -38,21 +42,25 @@ const HIDE_CURSOR: &str = "\x1b[?25l";
 /// The screen has gone.
 pub async fn run(config: Option<&Path>, every: Duration) -> io::Result<()> {
     let mut shown = String::new();
-    let mut same = 0;
+    let (mut changed, mut drawn) = (Instant::now(), None);
     let mut output = io::stdout();
     output.write_all(HIDE_CURSOR.as_bytes())?;
     loop {
         let told = look(config).await;
         let (width, height) = size();
         let text = screen::draw(&told, width, height);
-        same = if text == shown { same + 1 } else { 0 };
-        if same == 0 || same >= DRAWN_AGAIN_AFTER {
+        let is_other = text != shown;
+        if is_other || drawn.is_none_or(|drawn: Instant| drawn.elapsed() >= DRAWN_AGAIN_AFTER) {
             // A terminal that is set up for raw output needs both ends of a line.
             write!(output, "{CLEAR}{}", text.replace('\n', "\r\n"))?;
             output.flush()?;
-            (shown, same) = (text, 0);
+            drawn = Some(Instant::now());
         }
-        tokio::time::sleep(every).await;
+        if is_other {
+            (shown, changed) = (text, Instant::now());
+        }
+        let is_quiet = changed.elapsed() >= QUIET_AFTER;
+        tokio::time::sleep(if is_quiet { every.max(LOOK_WHEN_QUIET) } else { every }).await;
     }
 }
 

@@ -94,6 +94,23 @@ pub(super) struct Desk {
     pub(super) clock: Arc<Clock>,
 }
 
+/// The devices of a box that sells already and opens them at this moment.
+#[derive(Debug, Clone)]
+pub struct DevicesToCome(watch::Receiver<Option<Devices>>);
+
+/// Devices that are not open yet; who opens them says so through the sender.
+pub fn to_come() -> (watch::Sender<Option<Devices>>, DevicesToCome) {
+    let (opened, to_come) = watch::channel(None);
+    (opened, DevicesToCome(to_come))
+}
+
+impl DevicesToCome {
+    /// Waits until they are open; `None` where the agent ends before that.
+    pub async fn opened(&mut self) -> Option<Devices> {
+        self.0.wait_for(Option::is_some).await.ok()?.clone()
+    }
+}
+
 /// All that a page waits for.
 pub struct Changes {
     attached: watch::Receiver<Arc<[FoundDevice]>>,

@@ -12,7 +12,7 @@ use pestle_domain::{
 };
 
 use super::{
-    connection::Word as Said,
+    connection::{Down, Word as Said},
     driver::{RelayTask, key},
     lane::StreamKey,
     link::Event,
@@ -28,6 +28,7 @@ impl RelayTask {
         match word {
             Said::Up => {
                 self.counters.connections.fetch_add(1, Relaxed);
+                self.told_down = None;
                 tracing::info!(host = self.parts.connection.host, "connected to the centre");
                 if let Some(connection) = &self.connection
                     && let Err(why) = connection.announce(&self.parts.clock)
@@ -38,7 +39,14 @@ impl RelayTask {
                 Some(Event::Connected)
             }
             Said::Down(why) => {
-                tracing::warn!(host = self.parts.connection.host, %why, "the link to the centre is down");
+                // It tries again for as long as the centre is away: the log has it once, and each other reason.
+                if self.told_down.as_ref() != Some(&why) {
+                    let Down { sentence, cause } = &why;
+                    let host = &self.parts.connection.host;
+                    tracing::warn!(host, why = sentence, cause, "the link to the centre is down");
+                    self.told_down = Some(why.clone());
+                }
+                let why = why.sentence;
                 if let Some(connection) = self.connection.take() {
                     connection.drop_now();
                 }

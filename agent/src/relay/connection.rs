@@ -64,10 +64,25 @@ pub enum Word {
     Up,
     /// A message for us.
     Message(Channel, Vec<u8>),
-    /// It ended; why, in a sentence.
-    Down(String),
+    /// It ended.
+    Down(Down),
     /// The broker ended it because somebody came under the same name.
     TakenOver,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Down {
+    /// For the person in the branch.
+    pub sentence: String,
+    /// In the words of the system, of TLS or of the broker, where they said something.
+    pub cause: Option<String>,
+}
+
+impl From<String> for Down {
+    fn from(sentence: String) -> Self {
+        Self { sentence, cause: None }
+    }
 }
 
 /// An open connection, or one that is being opened.
@@ -162,7 +177,7 @@ async fn tell_of_end(
     if AssertUnwindSafe(poll).catch_unwind().await.is_err() {
         let why = "the connection's task failed; the log says why".to_owned();
         // The loop ended: nobody wants it any more.
-        let _ = words.send((id, Word::Down(why))).await;
+        let _ = words.send((id, Word::Down(why.into()))).await;
     }
 }
 
@@ -181,7 +196,7 @@ async fn poll(mut events: EventLoop, client: AsyncClient, heard: Heard) {
             Ok(Event::Incoming(Incoming::ConnAck(answer))) => {
                 match subscribe(&client, &device, answer.code) {
                     Ok(()) => continue,
-                    Err(why) => Word::Down(why),
+                    Err(why) => Word::Down(why.into()),
                 }
             }
             Ok(Event::Incoming(Incoming::SubAck(answer))) => {
@@ -189,7 +204,7 @@ async fn poll(mut events: EventLoop, client: AsyncClient, heard: Heard) {
                 if answer.return_codes.iter().all(granted) {
                     Word::Up
                 } else {
-                    Word::Down("the broker does not let this box hear its answers: its rights at the centre are wrong".to_owned())
+                    Word::Down("the broker does not let this box hear its answers: its rights at the centre are wrong".to_owned().into())
                 }
             }
             Ok(Event::Incoming(Incoming::Publish(message))) => {
@@ -201,7 +216,7 @@ async fn poll(mut events: EventLoop, client: AsyncClient, heard: Heard) {
                 }
             }
             Ok(Event::Incoming(Incoming::Disconnect(bye))) => {
-                Word::Down(unreached::ended(bye.reason_code, &centre))
+                Word::Down(unreached::ended(bye.reason_code, &centre).into())
             }
             Ok(_) => continue,
             Err(ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }))
@@ -210,8 +225,8 @@ async fn poll(mut events: EventLoop, client: AsyncClient, heard: Heard) {
                 Word::TakenOver
             }
             Err(error) => {
-                tracing::info!(%centre, error = unreached::explain(&error), "no connection to the centre");
-                Word::Down(unreached::sentence(&error, &centre))
+                let (sentence, cause) = (unreached::sentence(&error, &centre), unreached::explain(&error));
+                Word::Down(Down { sentence, cause: Some(cause) })
             }
         };
         let down = matches!(word, Word::Down(_) | Word::TakenOver);
@@ -277,7 +292,9 @@ mod tests {
         let _connection = Connection::open(&settings, ConnectionId(uuid::Uuid::nil()), &clock, words);
         let told = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap();
         let Some((_, Word::Down(why))) = told else { panic!("{told:?}") };
-        assert!(why.contains("its service does not") && !why.contains("os error"), "{why}");
+        let Down { sentence, cause } = why;
+        assert!(sentence.contains("its service does not") && !sentence.contains("os error"), "{sentence}");
+        assert!(cause.is_some_and(|cause| cause.contains("os error")));
     }
 
     #[tokio::test]

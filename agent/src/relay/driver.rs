@@ -24,18 +24,18 @@ use pestle_domain::{
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
     alerts::Alerts,
-    connection::{Connection, ConnectionSettings, Word},
+    connection::{Connection, ConnectionSettings, Down, Word},
     early::{AlertRead, urgent},
     hand::Hand,
     lane::{READ_BYTES, Run, StreamKey},
-    link::{Effect, Event, Known, Link},
+    link::{Effect, Event, Known, LOOK_APART_MAX, Link},
     state::LinkState,
 };
 use crate::{
@@ -45,8 +45,6 @@ use crate::{
     orders::OrdersState,
 };
 
-/// How often the link looks at the time: a tenth of its shortest wait that people notice.
-const TICK: Duration = Duration::from_millis(200);
 /// Words of the connection and finished reads that may wait for the loop.
 const INBOX_MAX: usize = 64;
 /// What leaving in order may take.
@@ -121,6 +119,7 @@ impl Relay {
             streams,
             hand: Hand::default(),
             connection: None,
+            told_down: None,
             state,
             counters: counters.clone(),
             random: SystemRandom::new(),
@@ -160,6 +159,8 @@ pub struct RelayTask {
     pub(super) streams: BTreeMap<StreamKey, Stream>,
     pub(super) hand: Hand,
     pub(super) connection: Option<Connection>,
+    /// Why there is none, as the log has it.
+    pub(super) told_down: Option<Down>,
     pub(super) state: watch::Sender<LinkState>,
     pub(super) counters: Arc<RelayCounters>,
     pub(super) random: SystemRandom,
@@ -223,14 +224,16 @@ impl RelayTask {
         };
         let mut told = self.urgent.take();
         let mut heads = self.watch_heads();
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look_at = Instant::now();
         let mut orders = self.orders.as_ref().map(|orders| orders.state.clone());
         let mut draining = false;
         self.take(Event::Heads(self.known()));
         while !self.finished {
             let event = tokio::select! {
-                _ = tick.tick() => Some(Event::Tick),
+                () = sleep_until(look_at) => {
+                    look_at = Instant::now() + LOOK_APART_MAX;
+                    Some(Event::Tick)
+                }
                 _ = heads.changed() => Some(Event::Heads(self.known())),
                 alert = urgent(&mut told) => {
                     self.alerts.note(alert);
@@ -251,6 +254,8 @@ impl RelayTask {
             if let Some(event) = event {
                 self.take(event);
             }
+            // However much happens, a look that is due is not put off.
+            look_at = look_at.min(Instant::now() + self.link.nothing_for(self.parts.clock.mono_ms()));
             self.look_for_alerts();
             // Whichever of these gave one up: a new one, a connection that ended, one that was sent.
             self.counters.alerts_dropped.store(self.alerts.dropped(), Relaxed);

@@ -8,7 +8,7 @@
 //!   any ── Drain ──► Draining ── nothing waits, or Disconnected, or the deadline ──► Finished
 //! ```
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 
 use pestle_domain::{appeal::Torn, ids::BatchId, journal::Lane, wire::batch::RefusalReason};
 
@@ -43,6 +43,10 @@ const THROWN_OFF: &str = "the centre's broker takes this box in and drops it aga
                           under this box's name, or the line is bad. What is sold is kept. Call support";
 /// Bounds for what a busy gateway may ask.
 const BUSY_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+/// How often the link looks at the time while something is on its way: a tenth of its shortest wait that people notice.
+const LOOK_APART_MIN: Duration = Duration::from_millis(200);
+/// And while nothing is.
+pub const LOOK_APART_MAX: Duration = Duration::from_secs(5);
 /// What shutting down waits for the centre's last answers.
 const DRAIN_MS_MAX: u64 = 3_000;
 
@@ -304,6 +308,19 @@ impl Link {
         }
         self.go_on(now_ms, &mut effects, ids);
         effects
+    }
+
+    /// For how long [`Event::Tick`] has nothing to do, if nothing else happens; never longer than [`LOOK_APART_MAX`].
+    pub fn nothing_for(&self, now_ms: u64) -> Duration {
+        let rival = self.rival.as_ref().map(|rival| rival.until_ms);
+        let due_at_ms = match self.phase {
+            Phase::Offline => [self.connect_at_ms, self.connect_until_ms],
+            _ => [Some(self.heads_at_ms), None],
+        };
+        let first = due_at_ms.into_iter().chain([rival, self.drain_until_ms]).flatten().min();
+        let is_busy = self.is_connected() && self.waiting() > 0;
+        let until = first.map_or(LOOK_APART_MAX, |at| Duration::from_millis(at.saturating_sub(now_ms)));
+        until.clamp(LOOK_APART_MIN, if is_busy { LOOK_APART_MIN } else { LOOK_APART_MAX })
     }
 
     /// Up to which fact a stream is acknowledged or on its way; `None` for one that is not known.

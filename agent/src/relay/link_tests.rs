@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 #[path = "link_behind_tests.rs"]
 mod behind;
+#[path = "link_rest_tests.rs"]
+mod rest;
 
 const LEDGER: StreamKey = StreamKey { lane: Lane::Ledger, epoch: 1 };
 const TELEMETRY: StreamKey = StreamKey { lane: Lane::Telemetry, epoch: 1 };

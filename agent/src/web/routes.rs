@@ -10,7 +10,7 @@ use axum::{
 use super::{actions, assets, devices, guard, pages, stream, typed};
 use crate::{
     counter::handle::Counter,
-    devices::{desk::Devices, page_scanners::PageScanners},
+    devices::{desk::DevicesToCome, page_scanners::PageScanners},
 };
 
 /// Largest body that a page sends: a scan of the longest symbol (7,089 bytes), with room for JSON's escapes.
@@ -33,7 +33,12 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 ///
 /// A till's page, changes, state and search are for the browser where somebody is signed in at it; any other gets what
 /// [`TillView::seen_by`](crate::counter::view::TillView::seen_by) leaves.
-pub fn router(counter: Counter, of_the_box: Devices, scanners: PageScanners, gate: guard::Gate) -> Router {
+pub fn router(
+    counter: Counter,
+    of_the_box: DevicesToCome,
+    scanners: PageScanners,
+    gate: guard::Gate,
+) -> Router {
     let page_for_devices = devices::router(counter.clone(), of_the_box);
     Router::new()
         .route("/", get(pages::index))

@@ -25,7 +25,7 @@ use pestle_agent::{
         machine::CounterSettings,
         shop::Shop,
     },
-    devices::{kept::DeviceFiles, page_scanners::PageScanners},
+    devices::{desk::to_come, kept::DeviceFiles, page_scanners::PageScanners},
     journal::{Journal, Limits, Settings},
     personal::{Persons, PersonsParts, centre::KeyCentre},
     web::{guard::Gate, routes::router},
@@ -118,7 +118,9 @@ impl Branch {
         let (devices, desk) = pestle_agent::devices::start(&config, orders, &counter, &clock);
         let scanners = PageScanners::open(DeviceFiles::of(folder.path()));
         let gate = Gate::plain("127.0.0.1:8080".parse().unwrap());
-        let router = router(counter.clone(), desk, scanners, gate);
+        let (opened, desk_to_come) = to_come();
+        opened.send_replace(Some(desk));
+        let router = router(counter.clone(), desk_to_come, scanners, gate);
         Self { counter, router, ledger, telemetry, folder, clock, cookies: BTreeMap::new(), devices }
     }
 

@@ -53,22 +53,33 @@ impl LaidLine {
     /// The text of a row with blanks between its cells, as a printer of fixed-width characters prints it.
     #[must_use]
     pub fn row_text(cells: &[LaidCell]) -> String {
-        let mut row = String::new();
+        let end = cells.iter().map(|cell| usize::from(cell.start.saturating_add(cell.columns))).max();
+        // Letters of other scripts take more bytes than columns.
+        let mut row = String::with_capacity(end.unwrap_or(0) * 2);
         let mut used = 0;
         for cell in cells {
-            let room = usize::from(cell.columns).saturating_sub(columns_of(&cell.text));
+            let columns = columns_of(&cell.text);
+            let room = usize::from(cell.columns).saturating_sub(columns);
             let before = match cell.align {
                 Align::Left => 0,
                 Align::Centre => room / 2,
                 Align::Right => room,
             };
             let start = usize::from(cell.start) + before;
-            row.extend(std::iter::repeat_n(' ', start.saturating_sub(used)));
+            push_blanks(&mut row, start.saturating_sub(used));
             row.push_str(&cell.text);
-            used = used.max(start) + columns_of(&cell.text);
+            used = used.max(start) + columns;
         }
         row.truncate(row.trim_end().len());
         row
+    }
+}
+
+fn push_blanks(row: &mut String, count: usize) {
+    const BLANKS: &str = "                                                                ";
+    match BLANKS.get(..count) {
+        Some(blanks) => row.push_str(blanks),
+        None => row.extend(std::iter::repeat_n(' ', count)),
     }
 }
 
@@ -187,9 +198,14 @@ fn lay_row(left: &str, right: &str, style: Style, columns: u8, lines: &mut Vec<L
         return;
     };
     let left_columns = columns - right_columns - 1;
-    let mut rows = wrap(left, usize::from(left_columns));
-    let last = rows.pop().unwrap_or_default();
-    lines.extend(rows.into_iter().map(|text| LaidLine::Text { text, style }));
+    let last = if fits_as_it_is(left, usize::from(left_columns)) {
+        left.to_owned()
+    } else {
+        let mut rows = wrap(left, usize::from(left_columns));
+        let last = rows.pop().unwrap_or_default();
+        lines.extend(rows.into_iter().map(|text| LaidLine::Text { text, style }));
+        last
+    };
     let left = LaidCell { text: last, start: 0, columns: left_columns, align: Align::Left };
     let start = columns - right_columns;
     let right = LaidCell { text: right.to_owned(), start, columns: right_columns, align: Align::Right };
@@ -203,10 +219,14 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     text.split('\n').flat_map(|line| wrap_line(line, width.max(2))).collect()
 }
 
+/// Whether wrapping would leave a text as it is: most do fit, and nothing in them is another line or a blank too many.
+fn fits_as_it_is(text: &str, width: usize) -> bool {
+    let untouched = !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
+    untouched && text.len() <= width && text.bytes().all(is_plain)
+}
+
 fn wrap_line(line: &str, width: usize) -> Vec<String> {
-    // Most lines fit as they are.
-    let untouched = !line.starts_with(' ') && !line.ends_with(' ') && !line.contains("  ");
-    if untouched && line.len() <= width && line.bytes().all(is_plain) {
+    if fits_as_it_is(line, width) {
         return vec![line.to_owned()];
     }
     let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

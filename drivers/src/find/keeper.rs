@@ -33,9 +33,9 @@ const CHANGES_WAITING_MAX: usize = 256;
 /// Answers of people that may wait.
 const ANSWERS_WAITING_MAX: usize = 8;
 
-/// How often it looks where the kernel's word is heard: for what the word does not reach, such as a name in a
-/// simulation.
-const LOOK_WITH_WORD: Duration = Duration::from_secs(10);
+/// How often it looks where the kernel's word is heard: for what the word does not reach, such as a name that a person gave
+/// a device by a rule of udev's. A look reads some hundred names: more of them would be the most of what a box does at rest.
+const LOOK_WITH_WORD: Duration = Duration::from_secs(60);
 
 /// How often it looks where it is not: a device is to be usable a second after it was plugged in.
 const LOOK_WITHOUT_WORD: Duration = Duration::from_secs(1);

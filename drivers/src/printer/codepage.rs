@@ -105,17 +105,25 @@ impl CodePage {
         if wanted.is_control() || wanted == char::REPLACEMENT_CHARACTER {
             return None;
         }
-        let place = self.upper_half().iter().position(|c| *c == wanted)?;
-        u8::try_from(place + 128).ok()
+        let bytes = self.bytes();
+        let place = bytes.binary_search_by_key(&wanted, |(character, _)| *character).ok()?;
+        bytes.get(place).map(|(_, byte)| *byte)
     }
 
     /// Appends the bytes that print `text`; false at the first character that this page lacks.
     fn encode_all(self, text: &str, bytes: &mut Vec<u8>) -> bool {
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            bytes.extend_from_slice(text.as_bytes());
-            return true;
+        let mut rest = text;
+        loop {
+            // Most of what is printed is ASCII, in whole words.
+            let plain = rest.bytes().position(|byte| !matches!(byte, b' '..=b'~')).unwrap_or(rest.len());
+            let Some((ascii, other)) = rest.split_at_checked(plain) else { return false };
+            bytes.extend_from_slice(ascii.as_bytes());
+            let mut characters = other.chars();
+            let Some(wanted) = characters.next() else { return true };
+            let Some(byte) = self.encode(wanted) else { return false };
+            bytes.push(byte);
+            rest = characters.as_str();
         }
-        text.chars().all(|c| self.encode(c).map(|byte| bytes.push(byte)).is_some())
     }
 
     /// The character that `byte` prints; the replacement character where the page has a hole.
@@ -128,6 +136,19 @@ impl CodePage {
                 self.upper_half().get(place).copied().unwrap_or(char::REPLACEMENT_CHARACTER)
             }
         }
+    }
+
+    /// The bytes from 128 to 255 by their characters, sorted; of two that print the same, the first.
+    fn bytes(self) -> &'static [(char, u8)] {
+        static SORTED: [OnceLock<Vec<(char, u8)>>; CodePage::COUNT] =
+            [const { OnceLock::new() }; CodePage::COUNT];
+        let sorted = || {
+            let mut bytes: Vec<_> = self.upper_half().iter().copied().zip(128..=u8::MAX).collect();
+            bytes.sort_unstable();
+            bytes.dedup_by_key(|(character, _)| *character);
+            bytes
+        };
+        SORTED.get(self as usize).map_or(&[], |page| page.get_or_init(sorted))
     }
 
     /// The characters of bytes 128 to 255.

@@ -52,7 +52,7 @@ impl Default for PrinterTimeouts {
             answer: Duration::from_secs(1),
             send: Duration::from_secs(20),
             confirm: Duration::from_secs(20),
-            poll: Duration::from_secs(3),
+            poll: Duration::from_secs(10),
         }
     }
 }

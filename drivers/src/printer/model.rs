@@ -1,11 +1,15 @@
 //! Printer models as data: what differs between them is read from `models.toml`, not programmed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use pestle_domain::document::QR_BYTES_MAX;
 use serde::Deserialize;
 
 use super::codepage::NumberedPage;
+use crate::tables;
 
 /// What a driver has to know about a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,6 +276,8 @@ fn usual_dpi() -> u16 {
     203
 }
 
+const BUILT_IN: &str = include_str!("models.toml");
+
 /// All known models by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrinterModels(BTreeMap<String, PrinterModel>);
@@ -282,7 +288,19 @@ impl PrinterModels {
     /// # Errors
     /// None in practice: a test reads the embedded file.
     pub fn built_in() -> Result<PrinterModels, ModelError> {
-        PrinterModels::parse(include_str!("models.toml"))
+        PrinterModels::parse(BUILT_IN)
+    }
+
+    /// Those of them that `names` names, which takes less time; all where one of the names is none of theirs, for
+    /// [`PrinterModels::get`] to list.
+    ///
+    /// # Errors
+    /// As [`PrinterModels::built_in`].
+    pub fn built_in_of(names: &BTreeSet<&str>) -> Result<PrinterModels, ModelError> {
+        match tables::only(BUILT_IN, names) {
+            Some(some) => PrinterModels::parse(&some),
+            None => PrinterModels::built_in(),
+        }
     }
 
     /// Reads a file of models.
@@ -372,6 +390,16 @@ mod tests {
         assert_eq!((tm_t20.columns, tm_t20.code_pages[0]), (48, best));
         assert_eq!(tm_t20.drawer.kick(), [0x1b, b'p', 0, 50, 100]);
         assert_eq!(tm_t20.drawer.kick_in_real_time(), [0x10, 0x14, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_model_is_the_same_whether_it_is_read_alone_or_with_all_others() {
+        let all = PrinterModels::built_in().unwrap();
+        for (name, model) in &all.0 {
+            let alone = PrinterModels::built_in_of(&BTreeSet::from([name.as_str()])).unwrap();
+            assert_eq!(alone.0, BTreeMap::from([(name.clone(), model.clone())]));
+        }
+        assert_eq!(PrinterModels::built_in_of(&BTreeSet::from(["generic-80", "tm-t20"])).unwrap(), all);
     }
 
     #[test]

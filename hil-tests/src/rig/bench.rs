@@ -38,6 +38,9 @@ pub fn unable(wiring: &Wiring, ability: Ability) -> Option<&'static str> {
         Ability::Plugs => None,
         Ability::PaperEnding => Some("nobody can end a roll of paper after four lines"),
         Ability::NetworkCable => Some("the page is asked over loopback, which has no cable"),
+        Ability::Stick => {
+            Some("the appliance's own system takes the stick, and here the agent runs without it")
+        }
         Ability::Power => Some("the box is a process of the machine that asks, whose power must stay"),
     }
 }

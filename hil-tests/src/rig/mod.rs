@@ -38,6 +38,8 @@ pub enum Ability {
     NetworkCable,
     /// The power of the whole box.
     Power,
+    /// A technician's stick that sets the box up.
+    Stick,
 }
 
 /// A scanner of a rig.
@@ -175,6 +177,16 @@ pub trait Rig: Send + Sync {
     /// The box's power goes without a word, and comes back.
     async fn cut_power(&mut self) -> Result<()> {
         bail!("this rig's power cannot be cut")
+    }
+
+    /// The box's configuration as it was when the rig was made.
+    fn configuration(&self) -> Result<String> {
+        bail!("this rig's box is configured by the rig alone")
+    }
+
+    /// Plugs in a stick with these files, pulls it when the box has no more use for it, and says what the box wrote on it.
+    async fn stick(&mut self, _files: &[(&str, String)]) -> Result<String> {
+        bail!("this rig's box takes no stick")
     }
 
     /// What the box shows on its own console now, to whoever stands before it.

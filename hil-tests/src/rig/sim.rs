@@ -26,6 +26,9 @@ pub fn unable(ability: Ability) -> Option<&'static str> {
         | Ability::Plugs
         | Ability::NetworkCable
         | Ability::Power => None,
+        Ability::Stick => {
+            Some("the appliance's own system takes the stick, and here the agent runs without it")
+        }
     }
 }
 

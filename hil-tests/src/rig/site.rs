@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use super::{
     Devices, PrinterKind, PrinterState, ScannerKind,
-    wiring::{WiredPrinter, WiredSensor, Wiring},
+    wiring::{WiredPrinter, WiredSensor, Wiring, asked_often},
 };
 use crate::{
     power_cuts::provisioned,
@@ -114,6 +114,7 @@ impl Site {
                 address: fridge,
                 slave: FRIDGE_SLAVE,
                 profile: FRIDGE_PROFILE.to_owned(),
+                interval_s: asked_often(),
             }),
             cdc_acm_scanner: None,
             usb_printer: None,

@@ -46,6 +46,14 @@ pub struct WiredSensor {
     pub slave: u8,
     /// What it is.
     pub profile: String,
+    /// How often it is asked, in seconds.
+    #[serde(default = "asked_often")]
+    pub interval_s: u64,
+}
+
+/// So often that no case waits long for a reading.
+pub const fn asked_often() -> u64 {
+    2
 }
 
 impl WiredPrinter {
@@ -98,8 +106,9 @@ impl Wiring {
             let more = [format!("till = {:?}", kind.till()), format!("model = {model:?}")];
             push(&mut text, "printer", &device(kind.name(), address, more));
         }
-        if let Some(WiredSensor { address, slave, profile }) = &self.fridge {
-            let more = [format!("slave = {slave}\nprofile = {profile:?}"), "interval_s = 2".to_owned()];
+        if let Some(WiredSensor { address, slave, profile, interval_s }) = &self.fridge {
+            let more =
+                [format!("slave = {slave}\nprofile = {profile:?}"), format!("interval_s = {interval_s}")];
             push(&mut text, "sensor", &device("fridge", address, more));
         }
         text

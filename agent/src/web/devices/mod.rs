@@ -11,8 +11,8 @@ mod stream;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Extension, Path, Query, State},
-    http::header,
+    extract::{Extension, FromRequestParts, Path, Query},
+    http::{header, request::Parts},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -27,14 +27,33 @@ use crate::{
         handle::Counter,
         preview::{Paper, Preview},
     },
-    devices::desk::{DeskRefusal, Devices},
+    devices::desk::{DeskRefusal, Devices, DevicesToCome},
 };
 
-/// What the handlers need.
+/// What the handlers need. A request that comes before the devices are open waits for them.
 #[derive(Debug, Clone)]
 pub struct Desk {
     counter: Counter,
     devices: Devices,
+}
+
+#[derive(Debug, Clone)]
+struct DeskToCome {
+    counter: Counter,
+    devices: DevicesToCome,
+}
+
+impl FromRequestParts<DeskToCome> for Desk {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, state: &DeskToCome) -> Result<Self, Response> {
+        let DeskToCome { counter, mut devices } = state.clone();
+        let devices = devices.opened().await.ok_or_else(|| {
+            let why = "The box is being started again: try it once more in a moment.";
+            refusal(&Refused::new(Why::Unavailable, why))
+        })?;
+        Ok(Self { counter, devices })
+    }
 }
 
 /// The addresses of the page for devices.
@@ -47,7 +66,7 @@ pub struct Desk {
 /// | `GET /till/{till}/devices/sheet.png?maker=` | the sheet of test codes, or a maker's codes |
 /// | `GET /till/{till}/paper/{act}?copy=` | a paper of the till as a picture |
 /// | `POST /till/{till}/devices/{action}` | `answer`, `identify`, `learn`, `give-up`, `leave`, `sheet` |
-pub fn router(counter: Counter, devices: Devices) -> Router {
+pub fn router(counter: Counter, devices: DevicesToCome) -> Router {
     Router::new()
         .route("/devices", get(choice))
         .route("/till/{till}/devices", get(page::page))
@@ -55,7 +74,7 @@ pub fn router(counter: Counter, devices: Devices) -> Router {
         .route("/till/{till}/devices/sheet.png", get(sheet))
         .route("/till/{till}/paper/{act}", get(paper))
         .route("/till/{till}/devices/{action}", post(act))
-        .with_state(Desk { counter, devices })
+        .with_state(DeskToCome { counter, devices })
 }
 
 #[derive(Deserialize)]
@@ -90,7 +109,7 @@ impl From<DeskRefusal> for Refused {
 }
 
 /// `GET /devices`.
-async fn choice(State(desk): State<Desk>) -> Response {
+async fn choice(desk: Desk) -> Response {
     match desk.counter.tills() {
         [only] => Redirect::to(&format!("/till/{}/devices", only.id)).into_response(),
         tills => super::pages::choice(&desk.counter, tills, "/devices"),
@@ -99,7 +118,7 @@ async fn choice(State(desk): State<Desk>) -> Response {
 
 /// `POST /till/{till}/devices/{action}`.
 async fn act(
-    State(desk): State<Desk>,
+    desk: Desk,
     Extension(station): Extension<StationId>,
     Path((till, action)): Path<(TillId, String)>,
     body: Bytes,
@@ -148,7 +167,7 @@ struct WhichSheet {
 
 /// `GET /till/{till}/devices/sheet.png?maker=…`.
 async fn sheet(
-    State(desk): State<Desk>,
+    desk: Desk,
     Extension(station): Extension<StationId>,
     Path(till): Path<TillId>,
     Query(which): Query<WhichSheet>,
@@ -168,7 +187,7 @@ struct AsWhat {
 
 /// `GET /till/{till}/paper/{act}?copy=true`.
 async fn paper(
-    State(desk): State<Desk>,
+    desk: Desk,
     Extension(station): Extension<StationId>,
     Path((till, act)): Path<(TillId, ActId)>,
     Query(AsWhat { copy }): Query<AsWhat>,

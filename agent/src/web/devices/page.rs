@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Extension, Path, State},
+    extract::{Extension, Path},
     response::{IntoResponse, Redirect, Response},
 };
 use pestle_domain::{ids::TillId, staff::Permission};
@@ -225,7 +225,7 @@ fn codes_for(purpose: Purpose) -> Vec<MakersCode> {
 
 /// `GET /till/{till}/devices`.
 pub(super) async fn page(
-    State(desk): State<Desk>,
+    desk: Desk,
     Extension(station): Extension<StationId>,
     Path(till): Path<TillId>,
 ) -> Response {

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{Extension, Path, State},
+    extract::{Extension, Path},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -38,7 +38,7 @@ struct Pushed {
 
 /// `GET /till/{till}/devices/events`: first everything, then each piece as it changes.
 pub(super) async fn events(
-    State(desk): State<Desk>,
+    desk: Desk,
     Extension(station): Extension<StationId>,
     Path(till): Path<TillId>,
 ) -> Response {

@@ -3,6 +3,7 @@
 mod faults;
 mod network;
 mod selling;
+mod setting_up;
 
 use std::{pin::Pin, time::Duration};
 
@@ -114,6 +115,11 @@ pub const CASES: &[Case] = &[
             Ability::Printer(PrinterKind::Network),
         ],
         run: |rig| Box::pin(network::cable_pulled(rig)),
+    },
+    Case {
+        name: "a_stick_sets_the_box_up_and_one_that_is_wrong_changes_nothing",
+        needs: &[Ability::Stick],
+        run: |rig| Box::pin(setting_up::by_stick(rig)),
     },
     Case {
         name: "sales_that_were_told_are_there_once_after_the_power_went",

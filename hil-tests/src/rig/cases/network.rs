@@ -11,7 +11,7 @@ use crate::{
     waiting::until,
 };
 
-/// The box notices within seconds that a device on the network does not answer, and shows it two seconds later at the latest.
+/// The box notices within half a minute that a device on the network does not answer, and its screen looks every quarter of one.
 const NOTICED_WITHIN: Duration = Duration::from_secs(90);
 /// From the cable that is put in again to a page that answers: the router's address must be asked for again.
 const BACK_WITHIN: Duration = Duration::from_secs(60);

@@ -15,8 +15,8 @@ use crate::{bench::stats::Spread, processes::tool, rig::settings::Machine, waiti
 /// What Debian's login says (agetty(8), `/etc/issue`).
 const LOGIN: &[u8] = b"login:";
 /// The agent's unit, asked by systemd's own clock.
-const ASK_THE_UNIT: &str =
-    "systemctl show pestle-agent -p ExecMainStartTimestampMonotonic -p ActiveEnterTimestampMonotonic";
+const ASK_THE_UNIT: &str = "systemctl show pestle-agent -p ExecMainStartTimestampMonotonic \
+                            -p ExecMainHandoffTimestampMonotonic -p ActiveEnterTimestampMonotonic";
 
 /// Starts that were measured, in turns.
 #[derive(Debug)]
@@ -25,7 +25,9 @@ pub struct BootReport {
     pub box_s: Spread,
     /// The power button to a login of plain Debian, in seconds.
     pub debian_s: Spread,
-    /// The agent's own part: its process to "ready", in seconds of the machine's clock.
+    /// What systemd does for the agent before it is executed: its sandbox; in seconds of the machine's clock.
+    pub sandbox_s: Spread,
+    /// The agent's own part: from its execution to "ready", likewise.
     pub agent_s: Spread,
 }
 
@@ -53,6 +55,7 @@ impl fmt::Display for BootReport {
         writeln!(formatter, "power button to a page that sells  {}", seconds(&self.box_s))?;
         writeln!(formatter, "plain Debian to its login          {}", seconds(&self.debian_s))?;
         writeln!(formatter, "ratio                              {:.2}, at most {RATIO_MAX}", self.ratio())?;
+        writeln!(formatter, "the sandbox that systemd makes     {}", seconds(&self.sandbox_s))?;
         write!(
             formatter,
             "the agent's own part               {}, at most {AGENT_S_MAX} s",
@@ -72,21 +75,23 @@ pub async fn measure(machine: Machine, stock: &Path, rounds: usize) -> Result<Bo
     fs::metadata(stock).with_context(|| {
         format!("{} is not there: make it with hil-tests/stock-debian.sh", stock.display())
     })?;
-    let (mut box_s, mut debian_s, mut agent_s) = (Vec::new(), Vec::new(), Vec::new());
+    let [mut box_s, mut debian_s, mut sandbox_s, mut agent_s] = [const { Vec::new() }; 4];
     for round in 0..=rounds {
         let login = to_login(&debian, stock).await?;
         ours.power_on().await?;
-        let agent = agent_part(&ours).await?;
+        let (sandbox, agent) = agent_part(&ours).await?;
         ours.power_off();
         if round > 0 {
             box_s.push(ours.booted_in.as_secs_f64());
             debian_s.push(login.as_secs_f64());
+            sandbox_s.push(sandbox.as_secs_f64());
             agent_s.push(agent.as_secs_f64());
         }
     }
     Ok(BootReport {
         box_s: Spread::of(&box_s),
         debian_s: Spread::of(&debian_s),
+        sandbox_s: Spread::of(&sandbox_s),
         agent_s: Spread::of(&agent_s),
     })
 }
@@ -113,12 +118,17 @@ async fn to_login(rig: &QemuRig, stock: &Path) -> Result<Duration> {
     Ok(took)
 }
 
-async fn agent_part(rig: &QemuRig) -> Result<Duration> {
+/// Before its execution, and from there to "ready".
+async fn agent_part(rig: &QemuRig) -> Result<(Duration, Duration)> {
     let said = rig.guest().await?.run(ASK_THE_UNIT).await?;
     let of = |name: &str| -> Result<u64> {
         let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         Ok(line.with_context(|| format!("no {name} in {said}"))?.trim().parse()?)
     };
-    let (begun, ready) = (of("ExecMainStartTimestampMonotonic")?, of("ActiveEnterTimestampMonotonic")?);
-    Ok(Duration::from_micros(ready.checked_sub(begun).context("the agent was ready before it began")?))
+    let (forked, executed) =
+        (of("ExecMainStartTimestampMonotonic")?, of("ExecMainHandoffTimestampMonotonic")?);
+    let ready = of("ActiveEnterTimestampMonotonic")?;
+    let between = |from: u64, to: u64| to.checked_sub(from).map(Duration::from_micros);
+    let parts = between(forked, executed).zip(between(executed, ready));
+    parts.context("the agent was ready before it began")
 }

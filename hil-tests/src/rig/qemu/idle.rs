@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use super::{QemuRig, guest::Guest};
 use crate::rig::settings::Machine;
 
-/// What a start has begun is over by then: the first snapshots, the first look at the centre.
-const SETTLED_AFTER: Duration = Duration::from_secs(30);
+/// What a start has begun is over by then: the first snapshots, the first look at the centre, a screen that changes.
+const SETTLED_AFTER: Duration = Duration::from_secs(90);
 /// Looked at for so long.
 const WATCHED_S: u64 = 60;
 /// `USER_HZ` of Linux on x86 (proc_pid_stat(5), times(2)).
@@ -43,7 +43,7 @@ impl Idle {
 /// # Errors
 /// The machine does not answer.
 pub async fn watch(machine: Machine) -> Result<Idle> {
-    let mut rig = QemuRig::new(machine).await?;
+    let mut rig = QemuRig::at_rest(machine).await?;
     rig.power_on().await?;
     let mut guest = rig.guest().await?;
     tokio::time::sleep(SETTLED_AFTER).await;

@@ -7,7 +7,7 @@
 //!
 //! [`power_cuts`] and [`disk_cuts`] take its power away: [`write_log`] reads what was written to its disk, [`recording`] keeps that with
 //! what was told, [`replay`] makes what a cut leaves of it, and [`left`] looks whether it comes back. [`idle`] measures the agent at rest, [`boot`]
-//! its start.
+//! its start. [`stick`] is a technician's.
 
 pub mod boot;
 pub mod disk;
@@ -23,6 +23,7 @@ pub mod qmp;
 pub mod recording;
 pub mod recordings;
 pub mod replay;
+pub mod stick;
 pub mod write_log;
 
 use std::{
@@ -41,7 +42,7 @@ use super::{
     here::last_screen,
     settings::Machine,
     site::{self, Site},
-    wiring::{WiredPrinter, WiredSensor, Wiring},
+    wiring::{WiredPrinter, WiredSensor, Wiring, asked_often},
 };
 use crate::{
     counter::Counter,
@@ -51,9 +52,12 @@ use crate::{
 use gadgets::Gadget;
 use guest::Guest;
 use machine::{HOST, KEYBOARD_SERIAL, PRINTER_SERIAL, Running, SCANNER_SERIAL};
+use stick::Stick;
 
 /// A box that runs answers at once; one whose network has just come back, or whose agent was started again, in moments.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
+/// A page that is there answers within that, also on a machine in software.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long a device that was pulled may keep what it held.
 const PLUGGED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -83,7 +87,7 @@ impl QemuRig {
     /// # Errors
     /// The image is not built, QEMU is not installed, or the disk refuses.
     pub async fn new(settings: Machine) -> Result<Self> {
-        Self::with(settings, false).await
+        Self::with(settings, false, asked_often()).await
     }
 
     /// The same with the USB devices that the guest's kernel plays: each start takes some seconds longer.
@@ -91,16 +95,26 @@ impl QemuRig {
     /// # Errors
     /// As [`QemuRig::new`].
     pub async fn with_gadgets(settings: Machine) -> Result<Self> {
-        Self::with(settings, true).await
+        Self::with(settings, true, asked_often()).await
     }
 
-    async fn with(settings: Machine, gadgets: bool) -> Result<Self> {
+    /// One whose sensor is asked as often as in a branch, once a minute (the configuration's default), where others ask so
+    /// often that no case waits.
+    ///
+    /// # Errors
+    /// As [`QemuRig::new`].
+    pub async fn at_rest(settings: Machine) -> Result<Self> {
+        Self::with(settings, false, 60).await
+    }
+
+    async fn with(settings: Machine, gadgets: bool, interval_s: u64) -> Result<Self> {
         let place = tempfile::Builder::new().prefix("pestle-rig-").tempdir()?;
         let site = Site::new(place.path(), true)?;
         let data = place.path().join("data");
         fs::create_dir_all(data.join("etc"))?;
         let authority = site::provision(place.path(), &data.join("agent")).await?;
-        let configuration = wiring(&site, gadgets)?.configuration("0.0.0.0:443", "/var/lib/pestle");
+        let configuration =
+            wiring(&site, gadgets, interval_s)?.configuration("0.0.0.0:443", "/var/lib/pestle");
         fs::write(data.join("etc/agent.toml"), configuration)?;
         let image = settings.image.clone().unwrap_or_else(disk::image);
         disk::make(&image, &data, &place.path().join("disk.img")).await?;
@@ -154,7 +168,9 @@ impl QemuRig {
     async fn page_answers(&mut self, within: Duration) -> Result<()> {
         let counter = self.counter("till-1")?;
         let answered = until("the counter's page of the machine", within, || async {
-            counter.look().await.map_err(|error| error.to_string())
+            // QEMU takes each connection at once, and keeps it waiting while nobody listens inside.
+            let looked = tokio::time::timeout(ANSWER_WITHIN, counter.look()).await;
+            looked.map_err(|elapsed| elapsed.to_string())?.map_err(|error| error.to_string())
         });
         if let Err(overdue) = answered.await {
             let console = self.running()?.console.clone();
@@ -210,7 +226,7 @@ impl QemuRig {
 }
 
 /// By the names that stay, as a technician reads them from `pestle-agent devices list`.
-fn wiring(site: &Site, gadgets: bool) -> Result<Wiring> {
+fn wiring(site: &Site, gadgets: bool, interval_s: u64) -> Result<Wiring> {
     let network = site.network_printer.device.address().context("a network printer has an address")?;
     let printer = format!("serial:usb:0403:6001:{PRINTER_SERIAL}?baud=115200");
     let [serial_model, network_model, usb_model] = site::MODELS;
@@ -225,6 +241,7 @@ fn wiring(site: &Site, gadgets: bool) -> Result<Wiring> {
             address: "serial:/dev/ttyS1".to_owned(),
             slave: site::FRIDGE_SLAVE,
             profile: site::FRIDGE_PROFILE.to_owned(),
+            interval_s,
         }),
     })
 }
@@ -337,6 +354,15 @@ impl Rig for QemuRig {
     }
 
     /// Of the first serial port.
+    fn configuration(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.place.path().join("data/etc/agent.toml"))?)
+    }
+
+    async fn stick(&mut self, files: &[(&str, String)]) -> Result<String> {
+        let stick = Stick::with(self.place.path(), files).await?;
+        stick.plug_into(self.running()?).await
+    }
+
     async fn console(&mut self) -> Result<String> {
         last_screen(&fs::read(&self.running()?.console)?)
     }

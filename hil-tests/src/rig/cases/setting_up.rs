@@ -1,0 +1,43 @@
+//! A box that a technician sets up with a stick.
+
+use anyhow::{Result, ensure};
+
+use super::{at_till, shown};
+use crate::rig::{PrinterKind, Rig};
+
+/// A till that only the stick's configuration has.
+const ADDED: &str = "till-9";
+
+/// A configuration that is wrong changes nothing, and the stick says why; one that is right is in use at once, also by the page.
+/// The basket that lay on the counter lies there still.
+pub(super) async fn by_stick(rig: &mut dyn Rig) -> Result<()> {
+    let before = rig.configuration()?;
+    let counter = at_till(rig, PrinterKind::Serial.till()).await?;
+    counter.scan(&super::article(0)?.code).await?;
+    let kept = counter.ledger_head().await?;
+
+    let wrong = before.replace("model = ", "modle = ");
+    ensure!(wrong != before, "the rig's configuration names no model");
+    let said = rig.stick(&[("agent.toml", wrong)]).await?;
+    ensure!(said.contains("was not taken") && said.contains("modle"), "the stick says {said:?}");
+    shown(&counter, "the basket after a stick that was refused", |till| till.basket.is_some()).await?;
+
+    let more = format!("{before}\n[[till]]\nid = {ADDED:?}\n");
+    let said = rig.stick(&[("agent.toml", more)]).await?;
+    ensure!(said.contains("agent.toml was taken"), "the stick says {said:?}");
+    let added = rig.counter(ADDED)?;
+    shown(&added, "the till that the stick has brought", |till| till.phase == "closed").await?;
+    let till =
+        shown(&counter, "the basket, by the agent that was started again", |till| till.basket.is_some())
+            .await?;
+    ensure!(till.basket.is_some_and(|basket| basket.lines.len() == 1), "the basket has other lines");
+    let now = counter.ledger_head().await?;
+    ensure!(now.epoch == kept.epoch && now.seq >= kept.seq, "{kept:?} was kept, and now there is {now:?}");
+
+    // The same stick once more is no reason to start the agent again.
+    let said = rig.stick(&[("agent.toml", before.clone())]).await?;
+    ensure!(said.contains("agent.toml was taken"), "the stick says {said:?}");
+    let said = rig.stick(&[("agent.toml", before)]).await?;
+    ensure!(said.contains("nothing new"), "the stick says {said:?}");
+    shown(&counter, "the counter", |till| till.basket.is_some()).await.map(drop)
+}
