@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     config::{Config, host_and_port, https_address},
     counter::handle::Counter,
+    durable_file,
     fetched::{kept::FetchedPages, task::FetchParts},
     identity::DeviceIdentity,
     journal::{Journal, JournalError, OpenReport, Settings},
@@ -95,6 +96,8 @@ impl Foundation {
             // The power went in the middle of it. No journal is opened before it is finished.
             carried.done = carry::swap(data_dir, &cut_off)?;
         }
+        // Both lie in it, and only one can make it.
+        durable_file::create_folder(&data_dir.join("journal"))?;
         let ((mut ledger, mut first), (mut telemetry, mut second)) = both(open)?;
         if let Some(plan) = plan {
             match carry::decide(data_dir, &plan, (&ledger, &telemetry), &clock.stamp())? {

@@ -12,7 +12,6 @@ pub mod world;
 
 pub mod ending;
 pub mod network;
-pub mod ports;
 pub mod processes;
 pub mod seeded;
 pub mod waiting;

@@ -9,6 +9,7 @@ pub mod attached;
 pub mod fridge;
 pub mod keyboard;
 mod plug;
+pub mod ports;
 pub mod printer;
 pub mod pty;
 pub mod scanner;

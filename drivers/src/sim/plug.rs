@@ -13,7 +13,7 @@ use tokio::{
     sync::Notify,
 };
 
-use super::{SimError, pty::Pty};
+use super::{SimError, ports, pty::Pty};
 
 /// What takes a host's bytes and answers.
 pub(super) trait Mechanism: Send + Sync + 'static {
@@ -81,8 +81,13 @@ impl Power {
 }
 
 impl Place {
-    /// On the network at `address`; port 0 takes a free one, which the place then keeps.
-    pub(super) fn listen(address: SocketAddr) -> Result<(Place, Plug), SimError> {
+    /// On the network at `address`; port 0 takes a free one, which the place then keeps: it listens there again when its power
+    /// is back, so it is none that a connection may have taken meanwhile.
+    pub(super) fn listen(mut address: SocketAddr) -> Result<(Place, Plug), SimError> {
+        if address.port() == 0 {
+            let [port] = ports::free().map_err(|source| listen_error(address, source))?;
+            address.set_port(port);
+        }
         let listener = bind(address)?;
         let address = listener.local_addr().map_err(|source| listen_error(address, source))?;
         Ok((Place::Tcp(address), Plug::Tcp(listener)))

@@ -180,6 +180,9 @@ pub trait Rig: Send + Sync {
     }
 
     /// The box's configuration as it was when the rig was made.
+    ///
+    /// # Errors
+    /// It is the rig's own matter, or cannot be read.
     fn configuration(&self) -> Result<String> {
         bail!("this rig's box is configured by the rig alone")
     }

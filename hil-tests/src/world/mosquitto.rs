@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pestle_drivers::sim::ports;
 use tokio::net::TcpStream;
 
 use super::gateway::{Broker, Database, Setup};
 use super::{Gateway, Place, Remembered, WorldError};
-use crate::ports;
 use crate::processes::{Keeper, Process, Program, was_killed};
 use crate::waiting::until;
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pestle_domain::signature::Hash;
+use pestle_drivers::sim::ports;
 use serde::{Deserialize, Serialize};
 
 use super::{WorldError, gateway, hold};
-use crate::ports;
 use crate::processes::Kept;
 
 /// Where the private PostgreSQL of a world lies when we are root: its programs refuse root, and the user that they run as

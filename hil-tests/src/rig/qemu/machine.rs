@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use pestle_drivers::sim::ports;
 use serde_json::json;
 
 use super::{gadgets, guest, keys::stroke, qmp::Monitor};
 use crate::{
-    ports,
     processes::{Keeper, Process, Program, log_tail},
     rig::{settings::Machine, site::Site},
 };

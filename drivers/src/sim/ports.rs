@@ -1,6 +1,12 @@
-//! Ports for programs that have to be told theirs before they start.
+//! Ports for programs that have to be told theirs before they start, and for simulated devices that come back to theirs.
 
-use std::{fs, io, net::TcpListener, ops::Range};
+use std::{
+    fs,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    io,
+    net::TcpListener,
+    ops::Range,
+};
 
 /// Where the kernel takes the near ends of connections from, where it does not say otherwise: `ip_local_port_range` in the
 /// kernel's ip-sysctl documentation.
@@ -35,10 +41,11 @@ pub fn free<const COUNT: usize>() -> io::Result<[u16; COUNT]> {
 }
 
 fn any_of(ports: &Range<u16>) -> u16 {
-    // The last eight bytes of a random UUID are random but for two bits at their top.
-    let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
+    // Each of its hashers has keys of its own.
+    let random = RandomState::new().build_hasher().finish();
     let within = random % u64::from(ports.end - ports.start);
-    ports.start + u16::try_from(within).expect("less than a count of ports")
+    // It is less than a count of ports, which is a u16.
+    ports.start + u16::try_from(within).unwrap_or_default()
 }
 
 fn below_connections() -> Range<u16> {
