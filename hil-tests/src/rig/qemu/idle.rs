@@ -9,10 +9,9 @@ use crate::rig::settings::Machine;
 
 /// What a start has begun is over by then: the first snapshots, the first look at the centre, a screen that changes.
 const SETTLED_AFTER: Duration = Duration::from_secs(90);
-/// Looked at for so long.
+/// Looked at so often for so long: what comes once a minute comes into each.
+const MINUTES: u64 = 3;
 const WATCHED_S: u64 = 60;
-/// `USER_HZ` of Linux on x86 (proc_pid_stat(5), times(2)).
-const TICKS_PER_S: u64 = 100;
 const AGENT: &str = "$(systemctl show -p MainPID --value pestle-agent)";
 
 /// The agent at rest.
@@ -38,7 +37,7 @@ impl Idle {
     }
 }
 
-/// Starts a machine and watches its agent for a minute, with all devices and nobody at the tills.
+/// Starts a machine and watches its agent for three minutes, with all devices and nobody at the tills.
 ///
 /// # Errors
 /// The machine does not answer.
@@ -47,23 +46,24 @@ pub async fn watch(machine: Machine) -> Result<Idle> {
     rig.power_on().await?;
     let mut guest = rig.guest().await?;
     tokio::time::sleep(SETTLED_AFTER).await;
-    let before = ticks(&mut guest).await?;
-    // By the machine's own clock: one in software may be slower than ours.
-    guest.run(&format!("sleep {WATCHED_S}")).await?;
-    let took = ticks(&mut guest).await? - before;
+    let before = used_ns(&mut guest).await?;
+    for _ in 0..MINUTES {
+        // By the machine's own clock: one in software may be slower than ours.
+        guest.run(&format!("sleep {WATCHED_S}")).await?;
+    }
+    let took = used_ns(&mut guest).await? - before;
     let memory = guest.run(&format!("cat /proc/{AGENT}/smaps_rollup")).await?;
     let of = |name: &str| -> Result<u64> {
         let line = memory.lines().find(|line| line.starts_with(name)).context("no such line")?;
         Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
     };
-    let cpu_per_mille = took * 1_000 / (TICKS_PER_S * WATCHED_S);
+    let cpu_per_mille = took / (MINUTES * WATCHED_S * 1_000_000);
     Ok(Idle { cpu_per_mille, pss_kib: of("Pss:")?, rss_kib: of("Rss:")? })
 }
 
-/// User and system time of the agent: the 14th and 15th field, counted behind its name in brackets.
-async fn ticks(guest: &mut Guest) -> Result<u64> {
-    let stat = guest.run(&format!("cat /proc/{AGENT}/stat")).await?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |index: usize| -> Result<u64> { Ok(fields.get(index).context("no field")?.parse()?) };
-    Ok(field(11)? + field(12)?)
+/// What its control group has used, in nanoseconds: counted at each change of a task, where `/proc/PID/stat` may count by the tick
+/// that a timer shares with who waits for it.
+async fn used_ns(guest: &mut Guest) -> Result<u64> {
+    let said = guest.run("systemctl show -p CPUUsageNSec --value pestle-agent").await?;
+    said.trim().parse().with_context(|| format!("no count of nanoseconds: {said}"))
 }
