@@ -36,7 +36,7 @@ impl Stick {
         let image = folder.join("stick.img");
         File::create(&image)?.set_len(SIZE)?;
         let named = image.display().to_string();
-        tool(Path::new("/usr/sbin/mkfs.vfat"), &["-F", "32", "-n", "PESTLE-SETUP", &named], "").await?;
+        tool(Path::new("/usr/sbin/mkfs.vfat"), &["-F", "32", "-n", "PESTLESETUP", &named], "").await?;
         for (name, text) in files {
             let here = folder.join(name);
             fs::write(&here, text)?;
