@@ -26,7 +26,7 @@ pub(super) async fn by_stick(rig: &mut dyn Rig) -> Result<()> {
     let said = rig.stick(&[("agent.toml", more)]).await?;
     ensure!(said.contains("agent.toml was taken"), "the stick says {said:?}");
     let added = rig.counter(ADDED)?;
-    shown(&added, "the till that the stick has brought", |till| till.phase == "closed").await?;
+    shown(&added, "the till that the stick has brought", |till| till.phase == "sign_in").await?;
     let till =
         shown(&counter, "the basket, by the agent that was started again", |till| till.basket.is_some())
             .await?;
