@@ -18,7 +18,6 @@ use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
-    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +34,6 @@ use crate::{
     fetched::task::{FetchParts, FetchTask},
     foundation::Foundation,
     health::Health,
-    journal::Journal,
     orders::{self, task::OrdersParts},
     personal::{Persons, task::PersonsTask},
     relay::{
@@ -48,7 +46,7 @@ use crate::{
     spool::{self, task::Orders},
     web,
 };
-use parts::Parts;
+use parts::{Parts, watch_counter, watch_devices, watch_journal};
 
 /// What ending in order may take; systemd's own limit is far above.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
@@ -71,14 +69,14 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
     let prepared = prepare(config, foundation).await?;
     foundation.record_start().await?;
     let (counter, papers) = start_counter(config, foundation, &prepared).await?;
-    let address = prepared.address;
+    let Prepared { pages, rest, keep: _ } = prepared;
+    let address = pages.address;
     let stops = Stops::default();
     let begin_again = CancellationToken::new();
-    let appeal =
-        foundation.appeal_parts(config, (&prepared.relay, &counter), address, begin_again.clone())?;
+    let appeal = foundation.appeal_parts(config, (&rest.relay, &counter), address, begin_again.clone())?;
     let mut parts = Parts::default();
     let (devices, to_come) = devices::desk::to_come();
-    let (rest, room) = start_pages(config, foundation, prepared, (&counter, to_come), &stops, &mut parts);
+    start_pages(config, foundation, (pages, &rest), (&counter, to_come), &stops, &mut parts);
     announce(&config.data_dir, address)?;
     let status = format!(
         "{} of branch {}: pages on {address}",
@@ -91,7 +89,7 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
     let (tasks, opened) = devices::start(config, papers, &counter, &foundation.clock);
     devices.send_replace(Some(opened));
     parts.spawn("devices", watch_devices(tasks, stops.rest.clone()));
-    start_rest(config, foundation, (rest, room), &counter, &stops, &mut parts);
+    start_rest(config, foundation, rest, &counter, &stops, &mut parts);
     parts.spawn("appeal", appeal::task::run(appeal, stops.rest.clone()));
 
     let ended = tokio::select! {
@@ -114,20 +112,31 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
 
 /// What is made before anything runs: whatever is wrong with the configuration or the network is said at once.
 struct Prepared {
+    pages: Pages,
+    keep: Keep,
+    rest: Rest,
+}
+
+/// What the pages are served with.
+struct Pages {
     started_mono_ms: u64,
+    listener: TcpListener,
+    local: Option<UnixListener>,
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// What does not run yet when the pages do.
+struct Rest {
     snapshots: Snapshots,
     snapshot_task: SnapshotTask,
     persons: Persons,
     persons_task: PersonsTask,
     relay: Relay,
     relay_task: RelayTask,
-    listener: TcpListener,
-    local: Option<UnixListener>,
-    address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
     nudge: Arc<Notify>,
-    keep: Keep,
     fetch: FetchParts,
+    room: watch::Sender<Space>,
 }
 
 async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Prepared> {
@@ -148,22 +157,11 @@ async fn prepare(config: &Config, foundation: &Foundation) -> anyhow::Result<Pre
         true => Some(Arc::new(foundation.identity.server_tls(foundation.clock.clone())?)),
         false => None,
     };
-    Ok(Prepared {
-        started_mono_ms,
-        snapshots,
-        snapshot_task,
-        persons,
-        persons_task,
-        relay,
-        relay_task,
-        listener,
-        local,
-        address,
-        tls,
-        nudge,
-        keep,
-        fetch,
-    })
+    let pages = Pages { started_mono_ms, listener, local, address, tls };
+    let room = watch::Sender::new(Space::default());
+    let rest =
+        Rest { snapshots, snapshot_task, persons, persons_task, relay, relay_task, nudge, fetch, room };
+    Ok(Prepared { pages, keep, rest })
 }
 
 async fn start_counter(
@@ -179,8 +177,8 @@ async fn start_counter(
         telemetry: foundation.telemetry.clone(),
         keep: prepared.keep.clone(),
         clock: foundation.clock.clone(),
-        shop: prepared.snapshots.shop(),
-        persons: prepared.persons.clone(),
+        shop: prepared.rest.snapshots.shop(),
+        persons: prepared.rest.persons.clone(),
         printers,
     })
     .await?;
@@ -194,43 +192,16 @@ struct Stops {
     rest: CancellationToken,
 }
 
-/// What is made and does not run yet when the pages do.
-struct Rest {
-    snapshots: Snapshots,
-    snapshot_task: SnapshotTask,
-    persons: Persons,
-    persons_task: PersonsTask,
-    relay: Relay,
-    relay_task: RelayTask,
-    nudge: Arc<Notify>,
-    fetch: FetchParts,
-}
-
 /// What a counter sells with, and what watches that: before all else.
 fn start_pages(
     config: &Config,
     foundation: &Foundation,
-    prepared: Prepared,
+    (pages, rest): (Pages, &Rest),
     (counter, devices): (&Counter, DevicesToCome),
     stops: &Stops,
     parts: &mut Parts,
-) -> (Rest, watch::Sender<Space>) {
-    let Prepared {
-        started_mono_ms,
-        snapshots,
-        snapshot_task,
-        persons,
-        persons_task,
-        relay,
-        relay_task,
-        listener,
-        local,
-        address,
-        tls,
-        nudge,
-        fetch,
-        keep: _,
-    } = prepared;
+) {
+    let Pages { started_mono_ms, listener, local, address, tls } = pages;
     let stop = || stops.rest.clone();
     for (name, journal) in
         [("ledger journal", &foundation.ledger), ("telemetry journal", &foundation.telemetry)]
@@ -238,7 +209,6 @@ fn start_pages(
         parts.spawn(name, watch_journal(journal.clone(), stop()));
     }
     parts.spawn("counter", watch_counter(counter.clone()));
-    let room = watch::Sender::new(Space::default());
     let identity = &foundation.identity.identity;
     let health = Health {
         tenant: identity.tenant.clone(),
@@ -247,10 +217,10 @@ fn start_pages(
         started_mono_ms,
         clock: foundation.clock.clone(),
         journals: vec![foundation.ledger.clone(), foundation.telemetry.clone()],
-        space: room.subscribe(),
-        relay: relay.clone(),
-        snapshots: snapshots.clone(),
-        persons: persons.clone(),
+        space: rest.room.subscribe(),
+        relay: rest.relay.clone(),
+        snapshots: rest.snapshots.clone(),
+        persons: rest.persons.clone(),
         counter: counter.clone(),
         ended: parts.ended(),
     };
@@ -264,20 +234,19 @@ fn start_pages(
     parts.spawn("watchdog", service_manager::watchdog(counter.clone(), stop()));
     let router = health.merge(web::routes::router(counter.clone(), devices, scanners, gate));
     parts.spawn("web", web::serve::serve(listener, tls, router, stops.web.clone()));
-    let rest = Rest { snapshots, snapshot_task, persons, persons_task, relay, relay_task, nudge, fetch };
-    (rest, room)
 }
 
 /// The centre, and the room on the disk.
 fn start_rest(
     config: &Config,
     foundation: &Foundation,
-    (rest, room): (Rest, watch::Sender<Space>),
+    rest: Rest,
     counter: &Counter,
     stops: &Stops,
     parts: &mut Parts,
 ) {
-    let Rest { snapshots, snapshot_task, persons, persons_task, relay, relay_task, nudge, fetch } = rest;
+    let Rest { snapshots, snapshot_task, persons, persons_task, relay, relay_task, nudge, fetch, room } =
+        rest;
     let clock = foundation.clock.clone();
     let stop = || stops.rest.clone();
     let (inbox, orders) = orders::task::inbox();
@@ -329,30 +298,6 @@ fn announce(data_dir: &Path, web: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends when a thread of the journal has failed.
-async fn watch_journal(journal: Journal, stop: CancellationToken) {
-    tokio::select! {
-        why = journal.died() => tracing::error!(lane = journal.stream().lane.as_str(), "{why}"),
-        () = stop.cancelled() => {}
-    }
-}
-
-/// Ends when the counter's loop has.
-async fn watch_counter(counter: Counter) {
-    counter.ended().await;
-}
-
-/// Ends when any device's task has: none ends by itself but by a fault.
-async fn watch_devices(mut devices: JoinSet<()>, stop: CancellationToken) {
-    tokio::select! {
-        Some(ended) = devices.join_next() => {
-            tracing::error!(fault = ?ended.err(), "the task of a device ended by itself");
-        }
-        () = stop.cancelled() => {}
-    }
-    devices.shutdown().await;
-}
-
 struct Signals {
     term: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -368,32 +313,5 @@ impl Signals {
             _ = self.term.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::future::pending;
-
-    const SOON: Duration = Duration::from_secs(10);
-
-    async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-        tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
-    }
-
-    #[tokio::test]
-    async fn a_device_whose_task_ends_ends_the_part_and_a_box_without_devices_goes_on() {
-        let mut devices = JoinSet::new();
-        devices.spawn(pending());
-        devices.spawn(async { panic!("as a driver might") });
-        soon("the end of the devices", watch_devices(devices, CancellationToken::new())).await;
-
-        let stop = CancellationToken::new();
-        let none = tokio::spawn(watch_devices(JoinSet::new(), stop.clone()));
-        tokio::task::yield_now().await;
-        assert!(!none.is_finished());
-        stop.cancel();
-        soon("the end in order", none).await.unwrap();
     }
 }

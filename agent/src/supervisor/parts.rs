@@ -1,6 +1,9 @@
-//! The parts of the agent as tasks, each with its name.
+//! The parts of the agent as tasks, each with its name, and those that watch what runs elsewhere.
 
 use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{counter::handle::Counter, journal::Journal};
 
 /// The parts that must not end by themselves.
 #[derive(Default)]
@@ -50,6 +53,30 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// Ends when a thread of the journal has failed.
+pub(super) async fn watch_journal(journal: Journal, stop: CancellationToken) {
+    tokio::select! {
+        why = journal.died() => tracing::error!(lane = journal.stream().lane.as_str(), "{why}"),
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Ends when the counter's loop has.
+pub(super) async fn watch_counter(counter: Counter) {
+    counter.ended().await;
+}
+
+/// Ends when any device's task has: none ends by itself but by a fault.
+pub(super) async fn watch_devices(mut devices: JoinSet<()>, stop: CancellationToken) {
+    tokio::select! {
+        Some(ended) = devices.join_next() => {
+            tracing::error!(fault = ?ended.err(), "the task of a device ended by itself");
+        }
+        () = stop.cancelled() => {}
+    }
+    devices.shutdown().await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +97,20 @@ mod tests {
         assert_eq!(soon("the end of a part", parts.next()).await, "counter");
         soon("its word", ended.changed()).await.unwrap();
         assert_eq!(*ended.borrow(), Some("counter"));
+    }
+
+    #[tokio::test]
+    async fn a_device_whose_task_ends_ends_the_part_and_a_box_without_devices_goes_on() {
+        let mut devices = JoinSet::new();
+        devices.spawn(pending());
+        devices.spawn(async { panic!("as a driver might") });
+        soon("the end of the devices", watch_devices(devices, CancellationToken::new())).await;
+
+        let stop = CancellationToken::new();
+        let none = tokio::spawn(watch_devices(JoinSet::new(), stop.clone()));
+        tokio::task::yield_now().await;
+        assert!(!none.is_finished());
+        stop.cancel();
+        soon("the end in order", none).await.unwrap();
     }
 }

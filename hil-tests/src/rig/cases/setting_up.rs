@@ -2,8 +2,11 @@
 
 use anyhow::{Result, ensure};
 
-use super::{at_till, shown};
-use crate::rig::{PrinterKind, Rig};
+use super::{SELLER, at_till, shown};
+use crate::{
+    counter::Counter,
+    rig::{PrinterKind, Rig},
+};
 
 /// A till that only the stick's configuration has.
 const ADDED: &str = "till-9";
@@ -27,17 +30,25 @@ pub(super) async fn by_stick(rig: &mut dyn Rig) -> Result<()> {
     ensure!(said.contains("agent.toml was taken"), "the stick says {said:?}");
     let added = rig.counter(ADDED)?;
     shown(&added, "the till that the stick has brought", |till| till.phase == "sign_in").await?;
-    let till =
-        shown(&counter, "the basket, by the agent that was started again", |till| till.basket.is_some())
-            .await?;
-    ensure!(till.basket.is_some_and(|basket| basket.lines.len() == 1), "the basket has other lines");
+    basket_after_the_start(&counter).await?;
     let now = counter.ledger_head().await?;
     ensure!(now.epoch == kept.epoch && now.seq >= kept.seq, "{kept:?} was kept, and now there is {now:?}");
 
-    // The same stick once more is no reason to start the agent again.
     let said = rig.stick(&[("agent.toml", before.clone())]).await?;
     ensure!(said.contains("agent.toml was taken"), "the stick says {said:?}");
+    basket_after_the_start(&counter).await?;
+    // The same stick once more is no reason to start the agent again.
     let said = rig.stick(&[("agent.toml", before)]).await?;
     ensure!(said.contains("nothing new"), "the stick says {said:?}");
-    shown(&counter, "the counter", |till| till.basket.is_some()).await.map(drop)
+    ensure!(counter.look().await?.basket.is_some(), "the agent was started again for nothing");
+    Ok(())
+}
+
+/// An agent that has begun anew asks who is there, and then shows what lay on the counter.
+async fn basket_after_the_start(counter: &Counter) -> Result<()> {
+    shown(counter, "the sign-in of the agent that was started again", |till| till.phase == "sign_in").await?;
+    counter.sign_in(&SELLER).await?;
+    let till = counter.look().await?;
+    ensure!(till.basket.is_some_and(|basket| basket.lines.len() == 1), "the basket has other lines");
+    Ok(())
 }
