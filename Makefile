@@ -65,9 +65,9 @@ bench: setup-bench ## measure against the baselines; writes target/bench.json; F
 # The appliance: the agent as it is shipped, as a Debian package, in Debian's own system.
 IMAGE := $(TARGET)/image
 image: setup-image ## build the appliance's image, TARGET/image/pestle.img.zst; fetches Debian's packages, needs root
-	$(CARGO) build --release $(LOCKED) -p pestle-agent -p pestle-provisioning
+	$(CARGO) build --profile appliance $(LOCKED) -p pestle-agent -p pestle-provisioning
 	mkdir -p $(IMAGE)
-	$(CARGO) deb --no-build $(LOCKED) -p pestle-agent -o $(IMAGE)/pestle-agent.deb
+	$(CARGO) deb --no-build --profile appliance $(LOCKED) -p pestle-agent -o $(IMAGE)/pestle-agent.deb
 	$(if $(filter-out 0,$(shell id -u)),sudo) images/build.sh $(IMAGE)/pestle-agent.deb $(IMAGE)
 
 image-run: setup-image ## start the image in QEMU with its console here and its pages on https://localhost:8443; Ctrl-A X ends it

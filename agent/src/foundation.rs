@@ -1,6 +1,9 @@
 //! What every command that touches the box's data stands on, made before any task runs.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::{Context as _, anyhow};
 use pestle_domain::{
@@ -8,6 +11,7 @@ use pestle_domain::{
     ids::{ActId, FactId},
     journal::{Lane, Stream},
 };
+use rustls::{ClientConfig, client::Resumption};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,7 +23,7 @@ use crate::{
         statement,
         task::AppealParts,
     },
-    centre::Centre as Https,
+    centre::Centre,
     clock::Clock,
     config::{Config, host_and_port, https_address},
     counter::handle::Counter,
@@ -28,9 +32,9 @@ use crate::{
     identity::DeviceIdentity,
     journal::{Journal, JournalError, OpenReport, Settings},
     lock::DataLock,
-    personal::{Persons, PersonsParts, centre::KeyCentre, task::PersonsTask},
+    personal::{Persons, PersonsParts, task::PersonsTask},
     relay::{Relay, RelayParts, connection::ConnectionSettings},
-    snapshot::{self, SnapshotParts, SnapshotTask, Snapshots, fetch::Centre},
+    snapshot::{self, SnapshotParts, SnapshotTask, Snapshots},
     space::task::make_room_to_start,
 };
 
@@ -52,6 +56,8 @@ pub struct Foundation {
     reports: [OpenReport; 2],
     /// That a fork was resolved before anything else ran, or why it could not be.
     carried: Carried,
+    /// Mutual TLS with the centre, without a protocol; made with the first that needs it.
+    tls: OnceLock<ClientConfig>,
     _lock: DataLock,
 }
 
@@ -117,7 +123,18 @@ impl Foundation {
         if let Some(done) = &carried.done {
             tracing::warn!("{done}");
         }
-        Ok(Self { identity, clock, ledger, telemetry, reports: [first, second], carried, _lock: lock })
+        // While the rest of the start goes on. The first reading of a sensor makes the other's.
+        ledger.make_ready();
+        Ok(Self {
+            identity,
+            clock,
+            ledger,
+            telemetry,
+            reports: [first, second],
+            carried,
+            tls: OnceLock::new(),
+            _lock: lock,
+        })
     }
 
     /// That a fork was resolved before anything else ran; in a sentence.
@@ -160,6 +177,28 @@ impl Foundation {
         noted.await.map_err(|error| JournalError::Panicked(error.to_string()))
     }
 
+    fn tls(&self, protocols: &[&[u8]]) -> anyhow::Result<Arc<ClientConfig>> {
+        let mut tls = match self.tls.get() {
+            Some(made) => made.clone(),
+            None => {
+                let made = self.identity.client_tls(self.clock.clone())?;
+                self.tls.get_or_init(|| made).clone()
+            }
+        };
+        // A session that one service began is none that another could go on with.
+        tls.resumption = Resumption::default();
+        tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(Arc::new(tls))
+    }
+
+    /// Where the centre is asked over HTTPS.
+    fn centre(&self, config: &Config) -> anyhow::Result<Centre> {
+        let (https, _) = config.centre(&self.identity.identity);
+        let (host, port) =
+            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
+        Ok(Centre { host: host.to_owned(), port, tls: self.tls(&[b"http/1.1"])? })
+    }
+
     /// The snapshot that is kept, and the task that looks for newer ones.
     ///
     /// # Errors
@@ -169,15 +208,11 @@ impl Foundation {
         config: &Config,
         nudge: Arc<Notify>,
     ) -> anyhow::Result<(Snapshots, SnapshotTask)> {
-        let (https, _) = config.centre(&self.identity.identity);
-        let (host, port) =
-            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
-        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
         Ok(Snapshots::open(SnapshotParts {
             folder: config.data_dir.join("snapshot"),
             identity: self.identity.clone(),
             clock: self.clock.clone(),
-            centre: Centre { host: host.to_owned(), port, tls },
+            centre: self.centre(config)?,
             nudge,
         }))
     }
@@ -187,14 +222,10 @@ impl Foundation {
     /// # Errors
     /// As [`Foundation::snapshots`], and what the disk refuses.
     pub fn persons(&self, config: &Config) -> anyhow::Result<(Persons, PersonsTask)> {
-        let (https, _) = config.centre(&self.identity.identity);
-        let (host, port) =
-            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
-        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
         let persons = Persons::open(PersonsParts {
             folder: config.data_dir.join("personal"),
             tenant: self.identity.identity.tenant.clone(),
-            centre: KeyCentre { host: host.to_owned(), port, tls },
+            centre: self.centre(config)?,
         })
         .context("patients' keys cannot be read")?;
         Ok((persons.clone(), PersonsTask::new(persons, self.clock.clone())))
@@ -205,16 +236,12 @@ impl Foundation {
     /// # Errors
     /// As [`Foundation::snapshots`].
     pub fn fetch_parts(&self, config: &Config, pages: &FetchedPages) -> anyhow::Result<FetchParts> {
-        let (https, _) = config.centre(&self.identity.identity);
-        let (host, port) =
-            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
-        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
         Ok(FetchParts {
             identity: self.identity.clone(),
             ledger: self.ledger.clone(),
             telemetry: self.telemetry.clone(),
             pages: pages.clone(),
-            centre: Https { host: host.to_owned(), port, tls },
+            centre: self.centre(config)?,
         })
     }
 
@@ -230,14 +257,10 @@ impl Foundation {
         pages: SocketAddr,
         begin_again: CancellationToken,
     ) -> anyhow::Result<AppealParts> {
-        let (https, _) = config.centre(&self.identity.identity);
-        let (host, port) =
-            https_address(https).ok_or_else(|| anyhow!("\"{https}\" is no HTTPS address of the centre"))?;
-        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[b"http/1.1"])?);
         Ok(AppealParts {
             journals: vec![self.ledger.clone(), self.telemetry.clone()],
             link: relay.watch(),
-            centre: Https { host: host.to_owned(), port, tls },
+            centre: self.centre(config)?,
             place: statement::place(&config.data_dir, pages.to_string(), self.clock.wall()),
             data_dir: config.data_dir.clone(),
             counter: counter.clone(),
@@ -259,7 +282,7 @@ impl Foundation {
         let (_, mqtt) = config.centre(&self.identity.identity);
         let (host, port) =
             host_and_port(mqtt).ok_or_else(|| anyhow!("\"{mqtt}\" is no address of the broker"))?;
-        let tls = Arc::new(self.identity.client_tls(self.clock.clone(), &[])?);
+        let tls = self.tls(&[])?;
         let connection = ConnectionSettings {
             host: host.to_owned(),
             port,

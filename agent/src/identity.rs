@@ -92,28 +92,22 @@ impl DeviceIdentity {
     }
 
     /// TLS towards the centre: only its authority counts, our certificate is shown, and validity is judged at the time
-    /// that `clock` gives. `protocols` are offered by ALPN.
+    /// that `clock` gives. No protocol is offered by ALPN.
     ///
     /// # Errors
     /// [`IdentityError::Unusable`] when key and certificate do not fit.
-    pub fn client_tls(
-        &self,
-        clock: Arc<dyn TimeProvider>,
-        protocols: &[&[u8]],
-    ) -> Result<ClientConfig, IdentityError> {
+    pub fn client_tls(&self, clock: Arc<dyn TimeProvider>) -> Result<ClientConfig, IdentityError> {
         let mut roots = RootCertStore::empty();
         for certificate in &self.authority {
             roots.add(certificate.clone()).map_err(|error| self.unusable("ca.pem", &error))?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_details(provider, clock)
+        ClientConfig::builder_with_details(provider, clock)
             .with_safe_default_protocol_versions()
             .map_err(|error| self.unusable("ca.pem", &error))?
             .with_root_certificates(roots)
             .with_client_auth_cert(self.device.clone(), self.private_key())
-            .map_err(|error| self.unusable("device.cert.pem", &error))?;
-        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        Ok(config)
+            .map_err(|error| self.unusable("device.cert.pem", &error))
     }
 
     /// The certificate that the box's own pages show; it says under which names they are reached.

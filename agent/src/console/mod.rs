@@ -27,7 +27,7 @@ const SETUP_TOLD: &str = "/run/pestle-setup-told";
 /// The whole screen is drawn again so often: a serial terminal that was attached meanwhile shows it, and what the kernel wrote over it
 /// goes.
 const DRAWN_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Where nothing has changed for so long, nobody waits for a change before this screen,
+/// Where nothing but numbers has changed for so long, nobody waits for a change before this screen,
 const QUIET_AFTER: Duration = Duration::from_secs(60);
 /// and it is looked at so often only: each look costs the box something, day and night.
 const LOOK_WHEN_QUIET: Duration = Duration::from_secs(15);
@@ -56,12 +56,18 @@ pub async fn run(config: Option<&Path>, every: Duration) -> io::Result<()> {
             output.flush()?;
             drawn = Some(Instant::now());
         }
-        if is_other {
-            (shown, changed) = (text, Instant::now());
+        if wording(&text).ne(wording(&shown)) {
+            changed = Instant::now();
         }
+        shown = text;
         let is_quiet = changed.elapsed() >= QUIET_AFTER;
         tokio::time::sleep(if is_quiet { every.max(LOOK_WHEN_QUIET) } else { every }).await;
     }
+}
+
+/// What stays as it is while a box works: how many facts wait changes with every reading of a fridge.
+fn wording(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().filter(|char| !char.is_ascii_digit())
 }
 
 fn size() -> (usize, usize) {

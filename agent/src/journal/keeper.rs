@@ -4,6 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
@@ -22,11 +23,15 @@ use crate::durable_file::FileError;
 
 /// At the latest so long after a commit the mark says it.
 const MARK_AFTER: Duration = Duration::from_secs(1);
+/// With nothing to mark: unused stores are closed.
+const LOOK_AT_REST: Duration = Duration::from_secs(10);
 /// Marks that are not waited for come no closer together: while a backlog drains, acknowledgements come by the hundred, and
 /// what a mark does not say of them is only sent once more.
 const MARKS_APART: Duration = Duration::from_millis(100);
 
 enum Wake {
+    /// Mark within [`MARK_AFTER`].
+    Owed,
     Mark,
     /// Mark, and say whether it was written.
     MarkNow(Sender<bool>),
@@ -35,32 +40,48 @@ enum Wake {
 
 /// Wakes the keeper.
 #[derive(Debug, Clone)]
-pub(crate) struct Handle(Sender<Wake>);
+pub(crate) struct Handle {
+    wakes: Sender<Wake>,
+    /// A mark is owed, and the keeper knows it.
+    owed: Arc<AtomicBool>,
+}
 
-pub(crate) struct Wakes(Receiver<Wake>);
+pub(crate) struct Wakes {
+    wakes: Receiver<Wake>,
+    owed: Arc<AtomicBool>,
+}
 
 impl Handle {
     pub(crate) fn new() -> (Self, Wakes) {
         let (sender, receiver) = channel();
-        (Self(sender), Wakes(receiver))
+        let owed = Arc::new(AtomicBool::new(false));
+        (Self { wakes: sender, owed: owed.clone() }, Wakes { wakes: receiver, owed })
+    }
+
+    /// Something was committed: the keeper is woken for the first of them only.
+    pub(crate) fn owe(&self) {
+        if !self.owed.swap(true, Ordering::AcqRel) {
+            // As below.
+            let _ = self.wakes.send(Wake::Owed);
+        }
     }
 
     /// The mark is to be written soon.
     pub(crate) fn mark(&self) {
         // When the keeper has ended, so has the journal, with a last mark.
-        let _ = self.0.send(Wake::Mark);
+        let _ = self.wakes.send(Wake::Mark);
     }
 
     /// Writes the mark and says whether it is on the disk; the log says why not. Blocks.
     pub(crate) fn mark_now(&self) -> bool {
         let (done, marked) = channel();
-        self.0.send(Wake::MarkNow(done)).is_ok() && marked.recv().unwrap_or(false)
+        self.wakes.send(Wake::MarkNow(done)).is_ok() && marked.recv().unwrap_or(false)
     }
 
     /// Writes the last mark and ends the keeper.
     pub(crate) fn end(&self) {
         let (done, ended) = channel();
-        if self.0.send(Wake::End(done)).is_ok() {
+        if self.wakes.send(Wake::End(done)).is_ok() {
             let _ = ended.recv();
         }
     }
@@ -83,25 +104,35 @@ pub(crate) fn spawn(shared: Arc<Shared>, wakes: Wakes) -> Result<(), JournalErro
 fn run(shared: &Shared, wakes: &Wakes) {
     let mut marks: Vec<Written> = Vec::new();
     let mut last_written: Option<Instant> = None;
+    let mut owed_until = Some(Instant::now() + MARK_AFTER);
     loop {
         let mut ends = Vec::new();
         let mut waiting = Vec::new();
         let mut take = |wake| match wake {
-            Wake::Mark => {}
+            Wake::Owed | Wake::Mark => {}
             Wake::MarkNow(done) => waiting.push(done),
             Wake::End(done) => ends.push(done),
         };
         let due = last_written.map(|written| written + MARKS_APART);
-        match wakes.0.recv_timeout(MARK_AFTER) {
-            Ok(wake) => gather(wake, &wakes.0, due).for_each(&mut take),
+        let rest = owed_until.map_or(LOOK_AT_REST, |until| until.saturating_duration_since(Instant::now()));
+        match wakes.wakes.recv_timeout(rest) {
+            Ok(Wake::Owed) => {
+                owed_until = Some(Instant::now() + MARK_AFTER);
+                continue;
+            }
+            Ok(wake) => gather(wake, &wakes.wakes, due).for_each(&mut take),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        // Before the head is read: what is committed from here on is owed anew.
+        wakes.owed.store(false, Ordering::Release);
+        owed_until = None;
         #[cfg(test)]
         super::testing::panic_at(&shared.settings.folder, super::testing::Fault::Keeper);
         let written = write_marks(shared, &mut marks);
         if let Err(error) = &written {
             tracing::error!(error = ?error, "the journal's mark could not be written");
+            owed_until = Some(Instant::now() + MARK_AFTER);
         }
         last_written = Some(Instant::now());
         for done in waiting {
@@ -120,7 +151,7 @@ fn run(shared: &Shared, wakes: &Wakes) {
 
 /// What one mark answers: what came, and what comes until it is due, as long as nobody waits for it.
 fn gather(first: Wake, wakes: &Receiver<Wake>, due: Option<Instant>) -> impl Iterator<Item = Wake> {
-    let mut is_waited_for = !matches!(first, Wake::Mark);
+    let mut is_waited_for = is_pressing(&first);
     let mut first = Some(first);
     std::iter::from_fn(move || {
         let next = first.take().or_else(|| {
@@ -128,9 +159,13 @@ fn gather(first: Wake, wakes: &Receiver<Wake>, due: Option<Instant>) -> impl Ite
                 due.filter(|_| !is_waited_for).map(|due| due.saturating_duration_since(Instant::now()));
             wakes.recv_timeout(left.unwrap_or_default()).ok()
         })?;
-        is_waited_for |= !matches!(next, Wake::Mark);
+        is_waited_for |= is_pressing(&next);
         Some(next)
     })
+}
+
+const fn is_pressing(wake: &Wake) -> bool {
+    matches!(wake, Wake::MarkNow(_) | Wake::End(_))
 }
 
 struct Written {

@@ -239,7 +239,7 @@ impl Journal {
         }
         let new_epoch = opened.head == Head::EMPTY;
         let (keeper, wakes) = keeper::Handle::new();
-        let stores = Stores::new(opened.folder.clone(), opened.generation.clone());
+        let stores = Stores::without_current();
         if let Some((folder, store)) = opened.scanned {
             stores.keep_open(folder, store);
         }
@@ -249,7 +249,7 @@ impl Journal {
         let shared = Arc::new(shared);
         keeper::spawn(shared.clone(), wakes)?;
         let (queue, commands) = mpsc::channel(QUEUE_ACTS_MAX);
-        writer::spawn(shared.clone(), commands, opened.generation)?;
+        writer::spawn(shared.clone(), commands)?;
         let journal = Self { shared, queue };
         if new_epoch {
             journal.append_blocking(
@@ -257,6 +257,13 @@ impl Journal {
             )?;
         }
         Ok((journal, report))
+    }
+
+    /// Lets the writer make its store now, which takes some disk accesses, instead of with the first act. Whoever records
+    /// hears of what goes wrong with it.
+    pub fn make_ready(&self) {
+        // One that is full has acts, and with the first of them the store is made.
+        let _full = self.queue.try_send(Command::MakeReady);
     }
 
     /// The journal as it lies there, to be read: nothing is repaired, nothing can be recorded, and no file is changed.

@@ -1,10 +1,10 @@
 //! Opening a journal: what was found wrong is written down, then repaired: the generation that was being written is sealed
-//! at the last act that joins, and a new one begins; a new epoch, where facts may have been lost.
+//! at the last act that joins, and a new one begins; a new epoch, where facts may have been lost. Its store is made by the writer,
+//! who alone needs it.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use pestle_domain::{
@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use super::{
     Finding, JournalError, Settings,
-    generation::Generation,
     load::{Loaded, Undescribed, load, numbered},
     manifest::{Book, Epoch, EpochManifest, epoch_folder, file, parse_epoch_folder},
     mark::{Mark, MarkFile},
@@ -30,9 +29,6 @@ use crate::durable_file::{self, FileError, create_folder, sync_folder};
 /// An opened lane.
 pub(crate) struct Opened {
     pub(crate) book: Book,
-    /// The current generation's folder.
-    pub(crate) folder: PathBuf,
-    pub(crate) generation: Arc<Generation>,
     pub(crate) head: Head,
     pub(crate) findings: Findings,
     /// A generation that was scanned, with its folder.
@@ -72,13 +68,11 @@ pub(crate) fn open(settings: &Settings, now: UnixMillis) -> Result<Opened, Journ
     if current.generations.last().is_none_or(|entry| entry.sealed.is_some()) {
         current.generations.push(begin_generation(&current.folder, current.head)?);
     }
-    let last = current.generations.last();
-    let (folder, store) = last.map(|entry| (entry.folder.clone(), entry.store())).unwrap_or_default();
-    let generation = Arc::new(Generation::create(&store)?);
     let head = current.head;
-    // One that had no fact was made anew.
-    let scanned = scanned.filter(|(scanned, _)| *scanned != folder);
-    Ok(Opened { book, folder, generation, head, findings, scanned })
+    // One that had no fact is made anew.
+    let last = current.generations.last().map(|entry| entry.folder.clone());
+    let scanned = scanned.filter(|(scanned, _)| last.as_ref() != Some(scanned));
+    Ok(Opened { book, head, findings, scanned })
 }
 
 /// The lane as it lies there, for whoever only looks: nothing is changed.

@@ -34,17 +34,12 @@ struct Inner {
 }
 
 impl Stores {
-    /// With the current generation's store.
-    pub fn new(folder: PathBuf, current: Arc<Generation>) -> Self {
-        Self { inner: Mutex::new(Inner { current: Some((folder, current)), sealed: Vec::new() }) }
-    }
-
     /// Takes a store that was scanned already.
     pub fn keep_open(&self, folder: PathBuf, store: RawStore) {
         self.lock().sealed.push((folder, Arc::new(store), Instant::now()));
     }
 
-    /// For whoever only looks: none is written.
+    /// None is written yet, or ever, for whoever only looks.
     pub fn without_current() -> Self {
         Self { inner: Mutex::new(Inner { current: None, sealed: Vec::new() }) }
     }

@@ -34,6 +34,8 @@ const GROUP_ACTS_MAX: usize = 64;
 pub(crate) enum Command {
     /// Record an act.
     Append(Append),
+    /// Make the store that the first act needs.
+    MakeReady,
     /// End, and say when it is done.
     Close(oneshot::Sender<()>),
 }
@@ -47,16 +49,12 @@ pub(crate) struct Append {
     pub(crate) answer: oneshot::Sender<Result<Committed, JournalError>>,
 }
 
-pub(crate) fn spawn(
-    shared: Arc<Shared>,
-    commands: mpsc::Receiver<Command>,
-    generation: Arc<Generation>,
-) -> Result<(), JournalError> {
+pub(crate) fn spawn(shared: Arc<Shared>, commands: mpsc::Receiver<Command>) -> Result<(), JournalError> {
     let name = format!("journal-{}", shared.stream.lane.as_str());
     let folder = shared.settings.folder.clone();
     let head = *shared.committed();
     let gathering = Gathering::default();
-    let writer = Writer { shared, generation: Some(generation), head, bytes: 0, gathering };
+    let writer = Writer { shared, generation: None, head, bytes: 0, gathering };
     thread::Builder::new()
         .name(name)
         .spawn(move || writer.run(commands))
@@ -66,7 +64,7 @@ pub(crate) fn spawn(
 
 struct Writer {
     shared: Arc<Shared>,
-    /// `None` after an error, until another was begun.
+    /// `None` before the first act and after an error, until one was begun.
     generation: Option<Arc<Generation>>,
     head: Head,
     /// Of the current generation's records.
@@ -97,6 +95,7 @@ impl Writer {
             for command in taken.drain(..) {
                 match command {
                     Command::Append(append) => group.push(append),
+                    Command::MakeReady => self.make_ready(),
                     Command::Close(done) => close = Some(done),
                 }
             }
@@ -141,13 +140,23 @@ impl Writer {
         }
     }
 
+    fn make_ready(&mut self) {
+        let made = catch_unwind(AssertUnwindSafe(|| self.store().map(drop))).unwrap_or_else(|panic| {
+            Err(StoreError::Panicked { path: self.folder(), what: panic_text(panic.as_ref()) })
+        });
+        if let Err(error) = made {
+            // The first act tries again, and its caller is told.
+            tracing::error!(error = ?error, "the journal's store could not be made");
+        }
+    }
+
     /// The store; another one if the last commit failed.
     fn store(&mut self) -> Result<Arc<Generation>, StoreError> {
         if let Some(store) = &self.generation {
             return Ok(store.clone());
         }
         self.begin_next()?;
-        tracing::info!(lane = self.shared.stream.lane.as_str(), "the journal goes on in a new generation");
+        tracing::info!(lane = self.shared.stream.lane.as_str(), "the journal writes to a new store");
         self.generation
             .clone()
             .ok_or_else(|| StoreError::Panicked { path: self.folder(), what: "no store".to_owned() })
@@ -181,6 +190,7 @@ impl Writer {
         self.bytes += bytes;
         // Before the answers: who was told must be able to read it back.
         *self.shared.committed() = self.head;
+        self.shared.keeper.owe();
         self.shared.out_of_room.store(false, Relaxed);
         self.shared.trouble.send_if_modified(|trouble| trouble.take().is_some());
         counters.acts.fetch_add(group.len() as u64, Relaxed);

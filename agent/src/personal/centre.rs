@@ -17,9 +17,6 @@ const ANSWER_BYTES_MAX: usize = 128 * 1024;
 /// What is asked about, in errors.
 const ABOUT: &str = "patients' keys";
 
-/// The centre as it is asked about keys.
-pub type KeyCentre = Centre;
-
 /// Why the centre gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -31,7 +28,7 @@ pub enum AskError {
     Exchange(#[from] ExchangeError),
 }
 
-impl KeyCentre {
+impl Centre {
     /// Deposits keys; a word for each of the first [`PERSONS_MAX`].
     ///
     /// # Errors

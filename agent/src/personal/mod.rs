@@ -29,8 +29,8 @@ use pestle_domain::{
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
-use crate::durable_file::FileError;
-use centre::{AskError, KeyCentre};
+use crate::{centre::Centre, durable_file::FileError};
+use centre::AskError;
 use kept::{Folder, Found, Kept, State};
 use task::RoundError;
 
@@ -121,7 +121,7 @@ pub struct PersonsParts {
     /// What is sealed is bound to it.
     pub tenant: TenantId,
     /// Who lends them.
-    pub centre: KeyCentre,
+    pub centre: Centre,
 }
 
 /// The handle.
@@ -132,7 +132,7 @@ pub struct Persons(Arc<Inner>);
 struct Inner {
     folder: Folder,
     tenant: TenantId,
-    centre: KeyCentre,
+    centre: Centre,
     table: Mutex<Table>,
     state: watch::Sender<PersonalState>,
     /// A key waits that did not before.

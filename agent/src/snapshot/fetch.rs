@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Read as _},
-    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +16,6 @@ use pestle_domain::{
         WHOLE_ETAG_HEADER,
     },
 };
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,6 +28,7 @@ use super::{
     partial::{Came, Partial},
     verify::Proof,
 };
+use crate::centre::Centre;
 
 /// Where the centre serves it.
 const PATH: &str = "/api/v1/device/snapshot";
@@ -37,17 +36,6 @@ const PATH: &str = "/api/v1/device/snapshot";
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// For one try: 128 MiB need 100 s at 10 Mbit/s. On a slower line the next try goes on where this one stopped.
 const WHOLE_MAX: Duration = Duration::from_secs(120);
-
-/// The centre's HTTPS address and how it is proved.
-#[derive(Debug, Clone)]
-pub struct Centre {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Mutual TLS with `http/1.1`.
-    pub tls: Arc<ClientConfig>,
-}
 
 /// What the centre answered.
 #[derive(Debug)]
@@ -141,7 +129,7 @@ impl Centre {
     ///
     /// # Errors
     /// [`FetchError`].
-    pub async fn fetch(&self, etag: Option<&str>, partial: &mut Partial) -> Result<Fetched, FetchError> {
+    pub async fn snapshot(&self, etag: Option<&str>, partial: &mut Partial) -> Result<Fetched, FetchError> {
         let mut headers = partial.asked();
         if let Some(etag) = etag.filter(|etag| !etag.is_empty()) {
             headers.push((header::IF_NONE_MATCH, etag.to_owned()));
@@ -175,7 +163,7 @@ impl Centre {
     ///
     /// # Errors
     /// [`FetchError`].
-    pub async fn fetch_delta(&self, known: &Proof) -> Result<Option<Change>, FetchError> {
+    pub async fn snapshot_delta(&self, known: &Proof) -> Result<Option<Change>, FetchError> {
         let path = format!("{PATH}/delta?from={}&hash={}", known.version, known.hash);
         let mut download = Download::default();
         self.ask_in_time(&path, Vec::new(), &mut download).await?;
@@ -198,7 +186,7 @@ impl Centre {
         download: &mut Download,
     ) -> Result<(), FetchError> {
         let asking = async {
-            let stream = self.connect().await?;
+            let stream = self.connect_for_snapshot().await?;
             let mut request = Request::get(path)
                 .header(header::HOST, format!("{}:{}", self.host, self.port))
                 .header(header::ACCEPT_ENCODING, "zstd")
@@ -212,7 +200,7 @@ impl Centre {
         timeout(WHOLE_MAX, asking).await.map_err(|_| FetchError::TimeOut)?
     }
 
-    async fn connect(&self) -> Result<tokio_rustls::client::TlsStream<TcpStream>, FetchError> {
+    async fn connect_for_snapshot(&self) -> Result<tokio_rustls::client::TlsStream<TcpStream>, FetchError> {
         let failed = |source| FetchError::Connect { host: self.host.clone(), port: self.port, source };
         let name =
             ServerName::try_from(self.host.clone()).map_err(|_| FetchError::Host(self.host.clone()))?;

@@ -20,11 +20,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    centre::Centre,
     clock::{Clock, offset_at},
     counter::shop::Shop,
     identity::DeviceIdentity,
 };
-use fetch::{Centre, Change, FetchError, Fetched};
+use fetch::{Change, FetchError, Fetched};
 use partial::Partial;
 use verify::{Proof, Refused};
 
@@ -226,7 +227,7 @@ impl SnapshotTask {
         }
         let etag = self.proof.as_ref().map(|proof| proof.etag.as_str());
         let before = self.partial.bytes.len();
-        let fetched = self.parts.centre.fetch(etag, &mut self.partial).await;
+        let fetched = self.parts.centre.snapshot(etag, &mut self.partial).await;
         if self.partial.bytes.len() != before {
             let (partial, folder) = (self.partial.clone(), self.parts.folder.clone());
             let kept = tokio::task::spawn_blocking(move || partial.keep(&folder)).await;
@@ -240,7 +241,7 @@ impl SnapshotTask {
     /// What has changed since the one in use, as far as the centre can tell; `None` where the whole is to be asked for.
     async fn look_for_changes(&self) -> Option<Fetched> {
         let known = self.proof.as_ref().filter(|_| self.partial.bytes.is_empty())?;
-        match self.parts.centre.fetch_delta(known).await {
+        match self.parts.centre.snapshot_delta(known).await {
             Ok(Some(Change::None)) => Some(Fetched::Unchanged),
             Ok(Some(Change::Delta { proof, packed })) => {
                 let (folder, known) = (self.parts.folder.clone(), known.clone());

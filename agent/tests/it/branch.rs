@@ -17,6 +17,7 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use pestle_agent::{
+    centre::Centre,
     clock::Clock,
     config::Config,
     counter::{
@@ -27,7 +28,7 @@ use pestle_agent::{
     },
     devices::{desk::to_come, kept::DeviceFiles, page_scanners::PageScanners},
     journal::{Journal, Limits, Settings},
-    personal::{Persons, PersonsParts, centre::KeyCentre},
+    personal::{Persons, PersonsParts},
     web::{guard::Gate, routes::router},
 };
 use pestle_domain::{
@@ -242,7 +243,7 @@ pub(crate) fn persons(folder: &std::path::Path, port: u16) -> Persons {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let tls = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
     let tls = Arc::new(tls.with_no_client_auth());
-    let centre = KeyCentre { host: "127.0.0.1".into(), port, tls };
+    let centre = Centre { host: "127.0.0.1".into(), port, tls };
     let folder = folder.join("personal");
     Persons::open(PersonsParts { folder, tenant: "acme".parse().unwrap(), centre }).unwrap()
 }

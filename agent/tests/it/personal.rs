@@ -25,7 +25,6 @@ use pestle_agent::{
     clock::Clock,
     personal::{
         Persons, PersonsParts, SealError, Whose,
-        centre::KeyCentre,
         task::{PersonsTask, RoundError},
     },
 };
@@ -177,7 +176,8 @@ impl Centre {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let centre = KeyCentre { host: "127.0.0.1".into(), port: self.port, tls: Arc::new(tls) };
+        let centre =
+            pestle_agent::centre::Centre { host: "127.0.0.1".into(), port: self.port, tls: Arc::new(tls) };
         let parts = PersonsParts { folder: folder.join("personal"), tenant: "acme".parse().unwrap(), centre };
         let persons = Persons::open(parts).unwrap();
         let clock = Arc::new(Clock::open(folder).unwrap());

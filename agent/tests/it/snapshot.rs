@@ -4,11 +4,12 @@ use std::{path::Path, sync::Arc};
 
 use aws_lc_rs::rand::SystemRandom;
 use pestle_agent::{
+    centre::Centre,
     clock::Clock,
     identity::DeviceIdentity,
     snapshot::{
         SnapshotError, SnapshotParts, SnapshotTask, Snapshots,
-        fetch::{Centre, Fetched},
+        fetch::Fetched,
         kept,
         verify::{Proof, Refused},
     },
@@ -41,7 +42,9 @@ fn open(data: &Path) -> (Snapshots, SnapshotTask) {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let identity = Arc::new(DeviceIdentity::load(data).unwrap());
     let clock = Arc::new(Clock::open(data).unwrap());
-    let tls = Arc::new(identity.client_tls(clock.clone(), &[b"http/1.1"]).unwrap());
+    let mut tls = identity.client_tls(clock.clone()).unwrap();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let tls = Arc::new(tls);
     Snapshots::open(SnapshotParts {
         folder: data.join("snapshot"),
         identity,

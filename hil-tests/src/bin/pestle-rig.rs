@@ -38,6 +38,9 @@ enum Command {
         usb: bool,
         /// Commands, one an argument.
         commands: Vec<String>,
+        /// With its fridge read once a minute, as `idle` has it
+        #[arg(long, conflicts_with = "usb")]
+        rest: bool,
     },
     /// Start it, press keys, and keep what its kernel makes of them: the recordings that the drivers' tests replay.
     Keys {
@@ -92,7 +95,14 @@ async fn main() -> Result<()> {
     let ending = Ending::by_signals()?;
     let work = async {
         match line.command {
-            Command::Shell { usb, commands } => shell(machine, usb, &commands).await,
+            Command::Shell { usb, rest, commands } => {
+                let rig = match (usb, rest) {
+                    (true, _) => QemuRig::with_gadgets(machine).await?,
+                    (false, true) => QemuRig::at_rest(machine).await?,
+                    (false, false) => QemuRig::new(machine).await?,
+                };
+                shell(rig, &commands).await
+            }
             Command::Keys { folder } => Box::pin(keys(machine, &folder)).await,
             Command::Idle => {
                 let idle = Box::pin(idle::watch(machine)).await?;
@@ -124,11 +134,7 @@ async fn main() -> Result<()> {
     ending.unless(work).await.unwrap_or(Ok(()))
 }
 
-async fn shell(machine: Machine, usb: bool, commands: &[String]) -> Result<()> {
-    let mut rig = match usb {
-        true => QemuRig::with_gadgets(machine).await?,
-        false => QemuRig::new(machine).await?,
-    };
+async fn shell(mut rig: QemuRig, commands: &[String]) -> Result<()> {
     rig.power_on().await?;
     println!("the counter's page answered after {:.1} s", rig.booted_in.as_secs_f64());
     let mut guest = rig.guest().await?;

@@ -48,7 +48,7 @@ async fn publish(job: Job) -> Result<f64> {
     let identity = DeviceIdentity::load(&job.data_dir)?;
     let device = identity.identity.device.clone();
     let batches = read_batches(&job.batches, &device)?;
-    let tls = identity.client_tls(Arc::new(DefaultTimeProvider), &[])?;
+    let tls = identity.client_tls(Arc::new(DefaultTimeProvider))?;
     let mut options = MqttOptions::new(device.as_str(), job.broker.ip().to_string(), job.broker.port());
     options
         .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls))))

@@ -1,6 +1,6 @@
 //! What the agent takes when nothing happens, as the machine's kernel counts it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -14,15 +14,32 @@ const MINUTES: u64 = 3;
 const WATCHED_S: u64 = 60;
 const AGENT: &str = "$(systemctl show -p MainPID --value pestle-agent)";
 
+/// All threads of it: name, nanoseconds that it ran, and how often it was given a processor (`schedstat`, the kernel's
+/// Documentation/scheduler/sched-stats.rst).
+const THREADS: &str = r#"for task in /proc/$(systemctl show -p MainPID --value pestle-agent)/task/*; do read -r ran waited times < $task/schedstat && echo "${task##*/} $ran $times $(cat $task/comm)"; done"#;
+
 /// The agent at rest.
 #[derive(Debug)]
 pub struct Idle {
     /// Of one core.
     pub cpu_per_mille: u64,
+    /// Who takes it, the greatest first.
+    pub threads: Vec<Thread>,
     /// Memory that only it has, and its part of what it shares, in KiB.
     pub pss_kib: u64,
     /// All memory of it that is in use, in KiB.
     pub rss_kib: u64,
+}
+
+/// A thread of it that is there from the beginning to the end.
+#[derive(Debug)]
+pub struct Thread {
+    /// As the kernel knows it.
+    pub name: String,
+    /// Millionths of one core.
+    pub cpu_per_million: u64,
+    /// How often it runs, in a minute.
+    pub runs_per_minute: u64,
 }
 
 /// Of one core, at the most: 1 %.
@@ -46,19 +63,51 @@ pub async fn watch(machine: Machine) -> Result<Idle> {
     rig.power_on().await?;
     let mut guest = rig.guest().await?;
     tokio::time::sleep(SETTLED_AFTER).await;
+    let threads_before = threads(&mut guest).await?;
     let before = used_ns(&mut guest).await?;
     for _ in 0..MINUTES {
         // By the machine's own clock: one in software may be slower than ours.
         guest.run(&format!("sleep {WATCHED_S}")).await?;
     }
     let took = used_ns(&mut guest).await? - before;
+    let threads = between(&threads_before, threads(&mut guest).await?);
     let memory = guest.run(&format!("cat /proc/{AGENT}/smaps_rollup")).await?;
     let of = |name: &str| -> Result<u64> {
         let line = memory.lines().find(|line| line.starts_with(name)).context("no such line")?;
         Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
     };
     let cpu_per_mille = took / (MINUTES * WATCHED_S * 1_000_000);
-    Ok(Idle { cpu_per_mille, pss_kib: of("Pss:")?, rss_kib: of("Rss:")? })
+    Ok(Idle { cpu_per_mille, threads, pss_kib: of("Pss:")?, rss_kib: of("Rss:")? })
+}
+
+/// By the number of the thread: what it ran in nanoseconds, how often, and its name.
+type Threads = BTreeMap<u32, (u64, u64, String)>;
+
+async fn threads(guest: &mut Guest) -> Result<Threads> {
+    let said = guest.run(THREADS).await?;
+    let thread = |line: &str| {
+        let mut words = line.splitn(4, ' ');
+        let mut number = || words.next()?.parse::<u64>().ok();
+        let (id, ran, times) = (number()?, number()?, number()?);
+        Some((u32::try_from(id).ok()?, (ran, times, words.next()?.trim().to_owned())))
+    };
+    said.lines().map(|line| thread(line).with_context(|| format!("no thread: {line}"))).collect()
+}
+
+fn between(before: &Threads, after: Threads) -> Vec<Thread> {
+    let mut threads: Vec<Thread> = after
+        .into_iter()
+        .filter_map(|(id, (ran, times, name))| {
+            let (ran_before, times_before, _) = before.get(&id)?;
+            Some(Thread {
+                name,
+                cpu_per_million: (ran - ran_before) / (MINUTES * WATCHED_S * 1_000),
+                runs_per_minute: (times - times_before) / MINUTES,
+            })
+        })
+        .collect();
+    threads.sort_by_key(|thread| std::cmp::Reverse(thread.cpu_per_million));
+    threads
 }
 
 /// What its control group has used, in nanoseconds: counted at each change of a task, where `/proc/PID/stat` may count by the tick
