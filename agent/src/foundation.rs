@@ -123,8 +123,8 @@ impl Foundation {
         if let Some(done) = &carried.done {
             tracing::warn!("{done}");
         }
-        // While the rest of the start goes on. The first reading of a sensor makes the other's.
-        ledger.make_ready();
+        // While the rest of the start goes on. The other's comes after it.
+        let _made = ledger.make_ready();
         Ok(Self {
             identity,
             clock,

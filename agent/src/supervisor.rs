@@ -247,6 +247,8 @@ fn start_rest(
 ) {
     let Rest { snapshots, snapshot_task, persons, persons_task, relay, relay_task, nudge, fetch, room } =
         rest;
+    // Before the first reading, which should not wait for it.
+    let _made = foundation.telemetry.make_ready();
     let clock = foundation.clock.clone();
     let stop = || stops.rest.clone();
     let (inbox, orders) = orders::task::inbox();

@@ -15,6 +15,8 @@ fn open(folder: &Path) -> (Journal, OpenReport) {
 fn open_well(folder: &Path) -> Journal {
     let (journal, report) = open(folder);
     assert_eq!(report.findings, []);
+    // With its store: a fault is to meet an act, not the making of the store.
+    journal.make_ready().blocking_recv().unwrap();
     journal
 }
 
@@ -192,4 +194,19 @@ fn every_error_after_which_nothing_was_recorded_says_so_first() {
     ] {
         assert!(error.is_certain() && error.to_string().starts_with(NOT_RECORDED), "{error}");
     }
+}
+
+#[test]
+fn a_store_that_cannot_be_made_is_told_before_anybody_records_and_the_next_act_makes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    end(open_well(folder.path()));
+    let (journal, _) = open(folder.path());
+    set_fault(folder.path(), Fault::Sync);
+    journal.make_ready().blocking_recv().unwrap();
+    let trouble = || journal.watch_trouble().borrow().clone();
+    assert!(trouble().is_some_and(|told| told.starts_with(NOT_RECORDED)), "{:?}", trouble());
+    clear_faults(folder.path());
+    append(&journal, 1).unwrap();
+    assert_eq!((acts(&journal), trouble()), (vec![1], None));
+    end(journal);
 }

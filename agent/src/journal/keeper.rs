@@ -117,14 +117,14 @@ fn run(shared: &Shared, wakes: &Wakes) {
         let rest = owed_until.map_or(LOOK_AT_REST, |until| until.saturating_duration_since(Instant::now()));
         match wakes.wakes.recv_timeout(rest) {
             Ok(Wake::Owed) => {
-                owed_until = Some(Instant::now() + MARK_AFTER);
+                owed_until.get_or_insert_with(|| Instant::now() + MARK_AFTER);
                 continue;
             }
             Ok(wake) => gather(wake, &wakes.wakes, due).for_each(&mut take),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        // Before the head is read: what is committed from here on is owed anew.
+        // Before the head is read, whose lock orders the two: what is committed from here on is owed anew.
         wakes.owed.store(false, Ordering::Release);
         owed_until = None;
         #[cfg(test)]

@@ -230,7 +230,8 @@ impl Journal {
     /// the fact that opens a new epoch, and from it on time passes for retention.
     ///
     /// # Errors
-    /// [`JournalError::Store`] when the disk refuses: then nothing was changed.
+    /// [`JournalError::Store`] when the disk refuses: then nothing was changed. As [`Journal::append`], where a new epoch's first fact
+    /// cannot be recorded.
     pub fn open(settings: Settings, stamp: &Stamp) -> Result<(Self, OpenReport), JournalError> {
         let opened = open::open(&settings, stamp.wall_ms)?;
         let report = OpenReport { findings: opened.findings.pending.clone() };
@@ -260,10 +261,12 @@ impl Journal {
     }
 
     /// Lets the writer make its store now, which takes some disk accesses, instead of with the first act. Whoever records
-    /// hears of what goes wrong with it.
-    pub fn make_ready(&self) {
+    /// hears of what goes wrong with it, and so does health. What is returned resolves when it was tried; nobody need wait.
+    pub fn make_ready(&self) -> oneshot::Receiver<()> {
+        let (done, tried) = oneshot::channel();
         // One that is full has acts, and with the first of them the store is made.
-        let _full = self.queue.try_send(Command::MakeReady);
+        let _full = self.queue.try_send(Command::MakeReady(done));
+        tried
     }
 
     /// The journal as it lies there, to be read: nothing is repaired, nothing can be recorded, and no file is changed.

@@ -17,7 +17,7 @@ use super::{
 
 /// Sealed stores that stay open: the one that the relay reads, and the next or one that a person looks at.
 const SEALED_OPEN_MAX: usize = 2;
-/// A sealed store that nobody read for this long is closed.
+/// A sealed store that nobody read for this long is closed when the keeper looks next.
 const UNUSED_MAX: Duration = Duration::from_secs(5);
 
 /// The open stores.

@@ -34,8 +34,8 @@ const GROUP_ACTS_MAX: usize = 64;
 pub(crate) enum Command {
     /// Record an act.
     Append(Append),
-    /// Make the store that the first act needs.
-    MakeReady,
+    /// Make the store that the first act needs, and say when that was tried.
+    MakeReady(oneshot::Sender<()>),
     /// End, and say when it is done.
     Close(oneshot::Sender<()>),
 }
@@ -95,7 +95,11 @@ impl Writer {
             for command in taken.drain(..) {
                 match command {
                     Command::Append(append) => group.push(append),
-                    Command::MakeReady => self.make_ready(),
+                    Command::MakeReady(done) => {
+                        self.make_ready();
+                        // Whoever asked need not wait.
+                        let _ = done.send(());
+                    }
                     Command::Close(done) => close = Some(done),
                 }
             }
@@ -145,8 +149,11 @@ impl Writer {
             Err(StoreError::Panicked { path: self.folder(), what: panic_text(panic.as_ref()) })
         });
         if let Err(error) = made {
-            // The first act tries again, and its caller is told.
+            // The first act tries again. Until then the box's health tells it.
             tracing::error!(error = ?error, "the journal's store could not be made");
+            self.shared.out_of_room.store(error.disk_says() == DiskSays::Full, Relaxed);
+            let told = JournalError::NotRecorded(Arc::new(error)).to_string();
+            self.shared.trouble.send_replace(Some(told));
         }
     }
 
