@@ -16,12 +16,8 @@
   // A stream shows what its browser may see; after a sign-in this browser has a new name, and so needs a new stream.
   function listen() {
     stream?.close();
-    stream = new EventSource(`${base}/events`);
-    stream.onopen = () => { body.dataset.stream = "open"; };
-    stream.onerror = () => { body.dataset.stream = "lost"; };
-    for (const name of FRAGMENTS) stream.addEventListener(name, (event) => swap(name, event.data));
-    stream.addEventListener("phase", (event) => enter(JSON.parse(event.data)));
-    stream.addEventListener("version", (event) => { if (event.data !== body.dataset.version) location.reload(); });
+    const swaps = FRAGMENTS.map((name) => [name, (html) => swap(name, html)]);
+    stream = live.follow(`${base}/events`, { ...Object.fromEntries(swaps), phase: (next) => enter(JSON.parse(next)) });
   }
   listen();
 
@@ -221,9 +217,19 @@
     if (line === null) { line = newest > mark.newest || !ids.includes(marked) ? newest : marked; mark.newest = newest; }
     marked = line || null;
     for (const one of all) one.classList.toggle("marked", Number(one.dataset.line) === marked);
-    document.querySelector(".marked")?.scrollIntoView({ block: "nearest" });
+    showMarked();
   }
   mark.newest = 0;
+  const showMarked = () => document.querySelector(".marked")?.scrollIntoView({ block: "nearest" });
+  // What is always in sight covers lines; where there is one column, the money does too. Nothing is scrolled to under it.
+  const oneColumn = matchMedia("(max-width: 56rem)");
+  const covers = new ResizeObserver((sizes) => {
+    const below = oneColumn.matches ? $("money").offsetHeight : 0;
+    document.documentElement.style.scrollPadding = `${$("top").offsetHeight}px 0 ${below}px`;
+    if (sizes.some(({ target }) => target === $("money"))) showMarked();
+  });
+  covers.observe($("top"));
+  covers.observe($("money"));
   function move(by) {
     const ids = [...document.querySelectorAll("[data-line]")].map((one) => Number(one.dataset.line));
     const at = ids.indexOf(marked);

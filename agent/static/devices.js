@@ -9,11 +9,7 @@
   // Devices that learn or are tried because of this page: leaving it ends that.
   const begun = new Set();
 
-  const stream = new EventSource(`${base}/events`);
-  stream.onopen = () => { body.dataset.stream = "open"; };
-  stream.onerror = () => { body.dataset.stream = "lost"; };
-  for (const name of FRAGMENTS) stream.addEventListener(name, (event) => swap(name, event.data));
-  stream.addEventListener("version", (event) => { if (event.data !== body.dataset.version) location.reload(); });
+  live.follow(`${base}/events`, Object.fromEntries(FRAGMENTS.map((name) => [name, (html) => swap(name, html)])));
 
   // The focus stays with the device in whose card it was, though its button may have gone.
   function swap(name, html) {

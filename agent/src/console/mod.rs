@@ -56,18 +56,13 @@ pub async fn run(config: Option<&Path>, every: Duration) -> io::Result<()> {
             output.flush()?;
             drawn = Some(Instant::now());
         }
-        if wording(&text).ne(wording(&shown)) {
+        if !screen::is_worded_alike(&text, &shown) {
             changed = Instant::now();
         }
         shown = text;
         let is_quiet = changed.elapsed() >= QUIET_AFTER;
         tokio::time::sleep(if is_quiet { every.max(LOOK_WHEN_QUIET) } else { every }).await;
     }
-}
-
-/// What stays as it is while a box works: how many facts wait changes with every reading of a fridge.
-fn wording(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().filter(|char| !char.is_ascii_digit())
 }
 
 fn size() -> (usize, usize) {

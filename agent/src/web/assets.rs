@@ -8,12 +8,13 @@ use axum::{
 use pestle_domain::signature::Hash;
 use std::sync::OnceLock;
 
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("counter.css", "text/css; charset=utf-8", include_str!("../../static/counter.css")),
     ("counter.js", "text/javascript; charset=utf-8", include_str!("../../static/counter.js")),
     ("devices.css", "text/css; charset=utf-8", include_str!("../../static/devices.css")),
     ("devices.js", "text/javascript; charset=utf-8", include_str!("../../static/devices.js")),
     ("learn.js", "text/javascript; charset=utf-8", include_str!("../../static/learn.js")),
+    ("live.js", "text/javascript; charset=utf-8", include_str!("../../static/live.js")),
     ("page-scanner.js", "text/javascript; charset=utf-8", include_str!("../../static/page-scanner.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../static/icon.svg")),
 ];

@@ -3,6 +3,8 @@
 use std::{
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
+    thread,
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::{
@@ -10,7 +12,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
 };
 use pestle_agent::journal::{
-    Finding, Journal, JournalError, Limits, NewAct, OpenReport, Place, Settings, ack::Word,
+    Finding, Journal, JournalError, Limits, NewAct, OpenReport, Place, Settings, ack::Word, mark,
 };
 use pestle_domain::{
     fact::{Act, Actor, ClockQuality, DeviceAttached, Stamp},
@@ -137,6 +139,25 @@ fn a_restart_continues_the_chain() {
     assert_eq!(journal.head(), head);
     journal.append_blocking(act(6, 1, 0)).unwrap();
     assert_eq!(numbers(&all(&journal)), [1, 2, 3, 4, 5, 6]);
+    journal.close_blocking();
+}
+
+/// Long enough for a mark after each commit on a busy machine, shorter than the keeper's rest without one.
+const MARKED_WITHIN: Duration = Duration::from_secs(6);
+
+#[test]
+fn a_commit_is_soon_marked_and_so_is_one_after_a_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_well(folder.path(), small());
+    let path = folder.path().join("epoch-00001/mark");
+    for number in 1..=3 {
+        journal.append_blocking(act(number, 1, 0)).unwrap();
+        let told = Instant::now();
+        while mark::read(&path).is_none_or(|mark| mark.written != journal.head()) {
+            assert!(told.elapsed() < MARKED_WITHIN, "act {number} is not in the mark");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
     journal.close_blocking();
 }
 

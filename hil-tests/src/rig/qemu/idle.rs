@@ -12,17 +12,18 @@ const SETTLED_AFTER: Duration = Duration::from_secs(90);
 /// Looked at so often for so long: what comes once a minute comes into each.
 const MINUTES: u64 = 3;
 const WATCHED_S: u64 = 60;
-const AGENT: &str = "$(systemctl show -p MainPID --value pestle-agent)";
+/// Its folder in `/proc`.
+const AGENT: &str = "/proc/$(systemctl show -p MainPID --value pestle-agent)";
 
-/// All threads of it: name, nanoseconds that it ran, and how often it was given a processor (`schedstat`, the kernel's
-/// Documentation/scheduler/sched-stats.rst).
-const THREADS: &str = r#"for task in /proc/$(systemctl show -p MainPID --value pestle-agent)/task/*; do read -r ran waited times < $task/schedstat && echo "${task##*/} $ran $times $(cat $task/comm)"; done"#;
+/// For each thread: its number, nanoseconds that it ran, how often it was given a processor (`schedstat`, the kernel's
+/// Documentation/scheduler/sched-stats.rst), and its name.
+const THREADS: &str = r#"task/*; do read -r ran waited times < $task/schedstat && echo "${task##*/} $ran $times $(cat $task/comm)"; done"#;
 
 /// The agent at rest.
 #[derive(Debug)]
 pub struct Idle {
-    /// Of one core.
-    pub cpu_per_mille: u64,
+    /// Millionths of one core.
+    pub cpu_per_million: u64,
     /// Who takes it, the greatest first.
     pub threads: Vec<Thread>,
     /// Memory that only it has, and its part of what it shares, in KiB.
@@ -43,14 +44,14 @@ pub struct Thread {
 }
 
 /// Of one core, at the most: 1 %.
-const CPU_PER_MILLE_MAX: u64 = 10;
+const CPU_PER_MILLION_MAX: u64 = 10_000;
 /// All memory in use, at the most: 40 MiB.
 const RSS_KIB_MAX: u64 = 40 * 1_024;
 
 impl Idle {
     /// Whether both bounds are kept.
     pub const fn is_kept(&self) -> bool {
-        self.cpu_per_mille <= CPU_PER_MILLE_MAX && self.rss_kib <= RSS_KIB_MAX
+        self.cpu_per_million <= CPU_PER_MILLION_MAX && self.rss_kib <= RSS_KIB_MAX
     }
 }
 
@@ -71,20 +72,19 @@ pub async fn watch(machine: Machine) -> Result<Idle> {
     }
     let took = used_ns(&mut guest).await? - before;
     let threads = between(&threads_before, threads(&mut guest).await?);
-    let memory = guest.run(&format!("cat /proc/{AGENT}/smaps_rollup")).await?;
+    let memory = guest.run(&format!("cat {AGENT}/smaps_rollup")).await?;
     let of = |name: &str| -> Result<u64> {
         let line = memory.lines().find(|line| line.starts_with(name)).context("no such line")?;
         Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
     };
-    let cpu_per_mille = took / (MINUTES * WATCHED_S * 1_000_000);
-    Ok(Idle { cpu_per_mille, threads, pss_kib: of("Pss:")?, rss_kib: of("Rss:")? })
+    Ok(Idle { cpu_per_million: per_million(took), threads, pss_kib: of("Pss:")?, rss_kib: of("Rss:")? })
 }
 
 /// By the number of the thread: what it ran in nanoseconds, how often, and its name.
 type Threads = BTreeMap<u32, (u64, u64, String)>;
 
 async fn threads(guest: &mut Guest) -> Result<Threads> {
-    let said = guest.run(THREADS).await?;
+    let said = guest.run(&format!("for task in {AGENT}/{THREADS}")).await?;
     let thread = |line: &str| {
         let mut words = line.splitn(4, ' ');
         let mut number = || words.next()?.parse::<u64>().ok();
@@ -94,15 +94,21 @@ async fn threads(guest: &mut Guest) -> Result<Threads> {
     said.lines().map(|line| thread(line).with_context(|| format!("no thread: {line}"))).collect()
 }
 
+/// Of one core, while it was watched.
+const fn per_million(nanoseconds: u64) -> u64 {
+    nanoseconds / (MINUTES * WATCHED_S * 1_000)
+}
+
 fn between(before: &Threads, after: Threads) -> Vec<Thread> {
     let mut threads: Vec<Thread> = after
         .into_iter()
         .filter_map(|(id, (ran, times, name))| {
             let (ran_before, times_before, _) = before.get(&id)?;
+            // A number that was given to another thread meanwhile may have counted less.
             Some(Thread {
                 name,
-                cpu_per_million: (ran - ran_before) / (MINUTES * WATCHED_S * 1_000),
-                runs_per_minute: (times - times_before) / MINUTES,
+                cpu_per_million: per_million(ran.checked_sub(*ran_before)?),
+                runs_per_minute: times.checked_sub(*times_before)? / MINUTES,
             })
         })
         .collect();

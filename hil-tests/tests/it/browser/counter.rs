@@ -3,15 +3,11 @@
 use pestle_hil_tests::check::paper;
 use pestle_hil_tests::demo_data::Article;
 use pestle_hil_tests::waiting::until;
-use pestle_hil_tests::world::PEOPLE;
 use thirtyfour::{By, Key};
 
 use super::driver::{SOON, Separator, WIDTHS};
 use super::typed::NOT_TAKEN;
 use super::{Pages, plain_articles};
-
-/// Whether the link and what waits to be sent stay in sight below a basket that is longer than the screen.
-const LINK_ALWAYS_IN_SIGHT: bool = true;
 
 /// How often a scan by keys is tried: the page takes a pause of more than 60 ms for the end of a scan.
 const KEYED_SCANS_MAX: usize = 5;
@@ -20,27 +16,6 @@ const KEYED_SCANS_MAX: usize = 5;
 const LONG_BASKET: usize = 12;
 
 impl Pages {
-    pub(super) async fn open_the_till(&self) {
-        let browser = &self.browser;
-        browser.go_to(&self.counter).await;
-        self.sign_in().await;
-        browser.find("#float").await.click().await.unwrap();
-        browser.type_by_hand("150.00").await;
-        let doubted = browser.page.find(By::Css("#date-confirmed")).await.unwrap();
-        if doubted.is_displayed().await.unwrap() {
-            doubted.click().await.unwrap();
-        }
-        browser.find("#open .go").await.click().await.unwrap();
-        browser.says("#lines", "Scan the first pack").await;
-    }
-
-    pub(super) async fn sign_in(&self) {
-        let (browser, person) = (&self.browser, &PEOPLE[1]);
-        browser.find("#staff").await.send_keys(person.id).await.unwrap();
-        browser.find("#pin").await.send_keys(person.pin).await.unwrap();
-        browser.find("#sign-in .go").await.click().await.unwrap();
-    }
-
     pub(super) async fn sell_by_clicks(&self) {
         let browser = &self.browser;
         let all = plain_articles();
@@ -51,6 +26,7 @@ impl Pages {
             browser.says("#lines", &article.name).await;
         }
         browser.look("counter").await;
+        self.a_press_is_a_click_whatever_comes_meanwhile(&all[1], &all[2]).await;
         browser.find("#quick button.note:last-of-type").await.click().await.unwrap();
         browser.says("#total", "Change").await;
         browser.says("#total", "receipt printed").await;
@@ -61,6 +37,35 @@ impl Pages {
         browser.says("#sales", &receipt).await;
         browser.look("console").await;
         browser.go_to(&self.counter).await;
+    }
+
+    /// The finger is on a line's button, a scan sends all lines anew, the finger is lifted: that line goes. A basket as
+    /// before is left.
+    async fn a_press_is_a_click_whatever_comes_meanwhile(&self, pressed: &Article, meanwhile: &Article) {
+        let (browser, scanner) = (&self.browser, &self.world.branches[0].scanner);
+        let scan =
+            |article: &Article, serial: &str| article.data_matrix(&article.lots[0], serial).into_bytes();
+        scanner.scan(&scan(pressed, "PRESSED")).await.unwrap();
+        browser.says("#lines .marked", &pressed.name).await;
+        // A second ear at the same stream tells when the page was sent the lines.
+        let listen = "window.sent = ''; window.ear = new EventSource(location.pathname + '/events'); \
+                      window.ear.addEventListener('lines', ({ data }) => { window.sent = data; });";
+        browser.page.execute(listen, vec![]).await.unwrap();
+        browser.holds("the second ear", "window.sent !== ''").await;
+
+        let button = browser.find("#lines .marked .void").await;
+        browser.page.action_chain().move_to_element_center(&button).click_and_hold().perform().await.unwrap();
+        scanner.scan(&scan(meanwhile, "MEANWHILE")).await.unwrap();
+        browser.holds("the lines to be sent", &format!("window.sent.includes({:?})", meanwhile.name)).await;
+        browser.page.action_chain().release().perform().await.unwrap();
+        browser.says("#lines .marked", &meanwhile.name).await;
+        let gone = format!("!document.getElementById('lines').textContent.includes({:?})", pressed.name);
+        browser.holds("the line that was pressed to go", &gone).await;
+
+        browser.click("#lines .marked .void").await;
+        let gone = format!("!document.getElementById('lines').textContent.includes({:?})", meanwhile.name);
+        browser.holds("the basket as before", &gone).await;
+        browser.page.execute("window.ear.close()", vec![]).await.unwrap();
     }
 
     /// Waits for the paper with these articles, row by row, and hands back its number.
@@ -153,19 +158,22 @@ impl Pages {
         let browser = &self.browser;
         let all = plain_articles();
         let sold: Vec<_> = all.iter().rev().step_by(3).take(LONG_BASKET).collect();
+        browser.fit(WIDTHS[0], "before a long basket").await;
         for (article, serial) in sold.iter().zip(1..) {
             let scan = article.data_matrix(&article.lots[0], &format!("LONG{serial}"));
             self.world.branches[0].scanner.scan(scan.as_bytes()).await.unwrap();
             browser.says("#lines", &article.name).await;
         }
+        let newest = "(() => { const at = document.querySelector('#lines .marked').getBoundingClientRect(); \
+                      return [at.top + 3, at.bottom - 3].every((y) => \
+                      !!document.elementFromPoint(at.left + at.width / 2, y)?.closest('.marked')); })()";
+        browser.holds("the newest line in sight", newest).await;
         browser.fit(WIDTHS[0], "a long basket").await;
-        if LINK_ALWAYS_IN_SIGHT {
-            let script = "(() => { window.scrollTo(0, document.body.scrollHeight); \
-                          const at = document.querySelector('#status .chips .chip').getBoundingClientRect(); \
-                          return window.scrollY > 0 && at.height > 0 && at.top >= 0 && at.left >= 0 \
-                                 && at.bottom <= window.innerHeight && at.right <= window.innerWidth; })()";
-            browser.holds("the link below a long basket", script).await;
-        }
+        let script = "(() => { window.scrollTo(0, document.body.scrollHeight); \
+                      const at = document.querySelector('#status .chips .chip').getBoundingClientRect(); \
+                      return window.scrollY > 0 && at.height > 0 && at.top >= 0 && at.left >= 0 \
+                             && at.bottom <= window.innerHeight && at.right <= window.innerWidth; })()";
+        browser.holds("the link below a long basket", script).await;
         browser.page.cdp().emulation().clear_device_metrics_override().await.unwrap();
         browser.find("#quick button.note:last-of-type").await.click().await.unwrap();
         browser.says("#total", "Change").await;

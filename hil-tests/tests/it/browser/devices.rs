@@ -34,7 +34,9 @@ async fn a_scanner_that_was_exchanged_is_mended_at_the_page_for_devices_while_th
     let browser = Browser::start().await;
     let till = browser.open(&format!("{}/till/till-1", branch.counter())).await;
     let shop = Shop { browser, branch, sim };
-    shop.open_the_till().await;
+    // It has looked for its devices: the line at the top that tells of the missing scanner moves what is below it.
+    shop.browser.says("#status", "is not attached").await;
+    shop.browser.open_the_till(&PEOPLE[1]).await;
 
     let scanner = shop.plug("1-1", &SimUsbDevice::clone_adapter());
     shop.sim.plug_in("1-4", &SimUsbDevice::receipt_printer(None)).unwrap();
@@ -73,21 +75,6 @@ async fn with_names_that_stay(branch: &Branch, place: &Place, sim: &SimSystem) {
 }
 
 impl Shop {
-    async fn open_the_till(&self) {
-        let (browser, person) = (&self.browser, &PEOPLE[1]);
-        browser.find("#staff").await.send_keys(person.id).await.unwrap();
-        browser.find("#pin").await.send_keys(person.pin).await.unwrap();
-        browser.click("#sign-in .go").await;
-        browser.click("#float").await;
-        browser.type_by_hand("150.00").await;
-        let doubted = "document.getElementById('date-confirmed').offsetParent !== null";
-        if browser.page.execute(format!("return {doubted}"), vec![]).await.unwrap().json() == true {
-            browser.click("#date-confirmed").await;
-        }
-        browser.click("#open .go").await;
-        browser.says("#lines", "Scan the first pack").await;
-    }
-
     fn plug(&self, port: &str, device: &SimUsbDevice) -> SimScanner {
         let files = self.sim.plug_in(port, device).unwrap();
         SimScanner::plug_in(&files[0]).unwrap()

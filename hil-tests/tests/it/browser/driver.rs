@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pestle_hil_tests::processes::{Keeper, Process, Program, build_folder};
 use pestle_hil_tests::waiting::until;
+use pestle_hil_tests::world::Person;
 use thirtyfour::{
     By, ChromiumLikeCapabilities, DesiredCapabilities, Key, WebDriver, WebElement, WindowHandle,
 };
@@ -98,10 +99,19 @@ impl Browser {
         match found.await {
             Ok(element) => element,
             Err(overdue) => {
-                let text = self.page.find(By::Css("body")).await.unwrap().text().await.unwrap_or_default();
-                panic!("{overdue}\nThe page says:\n{text}");
+                panic!("{overdue}\n{}", self.state().await);
             }
         }
+    }
+
+    /// What the page shows, what stands in its fields, and which has the focus: for whoever reads of a failure.
+    async fn state(&self) -> String {
+        let text = self.page.find(By::Css("body")).await.unwrap().text().await.unwrap_or_default();
+        let script = "return JSON.stringify({page: document.body.dataset, focus: document.activeElement?.id, \
+                      fields: [...document.querySelectorAll('input, select')].map((field) => \
+                      `${field.id}: ${field.type === 'checkbox' ? field.checked : field.value}`)})";
+        let known = self.page.execute(script, vec![]).await.map(|answer| answer.json().clone());
+        format!("The page says:\n{text}\nIts fields: {known:?}")
     }
 
     /// Clicks what is shown there. A piece that the box has just sent anew took its buttons with it: a click that found none did nothing.
@@ -114,6 +124,26 @@ impl Browser {
         clicked.await.unwrap();
     }
 
+    /// Signs somebody in at a till's page.
+    pub(crate) async fn sign_in(&self, person: &Person) {
+        self.find("#staff").await.send_keys(person.id).await.unwrap();
+        self.find("#pin").await.send_keys(person.pin).await.unwrap();
+        self.click("#sign-in .go").await;
+    }
+
+    /// Signs somebody in at the page of a closed till, and opens it.
+    pub(crate) async fn open_the_till(&self, person: &Person) {
+        self.sign_in(person).await;
+        self.click("#float").await;
+        self.type_by_hand("150.00").await;
+        let doubted = self.page.find(By::Css("#date-confirmed")).await.unwrap();
+        if doubted.is_displayed().await.unwrap() {
+            self.click("#date-confirmed").await;
+        }
+        self.click("#open .go").await;
+        self.says("#lines", "Scan the first pack").await;
+    }
+
     /// Waits until the element says that.
     pub(crate) async fn says(&self, css: &str, wanted: &str) {
         let what = format!("{css} to say {wanted:?}");
@@ -123,8 +153,7 @@ impl Browser {
             if text.contains(wanted) { Ok(()) } else { Err(format!("it says {text:?}")) }
         });
         if let Err(overdue) = looked.await {
-            let text = self.page.find(By::Css("body")).await.unwrap().text().await.unwrap_or_default();
-            panic!("{overdue}\nThe page says:\n{text}");
+            panic!("{overdue}\n{}", self.state().await);
         }
     }
 
@@ -149,7 +178,9 @@ impl Browser {
             let said = self.page.execute(&script, vec![]).await.map_err(|error| error.to_string())?;
             if said.json() == &serde_json::Value::Bool(true) { Ok(()) } else { Err(said.json().to_string()) }
         });
-        looked.await.unwrap();
+        if let Err(overdue) = looked.await {
+            panic!("{overdue}\n{}", self.state().await);
+        }
     }
 
     /// What stands in a field.

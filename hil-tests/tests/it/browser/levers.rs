@@ -1,6 +1,7 @@
 //! The workbench's levers: each is pulled there by a click, and felt at the counter.
 
 use super::Pages;
+use pestle_hil_tests::world::PEOPLE;
 use thirtyfour::{By, Key};
 
 impl Pages {
@@ -94,7 +95,7 @@ impl Pages {
         self.pull("#put").await;
         browser.gone("#lost").await;
         browser.find("#sign-in").await;
-        self.sign_in().await;
+        browser.sign_in(&PEOPLE[1]).await;
         browser.gone("#sign-in").await;
         browser.find("#entry").await;
         browser.go_to(&self.workbench).await;

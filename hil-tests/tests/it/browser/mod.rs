@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pestle_hil_tests::demo_data::{Article, LotState, articles};
 use pestle_hil_tests::workbench;
-use pestle_hil_tests::world::{ADMIN, Place, World};
+use pestle_hil_tests::world::{ADMIN, PEOPLE, Place, World};
 use thirtyfour::WindowHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,7 +34,8 @@ async fn sales_are_made_by_clicks_keys_and_scans_and_every_lever_of_the_workbenc
     let _alone = crate::whole_product().await;
     let (pages, folder) = Pages::start().await;
     pages.sign_in_to_the_console().await;
-    pages.open_the_till().await;
+    pages.browser.go_to(&pages.counter).await;
+    pages.browser.open_the_till(&PEOPLE[1]).await;
     pages.sell_by_clicks().await;
     pages.sell_by_keys().await;
     pages.sell_by_a_scanner_that_types().await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pestle_drivers::scanner::learn::sheet::TestCode;
 use pestle_drivers::scanner::page::{BATCH_SILENCE_MS, PageKey, is_a_scanner_s};
 use pestle_hil_tests::demo_data::Article;
+use pestle_hil_tests::world::PEOPLE;
 use serde_json::{Value, json};
 use thirtyfour::Key;
 use thirtyfour::common::command::{Actions, Command};
@@ -133,7 +134,8 @@ fn shows(article: &Article) -> String {
 async fn a_scanner_types_into_the_page_and_a_person_s_keys_are_left_alone() {
     let _alone = crate::whole_product().await;
     let (pages, folder) = Pages::start().await;
-    pages.open_the_till().await;
+    pages.browser.go_to(&pages.counter).await;
+    pages.browser.open_the_till(&PEOPLE[1]).await;
     pages.an_unproved_scanner_types().await;
     pages.a_person_types_quickly().await;
     pages.a_scan_without_an_answer().await;
