@@ -16,7 +16,8 @@ if [ "${FRESH:-}" = 1 ] || [ ! -f "$folder/run.qcow2" ] || [ "$image" -nt "$fold
   qemu-img create -q -f qcow2 -b "$image" -F raw "$folder/run.qcow2" 8G
   cp "$variables" "$folder/run.variables.fd"
 fi
-exec qemu-system-x86_64 -nodefaults -no-user-config -machine q35,accel=tcg -cpu max -smp 2 -m 1024 \
+# Why "-erms": with it Linux clears memory byte by byte, which the emulation does very slowly where a program was before.
+exec qemu-system-x86_64 -nodefaults -no-user-config -machine q35,accel=tcg -cpu max,-erms -smp 2 -m 1024 \
   -drive if=pflash,format=raw,readonly=on,file="$code" -drive if=pflash,format=raw,file="$folder/run.variables.fd" \
   -drive if=none,id=disk,format=qcow2,file="$folder/run.qcow2" -device virtio-blk-pci,drive=disk,bootindex=0 \
   -netdev user,id=lan,hostfwd=tcp:127.0.0.1:"${PORT:-8443}"-:443 -device virtio-net-pci,netdev=lan \

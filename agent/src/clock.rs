@@ -9,7 +9,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -23,7 +23,10 @@ use pestle_domain::{
 use rustls_pki_types::UnixTime;
 use time::{Date, Month};
 
-use crate::durable_file::{self, FileError};
+use crate::{
+    durable_file::{self, FileError},
+    zone,
+};
 
 /// No box runs this code before: 2026-01-01 00:00 UTC. To be raised with each release.
 pub const RELEASED_AFTER: UnixMillis = UnixMillis(1_767_225_600_000);
@@ -69,15 +72,6 @@ pub fn business_date(wall: UnixMillis, zone: &TimeZone, cut_over_minutes: u16) -
     Day(calendar()
         .filter(|date| (0..=9999).contains(&date.year()))
         .unwrap_or(time::macros::date!(1970 - 01 - 01)))
-}
-
-/// The offset from UTC in a time zone, at any moment; always zero for a zone that this box does not know.
-pub fn offset_at(time_zone: &str) -> Arc<dyn Fn(UnixMillis) -> time::UtcOffset + Send + Sync> {
-    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
-    Arc::new(move |at| {
-        let moment = Timestamp::from_millisecond(at.0).unwrap_or_default();
-        time::UtcOffset::from_whole_seconds(zone.to_offset(moment).seconds()).unwrap_or(time::UtcOffset::UTC)
-    })
 }
 
 /// A time that has certainly passed, and how it is known.
@@ -237,7 +231,7 @@ impl Clock {
 
     /// From now on days are counted where the branch is. An unknown zone leaves the one before and returns false.
     pub fn set_branch(&self, time_zone: &str, cut_over_minutes: u16) -> bool {
-        let Ok(zone) = TimeZone::get(time_zone) else {
+        let Some(zone) = zone::named(time_zone) else {
             tracing::error!(
                 time_zone,
                 "the branch's time zone is not known to this box; the days of business stay as they were"

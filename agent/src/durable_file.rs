@@ -57,9 +57,7 @@ pub fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), FileError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let beside = path.with_file_name(name);
+    let beside = beside(path);
     let written = write_beside(&beside, fill)
         .and_then(|()| fs::rename(&beside, path).map_err(FileError::disk("rename", path)));
     if let Err(error) = written {
@@ -68,6 +66,23 @@ pub fn write_with(
         return Err(error);
     }
     sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Puts `bytes` under `path` at once, for other programs of this start of the machine: nobody reads half of it, and what is there after
+/// a power cut is nobody's concern.
+///
+/// # Errors
+/// [`FileError::Disk`].
+pub fn tell(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let beside = beside(path);
+    fs::write(&beside, bytes).map_err(FileError::disk("write", &beside))?;
+    fs::rename(&beside, path).map_err(FileError::disk("rename", path))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
 }
 
 fn write_beside(

@@ -91,10 +91,6 @@ impl Foundation {
         make_room_to_start(&config.data_dir, config.space);
         let lock = DataLock::take(&config.data_dir)?;
         let clock = Arc::new(Clock::open(&config.data_dir)?);
-        let open = |lane: Lane| {
-            Journal::open(journal_settings(config, &identity, lane), &clock.stamp())
-                .with_context(|| format!("the {} journal cannot be opened", lane.as_str()))
-        };
         let data_dir = &config.data_dir;
         let mut carried = Carried::default();
         let mut plan = Plan::read(data_dir).context(UNREADABLE_PLAN)?;
@@ -102,11 +98,20 @@ impl Foundation {
             // The power went in the middle of it. No journal is opened before it is finished.
             carried.done = carry::swap(data_dir, &cut_off)?;
         }
+        let open = |lane: Lane| {
+            let opened = Journal::open(journal_settings(config, &identity, lane), &clock.stamp())
+                .with_context(|| format!("the {} journal cannot be opened", lane.as_str()))?;
+            // While the rest of the start goes on. The other lane's comes after it, and a plan's journals may be closed again.
+            if lane == Lane::Ledger && plan.is_none() {
+                let _made = opened.0.make_ready();
+            }
+            Ok(opened)
+        };
         // Both lie in it, and only one can make it.
         durable_file::create_folder(&data_dir.join("journal"))?;
         let ((mut ledger, mut first), (mut telemetry, mut second)) = both(open)?;
-        if let Some(plan) = plan {
-            match carry::decide(data_dir, &plan, (&ledger, &telemetry), &clock.stamp())? {
+        if let Some(plan) = &plan {
+            match carry::decide(data_dir, plan, (&ledger, &telemetry), &clock.stamp())? {
                 Ok(built) => {
                     ledger.close_blocking();
                     telemetry.close_blocking();
@@ -123,8 +128,6 @@ impl Foundation {
         if let Some(done) = &carried.done {
             tracing::warn!("{done}");
         }
-        // While the rest of the start goes on. The other's comes after it.
-        let _made = ledger.make_ready();
         Ok(Self {
             identity,
             clock,

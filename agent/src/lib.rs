@@ -34,3 +34,4 @@ pub mod devices;
 pub mod space;
 pub mod spool;
 pub mod web;
+pub mod zone;

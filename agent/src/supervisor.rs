@@ -296,7 +296,7 @@ async fn drain(counter: &Counter, stops: &Stops, parts: &mut Parts) {
 fn announce(data_dir: &Path, web: SocketAddr) -> anyhow::Result<()> {
     let file: PathBuf = data_dir.join("run/addresses.json");
     let text = serde_json::json!({ "web": web.to_string(), "pid": std::process::id() }).to_string();
-    durable_file::write(&file, text.as_bytes())?;
+    durable_file::tell(&file, text.as_bytes())?;
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use jiff::{Timestamp, tz::TimeZone};
 use pestle_domain::{
     catalogue::{Catalogue, Recall},
     fact::Actor,
@@ -12,10 +11,9 @@ use pestle_domain::{
     staff::Member,
     units::{Day, UnixMillis},
 };
-use time::{Duration, OffsetDateTime, UtcOffset};
+use time::{Duration, OffsetDateTime};
 
-/// The branch's offset from UTC at a moment.
-pub type OffsetAt = Arc<dyn Fn(UnixMillis) -> UtcOffset + Send + Sync>;
+use crate::zone::{self, OffsetAt};
 
 /// One version of a snapshot, indexed. It is swapped as a whole.
 #[derive(Clone)]
@@ -38,22 +36,10 @@ impl fmt::Debug for Shop {
     }
 }
 
-/// The offsets of a time zone by its IANA name; one that this box does not know counts as UTC, and is told.
-pub fn offsets_of(time_zone: &str) -> OffsetAt {
-    let zone = TimeZone::get(time_zone).unwrap_or_else(|error| {
-        tracing::error!(time_zone, %error, "the branch's time zone is not known to this box; receipts show UTC");
-        TimeZone::UTC
-    });
-    Arc::new(move |at| {
-        let moment = Timestamp::from_millisecond(at.0).unwrap_or_default();
-        UtcOffset::from_whole_seconds(zone.to_offset(moment).seconds()).unwrap_or(UtcOffset::UTC)
-    })
-}
-
 impl Shop {
     /// A snapshot as the box uses it.
     pub fn open(snapshot: Snapshot) -> Self {
-        let offset_at = offsets_of(&snapshot.profile.time_zone);
+        let offset_at = zone::offsets_of(&snapshot.profile.time_zone);
         Self::new(snapshot, offset_at)
     }
 

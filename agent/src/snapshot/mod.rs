@@ -19,12 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    centre::Centre,
-    clock::{Clock, offset_at},
-    counter::shop::Shop,
-    identity::DeviceIdentity,
-};
+use crate::{centre::Centre, clock::Clock, counter::shop::Shop, identity::DeviceIdentity};
 use fetch::{Change, FetchError, Fetched};
 use partial::Partial;
 use verify::{Proof, Refused};
@@ -171,8 +166,7 @@ struct Ready {
 impl Ready {
     fn new(snapshot: Snapshot) -> Self {
         let (version, made_at, products) = (snapshot.version, snapshot.made_at, snapshot.products.len());
-        let offset = offset_at(&snapshot.profile.time_zone);
-        Self { shop: Arc::new(Shop::new(snapshot, offset)), version, made_at, products }
+        Self { shop: Arc::new(Shop::open(snapshot)), version, made_at, products }
     }
 }
 

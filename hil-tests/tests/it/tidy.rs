@@ -238,8 +238,13 @@ fn long_functions(text: &str) -> Vec<(String, usize)> {
 }
 
 #[test]
-fn ci_calls_make_test_and_nothing_else() {
+fn ci_passes_only_what_passes_make_test_and_then_tries_the_image() {
     let script = fs::read_to_string(root().join(".ci/run")).unwrap();
+    let lines: Vec<_> = script.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let at = |wanted: &str| lines.iter().position(|line| *line == wanted).expect(wanted);
     assert!(script.starts_with("#!/usr/bin/env bash\n"));
-    assert!(script.trim_end().ends_with("\nexec make test"));
+    assert_eq!(at("set -euo pipefail"), 0, "whatever fails ends it");
+    assert!(at("make test") < at("ignored() {"), "nothing is skipped before the tests");
+    assert_eq!(lines.last(), Some(&"exit \"$status\""));
+    assert!(script.contains("\n  make image && "));
 }

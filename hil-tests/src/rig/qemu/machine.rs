@@ -121,6 +121,11 @@ impl Running {
     }
 }
 
+/// Everything that the emulation knows but one: with `erms` Linux clears memory byte by byte, and where a page has held a program
+/// before, the emulation looks at each byte whether it has to translate anew. One page took half a second, which no real machine takes,
+/// and it fell on whoever was given that page.
+const PROCESSOR: &str = "max,-erms";
+
 fn arguments(
     machine: &Machine,
     place: &Path,
@@ -133,7 +138,7 @@ fn arguments(
     let Machine { memory_mib, processors, firmware, .. } = machine;
     let lines = [
         "-nodefaults -display none -no-user-config".to_owned(),
-        format!("-machine q35,accel=tcg -cpu max -smp {processors} -m {memory_mib}"),
+        format!("-machine q35,accel=tcg -cpu {PROCESSOR} -smp {processors} -m {memory_mib}"),
         format!("-drive if=pflash,format=raw,readonly=on,file={}", firmware.code.display()),
         format!("-drive if=pflash,format=raw,file={}", at("variables.fd")),
         format!("-netdev user,id=lan,hostfwd=tcp:127.0.0.1:{https}-:443"),
