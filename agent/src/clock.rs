@@ -231,7 +231,7 @@ impl Clock {
 
     /// From now on days are counted where the branch is. An unknown zone leaves the one before and returns false.
     pub fn set_branch(&self, time_zone: &str, cut_over_minutes: u16) -> bool {
-        let Some(zone) = zone::named(time_zone) else {
+        let Ok(zone) = zone::named(time_zone) else {
             tracing::error!(
                 time_zone,
                 "the branch's time zone is not known to this box; the days of business stay as they were"

@@ -57,14 +57,7 @@ pub fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), FileError> {
-    let beside = beside(path);
-    let written = write_beside(&beside, fill)
-        .and_then(|()| fs::rename(&beside, path).map_err(FileError::disk("rename", path)));
-    if let Err(error) = written {
-        // On a full disk half a file would take the room that the next attempt needs. Another error is told already.
-        let _ = fs::remove_file(&beside);
-        return Err(error);
-    }
+    replace(path, |beside| write_beside(beside, fill))?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
@@ -74,29 +67,34 @@ pub fn write_with(
 /// # Errors
 /// [`FileError::Disk`].
 pub fn tell(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let beside = beside(path);
-    fs::write(&beside, bytes).map_err(FileError::disk("write", &beside))?;
-    fs::rename(&beside, path).map_err(FileError::disk("rename", path))
+    replace(path, |beside| create(beside)?.write_all(bytes).map_err(FileError::disk("write", beside)))
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// Puts what `write` makes beside `path` in its place.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), FileError>) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
-    path.with_file_name(name)
+    let beside = path.with_file_name(name);
+    let written =
+        write(&beside).and_then(|()| fs::rename(&beside, path).map_err(FileError::disk("rename", path)));
+    if written.is_err() {
+        // On a full disk half a file would take the room that the next attempt needs. Another error is told already.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn create(path: &Path) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(path).map_err(FileError::disk("create", path))
 }
 
 fn write_beside(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), FileError> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(FileError::disk("create", path))?;
-    let mut file = BufWriter::new(file);
+    let mut file = BufWriter::new(create(path)?);
     fill(&mut file).and_then(|()| file.flush()).map_err(FileError::disk("write", path))?;
     file.get_ref().sync_all().map_err(FileError::disk("sync", path))
 }

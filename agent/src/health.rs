@@ -1,6 +1,8 @@
 //! What the box says about itself: `/health` for people and scripts, `/metrics` for Prometheus.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+mod metrics;
+
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -10,15 +12,12 @@ use axum::{
     routing::get,
 };
 use pestle_domain::ids::{BranchId, DeviceId, TenantId};
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge},
-    registry::Registry,
-};
+use prometheus_client::encoding::text::encode;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
+    appliance,
     clock::Clock,
     counter::{
         handle::Counter,
@@ -30,6 +29,7 @@ use crate::{
     snapshot::{SnapshotState, Snapshots},
     space::{Level, Space},
 };
+use metrics::Metrics;
 
 /// Everything that is asked for its state.
 #[derive(Debug, Clone)]
@@ -135,6 +135,7 @@ impl Health {
             ended: *self.ended.borrow(),
             space: *self.space.borrow(),
             counter_works: self.counter.is_alive(),
+            system: appliance::troubles(),
         };
         let (status, reasons) = judge(&condition);
         Report {
@@ -185,11 +186,13 @@ struct Condition<'a> {
     ended: Option<&'static str>,
     space: Space,
     counter_works: bool,
+    system: Vec<String>,
 }
 
 /// How the box is, and why it is not well. Being offline is normal.
 fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
-    let Condition { journals, snapshot, personal, stale, link, ended, space, counter_works } = condition;
+    let Condition { journals, snapshot, personal, stale, link, ended, space, counter_works, system } =
+        condition;
     let mut found = Vec::new();
     let trouble = journals.iter().filter_map(|journal| journal.trouble.clone());
     found.extend(trouble.map(|why| (Status::Failing, why)));
@@ -218,6 +221,7 @@ fn judge(condition: &Condition<'_>) -> (Status, Vec<String>) {
     found.extend(slow.map(|(lane, ms)| {
         (Status::Degraded, format!("The disk is slow: {ms} ms for one commit of the {lane} journal."))
     }));
+    found.extend(system.iter().map(|why| (Status::Degraded, why.clone())));
     let damages = journals.iter().flat_map(|journal| &journal.findings);
     found.extend(damages.map(|why| (Status::Degraded, why.clone())));
     let status = found.iter().map(|(status, _)| *status).max().unwrap_or(Status::Ok);
@@ -260,164 +264,6 @@ async fn metrics(State(health): State<Health>, metrics: Arc<Metrics>) -> impl In
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LaneLabel {
-    lane: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WhatLabel {
-    what: &'static str,
-}
-
-/// Read from the parts at each scrape: the parts count for themselves, off every path.
-#[derive(Debug)]
-struct Metrics {
-    registry: Registry,
-    head: Family<LaneLabel, Gauge>,
-    waiting: Family<LaneLabel, Gauge>,
-    acts: Family<LaneLabel, Gauge>,
-    commits: Family<LaneLabel, Gauge>,
-    failures: Family<LaneLabel, Gauge>,
-    findings: Family<LaneLabel, Gauge>,
-    relay: Family<WhatLabel, Gauge>,
-    personal: Family<WhatLabel, Gauge>,
-    online: Gauge,
-    snapshot: Gauge,
-    uptime_s: Gauge,
-    commit_times: CommitGauges,
-    space_level: Gauge,
-    space_free: Gauge,
-    space_days: Gauge,
-}
-
-/// In microseconds, by lane.
-#[derive(Debug)]
-struct CommitGauges {
-    last: Family<LaneLabel, Gauge>,
-    slowest: Family<LaneLabel, Gauge>,
-    total: Family<LaneLabel, Gauge>,
-}
-
-impl Metrics {
-    fn new(counter: &Counter) -> Self {
-        let mut registry = Registry::with_prefix("pestle_agent");
-        counter.counters().register(&mut registry);
-        let mut lane = |name: &str, help: &str| {
-            let family = Family::<LaneLabel, Gauge>::default();
-            registry.register(name, help, family.clone());
-            family
-        };
-        let head = lane("journal_head", "Number of the last fact on the disk");
-        let waiting = lane("journal_waiting", "Facts that the centre has not acknowledged");
-        let acts = lane("journal_acts", "Acts recorded since the start");
-        let commits = lane("journal_commits", "Syncs of the disk since the start");
-        let failures = lane("journal_failures", "Acts that the disk refused since the start");
-        let commit_times = CommitGauges {
-            last: lane("journal_commit_last_microseconds", "How long the last commit took"),
-            slowest: lane(
-                "journal_commit_slowest_microseconds",
-                "How long the slowest commit since the start took",
-            ),
-            total: lane("journal_commit_microseconds", "How long all commits since the start took together"),
-        };
-        let findings = lane("journal_findings", "Damages found since the start");
-        let relay = Family::<WhatLabel, Gauge>::default();
-        registry.register("relay", "What the relay has counted since the start", relay.clone());
-        let personal = Family::<WhatLabel, Gauge>::default();
-        let help = "Patients' keys by how they stand, and what became of them since the start";
-        registry.register("personal_keys", help, personal.clone());
-        let mut one = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
-        let online = one("link_online", "Whether the box is connected to the centre");
-        let snapshot = one("snapshot_version", "Version of the snapshot in use, 0 for none");
-        let uptime_s = one("uptime_seconds", "Time since the start");
-        let space_level =
-            one("space_level", "Room on the disk: 0 plenty, 1 low, 2 readings are shed, 3 full");
-        let space_free = one("space_free_mebibytes", "Free for the box");
-        let space_days = one("space_days_left", "How long the room lasts, -1 where nobody can tell");
-        Self {
-            registry,
-            head,
-            waiting,
-            acts,
-            commits,
-            failures,
-            findings,
-            relay,
-            personal,
-            online,
-            snapshot,
-            uptime_s,
-            commit_times,
-            space_level,
-            space_free,
-            space_days,
-        }
-    }
-
-    fn read(&self, health: &Health) {
-        for journal in &health.journals {
-            let lane = LaneLabel { lane: journal.stream().lane.as_str() };
-            let counters = journal.counters();
-            let set = |family: &Family<LaneLabel, Gauge>, value: u64| {
-                family.get_or_create(&lane).set(gauge_value(value));
-            };
-            set(&self.head, journal.head().seq);
-            set(&self.waiting, journal.waiting());
-            set(&self.acts, counters.acts.load(Relaxed));
-            set(&self.commits, counters.commits.load(Relaxed));
-            set(&self.failures, counters.failures.load(Relaxed));
-            set(&self.findings, journal.findings().len() as u64);
-            let micros = |took: std::time::Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            set(&self.commit_times.last, micros(counters.commits_took.last()));
-            set(&self.commit_times.slowest, micros(counters.commits_took.slowest()));
-            set(&self.commit_times.total, micros(counters.commits_took.total()));
-        }
-        let relay = health.relay.counters();
-        for (what, count) in [
-            ("batches", &relay.batches),
-            ("facts", &relay.facts),
-            ("acknowledgements", &relay.acknowledgements),
-            ("refusals", &relay.refusals),
-            ("rewinds", &relay.rewinds),
-            ("connections", &relay.connections),
-            ("bad_messages", &relay.bad_messages),
-            ("alarms", &relay.alarms),
-            ("alerts", &relay.alerts),
-            ("alerts_dropped", &relay.alerts_dropped),
-        ] {
-            self.relay.get_or_create(&WhatLabel { what }).set(gauge_value(count.load(Relaxed)));
-        }
-        let space = *health.space.borrow();
-        self.space_level.set(space.level as i64);
-        self.space_free.set(gauge_value(space.free_mib));
-        self.space_days.set(space.days_left.map_or(-1, i64::from));
-        let personal = health.persons.state().borrow().clone();
-        for (what, count) in [
-            ("waiting", personal.waiting as u64),
-            ("leased", personal.leased as u64),
-            ("refused", personal.refused as u64),
-            ("damaged", personal.damaged as u64),
-            ("erased", personal.erased),
-            ("ended", personal.ended),
-            ("deposited", personal.deposited),
-        ] {
-            self.personal.get_or_create(&WhatLabel { what }).set(gauge_value(count));
-        }
-        self.online.set(i64::from(health.relay.watch().borrow().state != Phase::Offline));
-        self.snapshot.set(gauge_value(*health.snapshots.version().borrow()));
-        self.uptime_s.set(gauge_value(health.clock.mono_ms().saturating_sub(health.started_mono_ms) / 1_000));
-    }
-}
-
-fn gauge_value(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -446,6 +292,7 @@ mod tests {
         ended: Option<&'static str>,
         space: Space,
         counter_works: bool,
+        system: Vec<String>,
     }
 
     /// What is said of a box that is well but for what `change` does.
@@ -459,9 +306,10 @@ mod tests {
             ended: None,
             space: Space { free_mib: 300, ..Space::default() },
             counter_works: true,
+            system: Vec::new(),
         };
         change(&mut parts);
-        let Parts { journal, snapshot, personal, stale, link, ended, space, counter_works } = parts;
+        let Parts { journal, snapshot, personal, stale, link, ended, space, counter_works, system } = parts;
         let journals = [journal];
         let condition = Condition {
             journals: &journals,
@@ -472,6 +320,7 @@ mod tests {
             ended,
             space,
             counter_works,
+            system,
         };
         let (status, reasons) = judge(&condition);
         assert_eq!(status, expected, "{reasons:?}");
@@ -498,6 +347,7 @@ mod tests {
         check(Status::Degraded, "no new business", |parts| parts.space.level = Level::Full);
         check(Status::Degraded, "4000 ms for one commit", |parts| parts.journal.slow_ms = Some(4_000));
         check(Status::Failing, "not recorded", |parts| parts.journal.trouble = Some("not recorded".into()));
+        check(Status::Degraded, "firewall", |parts| parts.system.push("the firewall did not start".into()));
         check(Status::Failing, "relay", |parts| parts.ended = Some("relay"));
         check(Status::Failing, "counter", |parts| parts.counter_works = false);
         // The worst counts, and all is said.

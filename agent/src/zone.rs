@@ -16,11 +16,14 @@ pub type OffsetAt = Arc<dyn Fn(UnixMillis) -> UtcOffset + Send + Sync>;
 /// Where the system keeps them, each under its name, in the form of RFC 9636.
 const FOLDER: &str = "/usr/share/zoneinfo";
 
-/// A zone as the system knows it, else as this program was built with it; `None` for a name that neither knows.
+/// A zone as the system knows it, else as this program was built with it.
 ///
 /// The one file is read: the library's own list of names is made by reading hundreds, which a start would wait for.
-pub fn named(name: &str) -> Option<TimeZone> {
-    of_the_system(Path::new(FOLDER), name).or_else(|| TimeZone::get(name).ok())
+///
+/// # Errors
+/// Neither knows such a name.
+pub fn named(name: &str) -> Result<TimeZone, jiff::Error> {
+    of_the_system(Path::new(FOLDER), name).map_or_else(|| TimeZone::get(name), Ok)
 }
 
 fn of_the_system(folder: &Path, name: &str) -> Option<TimeZone> {
@@ -33,9 +36,9 @@ fn of_the_system(folder: &Path, name: &str) -> Option<TimeZone> {
 
 /// The offsets of a zone; one that this box does not know counts as UTC, and is told.
 pub fn offsets_of(name: &str) -> OffsetAt {
-    let zone = named(name).unwrap_or_else(|| {
+    let zone = named(name).unwrap_or_else(|error| {
         tracing::error!(
-            time_zone = name,
+            time_zone = name, %error,
             "the branch's time zone is not known to this box; receipts show UTC"
         );
         TimeZone::UTC
@@ -48,12 +51,14 @@ pub fn offsets_of(name: &str) -> OffsetAt {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZoneDatabase;
+
     use super::*;
 
     #[test]
     fn a_zone_is_the_same_from_the_systems_file_and_from_the_program() {
         let system = of_the_system(Path::new(FOLDER), "Europe/London").expect("Debian's tzdata is installed");
-        let built_in = TimeZone::get("Europe/London").unwrap();
+        let built_in = TimeZoneDatabase::bundled().get("Europe/London").unwrap();
         for moment in
             ["2026-01-01T12:00:00Z", "2026-07-01T12:00:00Z", "2026-10-25T00:59:59Z", "2026-10-25T01:00:00Z"]
         {
@@ -77,7 +82,7 @@ mod tests {
             assert!(!known(name), "{name:?}");
         }
         assert!(!known(folder.path().join("outside").to_str().unwrap()));
-        assert!(named("Not/AZone").is_none());
+        assert!(named("Not/AZone").is_err());
     }
 
     #[test]

@@ -203,11 +203,16 @@
     const attempt = `shelf-label ${product}`;
     forget(attempt, await send("shelf-label", { act: actOf(attempt), product }));
   }
+  const TAPS_APART_MS_MAX = 700;
+  const asked = new Map();      // by line: which quantity was asked for last, and when
   function step(line, by) {
     const output = document.querySelector(`[data-line="${line}"] output`);
     if (!output) return;                     // the box took the line off in this moment
-    const quantity = Number(output.dataset.quantity) + by;
-    output.dataset.quantity = quantity;      // quick taps add up; the box's answer replaces it
+    // Quick taps add up, whatever older lines come in between.
+    const last = asked.get(line);
+    const recent = last && performance.now() - last.at < TAPS_APART_MS_MAX;
+    const quantity = (recent ? last.quantity : Number(output.dataset.quantity)) + by;
+    asked.set(line, { quantity, at: performance.now() });
     send("quantity", { line, quantity });
   }
   function mark(line) {
@@ -226,7 +231,7 @@
   const covers = new ResizeObserver((sizes) => {
     const below = oneColumn.matches ? $("money").offsetHeight : 0;
     document.documentElement.style.scrollPadding = `${$("top").offsetHeight}px 0 ${below}px`;
-    if (sizes.some(({ target }) => target === $("money"))) showMarked();
+    if (oneColumn.matches && sizes.some(({ target }) => target === $("money"))) showMarked();
   });
   covers.observe($("top"));
   covers.observe($("money"));

@@ -12,7 +12,12 @@ const live = (() => {
     pressed = 0;
     const shows = [...waiting.values()];
     waiting.clear();
-    for (const show of shows) show();
+    // One piece that cannot be shown keeps none from being shown.
+    for (const show of shows) { try { show(); } catch (error) { reportError(error); } }
+  }
+  function show(name, how) {
+    if (pressed) waiting.set(name, how);
+    else how();
   }
   // The click comes after the release of a mouse at once, after that of a finger in a moment.
   const releaseIn = (milliseconds) => {
@@ -28,13 +33,12 @@ const live = (() => {
   // Follows the stream at `address`; `shows` has by name of a piece what shows it.
   function follow(address, shows) {
     const stream = new EventSource(address);
-    stream.onopen = () => { body.dataset.stream = "open"; };
-    stream.onerror = () => { body.dataset.stream = "lost"; };
-    for (const [name, show] of Object.entries(shows)) {
-      stream.addEventListener(name, ({ data }) => {
-        if (pressed) waiting.set(name, () => show(data));
-        else show(data);
-      });
+    // That the box is away moves what stands below as well.
+    const standing = (word) => () => show("stream", () => { body.dataset.stream = word; });
+    stream.onopen = standing("open");
+    stream.onerror = standing("lost");
+    for (const [name, piece] of Object.entries(shows)) {
+      stream.addEventListener(name, ({ data }) => show(name, () => piece(data)));
     }
     stream.addEventListener("version", ({ data }) => { if (data !== body.dataset.version) location.reload(); });
     return stream;

@@ -15,7 +15,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{config::Config, identity::DeviceIdentity, web::local};
+use crate::{appliance, config::Config, identity::DeviceIdentity, web::local};
 use screen::{Address, State, Told};
 
 /// The size of a console whose size nobody knows: what serial terminals have been since the VT100.
@@ -80,6 +80,7 @@ async fn look(config: Option<&Path>) -> Told {
             port: None,
             addresses: addresses(),
             setup: None,
+            troubles: appliance::troubles(),
             version: env!("CARGO_PKG_VERSION"),
         };
     }
@@ -92,7 +93,9 @@ async fn look(config: Option<&Path>) -> Told {
     };
     // No stick, no word.
     let setup = fs::read_to_string(SETUP_TOLD).ok();
-    Told { state, port, addresses: addresses(), setup, version: env!("CARGO_PKG_VERSION") }
+    // An agent that runs says them itself.
+    let troubles = if matches!(state, State::Running(_)) { Vec::new() } else { appliance::troubles() };
+    Told { state, port, addresses: addresses(), setup, troubles, version: env!("CARGO_PKG_VERSION") }
 }
 
 async fn state(data_dir: &Path) -> State {

@@ -24,6 +24,8 @@ pub struct Told {
     pub addresses: Vec<Address>,
     /// What came of a technician's stick.
     pub setup: Option<String>,
+    /// What of the appliance's system failed, where the agent does not say it.
+    pub troubles: Vec<String>,
     /// Of the agent.
     pub version: &'static str,
 }
@@ -99,6 +101,11 @@ pub fn draw(told: &Told, width: usize, height: usize) -> String {
             page.title("Pestle", told.version);
             page.rows("Box", what);
         }
+    }
+    let mut label = "System";
+    for trouble in &told.troubles {
+        page.row(label, trouble);
+        label = "";
     }
     if let Some(setup) = &told.setup {
         page.rows("Set-up", setup);
@@ -251,7 +258,23 @@ mod tests {
     fn drawn(state: State, port: Option<u16>, addresses: &[&str], height: usize) -> String {
         let address = |ip: &&str| Address { card: "eth0".into(), ip: ip.parse().unwrap() };
         let addresses = addresses.iter().map(address).collect();
-        draw(&Told { state, port, addresses, setup: None, version: "1.2.3" }, 60, height)
+        draw(
+            &Told { state, port, addresses, setup: None, troubles: Vec::new(), version: "1.2.3" },
+            60,
+            height,
+        )
+    }
+
+    #[test]
+    fn a_box_whose_agent_does_not_run_says_what_of_its_system_failed() {
+        let state = State::NoIdentity("this box is not enrolled".into());
+        let troubles = vec!["The firewall did not start.".into(), "The clock is not set.".into()];
+        let text =
+            draw(&Told { state, port: None, addresses: vec![], setup: None, troubles, version: "1" }, 60, 24);
+        assert!(
+            text.ends_with("System    The firewall did not start.\n          The clock is not set."),
+            "{text}"
+        );
     }
 
     #[test]
@@ -309,7 +332,11 @@ Devices   printer-1 (printer): TROUBLE – the printer is out
     fn what_came_of_a_stick_is_shown_below() {
         let state = State::NoIdentity("this box is not enrolled".into());
         let setup = Some("agent.toml was taken.\nThe stick can be pulled.\n".to_owned());
-        let text = draw(&Told { state, port: None, addresses: vec![], setup, version: "1" }, 60, 24);
+        let text = draw(
+            &Told { state, port: None, addresses: vec![], setup, troubles: vec![], version: "1" },
+            60,
+            24,
+        );
         assert!(
             text.ends_with("Set-up    agent.toml was taken.\n          The stick can be pulled."),
             "{text}"

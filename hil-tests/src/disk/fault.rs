@@ -1,6 +1,6 @@
 //! What a disk is told to refuse, and how slow it is. Pure.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 /// What a disk says no with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Failing {
     pub touch: Touch,
     /// On files of this name alone; empty for all.
     pub name: String,
+    /// On files below a folder of this name alone; empty for all.
+    pub below: String,
     /// So many go well before.
     pub after: u32,
     /// So many fail then.
@@ -50,17 +52,24 @@ pub struct Faults {
     pub failing: Vec<Failing>,
 }
 
+impl Failing {
+    fn is_meant(&self, path: &Path) -> bool {
+        let mut folders = path.parent().into_iter().flat_map(Path::components);
+        (self.name.is_empty() || path.file_name() == Some(self.name.as_ref()))
+            && (self.below.is_empty() || folders.any(|folder| folder.as_os_str() == self.below.as_str()))
+    }
+}
+
 impl Faults {
-    /// Whether one more operation on a file goes well. Counts it.
+    /// Whether one more operation on a file goes well, by the path at which it was made. Counts it.
     ///
     /// # Errors
     /// [`Refusal::Cannot`].
-    pub fn touch(&mut self, touch: Touch, name: &str) -> Result<(), Refusal> {
+    pub fn touch(&mut self, touch: Touch, path: &Path) -> Result<(), Refusal> {
         let mut fails = false;
-        for failing in &mut self.failing {
-            if failing.touch != touch || (!failing.name.is_empty() && failing.name != name) {
-                continue;
-            }
+        for failing in
+            self.failing.iter_mut().filter(|failing| failing.touch == touch && failing.is_meant(path))
+        {
             if failing.after > 0 {
                 failing.after -= 1;
             } else if failing.times > 0 {
@@ -97,11 +106,15 @@ mod tests {
 
     #[test]
     fn the_operation_that_was_named_fails_and_no_other() {
-        let failing = Failing { touch: Touch::Sync, name: "db".to_owned(), after: 1, times: 2 };
+        let (name, below) = ("db".to_owned(), "ledger".to_owned());
+        let failing = Failing { touch: Touch::Sync, name, below, after: 1, times: 2 };
         let mut faults = Faults { failing: vec![failing], ..Faults::default() };
-        assert_eq!(faults.touch(Touch::Sync, "mark"), Ok(()));
-        assert_eq!(faults.touch(Touch::Read, "db"), Ok(()));
-        let found: Vec<_> = (0..4).map(|_| faults.touch(Touch::Sync, "db").is_ok()).collect();
+        let mut touch = |touch, path: &str| faults.touch(touch, Path::new(path));
+        for other in ["ledger/mark", "telemetry/db", "db", "ledger"] {
+            assert_eq!(touch(Touch::Sync, other), Ok(()));
+        }
+        assert_eq!(touch(Touch::Read, "ledger/store/db"), Ok(()));
+        let found: Vec<_> = (0..4).map(|_| touch(Touch::Sync, "journal/ledger/store/db").is_ok()).collect();
         assert_eq!(found, [true, false, false, true]);
     }
 }

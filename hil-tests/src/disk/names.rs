@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::op::{Node, Place};
 use crate::seeded::Seeded;
 
-type Folders = BTreeMap<Node, BTreeMap<String, Node>>;
+pub(super) type Folders = BTreeMap<Node, BTreeMap<String, Node>>;
 
 /// A change of names that a power cut may take back, whole.
 #[derive(Debug, Clone)]

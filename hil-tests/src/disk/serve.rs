@@ -108,7 +108,8 @@ impl State {
             return Err(Errno::EEXIST);
         }
         let node = self.model.next_node();
-        self.made_as.insert(node, place.name.clone());
+        let path = self.made_as.get(&place.folder).cloned().unwrap_or_default().join(&place.name);
+        self.made_as.insert(node, path);
         self.changed.insert(node, SystemTime::now());
         self.done(Op::Create { place, node, folder: is_folder });
         Ok(node)
@@ -156,19 +157,19 @@ impl State {
 
     fn sync(&mut self, node: Node, data_only: bool) -> Result<Duration, Errno> {
         self.faults.change()?;
-        let name = self.made_as.get(&node).cloned().unwrap_or_default();
-        if self.faults.lies_about.as_ref() == Some(&name) {
+        let path = self.made_as.get(&node).cloned().unwrap_or_default();
+        if self.faults.lies_about.as_ref().is_some_and(|name| path.file_name() == Some(name.as_ref())) {
             return Ok(Duration::ZERO);
         }
-        let synced = self.faults.touch(Touch::Sync, &name);
+        let synced = self.faults.touch(Touch::Sync, &path);
         self.done(Op::Sync { node, data_only, failed: synced.is_err() });
         synced?;
         Ok(self.faults.sync_takes)
     }
 
     fn read(&mut self, node: Node, offset: u64, size: u32) -> Result<Vec<u8>, Errno> {
-        let name = self.made_as.get(&node).cloned().unwrap_or_default();
-        self.faults.touch(Touch::Read, &name)?;
+        let path = self.made_as.get(&node).cloned().unwrap_or_default();
+        self.faults.touch(Touch::Read, &path)?;
         let bytes = self.model.file(node).ok_or(Errno::EBADF)?.bytes();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let to = from.saturating_add(size as usize).min(bytes.len());

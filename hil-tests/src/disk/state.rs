@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -10,7 +11,8 @@ use std::{
 use super::{
     fault::{Faults, Refusal},
     model::{Model, blocks},
-    op::{Node, Op},
+    names::Folders,
+    op::{Node, Op, ROOT},
     plain::Plain,
 };
 use crate::seeded::Seeded;
@@ -35,8 +37,8 @@ pub(super) struct State {
     pub(super) model: Model,
     pub(super) faults: Faults,
     pub(super) changed: BTreeMap<Node, SystemTime>,
-    /// By what name a file was made: faults are told by it.
-    pub(super) made_as: BTreeMap<Node, String>,
+    /// At what path a file or folder was made: faults are told by it.
+    pub(super) made_as: BTreeMap<Node, PathBuf>,
     used: u64,
     trace: Option<Vec<Op>>,
     power: Power,
@@ -44,12 +46,24 @@ pub(super) struct State {
     freezes_in: Option<u64>,
 }
 
+/// Where everything lies.
+fn paths(folders: &Folders) -> BTreeMap<Node, PathBuf> {
+    let mut paths = BTreeMap::from([(ROOT, PathBuf::new())]);
+    let mut open = vec![ROOT];
+    while let Some(folder) = open.pop() {
+        for (name, node) in folders.get(&folder).into_iter().flatten() {
+            paths.insert(*node, paths[&folder].join(name));
+            open.push(*node);
+        }
+    }
+    paths
+}
+
 impl Disk {
     /// On which `plain` lies.
     pub fn new(plain: Plain) -> Self {
         let model = Model::new(plain);
-        let made_as =
-            model.names().now().values().flatten().map(|(name, node)| (*node, name.clone())).collect();
+        let made_as = paths(model.names().now());
         let used = model.used_bytes();
         Self(Arc::new(Mutex::new(State {
             model,

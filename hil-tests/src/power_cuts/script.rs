@@ -197,7 +197,10 @@ impl Player<'_> {
     }
 
     fn failing(&self, journal: &Journal, seeded: &mut Seeded) -> Result<()> {
-        let once = |name: &str| Failing { touch: Touch::Sync, name: name.to_owned(), after: 0, times: 1 };
+        let once = |name: &str| {
+            let (name, below) = (name.to_owned(), String::new());
+            Failing { touch: Touch::Sync, name, below, after: 0, times: 1 }
+        };
         for number in 0..40 {
             let mut faults = Faults::default();
             if seeded.percent(20) {

@@ -41,6 +41,7 @@ pub fn unable(wiring: &Wiring, ability: Ability) -> Option<&'static str> {
         Ability::Stick => {
             Some("the appliance's own system takes the stick, and here the agent runs without it")
         }
+        Ability::System => Some("it is the appliance's own system, and here the agent runs without it"),
         Ability::Power => Some("the box is a process of the machine that asks, whose power must stay"),
     }
 }

@@ -40,6 +40,8 @@ pub enum Ability {
     Power,
     /// A technician's stick that sets the box up.
     Stick,
+    /// What the appliance's system has around the agent: a firewall, and a watchdog.
+    System,
 }
 
 /// A scanner of a rig.
@@ -190,6 +192,16 @@ pub trait Rig: Send + Sync {
     /// Plugs in a stick with these files, pulls it when the box has no more use for it, and says what the box wrote on it.
     async fn stick(&mut self, _files: &[(&str, String)]) -> Result<String> {
         bail!("this rig's box takes no stick")
+    }
+
+    /// The box's firewall works, or it fails as it would at a start.
+    async fn set_firewall(&mut self, _works: bool) -> Result<()> {
+        bail!("this rig's box has no firewall of ours")
+    }
+
+    /// The agent does nothing any more, without ending, until the box's own watchdog has noticed.
+    async fn hang_agent(&mut self) -> Result<()> {
+        bail!("nobody on this rig would start the agent again")
     }
 
     /// What the box shows on its own console now, to whoever stands before it.

@@ -29,6 +29,7 @@ pub fn unable(ability: Ability) -> Option<&'static str> {
         Ability::Stick => {
             Some("the appliance's own system takes the stick, and here the agent runs without it")
         }
+        Ability::System => Some("it is the appliance's own system, and here the agent runs without it"),
     }
 }
 

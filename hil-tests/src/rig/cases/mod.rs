@@ -4,6 +4,7 @@ mod faults;
 mod network;
 mod selling;
 mod setting_up;
+mod system;
 
 use std::{pin::Pin, time::Duration};
 
@@ -120,6 +121,16 @@ pub const CASES: &[Case] = &[
         name: "a_stick_sets_the_box_up_and_one_that_is_wrong_changes_nothing",
         needs: &[Ability::Stick],
         run: |rig| Box::pin(setting_up::by_stick(rig)),
+    },
+    Case {
+        name: "a_firewall_that_does_not_start_is_said_by_the_box_while_it_sells_on",
+        needs: &[Ability::System, Ability::Printer(PrinterKind::Serial)],
+        run: |rig| Box::pin(system::firewall(rig)),
+    },
+    Case {
+        name: "an_agent_that_hangs_is_started_again_and_nothing_that_was_told_is_lost",
+        needs: &[Ability::System, Ability::Printer(PrinterKind::Serial)],
+        run: |rig| Box::pin(system::hang(rig)),
     },
     Case {
         name: "sales_that_were_told_are_there_once_after_the_power_went",

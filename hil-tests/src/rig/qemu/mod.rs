@@ -32,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use serde_json::json;
 use tempfile::TempDir;
@@ -61,6 +61,18 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long a device that was pulled may keep what it held.
 const PLUGGED_WITHIN: Duration = Duration::from_secs(10);
 
+/// Its rules cannot be read any more, as after a bad update; it is started anew.
+const SPOIL_FIREWALL: &str = "echo nonsense > /run/no-rules && mount --bind /run/no-rules /etc/nftables.conf; \
+                              systemctl restart nftables; systemctl is-active nftables; true";
+const MEND_FIREWALL: &str =
+    "umount /etc/nftables.conf; systemctl restart nftables; systemctl is-active nftables";
+
+/// How often systemd says that it has ended an agent that hung, since this start.
+const COUNT_HANGS: &str =
+    "journalctl --boot --unit=pestle-agent --output=cat --no-pager | grep -c 'Watchdog timeout' || true";
+/// Twice what the unit gives the agent.
+const WATCHDOG_WITHIN: Duration = Duration::from_secs(60);
+
 /// See the module.
 #[derive(Debug)]
 pub struct QemuRig {
@@ -73,6 +85,7 @@ pub struct QemuRig {
     /// Plugs that a case pulled and has not put in again.
     pulled_scanners: Vec<ScannerKind>,
     pulled_printer: bool,
+    firewall_fails: bool,
     running: Option<Running>,
     place: TempDir,
     /// From the power button to the first answer, of the last start.
@@ -130,6 +143,7 @@ impl QemuRig {
             gadgets,
             pulled_scanners: Vec::new(),
             pulled_printer: false,
+            firewall_fails: false,
             running: None,
             place,
             booted_in: Duration::ZERO,
@@ -274,6 +288,9 @@ impl Rig for QemuRig {
         if std::mem::take(&mut self.pulled_printer) {
             self.plug_printer(PrinterKind::Usb, true).await?;
         }
+        if std::mem::take(&mut self.firewall_fails) {
+            self.set_firewall(true).await?;
+        }
         self.site.reset().await
     }
 
@@ -350,6 +367,7 @@ impl Rig for QemuRig {
         // The next start has all devices.
         self.pulled_scanners.clear();
         self.pulled_printer = false;
+        self.firewall_fails = false;
         self.power_on().await
     }
 
@@ -361,6 +379,25 @@ impl Rig for QemuRig {
     async fn stick(&mut self, files: &[(&str, String)]) -> Result<String> {
         let stick = Stick::with(self.place.path(), files).await?;
         stick.plug_into(self.running()?).await
+    }
+
+    async fn set_firewall(&mut self, works: bool) -> Result<()> {
+        let done = self.guest().await?.run(if works { MEND_FIREWALL } else { SPOIL_FIREWALL }).await?;
+        self.firewall_fails = !works;
+        let wanted = if works { "active" } else { "failed" };
+        ensure!(done.lines().last() == Some(wanted), "nftables says: {done}");
+        Ok(())
+    }
+
+    async fn hang_agent(&mut self) -> Result<()> {
+        let mut guest = self.guest().await?;
+        guest.run("systemctl kill --signal=STOP pestle-agent").await?;
+        let deadline = Instant::now() + WATCHDOG_WITHIN;
+        while guest.run(COUNT_HANGS).await?.trim() == "0" {
+            ensure!(Instant::now() < deadline, "no watchdog noticed that the agent hangs");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
     }
 
     async fn console(&mut self) -> Result<String> {

@@ -58,6 +58,11 @@ fn plain_articles() -> Vec<Article> {
     articles().into_iter().filter(plain).collect()
 }
 
+/// A script that says whether an article is in the basket.
+fn shows(article: &Article) -> String {
+    format!("document.getElementById('lines').textContent.includes({:?})", article.name)
+}
+
 impl Pages {
     async fn start() -> (Self, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use thirtyfour::Key;
 use thirtyfour::common::command::{Actions, Command};
 
 use super::driver::{Browser, Separator};
-use super::{Pages, plain_articles};
+use super::{Pages, plain_articles, shows};
 
 /// How often a scan is tried: a busy machine may type it with a pause, as no scanner does.
 const SCANS_MAX: usize = 5;
@@ -124,10 +124,6 @@ impl Browser {
 /// What is on a pack, as a scanner sends it that names no symbology.
 fn code_of(article: &Article, serial: &str) -> String {
     article.data_matrix(&article.lots[0], serial)[3..].to_owned()
-}
-
-fn shows(article: &Article) -> String {
-    format!("document.getElementById('lines').textContent.includes({:?})", article.name)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

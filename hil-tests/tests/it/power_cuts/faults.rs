@@ -164,7 +164,9 @@ async fn one_sync_that_fails_costs_one_refusal_and_the_same_sale_is_made_at_once
     let mut shop = Shop::open().await;
     for seed in 0..3 {
         shop.sell().await.unwrap();
-        let failing = Failing { touch: Touch::Sync, name: "db".to_owned(), after: 0, times: 1 };
+        // The other journal makes its store while a box that is ready begins to sell.
+        let (name, below) = ("db".to_owned(), "ledger".to_owned());
+        let failing = Failing { touch: Touch::Sync, name, below, after: 0, times: 1 };
         shop.on.disk.set_faults(Faults { failing: vec![failing], ..Faults::default() });
         let (paid, message) = shop.sell_until_refused().await;
         assert!(is_clear(&message, "does not take it"), "{seed}: {message}");
@@ -206,7 +208,8 @@ async fn a_block_that_is_read_only_at_the_second_try_is_no_damage() {
         shop.sell().await.unwrap();
     }
     shop.on.cut(&mut Seeded::new(5)).unwrap();
-    let failing = Failing { touch: Touch::Read, name: "db".to_owned(), after: 0, times: 1 };
+    let (name, below) = ("db".to_owned(), "ledger".to_owned());
+    let failing = Failing { touch: Touch::Read, name, below, after: 0, times: 1 };
     shop.on.disk.set_faults(Faults { failing: vec![failing], ..Faults::default() });
     assert!(shop.on.start().await.unwrap());
     shop.on.stop().await;
