@@ -14,6 +14,7 @@ use pestle_domain::{appeal::Torn, ids::BatchId, journal::Lane, wire::batch::Refu
 
 use super::{
     lane::{ANSWER_MS_MAX, Act, Refused, Run, Stream, StreamKey, window_of},
+    rival::{LASTED_MS, RIVAL, Rival},
     state::{Phase, TornStream},
 };
 use crate::journal::ack::compare_lives;
@@ -28,19 +29,6 @@ const BACKOFF_MS_MAX: u64 = 30_000;
 const BACKOFF_MS_MIN: u64 = 100;
 /// TCP, TLS, the broker's answer (rumqttc's own bound is half of this) and its answer to our subscription.
 const CONNECT_MS_MAX: u64 = 20_000;
-/// A connection that lasted so long was a good one: only then does the wait before the next begin small again. Two boxes with
-/// one name throw each other off; without this they would do it as fast as they can connect.
-const LASTED_MS: u64 = 30_000;
-/// So long after it a person is told that another box was here under this name: longer than both wait for their next turns.
-const RIVAL_MS: u64 = 300_000;
-/// What is said of it.
-const RIVAL: &str = "another box works under this box's name, and the broker lets only one of them in: one of the two is a copy of \
-                     the other. Call support; what is sold in both is kept and reaches the centre";
-/// So many connections in a row that did not last: then somebody is told what that may mean. Not every broker says why.
-const THROWN_OFF_MAX: u32 = 3;
-/// What is said of it.
-const THROWN_OFF: &str = "the centre's broker takes this box in and drops it again within seconds, again and again: another box may work \
-                          under this box's name, or the line is bad. What is sold is kept. Call support";
 /// Bounds for what a busy gateway may ask.
 const BUSY_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 /// How often the link looks at the time while something is on its way: a tenth of its shortest wait that people notice.
@@ -176,17 +164,7 @@ pub struct Link {
     finished: bool,
     why_offline: Option<String>,
     connected_at_ms: Option<u64>,
-    /// Connections in a row that did not last.
-    thrown_off: u32,
-    rival: Option<Rival>,
-}
-
-/// Another box was here under this name, or seems to have been.
-#[derive(Debug)]
-struct Rival {
-    words: &'static str,
-    /// Until when it is told.
-    until_ms: u64,
+    rival: Rival,
 }
 
 impl Link {
@@ -205,8 +183,7 @@ impl Link {
             finished: false,
             why_offline: None,
             connected_at_ms: None,
-            thrown_off: 0,
-            rival: None,
+            rival: Rival::default(),
         }
     }
 
@@ -223,9 +200,8 @@ impl Link {
     /// Why it is offline, or what is refused.
     pub fn detail(&self) -> Option<String> {
         let held = self.streams.values().find_map(|stream| stream.held().map(str::to_owned));
-        let rival = self.rival.as_ref().map(|rival| rival.words.to_owned());
         let why = if self.phase == Phase::Offline { self.why_offline.clone() } else { held };
-        rival.or(why)
+        self.rival.words().map(str::to_owned).or(why)
     }
 
     /// The streams of which the centre has another history than this store.
@@ -241,7 +217,7 @@ impl Link {
 
     /// Whether another box was lately at the broker under this name.
     pub fn has_rival(&self) -> bool {
-        self.rival.is_some()
+        self.rival.words().is_some()
     }
 
     /// The stream that a batch in flight belongs to.
@@ -258,7 +234,7 @@ impl Link {
             Event::Connected => self.connected(now_ms, &mut effects),
             Event::Disconnected { why, random } => self.disconnected(now_ms, why, random, &mut effects),
             Event::TakenOver { random } => {
-                self.suspect(now_ms, RIVAL, &mut effects);
+                effects.extend(self.rival.came(now_ms).map(|words| Effect::Alarm(words.to_owned())));
                 self.disconnected(now_ms, RIVAL.to_owned(), random, &mut effects);
             }
             // No read below the head is empty: to read on at once would never end.
@@ -312,12 +288,11 @@ impl Link {
 
     /// For how long [`Event::Tick`] has nothing to do, if nothing else happens; never longer than [`LOOK_APART_MAX`].
     pub fn nothing_for(&self, now_ms: u64) -> Duration {
-        let rival = self.rival.as_ref().map(|rival| rival.until_ms);
         let due_at_ms = match self.phase {
             Phase::Offline => [self.connect_at_ms, self.connect_until_ms],
             _ => [Some(self.heads_at_ms), None],
         };
-        let first = due_at_ms.into_iter().chain([rival, self.drain_until_ms]).flatten().min();
+        let first = due_at_ms.into_iter().chain([self.rival.until_ms(), self.drain_until_ms]).flatten().min();
         let is_busy = self.is_connected() && self.waiting() > 0;
         let until = first.map_or(LOOK_APART_MAX, |at| Duration::from_millis(at.saturating_sub(now_ms)));
         until.clamp(LOOK_APART_MIN, if is_busy { LOOK_APART_MIN } else { LOOK_APART_MAX })
@@ -334,7 +309,7 @@ impl Link {
     }
 
     fn tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        self.rival.take_if(|rival| now_ms >= rival.until_ms);
+        self.rival.tick(now_ms);
         if self.phase == Phase::Offline {
             if self.connect_until_ms.take_if(|until| now_ms >= *until).is_some() {
                 effects.push(Effect::GiveUp(
@@ -401,14 +376,17 @@ impl Link {
         // CatchUp | Live | Offline => Offline
         self.phase = Phase::Offline;
         self.streams.values_mut().for_each(Stream::disconnected);
-        match self.connected_at_ms.take().map(|at| now_ms.saturating_sub(at) >= LASTED_MS) {
-            Some(true) => (self.failures, self.thrown_off) = (0, 0),
-            Some(false) => self.thrown_off = self.thrown_off.saturating_add(1),
-            None => {}
+        let lasted_ms = self.connected_at_ms.take().map(|at| now_ms.saturating_sub(at));
+        // Only after a good connection does the wait before the next begin small again. Two boxes with one name throw each other off;
+        // without this they would do it as fast as they can connect.
+        if lasted_ms.is_some_and(|lasted| lasted >= LASTED_MS) {
+            self.failures = 0;
         }
-        if self.thrown_off >= THROWN_OFF_MAX {
-            self.suspect(now_ms, THROWN_OFF, effects);
-        }
+        let alarm = match lasted_ms {
+            Some(lasted) => self.rival.connection_ended(now_ms, lasted),
+            None => self.rival.seems_there(now_ms),
+        };
+        effects.extend(alarm.map(|words| Effect::Alarm(words.to_owned())));
         let ceiling = BACKOFF_MS_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_MS_MAX);
         self.failures = self.failures.saturating_add(1);
         self.connect_at_ms = Some(now_ms + (random % (ceiling + 1)).max(BACKOFF_MS_MIN));
@@ -416,21 +394,6 @@ impl Link {
         self.why_offline = Some(why);
         if self.drain_until_ms.is_some() {
             self.finish(effects);
-        }
-    }
-
-    /// Tells for a while that another box may be here under this name; what is certain is not made less so.
-    fn suspect(&mut self, now_ms: u64, words: &'static str, effects: &mut Vec<Effect>) {
-        let until_ms = now_ms + RIVAL_MS;
-        match &mut self.rival {
-            Some(rival) => {
-                rival.until_ms = until_ms;
-                rival.words = if rival.words == RIVAL { RIVAL } else { words };
-            }
-            None => {
-                effects.push(Effect::Alarm(words.to_owned()));
-                self.rival = Some(Rival { words, until_ms });
-            }
         }
     }
 

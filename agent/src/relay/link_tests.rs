@@ -1,5 +1,9 @@
 use super::*;
-use crate::relay::{BATCH_BYTES_MAX, lane::LEDGER_WINDOW};
+use crate::relay::{
+    BATCH_BYTES_MAX,
+    lane::LEDGER_WINDOW,
+    rival::{RIVAL_MS, THROWN_OFF_MAX},
+};
 use proptest::prelude::*;
 use uuid::Uuid;
 
