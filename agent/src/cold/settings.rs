@@ -8,8 +8,6 @@ use pestle_drivers::{
     sensor::{calibration::Calibration, place::ColdPlace},
 };
 
-use crate::config::Config;
-
 /// All of a branch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ColdSettings {
@@ -37,20 +35,6 @@ pub struct Probe {
     pub interval: Duration,
     /// Its certificate. The driver applies the correction, and nobody else does.
     pub calibration: Option<Calibration>,
-}
-
-impl ColdSettings {
-    /// Those of a configuration.
-    pub fn from_config(config: &Config) -> Self {
-        let probes = config.buses.iter().flat_map(|bus| {
-            bus.settings.sensors.iter().zip(&bus.intervals).map(|(sensor, (_name, interval))| Probe {
-                sensor: sensor.name.clone(),
-                interval: *interval,
-                calibration: sensor.calibration.clone(),
-            })
-        });
-        Self { places: config.cold_places.clone(), probes: probes.collect() }
-    }
 }
 
 impl Place {

@@ -11,8 +11,22 @@ use pestle_drivers::{
     },
 };
 
-use super::{devices::SensorBus, raw};
-use crate::cold::settings::Place;
+use super::{Config, devices::SensorBus, raw};
+use crate::cold::settings::{ColdSettings, Place, Probe};
+
+impl Config {
+    /// Cold places, and all probes.
+    pub fn cold(&self) -> ColdSettings {
+        let probes = self.buses.iter().flat_map(|bus| {
+            bus.settings.sensors.iter().zip(&bus.intervals).map(|(sensor, (_name, interval))| Probe {
+                sensor: sensor.name.clone(),
+                interval: *interval,
+                calibration: sensor.calibration.clone(),
+            })
+        });
+        ColdSettings { places: self.cold_places.clone(), probes: probes.collect() }
+    }
+}
 
 pub(super) fn place(raw: raw::ColdPlace, name: DeviceName, buses: &[SensorBus]) -> Result<Place, String> {
     let device = name.clone();

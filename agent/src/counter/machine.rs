@@ -102,7 +102,7 @@ impl CounterSettings {
             idle_sign_out_ms: IDLE_SIGN_OUT_MS,
             epoch,
             agent,
-            cold: ColdSettings::from_config(config),
+            cold: config.cold(),
             buzzers: buzzers.map(|one| one.settings.name().to_string()).collect(),
         }
     }

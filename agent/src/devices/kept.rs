@@ -7,14 +7,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pestle_domain::units::UnixMillis;
+use pestle_domain::{ids::TillId, units::UnixMillis};
 use pestle_drivers::{
     find::binding::{Binding, Fingerprint},
     scanner::{learn::settings::Learned, start::ScannerSettings},
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::page_scanners::LearnedPage;
 use crate::durable_file::{self, FileError};
 
 /// What is known of how a scanner is set up, and of which scanner.
@@ -32,6 +32,23 @@ pub struct ScannerRecord {
     /// What it looked like, where that can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Fingerprint>,
+}
+
+/// What a browser calls itself, for as long as it keeps what pages store. It is no secret: who has it can have a scanner
+/// believed, which whoever is signed in can by learning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PageId(pub Uuid);
+
+/// What was learned of the scanner at one browser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnedPage {
+    /// Which browser.
+    pub page: PageId,
+    /// At which till's page it was learned, for people.
+    pub till: TillId,
+    /// What the sheet of test codes taught.
+    pub learned: Learned,
 }
 
 /// Takes into a scanner's settings what is known of it. One that came in the place of another is not believed, whatever the

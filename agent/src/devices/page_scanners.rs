@@ -15,28 +15,9 @@ use pestle_drivers::scanner::{
     },
     page::PageRules,
 };
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::kept::DeviceFiles;
+use super::kept::{DeviceFiles, LearnedPage, PageId};
 use crate::durable_file::FileError;
-
-/// What a browser calls itself, for as long as it keeps what pages store. It is no secret: who has it can have a scanner
-/// believed, which whoever is signed in can by learning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PageId(pub Uuid);
-
-/// What was learned of the scanner at one browser.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LearnedPage {
-    /// Which browser.
-    pub page: PageId,
-    /// At which till's page it was learned, for people.
-    pub till: TillId,
-    /// What the sheet of test codes taught.
-    pub learned: Learned,
-}
 
 /// Browsers whose scanners are remembered: far more than a branch has. The one that was learned first is forgotten first,
 /// and its scanner is unproved again.
@@ -109,6 +90,7 @@ pub fn learn(now: Instant, bursts: impl IntoIterator<Item = Burst>, gives_up: bo
 mod tests {
     use super::*;
     use pestle_drivers::scanner::learn::settings::{RawLearned, Separator, Wire};
+    use uuid::Uuid;
 
     fn learned() -> Learned {
         let raw = RawLearned {

@@ -33,7 +33,8 @@ use crate::{
         typed::{BatchId, TypedScan},
     },
     devices::{
-        page_scanners::{PageId, PageScanners, learn},
+        kept::PageId,
+        page_scanners::{PageScanners, learn},
         scanner::rejection_words,
     },
     snapshot::explain,
