@@ -20,7 +20,11 @@ fn troubles_in(folder: &Path) -> Vec<String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => return vec![unreadable(folder, &error)],
     };
-    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let files: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut files = match files {
+        Ok(files) => files,
+        Err(error) => return vec![unreadable(folder, &error)],
+    };
     files.sort();
     let told = |file: &Path| match fs::read_to_string(file) {
         Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),

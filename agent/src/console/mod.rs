@@ -93,8 +93,7 @@ async fn look(config: Option<&Path>) -> Told {
     };
     // No stick, no word.
     let setup = fs::read_to_string(SETUP_TOLD).ok();
-    // An agent that runs says them itself.
-    let troubles = if matches!(state, State::Running(_)) { Vec::new() } else { appliance::troubles() };
+    let troubles = appliance::troubles();
     Told { state, port, addresses: addresses(), setup, troubles, version: env!("CARGO_PKG_VERSION") }
 }
 

@@ -24,7 +24,7 @@ pub struct Told {
     pub addresses: Vec<Address>,
     /// What came of a technician's stick.
     pub setup: Option<String>,
-    /// What of the appliance's system failed, where the agent does not say it.
+    /// What of the appliance's system failed.
     pub troubles: Vec<String>,
     /// Of the agent.
     pub version: &'static str,
@@ -102,10 +102,13 @@ pub fn draw(told: &Told, width: usize, height: usize) -> String {
             page.rows("Box", what);
         }
     }
-    let mut label = "System";
-    for trouble in &told.troubles {
-        page.row(label, trouble);
-        label = "";
+    // An agent that runs says them itself, among its reasons.
+    if !matches!(told.state, State::Running(_)) {
+        let mut label = "System";
+        for trouble in &told.troubles {
+            page.row(label, trouble);
+            label = "";
+        }
     }
     if let Some(setup) = &told.setup {
         page.rows("Set-up", setup);
@@ -267,14 +270,17 @@ mod tests {
 
     #[test]
     fn a_box_whose_agent_does_not_run_says_what_of_its_system_failed() {
-        let state = State::NoIdentity("this box is not enrolled".into());
-        let troubles = vec!["The firewall did not start.".into(), "The clock is not set.".into()];
-        let text =
-            draw(&Told { state, port: None, addresses: vec![], setup: None, troubles, version: "1" }, 60, 24);
+        let shown = |state| {
+            let troubles = vec!["The firewall did not start.".into(), "The clock is not set.".into()];
+            draw(&Told { state, port: None, addresses: vec![], setup: None, troubles, version: "1" }, 60, 24)
+        };
+        let text = shown(State::NoIdentity("this box is not enrolled".into()));
         assert!(
             text.ends_with("System    The firewall did not start.\n          The clock is not set."),
             "{text}"
         );
+        let running = shown(State::Running(Box::new(health("degraded", 0))));
+        assert!(!running.contains("System"), "its reasons say it, and nothing says it twice: {running}");
     }
 
     #[test]

@@ -391,9 +391,10 @@ impl Rig for QemuRig {
 
     async fn hang_agent(&mut self) -> Result<()> {
         let mut guest = self.guest().await?;
+        let before = guest.run(COUNT_HANGS).await?;
         guest.run("systemctl kill --signal=STOP pestle-agent").await?;
         let deadline = Instant::now() + WATCHDOG_WITHIN;
-        while guest.run(COUNT_HANGS).await?.trim() == "0" {
+        while guest.run(COUNT_HANGS).await? == before {
             ensure!(Instant::now() < deadline, "no watchdog noticed that the agent hangs");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
