@@ -308,7 +308,7 @@ async fn devices_show_themselves_while_the_box_sells_and_an_unknown_end_stays_un
     shop.printer.vanish_after(60);
     shop.done("identify", json!({"device": "receipts"})).await;
     shop.shows("It is not known whether it came out").await;
-    shop.printer.power_on().unwrap();
+    shop.printer.power_on().await.unwrap();
     let printed = shop.printer.receipts().len();
     shop.done("leave", json!({"device": "receipts"})).await;
 

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
+    task::JoinHandle,
 };
 
 use super::{SimError, ports, pty::Pty};
@@ -139,6 +140,15 @@ impl Plug {
                 }
             },
         }
+    }
+}
+
+/// Ends the tasks of a plug. When this returns, its port or its path is free.
+pub(super) async fn ended(tasks: impl IntoIterator<Item = JoinHandle<()>>) {
+    for task in tasks {
+        task.abort();
+        // That it was aborted is no error here; what panicked has said so.
+        let _ended = task.await;
     }
 }
 

@@ -213,7 +213,7 @@ struct PrinterRig {
 
 impl PrinterRig {
     async fn cycle(&mut self, up: Duration, chance: &mut Chance) -> u64 {
-        self.device.power_on().unwrap();
+        self.device.power_on().await.unwrap();
         let end = Instant::now() + up;
         let mut told = 0;
         let ready = async {

@@ -257,7 +257,7 @@ async fn a_printer_that_vanishes_in_the_middle_leaves_an_unknown_outcome_and_pri
     assert!(matches!(bench.event().await, PrinterEvent::Device(DeviceEvent::Lost { .. })));
     let away = bench.print("b").await;
     assert!(matches!(away, Outcome::NotPrinted { reason: NotPrinted::Away(_) }), "{away:?}");
-    bench.device.power_on().unwrap();
+    bench.device.power_on().await.unwrap();
     bench.until(PrinterEvent::Device(DeviceEvent::Attached)).await;
     assert_eq!(bench.print("c").await, Outcome::Printed);
     assert_eq!(bench.device.labels().len(), 1);

@@ -166,7 +166,7 @@ pub(super) async fn printer(
     match (told.part, told.good) {
         (Part::Paper, good) => printer.set_paper(if good { Paper::Enough } else { Paper::Out }),
         (Part::Cover, good) => printer.set_cover_open(!good),
-        (Part::Power, true) => printer.power_on().map_err(|error| Refused::device(&error))?,
+        (Part::Power, true) => printer.power_on().await.map_err(|error| Refused::device(&error))?,
         (Part::Power, false) => printer.power_off(),
     }
     done()

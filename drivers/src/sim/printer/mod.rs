@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, watch},
-    task::AbortHandle,
+    task::JoinHandle,
 };
 
 pub use engine::{Controls, Counts};
@@ -26,7 +26,7 @@ pub use receipt::Receipt;
 
 use super::{
     SimError,
-    plug::{HostEnd, Mechanism, Place, Plug, Power, lock},
+    plug::{HostEnd, Mechanism, Place, Plug, Power, ended, lock},
 };
 use crate::printer::status::Paper;
 use engine::Engine;
@@ -44,7 +44,7 @@ pub struct SimPrinter {
 struct Inner {
     shared: Arc<Shared>,
     place: Place,
-    task: Mutex<Option<AbortHandle>>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for Inner {
@@ -248,9 +248,7 @@ impl SimPrinter {
 
     /// Pulls the cable now. The printer keeps power, and what it has.
     pub fn unplug(&self) {
-        if let Some(task) = lock(&self.inner.task).take() {
-            task.abort();
-        }
+        self.abort();
         self.changed();
     }
 
@@ -258,9 +256,10 @@ impl SimPrinter {
     ///
     /// # Errors
     /// No pseudo-terminal could be made there.
-    pub fn replug(&self) -> Result<(), SimError> {
+    pub async fn replug(&self) -> Result<(), SimError> {
         if matches!(self.inner.place, Place::Serial(_)) {
-            self.run(self.inner.place.plug_in()?);
+            let plug = self.plug_again().await?;
+            self.run(plug);
         }
         self.changed();
         Ok(())
@@ -300,9 +299,7 @@ impl SimPrinter {
 
     /// Pulls the mains plug.
     pub fn power_off(&self) {
-        if let Some(task) = lock(&self.inner.task).take() {
-            task.abort();
-        }
+        self.abort();
         self.inner.shared.lose_power();
     }
 
@@ -310,13 +307,15 @@ impl SimPrinter {
     ///
     /// # Errors
     /// The port was taken meanwhile, or no pseudo-terminal could be made.
-    pub fn power_on(&self) -> Result<(), SimError> {
+    pub async fn power_on(&self) -> Result<(), SimError> {
         let shared = &self.inner.shared;
         if *lock(&shared.power) != Power::Off {
             return Ok(());
         }
-        self.run(self.inner.place.plug_in()?);
+        let plug = self.plug_again().await?;
+        // Before it is served: a host that comes at once would find it without power.
         *lock(&shared.power) = Power::On;
+        self.run(plug);
         self.changed();
         Ok(())
     }
@@ -334,7 +333,20 @@ impl SimPrinter {
 
     fn run(&self, plug: Plug) {
         let service = tokio::spawn(plug.serve(Arc::clone(&self.inner.shared)));
-        *lock(&self.inner.task) = Some(service.abort_handle());
+        *lock(&self.inner.task) = Some(service);
+    }
+
+    /// A new plug at the old place, once the one of before is gone: its port would be taken.
+    async fn plug_again(&self) -> Result<Plug, SimError> {
+        let before = lock(&self.inner.task).take();
+        ended(before).await;
+        self.inner.place.plug_in()
+    }
+
+    fn abort(&self) {
+        if let Some(task) = &*lock(&self.inner.task) {
+            task.abort();
+        }
     }
 
     fn engine(&self) -> MutexGuard<'_, Engine> {

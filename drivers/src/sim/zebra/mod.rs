@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, watch},
-    task::AbortHandle,
+    task::JoinHandle,
     time,
 };
 
@@ -23,7 +23,7 @@ pub use engine::{Controls, Counts};
 
 use super::{
     SimError,
-    plug::{HostEnd, Mechanism, Place, Plug, Power, lock},
+    plug::{HostEnd, Mechanism, Place, Plug, Power, ended, lock},
 };
 use crate::printer::bitmap::Bitmap;
 use engine::Engine;
@@ -39,7 +39,7 @@ struct Inner {
     shared: Arc<Shared>,
     place: Place,
     /// The plug and the mechanism.
-    tasks: Mutex<Vec<AbortHandle>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Drop for Inner {
@@ -203,7 +203,7 @@ impl SimZebra {
 
     /// Pulls the mains plug.
     pub fn power_off(&self) {
-        lock(&self.inner.tasks).drain(..).for_each(|task| task.abort());
+        lock(&self.inner.tasks).iter().for_each(JoinHandle::abort);
         self.inner.shared.lose_power();
     }
 
@@ -211,14 +211,17 @@ impl SimZebra {
     ///
     /// # Errors
     /// The port was taken meanwhile, or no pseudo-terminal could be made.
-    pub fn power_on(&self) -> Result<(), SimError> {
+    pub async fn power_on(&self) -> Result<(), SimError> {
         let shared = &self.inner.shared;
         if *lock(&shared.power) != Power::Off {
             return Ok(());
         }
-        lock(&self.inner.tasks).drain(..).for_each(|task| task.abort());
-        self.run(self.inner.place.plug_in()?);
+        let before = std::mem::take(&mut *lock(&self.inner.tasks));
+        ended(before).await;
+        let plug = self.inner.place.plug_in()?;
+        // Before it is served: a host that comes at once would find it without power.
         *lock(&shared.power) = Power::On;
+        self.run(plug);
         shared.changed();
         Ok(())
     }
@@ -240,7 +243,7 @@ impl SimZebra {
         let shared = &self.inner.shared;
         let mechanism = tokio::spawn(run_mechanism(Arc::clone(shared)));
         let service = tokio::spawn(plug.serve(Arc::clone(shared)));
-        *lock(&self.inner.tasks) = vec![service.abort_handle(), mechanism.abort_handle()];
+        *lock(&self.inner.tasks) = vec![service, mechanism];
     }
 
     fn engine(&self) -> MutexGuard<'_, Engine> {

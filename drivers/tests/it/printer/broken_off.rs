@@ -62,7 +62,7 @@ async fn check_unplugged(mut till: Till, after: usize) {
     let report = till.print(drawn(7)).await;
     assert!(matches!(report.outcome, Outcome::Unknown { reason: Unknown::Vanished { .. } }), "{report:?}");
     assert!(matches!(till.event().await, PrinterEvent::Device(DeviceEvent::Lost { .. })));
-    till.device.replug().unwrap();
+    till.device.replug().await.unwrap();
     till.until_attached().await;
     assert_eq!(till.print(drawn(8)).await.outcome, Outcome::Printed);
     let printed = till.receipts();
@@ -89,7 +89,7 @@ async fn a_receipt_after_a_power_loss_in_an_image_is_whole() {
         till.device.vanish_after(5_003);
         let report = till.print(drawn(7)).await;
         assert!(matches!(report.outcome, Outcome::Unknown { .. }), "{report:?}");
-        till.device.power_on().unwrap();
+        till.device.power_on().await.unwrap();
         till.until_attached().await;
         assert_eq!(till.print(drawn(8)).await.outcome, Outcome::Printed);
         let printed = till.receipts();

@@ -88,7 +88,7 @@ async fn a_receipt_after_one_that_was_held_in_an_image_when_the_cable_was_pulled
     till.device.unplug();
     assert!(matches!(till.event().await, PrinterEvent::Device(DeviceEvent::Lost { .. })));
     till.device.set_cover_open(false);
-    till.device.replug().unwrap();
+    till.device.replug().await.unwrap();
     till.until_attached().await;
     assert_eq!(till.print(long(8)).await.outcome, Outcome::Printed);
     let printed = till.receipts();

@@ -183,7 +183,7 @@ async fn a_printer_that_vanishes_in_the_middle_leaves_an_unknown_outcome_and_pri
     assert!(matches!(till.event().await, PrinterEvent::Device(DeviceEvent::Lost { .. })));
     let away = till.print(receipt(8)).await.outcome;
     assert!(matches!(away, Outcome::NotPrinted { reason: NotPrinted::Away(_) }), "{away:?}");
-    till.device.power_on().unwrap();
+    till.device.power_on().await.unwrap();
     till.until_attached().await;
     assert_eq!(till.print(receipt(9)).await.outcome, Outcome::Printed);
     let receipts = till.receipts();
@@ -203,7 +203,7 @@ async fn a_serial_printer_that_vanishes_in_the_middle_leaves_an_unknown_outcome_
     till.device.vanish_after(120);
     let report = till.print(receipt(7)).await;
     assert!(matches!(report.outcome, Outcome::Unknown { .. }), "{report:?}");
-    till.device.power_on().unwrap();
+    till.device.power_on().await.unwrap();
     till.until_attached().await;
     assert_eq!(till.print(receipt(8)).await.outcome, Outcome::Printed);
     check_receipt(&till.receipts()[1], 8);
