@@ -24,7 +24,9 @@
   function swap(name, html) {
     const place = $(name);
     const typed = place.contains(document.activeElement) ? [document.activeElement.id, document.activeElement.value] : null;
+    const opened = [...place.querySelectorAll("details[open][id]")].map((one) => one.id);
     place.innerHTML = html;
+    for (const id of opened) $(id)?.setAttribute("open", "");
     if (typed && typed[0] && $(typed[0])) { $(typed[0]).value = typed[1] ?? ""; $(typed[0]).focus(); }
     if (name === "lines") mark(null);
   }
@@ -197,7 +199,7 @@
     else if (data.lot) send("lot", { line: null, lot: data.lot });
     else if (data.add) { $("hits").hidden = true; $("entry").focus(); send("add", { product: data.add }); }
     else if (data.label) shelfLabel(data.label);
-    else if (data.print) send("print", { job: Number(data.print), word: data.word });
+    else if (data.prints) send("print", { jobs: data.prints.split(",").map(Number), word: data.word });
   });
   async function shelfLabel(product) {
     const attempt = `shelf-label ${product}`;

@@ -393,7 +393,7 @@ impl Counter {
     /// # Errors
     /// [`CounterError`].
     pub async fn answer_print(&self, job: u64, word: &str) -> Result<Value, CounterError> {
-        self.tell("print", json!({ "job": job, "word": word })).await
+        self.tell("print", json!({ "jobs": [job], "word": word })).await
     }
 
     /// How far the box's ledger is, as it tells its operators.

@@ -26,10 +26,6 @@ use super::{
 };
 use crate::{cold::book::ColdBook, journal::Place, orders::book::OrderBook};
 
-/// Documents that are asked about after a restart. More than a printer's buffer holds; with more, nobody goes through
-/// the paper any more.
-pub const PRINTS_MAX: usize = 50;
-
 /// Names whose wrong sign-ins are remembered: the staff of a large branch, and some that are nobody's.
 pub const DENIALS_MAX: usize = 128;
 
@@ -51,12 +47,11 @@ pub struct Books {
     pub(super) fetched: Vec<BoxBooksIncomplete>,
     /// The place of the act that is booked, or was booked last. It is kept beside the books.
     pub(super) at: Place,
+    /// Papers without a known end. What bounds them is the bound of a printer's queue, which ends the oldest with a fact.
     pub(super) prints: BTreeMap<ActId, Printable>,
     pub(super) denials: BTreeMap<StaffId, Denials>,
     pub(super) orders: OrderBook,
     pub(super) cold: ColdBook,
-    /// Of this run; no part of what the facts add up to.
-    pub(super) prints_forgotten: u64,
     /// Whether acts and packs are remembered; not while older ones are taken in for which there is no room.
     pub(super) remembers: bool,
 }
@@ -76,7 +71,6 @@ impl Default for Books {
             denials: BTreeMap::new(),
             orders: OrderBook::default(),
             cold: ColdBook::default(),
-            prints_forgotten: 0,
             remembers: true,
         }
     }
@@ -131,12 +125,6 @@ impl Books {
     /// Where the centre's orders stand.
     pub fn orders(&self) -> &OrderBook {
         &self.orders
-    }
-
-    /// Documents that were to be printed, that no fact tells the end of, and that a restart would not ask about: since
-    /// this was last called.
-    pub fn take_prints_forgotten(&mut self) -> u64 {
-        std::mem::take(&mut self.prints_forgotten)
     }
 
     /// Documents of which no fact tells that they are on paper.
@@ -287,13 +275,9 @@ impl Books {
         }
     }
 
-    /// A document that is to be printed. Past the bound the oldest is asked about no more.
+    /// A document that is to be printed.
     pub(super) fn await_print(&mut self, printable: Printable) {
         self.prints.insert(printable.act(), printable);
-        while self.prints.len() > PRINTS_MAX {
-            self.prints.pop_first();
-            self.prints_forgotten += 1;
-        }
     }
 
     fn apply_sale(&mut self, fact: &Fact, sale: &SaleCompleted, intent: PrintIntent) {

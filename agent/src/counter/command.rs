@@ -180,10 +180,10 @@ pub enum Command {
     Reprint,
     /// Does something on the page for devices: the counter says whether that is this person's to do.
     MendDevices,
-    /// Says what became of a print.
-    AnswerPrint {
+    /// Says what became of prints, of one or of many alike.
+    AnswerPrints {
         /// Which.
-        job: JobId,
+        jobs: Vec<JobId>,
         /// What.
         word: Word,
     },

@@ -28,8 +28,6 @@ pub enum Count {
     ReadingMissing,
     /// A device that comes and goes too often: this once was not written down.
     DeviceFactHeldBack,
-    /// A document without a known end that a restart would not ask about: too many came after it.
-    PrintForgotten,
     /// An open basket could not be kept.
     BasketNotKept,
     /// The stock book cannot be right.
@@ -59,8 +57,10 @@ pub enum PrintEnd {
     Unknown,
     /// The printer cannot say.
     CannotTell,
-    /// Given up.
+    /// A person gave it up.
     GivenUp,
+    /// Given up because too many wait for the printer.
+    LetGo,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -84,7 +84,6 @@ pub struct CounterCounters {
     denials_not_recorded: Counter,
     readings_missing: Counter,
     device_facts_held_back: Counter,
-    prints_forgotten: Counter,
     baskets_not_kept: Counter,
     doubts: Counter,
     readings_shed: Counter,
@@ -104,7 +103,6 @@ impl CounterCounters {
             Count::DenialNotRecorded => &self.denials_not_recorded,
             Count::ReadingMissing => &self.readings_missing,
             Count::DeviceFactHeldBack => &self.device_facts_held_back,
-            Count::PrintForgotten => &self.prints_forgotten,
             Count::BasketNotKept => &self.baskets_not_kept,
             Count::Doubt => &self.doubts,
             Count::ReadingShed => &self.readings_shed,
@@ -143,11 +141,6 @@ impl CounterCounters {
             "Comings and goings of devices that were too many to be recorded",
             &self.device_facts_held_back,
         );
-        one(
-            "prints_forgotten",
-            "Documents without a known end that a restart would not ask about",
-            &self.prints_forgotten,
-        );
         one("baskets_not_kept", "Open baskets that the disk did not take", &self.baskets_not_kept);
         one("stock_doubts", "Facts after which the stock book cannot be right", &self.doubts);
         one("readings_shed", "Readings that were not recorded for want of room", &self.readings_shed);
@@ -173,6 +166,7 @@ impl PrintEnd {
             Self::Unknown => "unknown",
             Self::CannotTell => "cannot_tell",
             Self::GivenUp => "given_up",
+            Self::LetGo => "let_go",
         }
     }
 }

@@ -414,7 +414,9 @@ impl Branch {
                 self.permitted(&till, Permission::MendDevices).map(|_person| Some(Said::words("")))
             }
             Command::Reprint => self.reprint(now, &till, out).map(Some),
-            Command::AnswerPrint { job, word } => self.answer_print(now, &till, job, word, out).map(Some),
+            Command::AnswerPrints { jobs, word } => {
+                self.answer_prints(now, &till, &jobs, word, out).map(Some)
+            }
         }
     }
 
@@ -505,8 +507,6 @@ impl Branch {
         if result.is_ok() {
             let doubts = self.books.apply(&facts, &attachment);
             out.extend(doubts.into_iter().map(Effect::Doubt));
-            let forgotten = self.books.take_prints_forgotten();
-            out.extend((0..forgotten).map(|_| Effect::Count(Count::PrintForgotten)));
         }
         match purpose {
             Purpose::Plain => {}

@@ -1,5 +1,7 @@
 //! From acts to paper: which document belongs to which act, and the facts of what became of it.
 
+use std::collections::BTreeMap;
+
 use pestle_domain::{
     document::{Document, shelf_label::shelf_label},
     fact::{Actor, DrawerCause, Fact, FactBody, PrintCompleted, PrintReprinted, PrintUnknown},
@@ -17,7 +19,7 @@ use super::{
     records::{CANNOT_TELL, GIVEN_UP, Printable},
     shop::Shop,
 };
-use crate::spool::machine::{self as spool, Ended, Job, JobId, State, Word};
+use crate::spool::machine::{self as spool, Ended, JOBS_MAX, Job, JobId, State, Word};
 
 impl Branch {
     /// Queues what an act has to print, and opens the drawer where it asks for that.
@@ -114,38 +116,50 @@ impl Branch {
         out.push(Effect::ShowAll);
     }
 
-    pub(super) fn answer_print(
+    /// A person's word on one print, or on many alike.
+    pub(super) fn answer_prints(
         &mut self,
         now: &mut Now<'_>,
         till: &TillId,
-        job: JobId,
+        jobs: &[JobId],
         word: Word,
         out: &mut Vec<Effect>,
     ) -> Result<Said, Refused> {
         let actor = self.actor_at(till);
-        let document = self.jobs_of(till).into_iter().find(|one| one.id == job).map(|one| one.document);
-        if word == Word::PrintCopy && document.is_some_and(|document| !self.has_words_of(document)) {
-            return Err(Refused::new(
-                Why::Conflict,
-                "The box keeps no label with a patient's name. Look whether it came out; if it did not, say that it is not needed, and print it from the dispensing once more.",
-            ));
+        let here: BTreeMap<JobId, ActId> =
+            self.jobs_of(till).into_iter().map(|job| (job.id, job.document)).collect();
+        let (mut answered, mut wordless) = (0, 0);
+        for job in jobs {
+            let Some(document) = here.get(job) else { continue };
+            if word == Word::PrintCopy && !self.has_words_of(*document) {
+                wordless += 1;
+                continue;
+            }
+            let effects = self
+                .spools
+                .iter_mut()
+                .find_map(|(printer, spool)| Some((printer.clone(), spool.word(*job, word)?)));
+            let Some((printer, effects)) = effects else { continue };
+            answered += 1;
+            self.spool_effects(now, &printer, effects, &actor, out);
         }
-        let effects = self.spools.iter_mut().find_map(|(printer, spool)| {
-            let here = spool.jobs().iter().any(|one| one.id == job && one.till == *till);
-            here.then(|| spool.word(job, word)).flatten().map(|effects| (printer.clone(), effects))
-        });
-        let Some((printer, effects)) = effects else {
-            return Err(Refused::new(
+        match (answered, wordless) {
+            (0, 0) => Err(Refused::new(
                 Why::Conflict,
                 "This print needs no answer any more. Look at the list again.",
-            ));
-        };
-        self.spool_effects(now, &printer, effects, &actor, out);
-        Ok(Said::words(match word {
-            Word::CameOut => "Noted: the paper is there.",
-            Word::PrintCopy => "A copy is being printed.",
-            Word::GiveUp => "Noted: it will not be printed.",
-        }))
+            )),
+            (0, _) => Err(Refused::new(Why::Conflict, WORDLESS)),
+            (1, 0) => Ok(Said::words(said_of(word, 1))),
+            // What became of one is seen; of many, and of those that are left of them, it is said on the page, too.
+            (_, left) => {
+                let mut text = said_of(word, answered);
+                if left > 0 {
+                    text = format!("{text} {WORDLESS}");
+                }
+                self.tell(till, Tone::Info, text.clone(), out);
+                Ok(Said::words(text))
+            }
+        }
     }
 
     pub(super) fn reprint(
@@ -220,6 +234,16 @@ impl Branch {
                     let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
                     self.end_print(now, &job, actor, body.into(), PrintEnd::GivenUp, out);
                 }
+                spool::Effect::LetGo(job) => {
+                    let reason = GIVEN_UP.into();
+                    let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
+                    self.end_print(now, &job, &Actor::Machine, body.into(), PrintEnd::LetGo, out);
+                    let text = format!(
+                        "{} will not be printed: {JOBS_MAX} younger papers wait for {printer}. What it tells of is recorded.",
+                        job.title
+                    );
+                    self.tell(&job.till, Tone::Info, text, out);
+                }
                 // The printer's chip says it once; the paper is in front of the person.
                 spool::Effect::CannotTell(job) => {
                     let reason = CANNOT_TELL.into();
@@ -263,6 +287,20 @@ impl Branch {
     pub(super) fn actor_at(&self, till: &TillId) -> Actor {
         let signed_in = self.tills.get(till).and_then(|live| live.signed_in.as_ref());
         signed_in.map_or(Actor::Machine, super::live::SignedIn::actor)
+    }
+}
+
+/// A label with a patient's name is nowhere on the disk.
+const WORDLESS: &str = "The box keeps no label with a patient's name. Look whether it came out; if it did not, say that it is not needed, and print it from the dispensing once more.";
+
+fn said_of(word: Word, papers: usize) -> String {
+    match (word, papers) {
+        (Word::CameOut, 1) => "Noted: the paper is there.".into(),
+        (Word::CameOut, papers) => format!("Noted: {papers} papers are there."),
+        (Word::PrintCopy, 1) => "A copy is being printed.".into(),
+        (Word::PrintCopy, papers) => format!("{papers} copies are being printed."),
+        (Word::GiveUp, 1) => "Noted: it will not be printed.".into(),
+        (Word::GiveUp, papers) => format!("Noted: {papers} papers will not be printed."),
     }
 }
 

@@ -6,8 +6,8 @@ use super::{
     machine::{Branch, Now},
     records::Paper,
     view::{
-        BasketView, ClosingView, LineView, Person, Phase, PrintView, QuestionView, SaleView, SessionView,
-        TillView, suggestions,
+        BasketView, ClosingView, LineView, PRINTS_APART, PRINTS_SHOWN, Person, Phase, PrintGroup, PrintView,
+        QuestionView, SaleView, SessionView, TillView, suggestions,
     },
 };
 
@@ -35,6 +35,7 @@ impl Branch {
             () if live.just_sold => Phase::Change,
             () => Phase::Ready,
         };
+        let (prints, print_groups) = self.prints(till);
         Some(TillView {
             till: till.clone(),
             till_name: settings.name.clone(),
@@ -67,7 +68,8 @@ impl Branch {
                 sales: record.closed.sales,
                 at: record.at,
             }),
-            prints: self.prints(till),
+            prints,
+            print_groups,
             notice: live.notice.clone(),
             refusals: live.refusals.clone(),
             link: self.link.clone(),
@@ -144,19 +146,43 @@ impl Branch {
         })
     }
 
-    fn prints(&self, till: &TillId) -> Vec<PrintView> {
-        let jobs = self.spools.iter().flat_map(|(printer, spool)| {
-            spool.jobs().iter().filter(|job| job.till == *till).map(move |job| (printer, job))
-        });
-        let one = |(printer, job): (&String, &crate::spool::machine::Job)| PrintView {
-            job: job.id,
-            document: job.document,
-            title: job.title.clone(),
-            printer: printer.clone(),
-            state: job.state.as_str(),
-            reason: job.state.reason().map(str::to_owned),
-            copy: job.copy,
-        };
-        jobs.map(one).collect()
+    /// The prints of a till that have not ended, and those of them that are told of together. Of many alike no page could
+    /// show each, and nobody would answer for each.
+    fn prints(&self, till: &TillId) -> (Vec<PrintView>, Vec<PrintGroup>) {
+        let (mut prints, mut groups) = (Vec::new(), Vec::new());
+        for (printer, spool) in &self.spools {
+            let mut alike: Vec<PrintGroup> = Vec::new();
+            for job in spool.jobs().iter().filter(|job| job.till == *till) {
+                let state = job.state.as_str();
+                let index = alike.iter().position(|group| group.state == state).unwrap_or_else(|| {
+                    alike.push(PrintGroup {
+                        printer: printer.clone(),
+                        state,
+                        reason: job.state.reason().map(str::to_owned),
+                        jobs: Vec::new(),
+                        first: job.title.clone(),
+                        last: String::new(),
+                        full: spool.is_full(),
+                    });
+                    alike.len() - 1
+                });
+                let group = &mut alike[index];
+                group.jobs.push(job.id);
+                group.last.clone_from(&job.title);
+                if group.jobs.len() <= PRINTS_SHOWN {
+                    prints.push(PrintView {
+                        job: job.id,
+                        document: job.document,
+                        title: job.title.clone(),
+                        printer: printer.clone(),
+                        state,
+                        reason: job.state.reason().map(str::to_owned),
+                        copy: job.copy,
+                    });
+                }
+            }
+            groups.extend(alike.into_iter().filter(|group| group.jobs.len() > PRINTS_APART));
+        }
+        (prints, groups)
     }
 }

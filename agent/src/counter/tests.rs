@@ -138,7 +138,7 @@ fn after_a_crash_between_commit_and_print_the_sale_is_known_and_the_print_asks()
         "a repeat is the same sale"
     );
     let job = rig.view(1).prints[0].job;
-    rig.ask(1, Command::AnswerPrint { job, word: Word::PrintCopy }).unwrap();
+    rig.ask(1, Command::AnswerPrints { jobs: vec![job], word: Word::PrintCopy }).unwrap();
     assert_eq!(rig.ordered, ["printer-1 1 Receipt 1 COPY"]);
     rig.hear(Event::PrintEnded("printer-1".into(), job, Ended::Printed));
     rig.commit();
@@ -389,7 +389,7 @@ fn a_receipt_that_may_be_on_paper_comes_again_only_as_a_copy() {
     rig.commit();
     assert!(rig.kinds().ends_with(&["print.unknown"]));
     assert_eq!(rig.ask(1, Command::Reprint).unwrap_err().why, Why::Conflict, "the question comes first");
-    rig.ask(1, Command::AnswerPrint { job: JobId(1), word: Word::CameOut }).unwrap();
+    rig.ask(1, Command::AnswerPrints { jobs: vec![JobId(1)], word: Word::CameOut }).unwrap();
     rig.ask(1, Command::Reprint).unwrap();
     assert_eq!(rig.ordered.last().unwrap(), "printer-1 2 Receipt 1 COPY");
 }

@@ -3,15 +3,14 @@
 use pestle_domain::fact::{DeviceAttached, DeviceLost};
 
 use super::{
-    books::PRINTS_MAX,
     command::Command,
     counters::{Count, PrintEnd},
     machine::Event,
     records::CANNOT_TELL,
     testing::{Rig, pack, till},
-    view::{DeviceState, DeviceView},
+    view::{DeviceState, DeviceView, PRINTS_SHOWN},
 };
-use crate::spool::machine::{DrawerEnd, Ended, JobId, Word};
+use crate::spool::machine::{DrawerEnd, Ended, JOBS_MAX, JobId, Word};
 
 fn ended(rig: &mut Rig, job: u64, ended: Ended) {
     rig.hear(Event::PrintEnded("printer-1".into(), JobId(job), ended));
@@ -73,7 +72,7 @@ fn a_receipt_is_said_to_be_printed_only_when_a_fact_says_so() {
     assert_eq!(print_of(&rig), "sent");
     ended(&mut rig, 1, unknown());
     assert_eq!(print_of(&rig), "unknown");
-    rig.ask(1, Command::AnswerPrint { job: JobId(1), word: Word::PrintCopy }).unwrap();
+    rig.ask(1, Command::AnswerPrints { jobs: vec![JobId(1)], word: Word::PrintCopy }).unwrap();
     assert_eq!(print_of(&rig), "sent", "a copy on its way is no paper");
     ended(&mut rig, 1, Ended::NotPrinted { reason: "out of paper".into(), drawer_kicked: false });
     assert_eq!(print_of(&rig), "not_printed");
@@ -91,7 +90,7 @@ fn a_receipt_that_was_given_up_is_said_to_be_given_up() {
     rig.scan(1, &pack(1));
     rig.pay(1, 500).unwrap();
     assert_eq!(print_of(&rig), "not_printed");
-    rig.ask(1, Command::AnswerPrint { job: JobId(1), word: Word::GiveUp }).unwrap();
+    rig.ask(1, Command::AnswerPrints { jobs: vec![JobId(1)], word: Word::GiveUp }).unwrap();
     assert_eq!(print_of(&rig), "given_up");
     assert_eq!(print_of(&rig.restart()), "given_up");
 }
@@ -128,15 +127,74 @@ fn nobody_is_asked_about_each_receipt_of_a_printer_that_cannot_answer() {
 }
 
 #[test]
-fn what_is_asked_after_a_restart_is_bounded() {
+fn a_restart_asks_about_every_paper_and_about_many_at_once() {
     let mut rig = Rig::open();
-    for job in 1..=PRINTS_MAX as u64 + 10 {
+    rig.hear(Event::PrinterIs("printer-1".into(), Err("out of paper".into())));
+    for _ in 0..60 {
         rig.scan(1, &pack(1));
         rig.pay(1, 500).unwrap();
-        ended(&mut rig, job, unknown());
     }
-    assert_eq!(rig.counts.iter().filter(|count| **count == Count::PrintForgotten).count(), 10);
-    assert_eq!(rig.restart().view(1).prints.len(), PRINTS_MAX);
+    let waiting = rig.view(1).print_groups.remove(0);
+    assert_eq!((waiting.state, waiting.count(), waiting.full), ("not_printed", 60, false));
+    let mut rig = rig.restart();
+    let asked = rig.view(1);
+    assert_eq!(asked.prints.len(), PRINTS_SHOWN, "no page could show them all");
+    let [group] = &asked.print_groups[..] else { panic!("{:?}", asked.print_groups) };
+    assert_eq!((group.state, group.count(), group.more()), ("unknown", 60, 60 - PRINTS_SHOWN));
+    assert_eq!(group.span(), ", from Receipt 1 to Receipt 60");
+    assert!(asked.prints.iter().all(|print| asked.is_grouped(print)));
+
+    rig.sign_in(1, "anna", true).unwrap();
+    let answer = |rig: &mut Rig, jobs: &[JobId], word| {
+        rig.ask(1, Command::AnswerPrints { jobs: jobs.to_vec(), word }).map(|said| said.message)
+    };
+    let (there, wanted) = group.jobs.split_at(15);
+    let said = answer(&mut rig, &there[..1], Word::CameOut).unwrap();
+    assert_eq!(said, "Noted: the paper is there.");
+    // The first of them was answered already, by another browser perhaps.
+    let said = answer(&mut rig, there, Word::CameOut).unwrap();
+    assert_eq!(said, "Noted: 14 papers are there.");
+    answer(&mut rig, there, Word::CameOut).unwrap_err();
+    let (copied, dropped) = wanted.split_at(42);
+    let said = answer(&mut rig, copied, Word::PrintCopy).unwrap();
+    assert_eq!(said, "42 copies are being printed.");
+    assert!(rig.view(1).prints.iter().any(|print| print.copy));
+    assert_eq!(rig.view(1).prints.iter().filter(|print| print.state == "unknown").count(), 3);
+    assert_eq!(
+        rig.view(1).print_groups.len(),
+        1,
+        "three are asked about one by one: {:?}",
+        rig.view(1).prints
+    );
+    answer(&mut rig, dropped, Word::GiveUp).unwrap();
+    rig.commit();
+    let kinds = rig.kinds();
+    let told = |kind: &str| kinds.iter().filter(|one| **one == kind).count();
+    assert_eq!((told("print.completed"), told("print.unknown")), (15, 3));
+    // What is not on paper yet is asked about again, and nothing else is.
+    assert_eq!(rig.restart().view(1).print_groups[0].count(), 42);
+}
+
+#[test]
+fn a_paper_for_which_the_queue_has_no_room_is_let_go_by_a_fact_and_a_person_is_told() {
+    let mut rig = Rig::open();
+    rig.hear(Event::PrinterIs("printer-1".into(), Err("out of paper".into())));
+    for _ in 0..JOBS_MAX {
+        rig.scan(1, &pack(1));
+        rig.pay(1, 500).unwrap();
+    }
+    let group = rig.view(1).print_groups.remove(0);
+    assert!(group.full && group.count() == JOBS_MAX, "{group:?}");
+    assert!(!rig.kinds().contains(&"print.unknown"));
+    rig.scan(1, &pack(1));
+    rig.pay(1, 500).unwrap();
+    let told = rig.view(1).notice.unwrap().text;
+    assert!(told.starts_with("Receipt 1 will not be printed"), "{told}");
+    assert_eq!(rig.counts.iter().filter(|count| **count == Count::Print(PrintEnd::LetGo)).count(), 1);
+    rig.commit();
+    assert_eq!(rig.kinds().iter().filter(|kind| **kind == "print.unknown").count(), 1);
+    let asked = rig.restart().view(1).print_groups.remove(0);
+    assert_eq!((asked.count(), &*asked.first), (JOBS_MAX, "Receipt 2"));
 }
 
 #[test]

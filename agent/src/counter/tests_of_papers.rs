@@ -123,7 +123,7 @@ fn a_label_whose_end_the_box_did_not_see_is_asked_about_under_its_printer_s_name
     assert_eq!((print.document, print.state, &*print.printer), (act, "unknown", "printer-1"));
     assert_eq!(print.title, "Shelf label of Article 1");
     rig.ordered.clear();
-    rig.ask(1, Command::AnswerPrint { job: print.job, word: Word::PrintCopy }).unwrap();
+    rig.ask(1, Command::AnswerPrints { jobs: vec![print.job], word: Word::PrintCopy }).unwrap();
     assert_eq!(rig.ordered, [format!("printer-1 {} Shelf label Article 1 COPY", print.job.0)]);
 }
 
@@ -173,10 +173,27 @@ fn after_a_restart_a_dispensing_label_is_asked_about_and_never_printed_empty() {
     rig.sign_in(1, "anna", true).unwrap();
     rig.ordered.clear();
     let job = rig.view(1).prints[0].job;
-    let refused = rig.ask(1, Command::AnswerPrint { job, word: Word::PrintCopy }).unwrap_err();
+    let refused = rig.ask(1, Command::AnswerPrints { jobs: vec![job], word: Word::PrintCopy }).unwrap_err();
     assert!(refused.message.contains("print it from the dispensing once more"), "{}", refused.message);
-    rig.ask(1, Command::AnswerPrint { job, word: Word::GiveUp }).unwrap();
+    rig.ask(1, Command::AnswerPrints { jobs: vec![job], word: Word::GiveUp }).unwrap();
     assert!(rig.ordered.is_empty() && rig.view(1).prints.is_empty());
+}
+
+#[test]
+fn of_many_labels_those_that_can_be_printed_again_are_and_the_page_says_what_is_left() {
+    let mut rig = equipped();
+    want_dispensing_label(&mut rig);
+    for _ in 0..2 {
+        ask_for_label(&mut rig, 1);
+    }
+    let mut rig = rig.restart();
+    rig.sign_in(1, "anna", true).unwrap();
+    let jobs = rig.view(1).prints.iter().map(|print| print.job).collect();
+    rig.ask(1, Command::AnswerPrints { jobs, word: Word::PrintCopy }).unwrap();
+    let told = rig.view(1).notice.unwrap().text;
+    assert!(told.starts_with("2 copies are being printed. The box keeps no label with a patient"), "{told}");
+    let asked = rig.view(1).prints.into_iter().filter(|print| print.state == "unknown");
+    assert_eq!(asked.map(|print| print.title).collect::<Vec<_>>(), ["Dispensing label"]);
 }
 
 #[test]
@@ -186,7 +203,7 @@ fn while_the_box_runs_a_dispensing_label_that_did_not_come_out_is_printed_as_a_c
     let vanished = Ended::Unknown { reason: "it vanished".into(), process: None };
     rig.hear(Event::PrintEnded("labels".into(), first_of(10), vanished));
     rig.commit();
-    rig.ask(1, Command::AnswerPrint { job: first_of(10), word: Word::PrintCopy }).unwrap();
+    rig.ask(1, Command::AnswerPrints { jobs: vec![first_of(10)], word: Word::PrintCopy }).unwrap();
     assert!(rig.ordered[1].ends_with("capsules COPY"), "{:?}", rig.ordered);
 }
 

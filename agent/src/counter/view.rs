@@ -49,8 +49,10 @@ pub struct TillView {
     pub last_sale: Option<SaleView>,
     /// The last closing of this till.
     pub last_closing: Option<ClosingView>,
-    /// Prints that have not ended, the oldest first.
+    /// Prints that have not ended, the oldest first: of those that are alike the first [`PRINTS_SHOWN`].
     pub prints: Vec<PrintView>,
+    /// Those of them that are too many to be asked about one by one.
+    pub print_groups: Vec<PrintGroup>,
     /// What was said last.
     pub notice: Option<Notice>,
     /// Refusals that nobody has put aside, the newest last.
@@ -240,6 +242,63 @@ pub struct PrintView {
     pub copy: bool,
 }
 
+/// So many prints that are alike are each shown; the next ones when these have ended.
+pub const PRINTS_SHOWN: usize = 10;
+
+/// With more that are alike, a person is asked about all of them at once.
+pub const PRINTS_APART: usize = 3;
+
+/// Prints of one printer and one state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrintGroup {
+    /// On which printer.
+    pub printer: String,
+    /// `queued`, `not_printed`, `unknown`.
+    pub state: &'static str,
+    /// Why the oldest is in it, where there is something to say.
+    pub reason: Option<String>,
+    /// All of them, the oldest first.
+    pub jobs: Vec<JobId>,
+    /// The oldest, for people.
+    pub first: String,
+    /// The newest, for people.
+    pub last: String,
+    /// No more can wait for this printer: each new paper costs the oldest.
+    pub full: bool,
+}
+
+impl PrintGroup {
+    /// Whether a print is one of these.
+    pub fn holds(&self, print: &PrintView) -> bool {
+        (self.printer.as_str(), self.state) == (print.printer.as_str(), print.state)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// From which to which, where their titles tell them apart.
+    pub fn span(&self) -> String {
+        if self.first == self.last {
+            String::new()
+        } else {
+            format!(", from {} to {}", self.first, self.last)
+        }
+    }
+
+    /// How many are shown by none of a view's prints.
+    pub fn more(&self) -> usize {
+        self.jobs.len().saturating_sub(PRINTS_SHOWN)
+    }
+
+    /// Its jobs, as its buttons name them.
+    pub fn named(&self) -> String {
+        let jobs: Vec<String> = self.jobs.iter().map(|job| job.0.to_string()).collect();
+        jobs.join(",")
+    }
+}
+
 /// The link to the centre, and what waits to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LinkView {
@@ -345,12 +404,20 @@ impl TillView {
             last_sale: None,
             last_closing: None,
             prints: Vec::new(),
+            print_groups: Vec::new(),
             notice: text.map(|text| Notice { seq: 0, tone: Tone::Info, text }),
             refusals: Vec::new(),
             station: None,
             farewell: None,
             ..self.clone()
         }
+    }
+}
+
+impl TillView {
+    /// Whether a print is asked about, or told of, together with others.
+    pub fn is_grouped(&self, print: &PrintView) -> bool {
+        self.print_groups.iter().any(|group| group.holds(print))
     }
 }
 

@@ -13,9 +13,9 @@
 use pestle_domain::ids::{ActId, TillId};
 use serde::Serialize;
 
-/// Jobs that one printer's queue keeps. Past it (a printer that is out of paper for a day) the oldest that was not
-/// printed is given up, and said so.
-pub const JOBS_MAX: usize = 200;
+/// Jobs that one printer's queue keeps: more than a day's receipts of a busy till. Past it the oldest that was not printed
+/// is let go, and said so. It bounds what the books keep of papers, too: each of those has a job.
+pub const JOBS_MAX: usize = 1_000;
 
 /// A job of this run of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -144,8 +144,10 @@ pub enum Effect {
     Unknown(Job, String),
     /// Record that it went to a printer that cannot say what became of it.
     CannotTell(Job),
-    /// Record that it was given up: by a person, or because the queue is full.
+    /// Record that a person gave it up.
     GivenUp(Job),
+    /// Record that it was given up because the queue is full, and say so.
+    LetGo(Job),
 }
 
 /// Jobs of one printer are numbered from here on behind those of the printer before it: a till has several printers, and a
@@ -177,6 +179,11 @@ impl Spool {
         &self.jobs
     }
 
+    /// Whether the next job costs the oldest.
+    pub fn is_full(&self) -> bool {
+        self.jobs.len() >= JOBS_MAX
+    }
+
     /// Takes a new job.
     pub fn enqueue(
         &mut self,
@@ -187,10 +194,10 @@ impl Spool {
         drawer: bool,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if self.jobs.len() >= JOBS_MAX
+        if self.is_full()
             && let Some(oldest) = self.jobs.iter().position(|job| job.state != State::Sent)
         {
-            effects.push(Effect::GivenUp(self.jobs.remove(oldest)));
+            effects.push(Effect::LetGo(self.jobs.remove(oldest)));
         }
         let id = JobId(self.next);
         self.next += 1;
@@ -408,12 +415,12 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_is_full_gives_up_its_oldest_and_says_so() {
+    fn a_queue_that_is_full_lets_its_oldest_go_and_says_so() {
         let mut spool = Spool::default();
         for _ in 0..JOBS_MAX {
             assert_eq!(enqueue(&mut spool, 1, false), []);
         }
-        assert!(matches!(&enqueue(&mut spool, 2, false)[..], [Effect::GivenUp(job)] if job.id == JobId(1)));
+        assert!(matches!(&enqueue(&mut spool, 2, false)[..], [Effect::LetGo(job)] if job.id == JobId(1)));
         assert_eq!(spool.jobs().len(), JOBS_MAX);
     }
 }

@@ -146,7 +146,7 @@ struct Label {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Print {
-    job: u64,
+    jobs: Vec<u64>,
     word: PrintWord,
 }
 
@@ -248,13 +248,13 @@ pub fn command(action: &str, body: &[u8], currency: Option<Currency>) -> Result<
         }
         "reprint" => read::<Nothing>(body).map(|_| Command::Reprint)?,
         "print" => {
-            let Print { job, word } = read(body)?;
+            let Print { jobs, word } = read(body)?;
             let word = match word {
                 PrintWord::CameOut => Word::CameOut,
                 PrintWord::PrintCopy => Word::PrintCopy,
                 PrintWord::GiveUp => Word::GiveUp,
             };
-            Command::AnswerPrint { job: JobId(job), word }
+            Command::AnswerPrints { jobs: jobs.into_iter().map(JobId).collect(), word }
         }
         _ => return Err(Refused::new(Why::NotFound, "There is no such action at a till.")),
     })
@@ -382,8 +382,8 @@ mod tests {
         let product: ProductId = "ibuprofen".parse().unwrap();
         let body = json!({"act": act, "product": "ibuprofen"}).to_string();
         check("shelf-label", &body, Ok(Command::ShelfLabel { act, product }));
-        let word = Command::AnswerPrint { job: JobId(3), word: Word::PrintCopy };
-        check("print", r#"{"job":3,"word":"print_copy"}"#, Ok(word));
+        let word = Command::AnswerPrints { jobs: vec![JobId(3), JobId(5)], word: Word::PrintCopy };
+        check("print", r#"{"jobs":[3,5],"word":"print_copy"}"#, Ok(word));
         check("refund", "{}", Err(Why::NotFound));
         check("void", "not json", Err(Why::Validation));
     }

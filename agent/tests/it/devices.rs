@@ -228,7 +228,7 @@ async fn a_printer_that_vanishes_within_the_receipt_asks_a_person_and_prints_a_c
     rig.sell().await;
     let view = rig.until(|view| view.prints.iter().any(|print| print.state == "unknown")).await;
     rig.printer.power_on().await.unwrap();
-    let answer = json!({"job": view.prints[0].job, "word": "print_copy"});
+    let answer = json!({"jobs": [view.prints[0].job], "word": "print_copy"});
     rig.branch.done("till-1", "print", answer).await;
     rig.until(|view| view.prints.is_empty()).await;
     let printed = rig.printer.receipts();

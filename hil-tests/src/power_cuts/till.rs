@@ -157,12 +157,18 @@ impl Till {
     /// # Errors
     /// The page refuses.
     pub async fn answer_prints(&self, came_out: impl Fn(ActId) -> bool) -> Result<usize, CounterError> {
-        let shown = self.counter.look().await?;
-        for print in shown.prints.iter().filter(|print| print.state == "unknown") {
-            let word = if came_out(print.document) { "came_out" } else { "print_copy" };
-            self.counter.answer_print(print.job, word).await?;
+        loop {
+            let shown = self.counter.look().await?;
+            let asked: Vec<_> = shown.prints.iter().filter(|print| print.state == "unknown").collect();
+            if asked.is_empty() {
+                return Ok(shown.prints.len());
+            }
+            // Of many, the page shows the first: the next ones when these are answered.
+            for print in asked {
+                let word = if came_out(print.document) { "came_out" } else { "print_copy" };
+                self.counter.answer_print(print.job, word).await?;
+            }
         }
-        Ok(shown.prints.len())
     }
 
     /// The page of this till.

@@ -124,6 +124,12 @@ impl Browser {
         clicked.await.unwrap();
     }
 
+    /// Scrolls to what lies behind the payment panel, as a person does, and clicks it.
+    pub(crate) async fn scroll_and_click(&self, css: &str) {
+        self.find(css).await.scroll_into_view().await.unwrap();
+        self.click(css).await;
+    }
+
     /// Signs somebody in at a till's page.
     pub(crate) async fn sign_in(&self, person: &Person) {
         self.find("#staff").await.send_keys(person.id).await.unwrap();

@@ -5,7 +5,7 @@ use pestle_hil_tests::world::PEOPLE;
 use thirtyfour::{By, Key};
 
 impl Pages {
-    async fn pull(&self, lever: &str) {
+    pub(super) async fn pull(&self, lever: &str) {
         self.browser.go_to(&self.workbench).await;
         // A switch is clicked by its label, which is what a person aims at.
         let label = format!("label:has({lever})");

@@ -5,6 +5,7 @@ mod counter;
 mod devices;
 pub(crate) mod driver;
 mod levers;
+mod papers;
 mod typed;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ async fn sales_are_made_by_clicks_keys_and_scans_and_every_lever_of_the_workbenc
     pages.scanner().await;
     pages.line().await;
     pages.plug().await;
+    pages.many_papers_of_before_a_cut().await;
     pages.end(folder).await;
 }
 
