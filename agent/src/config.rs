@@ -15,7 +15,7 @@ use std::{
 };
 
 use pestle_domain::ids::TillId;
-use pestle_drivers::{device::DeviceName, find::sysfs::System};
+use pestle_drivers::{device::DeviceName, find::sysfs::System, sensor::profile::SensorProfiles};
 
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +43,8 @@ pub struct Config {
     pub printers: Vec<Printer>,
     /// Sensors and contacts, by the line that they share.
     pub buses: Vec<SensorBus>,
+    /// The branch's own file of sensor profiles, beside the built-in ones.
+    pub sensor_profiles: Option<PathBuf>,
     /// Fridges and cold rooms, by name; their probes and contacts are on the buses.
     pub cold_places: Vec<cold_chain::settings::Place>,
     /// What papers are drawn with.
@@ -155,6 +157,14 @@ impl Config {
         validate(raw).map_err(|what| ConfigError { place: place.to_owned(), what })
     }
 
+    /// All profiles of sensors that this box knows, those of its own file included.
+    ///
+    /// # Errors
+    /// The file has changed since it was read, and is wrong now.
+    pub fn all_sensor_profiles(&self) -> Result<SensorProfiles, String> {
+        devices::all_sensor_profiles(self.sensor_profiles.as_deref())
+    }
+
     /// The addresses of the centre: HTTPS and broker.
     pub fn centre<'a>(&'a self, identity: &'a pestle_domain::enrolment::Identity) -> (&'a str, &'a str) {
         (
@@ -212,6 +222,7 @@ fn validate(raw: raw::Raw) -> Result<Config, String> {
         scanners,
         printers,
         buses,
+        sensor_profiles: raw.sensor_profiles,
         cold_places,
         artwork: Artwork { fonts: raw.fonts, pictures: raw.pictures },
         system: System { sys: raw.kernel.sys, dev: raw.kernel.dev },

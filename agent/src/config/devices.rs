@@ -75,8 +75,8 @@ impl Known {
     pub(super) fn new(files: &OwnFiles<'_>, asked: &Asked<'_>) -> Result<Self, String> {
         let Asked { receipt_printers, label_printers, sensors } = asked;
         let mut profiles = SensorProfiles::built_in_of(sensors).map_err(|error| error.to_string())?;
-        if let Some((name, text)) = own("sensor_profiles", files.sensor_profiles)? {
-            profiles = profiles.with(SensorProfiles::read(&name, &text).map_err(|error| error.to_string())?);
+        if let Some(more) = own_sensor_profiles(files.sensor_profiles)? {
+            profiles = profiles.with(more);
         }
         let mut printers = PrinterModels::built_in_of(receipt_printers).map_err(|error| error.to_string())?;
         if let Some((name, text)) = own("printer_models", files.printer_models)? {
@@ -134,6 +134,23 @@ fn own(key: &str, file: Option<&Path>) -> Result<Option<(String, String)>, Strin
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("{key}: {name} cannot be read ({error})"))?;
     Ok(Some((name, text)))
+}
+
+/// The profiles of the branch's own file.
+fn own_sensor_profiles(file: Option<&Path>) -> Result<Option<SensorProfiles>, String> {
+    let read = |(name, text): (String, String)| {
+        SensorProfiles::read(&name, &text).map_err(|error| error.to_string())
+    };
+    own("sensor_profiles", file)?.map(read).transpose()
+}
+
+/// The built-in profiles and those of the branch's own file.
+pub(super) fn all_sensor_profiles(file: Option<&Path>) -> Result<SensorProfiles, String> {
+    let built_in = SensorProfiles::built_in().map_err(|error| error.to_string())?;
+    Ok(match own_sensor_profiles(file)? {
+        Some(more) => built_in.with(more),
+        None => built_in,
+    })
 }
 
 /// An error and its causes.

@@ -179,6 +179,50 @@ async fn a_contact_is_tested_with_how_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_that_nobody_knows_is_found_named_and_used_by_what_is_written_for_it() {
+    let shop = Shop::open();
+    let new = SimFridges::plug_in(shop.folder.path().join("bus-2"), &[17]).unwrap();
+    let line = format!("{}?baud=9600", new.path().display());
+    let found = shop.run(&["search", &line, "--addresses", "16-18"]).await;
+    let (code, told) = &found;
+    assert_eq!(*code, Some(0), "{told}");
+    assert!(
+        told.contains("this takes 3 min at the most") && told.contains("address 17: this fits xy-md02"),
+        "{told}"
+    );
+    // What it says to write is what the box then uses.
+    let (_, table) = told.split_once("[[sensor]]").expect(told);
+    let table = format!("[[sensor]]{}", table.split("pestle-agent: ").next().unwrap());
+    let text = std::fs::read_to_string(shop.config()).unwrap();
+    std::fs::write(shop.config(), format!("{text}\n{table}")).unwrap();
+    shop.check(&["test", "sensor-17"], 0, &["sensor-17: 5.00 °C"]).await;
+
+    // By the name of a sensor, at each speed: a pseudo-terminal has none.
+    let (code, told) = shop.run(&["search", "fridge-1", "--addresses", "1"]).await;
+    assert_eq!((code, told.matches("slave = 1\n").count()), (Some(0), 4), "{told}");
+    assert!(
+        told.contains("profile = # compare with a thermometer, then write \"md02\", or \"xy-md02\""),
+        "{told}"
+    );
+
+    shop.check(
+        &["search", &line, "--addresses", "3"],
+        69,
+        &["is not there: nobody answers: check the devices' power"],
+    )
+    .await;
+    shop.check(
+        &["search", "fridge-9"],
+        64,
+        &["no sensor of the configuration is named \"fridge-9\"", "write"],
+    )
+    .await;
+    shop.check(&["search", &line, "--addresses", "0-9"], 2, &["devices have 1 to 247"]).await;
+    let missing = shop.folder.path().join("bus-3");
+    shop.check(&["search", missing.to_str().unwrap()], 69, &["does not exist"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_device_sends_is_shown_until_it_goes() {
     let shop = Shop::open();
     let config = shop.folder.path().join("agent.toml");
@@ -239,11 +283,18 @@ fn a_device_that_the_running_agent_has_is_not_taken_from_it() {
     let folder = enrolled_box();
     let config = folder.path().join("agent.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let text =
-        text + "[[printer]]\nname = \"printer-1\"\ntill = \"till-1\"\naddress = \"tcp://127.0.0.1:9\"\n";
+    let text = text
+        + "[[printer]]\nname = \"printer-1\"\ntill = \"till-1\"\naddress = \"tcp://127.0.0.1:9\"\n\
+                [[sensor]]\nname = \"fridge-1\"\nprofile = \"xy-md02\"\nslave = 1\naddress = \"tcp://127.0.0.1:10\"\n";
     std::fs::write(&config, text).unwrap();
     let (running, web) = start(folder.path());
-    for arguments in [["watch", "printer-1"], ["test", "printer-1"]] {
+    let taken = [
+        ["watch", "printer-1"],
+        ["test", "printer-1"],
+        ["search", "fridge-1"],
+        ["search", "tcp://127.0.0.1:10"],
+    ];
+    for arguments in taken {
         let output = devices(&config, &arguments).output().unwrap();
         let told = said(&output);
         assert_eq!(output.status.code(), Some(75), "{told}");

@@ -195,6 +195,15 @@ impl SerialSettings {
         &self.place
     }
 
+    /// The same line at another speed.
+    ///
+    /// # Errors
+    /// It is not a usual one.
+    pub fn with_baud(self, baud: u32) -> Result<SerialSettings, SettingsError> {
+        let place = self.place;
+        SerialSettings::try_from(RawSerialSettings { baud, ..self.raw }).map(|settings| settings.at(place))
+    }
+
     /// The same line, elsewhere.
     #[must_use]
     pub fn at(self, place: DevicePlace) -> SerialSettings {

@@ -36,6 +36,42 @@ impl FromStr for LineAddress {
     }
 }
 
+impl LineAddress {
+    /// As a configuration writes it, without what is so anyway.
+    #[must_use]
+    pub fn written(&self) -> String {
+        match self {
+            LineAddress::Serial(settings) => {
+                format!("serial:{}{}", settings.place(), of_port(&settings.far_port()))
+            }
+            LineAddress::UsbPrinter(place) => format!("usblp:{place}"),
+            LineAddress::Tcp(socket) => format!("tcp://{socket}"),
+            LineAddress::Rfc2217(socket, port) => {
+                let wires = if port.wires == Wires::Leave { "&wires=leave" } else { "" };
+                format!("rfc2217://{socket}{}{wires}", of_port(port))
+            }
+        }
+    }
+}
+
+fn of_port(port: &FarPort) -> String {
+    let mut text = format!("?baud={}", port.baud);
+    text.push_str(match port.parity {
+        Parity::None => "",
+        Parity::Even => "&parity=even",
+        Parity::Odd => "&parity=odd",
+    });
+    if port.stop_bits == 2 {
+        text.push_str("&stop_bits=2");
+    }
+    text.push_str(match port.flow {
+        FlowControl::None => "",
+        FlowControl::Hardware => "&flow=hardware",
+        FlowControl::Software => "&flow=software",
+    });
+    text
+}
+
 fn usage(text: &str) -> String {
     format!(
         "address is \"{text}\": write \"tcp://192.0.2.7:9100\", \"usblp:/dev/usb/lp0\", \"serial:/dev/ttyUSB0?baud=19200\" or \"rfc2217://192.0.2.7:2217?baud=19200\"; a name from `pestle-agent devices list` may stand in place of a device file"
@@ -135,6 +171,19 @@ mod tests {
             let (place, _class) = read(text).place().map(|(place, class)| (place.clone(), class)).unwrap();
             let place = place.to_string();
             assert!(text.contains(&place), "{text} became {place}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_line() {
+        for text in [
+            "tcp://127.0.0.1:9100",
+            "usblp:usb:04b8:0e15:J4K1",
+            "serial:/dev/ttyS1?baud=9600",
+            "serial:usb-port:1-2.3:01?baud=19200&parity=even&stop_bits=2&flow=hardware",
+            "rfc2217://[::1]:2217?baud=115200&parity=odd&flow=software&wires=leave",
+        ] {
+            assert_eq!(read(text).written(), text);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Looking for devices on a line whose addresses, or whose speed, nobody knows: for a technician, bounded in time. The line is
 //! opened for this alone: one that is in use is refused by the system, with a sentence that says so.
 
-use std::{fmt, ops::RangeInclusive, path::Path, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use tokio::time::Instant;
 
@@ -13,22 +13,19 @@ use super::{
     register::{Function, Question},
     settings::{BusAddress, BusSettings, Framing},
 };
-use crate::line::{
-    LineAddress,
-    serial::{SerialSettings, SettingsError},
-};
+use crate::line::{LineAddress, serial::SerialSettings};
 
 /// Speeds at which sensors are delivered, the usual one first.
 const SPEEDS: [u32; 4] = [9_600, 19_200, 4_800, 38_400];
 
 /// Addresses that are looked at unless others are asked for. Devices are delivered with 1, and people count on from there.
-const ADDRESSES: RangeInclusive<u8> = 1..=32;
+pub const ADDRESSES: RangeInclusive<u8> = 1..=32;
 
 /// How long a device may take to answer here. Sensors take some tens of milliseconds.
 const PATIENCE: Duration = Duration::from_millis(150);
 
-/// How long a scan lasts at the most: the usual addresses at two speeds, with some devices found.
-const SCAN_MAX: Duration = Duration::from_secs(180);
+/// How long a scan lasts at the most unless told otherwise: the usual addresses at all speeds, with some devices found.
+pub const SCAN_MAX: Duration = Duration::from_secs(180);
 
 /// What is asked to see whether anybody is there: any answer will do, a refusal too. Some devices are silent to a function
 /// that they do not know, so two are asked.
@@ -40,7 +37,7 @@ const KNOCKS: [Question; 2] = [
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanPlan {
-    /// The line in each way that it is opened, with what people call that: its speed.
+    /// The line in each way that it is opened, with how a configuration writes that.
     pub lines: Vec<(String, BusAddress)>,
     /// Addresses that are asked.
     pub addresses: RangeInclusive<u8>,
@@ -49,24 +46,38 @@ pub struct ScanPlan {
 }
 
 impl ScanPlan {
-    /// The usual addresses of a serial line, at the usual speeds.
-    ///
-    /// # Errors
-    /// The path is none.
-    pub fn serial(path: &Path) -> Result<ScanPlan, SettingsError> {
-        let mut lines = Vec::new();
-        for baud in SPEEDS {
-            let line = LineAddress::Serial(SerialSettings::new(path, baud)?);
-            lines.push((format!("{baud} baud"), BusAddress { line, framing: Framing::Rtu }));
-        }
-        Ok(ScanPlan { lines, addresses: ADDRESSES, longest: SCAN_MAX })
+    /// The usual addresses on these lines.
+    #[must_use]
+    pub fn on(lines: Vec<(String, BusAddress)>) -> ScanPlan {
+        ScanPlan { lines, addresses: ADDRESSES, longest: SCAN_MAX }
     }
 
-    /// The usual addresses behind one address, as it is: a converter or a gateway has its own speed.
+    /// The usual addresses on a serial line at each of the usual speeds; its parity is as it is.
     #[must_use]
-    pub fn at(address: BusAddress) -> ScanPlan {
-        let lines = vec![(address.to_string(), address)];
-        ScanPlan { lines, addresses: ADDRESSES, longest: SCAN_MAX }
+    pub fn at_each_speed(settings: &SerialSettings) -> ScanPlan {
+        let at = |baud: &u32| settings.clone().with_baud(*baud).ok();
+        let lines = SPEEDS.iter().filter_map(at).map(|settings| {
+            let line = LineAddress::Serial(settings);
+            (line.written(), BusAddress { line, framing: Framing::Rtu })
+        });
+        ScanPlan::on(lines.collect())
+    }
+}
+
+/// The usual addresses on a line as a configuration writes it. A serial line may be a mere file or name, and where its speed is
+/// not written it is opened with each of the usual ones; a converter or a gateway has its own.
+impl FromStr for ScanPlan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ScanPlan, String> {
+        let is_bare =
+            text.starts_with('/') || ["usb:", "usb-port:", "tty:"].iter().any(|kind| text.starts_with(kind));
+        let text = if is_bare { format!("serial:{text}") } else { text.to_owned() };
+        let address: BusAddress = text.parse()?;
+        Ok(match &address.line {
+            LineAddress::Serial(settings) if !text.contains("baud=") => ScanPlan::at_each_speed(settings),
+            _ => ScanPlan::on(vec![(text, address)]),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use pestle_drivers::{
     line::{LineAddress, serial::SerialSettings},
     sensor::{
         NoData, Sensor as _,
-        bus::{self, Bus, BusAddress, BusSettings, Framing, SensorSettings},
+        bus::{self, Bus, BusSettings, Framing, SensorSettings},
         probe::{Support, Verdict, probe},
         profile::SensorProfiles,
         register::Function,
@@ -71,13 +71,13 @@ async fn a_clone_with_other_units_is_told_and_a_silent_address_says_so() {
 async fn a_scan_finds_whoever_answers_and_names_what_it_can() {
     let fridges = SimFridges::on_network(Framing::Tcp, &[11]).await.unwrap();
     fridges.set_bank(4, Bank::from([((Function::Holding, 999), 1)]));
-    let address = BusAddress { line: LineAddress::Tcp(fridges.network().unwrap()), framing: Framing::Tcp };
     // A gateway says at once that nobody is there; the silent addresses would take a second each.
     for slave in (1..=12).filter(|slave| ![4, 11].contains(slave)) {
         fridges.set_bank(slave, Bank::new());
         fridges.set_fault(slave, FridgeFault::Exception(11)).unwrap();
     }
-    let plan = ScanPlan { addresses: 1..=12, ..ScanPlan::at(address) };
+    let written = format!("modbus-tcp://{}", fridges.network().unwrap());
+    let plan = ScanPlan { addresses: 1..=12, ..written.parse().unwrap() };
     let report = soon(scan(&plan, &profiles())).await.unwrap();
     let found: Vec<(u8, Verdict)> =
         report.found.iter().map(|(_, one)| (one.slave, one.verdict.clone())).collect();
@@ -89,17 +89,25 @@ async fn a_scan_finds_whoever_answers_and_names_what_it_can() {
 async fn a_scan_goes_through_speeds_and_says_what_it_had_no_time_for() {
     let folder = tempfile::tempdir().unwrap();
     let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1]).unwrap();
-    let all = ScanPlan::serial(fridges.path()).unwrap();
+    let place = fridges.path().display().to_string();
+    let all: ScanPlan = place.parse().unwrap();
+    assert_eq!(all.lines.len(), 4);
     let plan = ScanPlan { lines: all.lines[..2].to_vec(), addresses: 1..=1, ..all };
     let report = soon(scan(&plan, &profiles())).await.unwrap();
-    let speeds: Vec<&str> = report.found.iter().map(|(called, _)| called.as_str()).collect();
+    let found: Vec<&str> = report.found.iter().map(|(written, _)| written.as_str()).collect();
     // A pseudo-terminal has no speed: the device answers at each.
-    assert_eq!(speeds, ["9600 baud", "19200 baud"], "{report}");
+    let expected = ["9600", "19200"].map(|baud| format!("serial:{place}?baud={baud}"));
+    assert_eq!(found, expected, "{report}");
     let hurried = ScanPlan { addresses: 1..=32, longest: Duration::ZERO, ..plan };
     let report = soon(scan(&hurried, &profiles())).await.unwrap();
     assert!(report.found.is_empty());
     let text = report.to_string();
-    assert!(text.contains("not looked at, since the time was up: 9600 baud, addresses 1 to 32"), "{text}");
+    let left_out =
+        format!("not looked at, since the time was up: serial:{place}?baud=9600, addresses 1 to 32");
+    assert!(text.contains(&left_out), "{text}");
+    let one: ScanPlan = format!("serial:{place}?baud=4800&parity=even").parse().unwrap();
+    assert_eq!(one.lines.len(), 1, "who knows the speed is not made to wait for the others");
+    assert!("fridge 1".parse::<ScanPlan>().unwrap_err().contains("write"), "no line");
 }
 
 #[tokio::test]
@@ -108,7 +116,7 @@ async fn a_bus_that_is_in_use_is_not_scanned() {
     let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1]).unwrap();
     let bus = bus(&fridges, 1);
     assert_eq!(soon(bus.sensors[0].read()).await, Ok(MilliCelsius(5_000)));
-    let plan = ScanPlan::serial(fridges.path()).unwrap();
+    let plan: ScanPlan = fridges.path().display().to_string().parse().unwrap();
     let refused = soon(scan(&plan, &profiles())).await.unwrap_err();
     assert!(refused.contains("in use by another program"), "{refused}");
 }

@@ -1,11 +1,11 @@
 //! What can be written behind `pestle-agent devices`, and which part of it does that.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use pestle_drivers::find::sysfs::System;
 
-use super::{DeviceTrouble, configured, learn, list, rebind, test, watch};
+use super::{DeviceTrouble, configured, learn, list, rebind, search, test, watch};
 use crate::config::Config;
 
 /// What stands behind `pestle-agent devices`.
@@ -44,6 +44,22 @@ enum DevicesCommand {
         /// How many seconds a person has for a scan.
         #[arg(long, default_value_t = 30)]
         wait: u64,
+    },
+    /// Look for sensors on a line whose addresses or whose speed nobody knows, say what each of them is, and what to write into
+    /// the configuration. Where a sensor of the configuration is on it, the agent must not run.
+    ///
+    /// Ends with 0 when somebody answers, 69 when nobody does, 64 when this is no line, 75 when the agent has it.
+    Search {
+        /// The line as a configuration writes it (`/dev/ttyUSB0`, a name that `list` shows, `tcp://192.0.2.7:4001`,
+        /// `modbus-tcp://192.0.2.8`), or the name of a sensor on it. A serial line is tried at 9,600, 19,200, 4,800 and 38,400 baud,
+        /// unless it is written with `?baud=`.
+        line: String,
+        /// Modbus addresses that are asked, from the first to the last.
+        #[arg(long, default_value = "1-32", value_parser = search::addresses)]
+        addresses: RangeInclusive<u8>,
+        /// How many minutes it may take.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+        minutes: u64,
     },
     /// Have a scanner told by the sheet of test codes what it sends, and keep that: lot and serial number are then taken from
     /// it. The agent must not run. Ends as `test` does.
@@ -90,7 +106,9 @@ impl DevicesArguments {
             | DevicesCommand::Rebind { .. }
             | DevicesCommand::Watch { name: Some(_) } => true,
             DevicesCommand::Sheet { to, .. } => to.printer.is_some(),
-            DevicesCommand::List { .. } | DevicesCommand::Watch { name: None } => false,
+            DevicesCommand::List { .. }
+            | DevicesCommand::Search { .. }
+            | DevicesCommand::Watch { name: None } => false,
         }
     }
 
@@ -115,6 +133,10 @@ impl DevicesArguments {
             }
             (DevicesCommand::Test { name, wait }, Some(config)) => {
                 test::test(config, &name, Duration::from_secs(wait), ask).await.map(Some)
+            }
+            (DevicesCommand::Search { line, addresses, minutes }, config) => {
+                let longest = Duration::from_secs(minutes * 60);
+                search::search(config, &line, addresses, longest, ask).await.map(Some)
             }
             (DevicesCommand::Learn { name, wait }, Some(config)) => {
                 learn::learn(config, &name, Duration::from_secs(wait), ask).await.map(Some)

@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod learn;
 pub mod list;
+pub mod search;
 pub mod test;
 pub mod watch;
 
@@ -34,6 +35,9 @@ pub enum DeviceTrouble {
         /// What there is.
         known: String,
     },
+    /// Neither a name of the configuration nor a line.
+    #[error("{0}")]
+    NoLine(String),
     /// The agent has the devices.
     #[error(
         "the agent is running and has its devices: see {name} on its page ({page}), or stop it first (`systemctl stop pestle-agent`)"
@@ -76,7 +80,7 @@ impl DeviceTrouble {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            DeviceTrouble::Unknown { .. } => 64,
+            DeviceTrouble::Unknown { .. } | DeviceTrouble::NoLine(_) => 64,
             DeviceTrouble::Away { .. } => 69,
             DeviceTrouble::AgentRuns { .. } => 75,
             DeviceTrouble::Lock(_)
@@ -141,12 +145,17 @@ fn take(config: &Config, name: &str) -> Result<(Configured, Option<DataLock>), D
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Err(DeviceTrouble::Unknown { name: name.to_owned(), known });
     };
+    Ok((device.clone(), lock(config, name)?))
+}
+
+/// The right to open the box's devices, among them `name`, for as long as it is held.
+fn lock(config: &Config, name: &str) -> Result<Option<DataLock>, DeviceTrouble> {
     // A box that was never started has no folder, and this command should not be who makes it.
     if !config.data_dir.exists() {
-        return Ok((device.clone(), None));
+        return Ok(None);
     }
     match DataLock::take(&config.data_dir) {
-        Ok(lock) => Ok((device.clone(), Some(lock))),
+        Ok(lock) => Ok(Some(lock)),
         Err(LockError::InUse { .. }) => {
             Err(DeviceTrouble::AgentRuns { name: name.to_owned(), page: page(&config.data_dir) })
         }
