@@ -171,6 +171,7 @@
     "reprint": () => send("reprint"),
     "void-all": () => { if (state.phase === "selling") $("sure-dialog").showModal(); },
     "void-all-now": () => { $("sure-dialog").close(); send("void-all"); },
+    "prints-now": () => { $("prints-dialog").close(); if (unsure) answerPrints(unsure); unsure = null; },
     "drawer": async () => forget("drawer", await send("drawer", { act: actOf("drawer") })),
     "close": () => { problem($("close"), ""); $("close-dialog").showModal(); },
     "move": () => { problem($("move"), ""); $("move-dialog").showModal(); },
@@ -199,8 +200,19 @@
     else if (data.lot) send("lot", { line: null, lot: data.lot });
     else if (data.add) { $("hits").hidden = true; $("entry").focus(); send("add", { product: data.add }); }
     else if (data.label) shelfLabel(data.label);
-    else if (data.prints) send("print", { jobs: data.prints.split(",").map(Number), word: data.word });
+    else if (data.prints) answerPrints(data);
   });
+  // Many papers are given up only after a second look; which ones, the first press says.
+  let unsure = null;
+  function answerPrints({ prints, word, sure }) {
+    if (sure) {
+      unsure = { prints, word };
+      $("prints-sure").textContent = sure;
+      $("prints-dialog").showModal();
+      return;
+    }
+    send("print", { jobs: prints.split(",").map(Number), word });
+  }
   async function shelfLabel(product) {
     const attempt = `shelf-label ${product}`;
     forget(attempt, await send("shelf-label", { act: actOf(attempt), product }));

@@ -19,8 +19,8 @@ use pestle_domain::{
 use super::{
     command::CashWay,
     records::{
-        CANNOT_TELL, ClosingRecord, Denials, Done, GIVEN_UP, Paper, PrintIntent, Printable, SaleRecord, Sums,
-        TillBook,
+        CANNOT_TELL, ClosingRecord, Denials, Done, GIVEN_UP, LET_GO, Paper, PrintIntent, Printable,
+        SaleRecord, Sums, TillBook,
     },
     remembered::Remembered,
 };
@@ -47,7 +47,8 @@ pub struct Books {
     pub(super) fetched: Vec<BoxBooksIncomplete>,
     /// The place of the act that is booked, or was booked last. It is kept beside the books.
     pub(super) at: Place,
-    /// Papers without a known end. What bounds them is the bound of a printer's queue, which ends the oldest with a fact.
+    /// Papers without a known end. What bounds them is the bound of a printer's queue, which ends one with a fact before it
+    /// takes another.
     pub(super) prints: BTreeMap<ActId, Printable>,
     pub(super) denials: BTreeMap<StaffId, Denials>,
     pub(super) orders: OrderBook,
@@ -125,6 +126,11 @@ impl Books {
     /// Where the centre's orders stand.
     pub fn orders(&self) -> &OrderBook {
         &self.orders
+    }
+
+    /// A document of which no fact tells that it is on paper.
+    pub fn print(&self, act: &ActId) -> Option<&Printable> {
+        self.prints.get(act)
     }
 
     /// Documents of which no fact tells that they are on paper.
@@ -234,7 +240,7 @@ impl Books {
                 reason if reason.starts_with(CANNOT_TELL) => {
                     self.end_print(unknown.document, Paper::CannotTell)
                 }
-                GIVEN_UP => self.end_print(unknown.document, Paper::GivenUp),
+                GIVEN_UP | LET_GO => self.end_print(unknown.document, Paper::GivenUp),
                 // A person who gave a document up has answered the question; the box alone has not.
                 _ if fact.actor != Actor::Machine => self.end_print(unknown.document, Paper::GivenUp),
                 _ => self.note_paper(unknown.document, Paper::Unknown),

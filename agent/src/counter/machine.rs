@@ -158,7 +158,8 @@ pub struct Branch {
     pub(super) books: Books,
     pub(super) tills: BTreeMap<TillId, LiveTill>,
     pub(super) spools: BTreeMap<String, Spool>,
-    pub(super) printables: BTreeMap<ActId, Printable>,
+    /// Documents that were on paper and are printed once more. Those that were not yet are in the books.
+    pub(super) reprinted: BTreeMap<ActId, Printable>,
     /// What names a patient, and so is on no disk.
     pub(super) private_papers: BTreeMap<ActId, Document>,
     pub(super) under_way: BTreeMap<CommitId, UnderWay>,
@@ -199,7 +200,7 @@ impl Branch {
             books,
             tills,
             spools,
-            printables: BTreeMap::new(),
+            reprinted: BTreeMap::new(),
             private_papers: BTreeMap::new(),
             under_way: BTreeMap::new(),
             checks: HashMap::new(),

@@ -217,7 +217,7 @@ impl Branch {
     ) -> Result<Option<Said>, Refused> {
         let RequestedPaper { act, till, title, .. } = &paper;
         let on_its_way = self.under_way.values().any(|one| one.facts.iter().any(|fact| fact.act == *act));
-        if on_its_way || self.printables.contains_key(act) {
+        if on_its_way || self.printable(act).is_some() {
             return Ok(Some(Said::words(format!("{title} is waiting for the printer."))));
         }
         if !self.prints_here(till, paper.kind()) {
@@ -268,7 +268,7 @@ impl Branch {
 
     /// Whether the box still has what a document says, so that it can be printed again.
     pub(super) fn has_words_of(&self, document: ActId) -> bool {
-        match self.printables.get(&document) {
+        match self.printable(&document) {
             Some(Printable::Requested(paper)) if paper.words == PaperWords::DispensingLabel => {
                 self.private_papers.contains_key(&document)
             }

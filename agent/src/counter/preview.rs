@@ -71,7 +71,7 @@ impl Branch {
     }
 
     fn printable_of(&self, till: &TillId, act: ActId) -> Option<Printable> {
-        let waiting = self.printables.get(&act).filter(|printable| printable.till() == till).cloned();
+        let waiting = self.printable(&act).filter(|printable| printable.till() == till).cloned();
         waiting.or_else(|| {
             let book = self.books.till(till)?;
             let sale = book.last_sale.clone().map(|sale| Printable::Receipt(Box::new(sale)));

@@ -1,6 +1,6 @@
 //! From acts to paper: which document belongs to which act, and the facts of what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pestle_domain::{
     document::{Document, shelf_label::shelf_label},
@@ -16,10 +16,14 @@ use super::{
     live::Tone,
     machine::{Branch, Effect, Now},
     papers::{DocumentKind, PaperWords},
-    records::{CANNOT_TELL, GIVEN_UP, Printable},
+    records::{CANNOT_TELL, GIVEN_UP, LET_GO, Printable},
     shop::Shop,
 };
-use crate::spool::machine::{self as spool, Ended, JOBS_MAX, Job, JobId, State, Word};
+use crate::spool::machine::{self as spool, Ended, JOBS_MAX, Job, JobId, Spool, State, Word};
+
+/// Whose papers these are: those of a till that had a printer for them when they were recorded, and has none now. It is no name
+/// that a device could have.
+pub(super) const NO_PRINTER: &str = "no printer";
 
 impl Branch {
     /// Queues what an act has to print, and opens the drawer where it asks for that.
@@ -35,14 +39,13 @@ impl Branch {
             FactBody::DrawerOpened(opened) => Some(opened.cause),
             _ => None,
         });
-        let Some(printable) = self.books.prints().find(|print| print.act() == act).cloned() else {
+        let Some(printable) = self.books.print(&act) else {
             if let Some(DrawerCause::NoSale | DrawerCause::Till) = drawer {
                 self.kick_drawer_of(till, out);
             }
             return;
         };
         let (title, kind) = (printable.title(), printable.kind());
-        self.printables.insert(act, printable);
         let receipts = self.spool_for(till, DocumentKind::Receipt).map(|(printer, _)| printer);
         if let Some((printer, spool)) = self.spool_for(till, kind) {
             // The drawer hangs on the receipt printer; what another one prints does not hold it up.
@@ -61,16 +64,25 @@ impl Branch {
         }
     }
 
-    /// Puts documents whose end no fact tells before a person.
+    /// Puts documents whose end no fact tells before a person, those of a printer that is not set up any more, too.
     pub(super) fn recover_prints(&mut self) {
-        for printable in self.books.prints().cloned().collect::<Vec<_>>() {
-            let (act, till, title) = (printable.act(), printable.till().clone(), printable.title());
-            let kind = printable.kind();
-            self.printables.insert(act, printable);
-            if let Some((_, spool)) = self.spool_for(&till, kind) {
-                spool.recover(act, till, title);
+        let open = self.books.prints();
+        let open: Vec<_> = open.map(|one| (one.act(), one.till().clone(), one.title(), one.kind())).collect();
+        for (act, till, title, kind) in open {
+            match self.spool_for(&till, kind) {
+                Some((_, spool)) => spool.recover(act, till, title),
+                None => {
+                    let printers = u32::try_from(self.spools.len()).unwrap_or(u32::MAX);
+                    let nowhere = self.spools.entry(NO_PRINTER.into());
+                    nowhere.or_insert_with(|| Spool::of(printers)).recover(act, till, title);
+                }
             }
         }
+    }
+
+    /// What a document says that is on its way, or is to be.
+    pub(super) fn printable(&self, document: &ActId) -> Option<&Printable> {
+        self.reprinted.get(document).or_else(|| self.books.print(document))
     }
 
     pub(super) fn print_ended(
@@ -128,11 +140,18 @@ impl Branch {
         let actor = self.actor_at(till);
         let here: BTreeMap<JobId, ActId> =
             self.jobs_of(till).into_iter().map(|job| (job.id, job.document)).collect();
-        let (mut answered, mut wordless) = (0, 0);
+        let (mut answered, mut left) = (0, None);
+        let nowhere: BTreeSet<JobId> =
+            self.spools.get(NO_PRINTER).into_iter().flat_map(Spool::jobs).map(|job| job.id).collect();
         for job in jobs {
             let Some(document) = here.get(job) else { continue };
-            if word == Word::PrintCopy && !self.has_words_of(*document) {
-                wordless += 1;
+            let cannot = match word {
+                Word::PrintCopy if nowhere.contains(job) => Some(PRINTERLESS),
+                Word::PrintCopy if !self.has_words_of(*document) => Some(WORDLESS),
+                _ => None,
+            };
+            if cannot.is_some() {
+                left = cannot;
                 continue;
             }
             let effects = self
@@ -143,19 +162,17 @@ impl Branch {
             answered += 1;
             self.spool_effects(now, &printer, effects, &actor, out);
         }
-        match (answered, wordless) {
-            (0, 0) => Err(Refused::new(
+        match (answered, left) {
+            (0, None) => Err(Refused::new(
                 Why::Conflict,
                 "This print needs no answer any more. Look at the list again.",
             )),
-            (0, _) => Err(Refused::new(Why::Conflict, WORDLESS)),
-            (1, 0) => Ok(Said::words(said_of(word, 1))),
+            (0, Some(why)) => Err(Refused::new(Why::Conflict, why)),
+            (1, None) => Ok(Said::words(said_of(word, 1))),
             // What became of one is seen; of many, and of those that are left of them, it is said on the page, too.
             (_, left) => {
-                let mut text = said_of(word, answered);
-                if left > 0 {
-                    text = format!("{text} {WORDLESS}");
-                }
+                let text = [Some(said_of(word, answered)), left.map(str::to_owned)];
+                let text = text.into_iter().flatten().collect::<Vec<_>>().join(" ");
                 self.tell(till, Tone::Info, text.clone(), out);
                 Ok(Said::words(text))
             }
@@ -185,11 +202,11 @@ impl Branch {
             Some(_) => return Ok(Said::words(format!("{title} is waiting for the printer."))),
             None => {}
         }
-        self.printables.insert(act, printable);
         let Some((printer, spool)) = self.spool_for(till, DocumentKind::Receipt) else {
             return Err(Refused::new(Why::Conflict, "This till has no receipt printer."));
         };
         let effects = spool.enqueue(act, till.clone(), title.clone(), true, false);
+        self.reprinted.insert(act, printable);
         self.spool_effects(now, &printer, effects, &actor, out);
         Ok(Said::words(format!("A copy of {title} is being printed.")))
     }
@@ -235,11 +252,15 @@ impl Branch {
                     self.end_print(now, &job, actor, body.into(), PrintEnd::GivenUp, out);
                 }
                 spool::Effect::LetGo(job) => {
-                    let reason = GIVEN_UP.into();
+                    let reason = LET_GO.into();
                     let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
                     self.end_print(now, &job, &Actor::Machine, body.into(), PrintEnd::LetGo, out);
+                    let what = match job.state {
+                        State::Unknown { .. } => "is not asked about any more",
+                        _ => "will not be printed",
+                    };
                     let text = format!(
-                        "{} will not be printed: {JOBS_MAX} younger papers wait for {printer}. What it tells of is recorded.",
+                        "{} {what}: {JOBS_MAX} other papers wait for {printer}. What it tells of is recorded.",
                         job.title
                     );
                     self.tell(&job.till, Tone::Info, text, out);
@@ -265,14 +286,14 @@ impl Branch {
         out: &mut Vec<Effect>,
     ) {
         out.push(Effect::Count(Count::Print(end)));
-        self.printables.remove(&job.document);
+        self.reprinted.remove(&job.document);
         self.private_papers.remove(&job.document);
         self.append_plain(now, Lane::Ledger, actor, vec![body], out);
         out.push(Effect::Show(job.till.clone()));
     }
 
     fn send(&mut self, now: &mut Now<'_>, printer: &str, job: &Job, out: &mut Vec<Effect>) {
-        let document = match (&self.shop, self.printables.get(&job.document)) {
+        let document = match (&self.shop, self.printable(&job.document)) {
             (Some(shop), Some(printable)) => {
                 let private = self.private_papers.get(&job.document);
                 document_of((printable, private), shop, now, job, &self.actor_at(&job.till))
@@ -292,6 +313,9 @@ impl Branch {
 
 /// A label with a patient's name is nowhere on the disk.
 const WORDLESS: &str = "The box keeps no label with a patient's name. Look whether it came out; if it did not, say that it is not needed, and print it from the dispensing once more.";
+
+/// See [`NO_PRINTER`].
+const PRINTERLESS: &str = "This till has no printer for it any more. Look whether it came out; if it did not, say that it is not needed, or have a printer set up first.";
 
 fn said_of(word: Word, papers: usize) -> String {
     match (word, papers) {

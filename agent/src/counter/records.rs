@@ -22,6 +22,9 @@ pub const CANNOT_TELL: &str = "this printer cannot say whether it printed";
 /// The reason of `print.unknown` where a document will not be printed any more.
 pub const GIVEN_UP: &str = "given up: not printed again";
 
+/// The reason of `print.unknown` where more papers waited for a printer than are kept.
+pub const LET_GO: &str = "let go: too many papers wait for this printer";
+
 /// What is stored beside an act and never sent: what is to be printed once it is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrintIntent {

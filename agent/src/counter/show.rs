@@ -4,7 +4,8 @@ use pestle_domain::{ids::TillId, money::Money, staff::Permission};
 
 use super::{
     machine::{Branch, Now},
-    records::Paper,
+    papers::DocumentKind,
+    records::{Paper, Printable},
     view::{
         BasketView, ClosingView, LineView, PRINTS_APART, PRINTS_SHOWN, Person, Phase, PrintGroup, PrintView,
         QuestionView, SaleView, SessionView, TillView, suggestions,
@@ -154,9 +155,12 @@ impl Branch {
             let mut alike: Vec<PrintGroup> = Vec::new();
             for job in spool.jobs().iter().filter(|job| job.till == *till) {
                 let state = job.state.as_str();
-                let index = alike.iter().position(|group| group.state == state).unwrap_or_else(|| {
+                let kind = self.printable(&job.document).map(Printable::kind);
+                let known = alike.iter().position(|group| (group.state, group.kind) == (state, kind));
+                let index = known.unwrap_or_else(|| {
                     alike.push(PrintGroup {
                         printer: printer.clone(),
+                        kind,
                         state,
                         reason: job.state.reason().map(str::to_owned),
                         jobs: Vec::new(),
@@ -178,10 +182,14 @@ impl Branch {
                         state,
                         reason: job.state.reason().map(str::to_owned),
                         copy: job.copy,
+                        kind,
                     });
                 }
             }
-            groups.extend(alike.into_iter().filter(|group| group.jobs.len() > PRINTS_APART));
+            let of_many = |group: &PrintGroup| {
+                group.jobs.len() > PRINTS_APART && group.kind != Some(DocumentKind::DispensingLabel)
+            };
+            groups.extend(alike.into_iter().filter(of_many));
         }
         (prints, groups)
     }

@@ -213,6 +213,16 @@ impl Rig {
         Self { journal: self.journal, drawn: self.drawn, ..Self::with(books, baskets) }
     }
 
+    /// Starts again without a receipt printer at the first till.
+    pub(super) fn restart_without_printer(self) -> Self {
+        let mut rig = self.restart();
+        let mut settings = rig.branch.settings.clone();
+        settings.tills[0].printer = None;
+        let books = rig.branch.books.clone();
+        rig.branch = Branch::new(settings, Some(shop(&[])), books, Vec::new());
+        rig
+    }
+
     pub(super) fn stamp(&self) -> Stamp {
         Stamp {
             boot: self.boot.into(),

@@ -189,12 +189,35 @@ fn a_paper_for_which_the_queue_has_no_room_is_let_go_by_a_fact_and_a_person_is_t
     rig.scan(1, &pack(1));
     rig.pay(1, 500).unwrap();
     let told = rig.view(1).notice.unwrap().text;
-    assert!(told.starts_with("Receipt 1 will not be printed"), "{told}");
+    assert!(
+        told.starts_with("Receipt 1 will not be printed: 1000 other papers wait for printer-1"),
+        "{told}"
+    );
     assert_eq!(rig.counts.iter().filter(|count| **count == Count::Print(PrintEnd::LetGo)).count(), 1);
     rig.commit();
     assert_eq!(rig.kinds().iter().filter(|kind| **kind == "print.unknown").count(), 1);
     let asked = rig.restart().view(1).print_groups.remove(0);
     assert_eq!((asked.count(), &*asked.first), (JOBS_MAX, "Receipt 2"));
+}
+
+#[test]
+fn papers_of_a_printer_that_is_gone_are_asked_about_and_never_sent_nowhere() {
+    let mut rig = Rig::open();
+    for _ in 0..5 {
+        rig.scan(1, &pack(1));
+        rig.pay(1, 500).unwrap();
+    }
+    let mut rig = rig.restart_without_printer();
+    rig.sign_in(1, "anna", true).unwrap();
+    let asked = rig.view(1).print_groups.remove(0);
+    assert_eq!((asked.count(), asked.has_printer(), asked.noun()), (5, false, "receipts"));
+    let answer = |rig: &mut Rig, word| {
+        rig.ask(1, Command::AnswerPrints { jobs: asked.jobs.clone(), word }).map(|said| said.message)
+    };
+    let refused = answer(&mut rig, Word::PrintCopy).unwrap_err();
+    assert!(refused.message.contains("This till has no printer for it any more"), "{}", refused.message);
+    assert_eq!(answer(&mut rig, Word::CameOut).unwrap(), "Noted: 5 papers are there.");
+    assert!(rig.view(1).prints.is_empty() && rig.restart_without_printer().view(1).prints.is_empty());
 }
 
 #[test]

@@ -17,6 +17,8 @@ use serde::Serialize;
 use super::{
     command::StationId,
     live::{Notice, Tone},
+    papers::DocumentKind,
+    printing::NO_PRINTER,
 };
 use crate::spool::machine::JobId;
 
@@ -240,6 +242,15 @@ pub struct PrintView {
     pub reason: Option<String>,
     /// It says COPY.
     pub copy: bool,
+    /// What it is.
+    pub kind: Option<DocumentKind>,
+}
+
+impl PrintView {
+    /// Its printer is still set up.
+    pub fn has_printer(&self) -> bool {
+        self.printer != NO_PRINTER
+    }
 }
 
 /// So many prints that are alike are each shown; the next ones when these have ended.
@@ -248,11 +259,13 @@ pub const PRINTS_SHOWN: usize = 10;
 /// With more that are alike, a person is asked about all of them at once.
 pub const PRINTS_APART: usize = 3;
 
-/// Prints of one printer and one state.
+/// Prints of one printer, one kind and one state. A label with a patient's name is always told of by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PrintGroup {
     /// On which printer.
     pub printer: String,
+    /// What they are.
+    pub kind: Option<DocumentKind>,
     /// `queued`, `not_printed`, `unknown`.
     pub state: &'static str,
     /// Why the oldest is in it, where there is something to say.
@@ -270,7 +283,27 @@ pub struct PrintGroup {
 impl PrintGroup {
     /// Whether a print is one of these.
     pub fn holds(&self, print: &PrintView) -> bool {
-        (self.printer.as_str(), self.state) == (print.printer.as_str(), print.state)
+        (self.printer.as_str(), self.kind, self.state) == (print.printer.as_str(), print.kind, print.state)
+    }
+
+    /// Its printer is still set up.
+    pub fn has_printer(&self) -> bool {
+        self.printer != NO_PRINTER
+    }
+
+    /// As a person calls them.
+    pub fn noun(&self) -> &'static str {
+        match self.kind {
+            Some(DocumentKind::Receipt) => "receipts",
+            Some(DocumentKind::Report) => "reports",
+            Some(DocumentKind::ShelfLabel) => "shelf labels",
+            Some(DocumentKind::DispensingLabel) | None => "papers",
+        }
+    }
+
+    /// For the page's own use: names its place.
+    pub fn place(&self) -> String {
+        format!("{}-{}-{}", self.printer.replace(' ', "-"), self.noun().replace(' ', "-"), self.state)
     }
 
     /// How many there are.

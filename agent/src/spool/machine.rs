@@ -50,7 +50,7 @@ pub enum State {
     // Sent => (gone) | NotPrinted | Unknown
     /// The driver has it.
     Sent,
-    // NotPrinted => Sent
+    // NotPrinted => Sent | Queued
     /// Nothing of it reached the printer; it goes by itself once the printer is ready.
     NotPrinted {
         /// Why, and what to do.
@@ -195,15 +195,21 @@ impl Spool {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         if self.is_full()
-            && let Some(oldest) = self.jobs.iter().position(|job| job.state != State::Sent)
+            && let Some(least) = self.least_wanted()
         {
-            effects.push(Effect::LetGo(self.jobs.remove(oldest)));
+            effects.push(Effect::LetGo(self.jobs.remove(least)));
         }
         let id = JobId(self.next);
         self.next += 1;
         self.jobs.push(Job { id, document, till, title, copy, drawer, state: State::Queued });
         effects.extend(self.pump());
         effects
+    }
+
+    /// The oldest of which nobody knows whether it is on paper, since it may be; else the oldest that is on none.
+    fn least_wanted(&self) -> Option<usize> {
+        let doubt = self.jobs.iter().position(|job| matches!(job.state, State::Unknown { .. }));
+        doubt.or_else(|| self.jobs.iter().position(|job| job.state != State::Sent))
     }
 
     /// Takes a job whose end the box did not live to see. It may be on paper.
@@ -219,6 +225,12 @@ impl Spool {
 
     /// The printer's own word on whether it would print.
     pub fn printer_is(&mut self, ready: Result<(), String>) -> Vec<Effect> {
+        if ready.is_ok() {
+            // What kept them is mended: they come one after the other, and that may take minutes.
+            for job in self.jobs.iter_mut().filter(|job| matches!(job.state, State::NotPrinted { .. })) {
+                job.state = State::Queued;
+            }
+        }
         self.ready = ready;
         self.pump()
     }
@@ -365,6 +377,17 @@ mod tests {
     }
 
     #[test]
+    fn once_the_printer_is_mended_nothing_is_said_to_wait_for_that() {
+        let mut spool = Spool::default();
+        spool.printer_is(Err("out of paper".into()));
+        (1..=3).for_each(|byte| drop(enqueue(&mut spool, byte, false)));
+        assert!(spool.jobs().iter().all(|job| job.state.reason() == Some("out of paper")));
+        assert_eq!(sent(&spool.printer_is(Ok(()))), [(1, false, false)]);
+        let states: Vec<_> = spool.jobs().iter().map(|job| job.state.as_str()).collect();
+        assert_eq!(states, ["sent", "queued", "queued"]);
+    }
+
+    #[test]
     fn an_unknown_job_asks_a_person_and_comes_again_only_as_a_copy() {
         let mut spool = ready();
         enqueue(&mut spool, 1, true);
@@ -422,5 +445,8 @@ mod tests {
         }
         assert!(matches!(&enqueue(&mut spool, 2, false)[..], [Effect::LetGo(job)] if job.id == JobId(1)));
         assert_eq!(spool.jobs().len(), JOBS_MAX);
+        spool.recover(act(3), "till-1".parse().unwrap(), "Receipt 3".into());
+        let effects = enqueue(&mut spool, 4, false);
+        assert!(matches!(&effects[..], [Effect::LetGo(job)] if job.document == act(3)), "it may be on paper");
     }
 }

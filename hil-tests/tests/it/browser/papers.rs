@@ -23,7 +23,7 @@ impl Pages {
             browser.click("#quick button.note:last-of-type").await;
             browser.says("#total", "Change").await;
         }
-        browser.says("#prints", &format!("{PAPERS} papers wait to be printed, from Receipt")).await;
+        browser.says("#prints", &format!("{PAPERS} receipts wait to be printed, from Receipt")).await;
         browser.says("#prints", "put in a new roll").await;
 
         let printed = branch.printer.receipts().len();
@@ -34,7 +34,7 @@ impl Pages {
         browser.go_to(&self.counter).await;
         browser.gone("#lost").await;
         browser.sign_in(&PEOPLE[1]).await;
-        browser.says("#prints", &format!("{PAPERS} papers are recorded, from Receipt")).await;
+        browser.says("#prints", &format!("{PAPERS} receipts are recorded, from Receipt")).await;
         browser.look("papers-in-doubt").await;
 
         browser.scroll_and_click("#prints .each > summary").await;
@@ -42,8 +42,13 @@ impl Pages {
         let shown = "document.querySelectorAll('#prints .each > .print').length";
         browser.holds("ten of them one by one", &format!("{shown} === 10")).await;
         browser.scroll_and_click("#prints .each > .print .go").await;
-        browser.says("#prints", &format!("{} papers are recorded", PAPERS - 1)).await;
+        browser.says("#prints", &format!("{} receipts are recorded", PAPERS - 1)).await;
         browser.says("#prints .each", "And 1 more, shown when these have ended.").await;
+
+        browser.scroll_and_click("#prints .many > .row [data-word=give_up]").await;
+        browser.says("#prints-sure", "None of 11 receipts will be printed.").await;
+        browser.click("#prints-dialog [data-do=cancel]").await;
+        browser.says("#prints", &format!("{} receipts are recorded", PAPERS - 1)).await;
 
         self.pull("#paper").await;
         browser.go_to(&self.counter).await;
