@@ -24,7 +24,7 @@ use pestle_drivers::{
     },
     sensor::{
         calibration::Calibration,
-        profile::SensorProfiles,
+        profile::{SensorProfile, SensorProfiles},
         settings::{BusAddress, BusSettings, Framing, InputSettings, SensorSettings},
     },
 };
@@ -110,7 +110,7 @@ impl<'a> Asked<'a> {
         let of = |kind: PrinterKind| printers.iter().filter(move |one| one.kind == kind);
         let receipt_printer =
             |one: &'a raw::Printer| one.model.as_deref().unwrap_or(MODEL_OF_ANY_RECEIPT_PRINTER);
-        let probes = sensors.iter().map(|one| one.profile.as_str());
+        let probes = sensors.iter().filter_map(|one| one.profile.as_deref());
         Self {
             receipt_printers: of(PrinterKind::EscPos).map(receipt_printer).collect(),
             label_printers: of(PrinterKind::Zpl).filter_map(|one| one.model.as_deref()).collect(),
@@ -316,6 +316,9 @@ pub(super) fn one_of_each_kind(printers: &[Printer]) -> Result<(), String> {
     Ok(())
 }
 
+/// At which most sensors are delivered; for one that no profile describes.
+const USUAL_BAUD: u32 = 9_600;
+
 /// A line while what hangs on it is collected.
 struct Bus {
     address: BusAddress,
@@ -349,7 +352,20 @@ pub(super) fn buses(
 fn add_sensor(buses: &mut Vec<Bus>, name: DeviceName, raw: raw::Sensor, known: &Known) -> Result<(), String> {
     let device = name.clone();
     let said = |what: String| format!("sensor \"{device}\": {what}");
-    let profile = known.profiles.get(&raw.profile).map_err(|error| said(error.to_string()))?.clone();
+    let profile = match (&raw.profile, raw.register) {
+        (Some(profile), None) => {
+            known.profiles.get(profile).map_err(|error| said(error.to_string()))?.clone()
+        }
+        (None, Some(register)) => SensorProfile::generic(raw.baud.unwrap_or(USUAL_BAUD), register)
+            .map_err(|error| said(error.to_string()))?,
+        (None, None) => {
+            return Err(said(
+                "it has neither profile nor register: write what it is, or where its temperature stands"
+                    .into(),
+            ));
+        }
+        (Some(_), Some(_)) => return Err(said("it has both profile and register: write one of them".into())),
+    };
     // Every 5 minutes at the least (cold chain), and a bus of several sensors must get round.
     if !(1..=300).contains(&raw.interval_s) {
         return Err(said(format!("interval_s is {}: write 1 to 300 seconds", raw.interval_s)));

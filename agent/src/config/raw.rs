@@ -11,7 +11,7 @@ use pestle_drivers::{
         start::PrinterKind,
         zpl::model::LabelStock,
     },
-    sensor::input::InputKind,
+    sensor::{input::InputKind, register::Register},
 };
 use serde::Deserialize;
 
@@ -172,7 +172,8 @@ pub(super) struct Sensor {
     pub(super) address: Option<String>,
     pub(super) path: Option<PathBuf>,
     pub(super) slave: u8,
-    pub(super) profile: String,
+    pub(super) profile: Option<String>,
+    pub(super) register: Option<Register>,
     pub(super) probe: Option<String>,
     #[serde(default = "sensor_interval")]
     pub(super) interval_s: u64,

@@ -241,6 +241,29 @@ fn cold(place: &str) -> Result<Config, ConfigError> {
 }
 
 #[test]
+fn a_sensor_that_no_profile_describes_is_one_register() {
+    let sensor = |rest: &str| {
+        let text = format!(
+            "[[till]]\nid = \"till-1\"\n[[sensor]]\nname = \"air\"\naddress = \"tcp://192.0.2.1:4001\"\nslave = 3\n{rest}"
+        );
+        parse(&text, &[])
+    };
+    let register = "register = { function = 4, register = 7, scale = 10, min = -40000, max = 85000 }";
+    let config = sensor(register).unwrap();
+    let air = &config.buses[0].settings.sensors[0];
+    assert_eq!((air.profile.baud, air.profile.probe["1"].register), (9_600, 7));
+    let profile = "profile = \"xy-md02\"";
+    for (rest, expected) in [
+        ("", "it has neither profile nor register"),
+        (&*format!("{profile}\n{register}"), "it has both profile and register"),
+        ("register = { function = 4, register = 7, scale = 0, min = 0, max = 1 }", "scale"),
+    ] {
+        let said = sensor(rest).unwrap_err().to_string();
+        assert!(said.contains("sensor \"air\"") && said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_cold_place_names_probes_and_contacts_that_there_are_and_keeps_two_to_eight_degrees() {
     let config = cold("probe = \"air\"\npower = \"mains\"").unwrap();
     assert_eq!(config.cold_places[0].limits, pestle_domain::cold_chain::Limits::FRIDGE);

@@ -35,6 +35,8 @@ pub struct Listed {
     pub path: Option<PathBuf>,
     /// Names of all that hang on the line.
     pub members: Vec<String>,
+    /// By probe: its certificate, in words.
+    pub papers: BTreeMap<String, String>,
 }
 
 /// What a device is.
@@ -65,6 +67,11 @@ impl Kind {
             Self::PagePrinter => "Office printer",
             Self::SensorLine => "Sensors on one line",
         }
+    }
+
+    /// Can its labels be measured?
+    pub fn has_labels(self) -> bool {
+        self == Self::LabelPrinter
     }
 
     /// Is it a scanner?
@@ -356,6 +363,7 @@ mod tests {
             address: "usb-port:1-1".to_owned(),
             path: None,
             members: members.iter().map(|name| (*name).to_owned()).collect(),
+            papers: BTreeMap::new(),
         }
     }
 

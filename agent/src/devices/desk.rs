@@ -65,6 +65,8 @@ pub(super) struct PrinterEnd {
     pub(super) till: TillId,
     pub(super) settings: PrinterSettings,
     pub(super) printer: Arc<dyn Printer>,
+    /// It sounds alarms.
+    pub(super) buzzer: bool,
 }
 
 /// What is asked on a line so that its lamps flicker.
@@ -344,16 +346,64 @@ impl Devices {
         own.or_else(|| receipts().next()).map(|(name, _)| name.clone())
     }
 
+    /// Has a label printer measure its labels, after another roll was put in.
+    ///
+    /// # Errors
+    /// It is no label printer, or something is being done with it.
+    pub fn measure(&self, name: &str) -> Result<String, DeskRefusal> {
+        let end = self.0.printers.get(name);
+        let height = end.and_then(|end| end.settings.label_height());
+        let height = height.ok_or_else(|| DeskRefusal::NoSuchDevice(name.to_owned()))?;
+        self.with_printer(name, "it measures its labels", async move |printer: Arc<dyn Printer>| {
+            trial::measure(&*printer, height).await
+        })?;
+        Ok(format!("{name} feeds some labels and measures them."))
+    }
+
+    /// Sounds the buzzer that sounds alarms.
+    ///
+    /// # Errors
+    /// It has none, or something is being done with it.
+    pub fn sound(&self, name: &str) -> Result<String, DeskRefusal> {
+        if !self.sounds(name) {
+            return Err(DeskRefusal::NoSuchDevice(name.to_owned()));
+        }
+        self.with_printer(name, "it sounds", async |printer: Arc<dyn Printer>| {
+            trial::sound(&*printer).await
+        })?;
+        Ok(format!("{name} sounds as it does for an alarm."))
+    }
+
+    /// Whether a device sounds alarms.
+    pub fn sounds(&self, name: &str) -> bool {
+        self.0.printers.get(name).is_some_and(|end| end.buzzer)
+    }
+
     fn print(&self, name: &str, document: Document, what: &'static str) -> Result<(), DeskRefusal> {
+        self.with_printer(name, &format!("it prints {what}"), async move |printer: Arc<dyn Printer>| {
+            trial::print(&*printer, document, what).await
+        })
+    }
+
+    /// Does something with a printer, one thing at a time; what came of it stands in its card.
+    fn with_printer<Doing>(
+        &self,
+        name: &str,
+        doing: &str,
+        what: impl FnOnce(Arc<dyn Printer>) -> Doing + Send + 'static,
+    ) -> Result<(), DeskRefusal>
+    where
+        Doing: Future<Output = trial::Tried> + Send,
+    {
         let end = self.0.printers.get(name).ok_or_else(|| DeskRefusal::NoSuchDevice(name.to_owned()))?;
         let board = self.0.board.clone();
-        if !board.begin(name, Work::Doing(format!("it prints {what}"))) {
+        if !board.begin(name, Work::Doing(doing.to_owned())) {
             return Err(DeskRefusal::Busy(name.to_owned()));
         }
-        let (printer, name) = (end.printer.clone(), name.to_owned());
+        let (printer, name, doing) = (end.printer.clone(), name.to_owned(), doing.to_owned());
         tokio::spawn(async move {
-            let tried = trial::print(&*printer, document, what).await;
-            tracing::info!(printer = name, ?tried, what, "printed by hand from the page for devices");
+            let tried = what(printer).await;
+            tracing::info!(printer = name, ?tried, doing, "by hand from the page for devices");
             board.show(&name, Work::Came(tried));
         });
         Ok(())

@@ -189,6 +189,7 @@ fn listed(config: &Config) -> Vec<Listed> {
         address,
         path,
         members: Vec::new(),
+        papers: BTreeMap::new(),
     };
     let scanners = config.scanners.iter().map(|Scanner { till, settings }| {
         let kind = match settings.address {
@@ -213,7 +214,11 @@ fn listed(config: &Config) -> Vec<Listed> {
         let members = names::on_line(settings).map(ToString::to_string).collect();
         let listed =
             one(&name, Kind::SensorLine, None, settings.line.to_string(), path(settings.line.place()));
-        Some(Listed { members, ..listed })
+        let papers = settings
+            .sensors
+            .iter()
+            .filter_map(|sensor| Some((sensor.name.to_string(), sensor.calibration.as_ref()?.to_string())));
+        Some(Listed { members, papers: papers.collect(), ..listed })
     });
     scanners.chain(printers).chain(lines).collect()
 }
@@ -256,7 +261,8 @@ fn start_printer(
         tasks.spawn(spool::watch_status(printer.clone(), counter.clone()));
         tasks.spawn(spool::run(printer.clone(), orders, counter.clone()));
     }
-    Some((name, PrinterEnd { till: one.till.clone(), settings: one.settings.clone(), printer }))
+    let (till, settings) = (one.till.clone(), one.settings.clone());
+    Some((name, PrinterEnd { till, settings, printer, buzzer: one.buzzer }))
 }
 
 fn start_bus(

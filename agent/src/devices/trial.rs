@@ -6,7 +6,7 @@ use std::time::Duration;
 use pestle_domain::document::Document;
 use pestle_drivers::{
     device::DeviceName,
-    printer::{NotPrinted, Outcome, PrintJob, Printer, PrinterStatus, Unknown},
+    printer::{Calibration, NotPrinted, Outcome, PrintJob, Printer, PrinterStatus, Unknown},
     scanner::Scan,
     sensor::{NoData, Sample},
 };
@@ -52,6 +52,47 @@ pub async fn print(printer: &dyn Printer, document: Document, what: &str) -> Tri
             "{name} took {what} and cannot say whether it printed it: look at the paper."
         )),
         Outcome::Unknown { reason } => Tried::Unknown(reason.to_string()),
+    }
+}
+
+/// Has a label printer measure its labels; `height` is what is configured for one of them, along the roll, in tenths of a
+/// millimetre.
+pub async fn measure(printer: &dyn Printer, height: u16) -> Tried {
+    let name = printer.name().to_string();
+    match printer.calibrate().await {
+        Calibration::Done { label_tenths_mm: measured } if fits(measured, height) => {
+            Tried::Works(format!("{name} has measured its labels: {}, as configured.", millimetres(measured)))
+        }
+        Calibration::Done { label_tenths_mm: measured } => Tried::Broken(format!(
+            "it has measured labels of {}, and {} are configured: correct the size if another roll is in it; if none is, \
+             it saw the wrong gaps, so measure once more",
+            millimetres(measured),
+            millimetres(height)
+        )),
+        Calibration::Unseen => Tried::CannotTell(format!(
+            "{name} was told to measure its labels and cannot say what it found: look whether it stops at a gap."
+        )),
+        Calibration::Failed(reason) => not_printed(reason),
+        Calibration::NotNeeded => Tried::Broken("it has no labels to measure".to_owned()),
+    }
+}
+
+/// A label that is measured from gap to gap is a gap longer than what is printed on: 2 to 4 mm on most rolls.
+fn fits(measured: u16, height: u16) -> bool {
+    const SHORTER_MAX: u16 = 10;
+    const GAP_MAX: u16 = 60;
+    measured.saturating_add(SHORTER_MAX) >= height && measured <= height.saturating_add(GAP_MAX)
+}
+
+fn millimetres(tenths: u16) -> String {
+    format!("{}.{} mm", tenths / 10, tenths % 10)
+}
+
+/// Sounds a printer's buzzer, as an alarm does.
+pub async fn sound(printer: &dyn Printer) -> Tried {
+    match printer.beep().await {
+        Ok(()) => Tried::CannotTell(format!("{} was told to sound: did you hear it?", printer.name())),
+        Err(reason) => not_printed(reason),
     }
 }
 
@@ -112,6 +153,16 @@ pub fn readable(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use pestle_domain::units::MilliCelsius;
+
+    #[test]
+    fn a_label_may_be_measured_with_its_gap_and_neither_as_half_nor_as_two() {
+        for (measured, height, expected) in
+            [(350, 350, true), (380, 350, true), (345, 350, true), (175, 350, false), (730, 350, false)]
+        {
+            assert_eq!(fits(measured, height), expected, "{measured} {height}");
+        }
+        assert_eq!(millimetres(383), "38.3 mm");
+    }
 
     #[test]
     fn bytes_and_readings_are_written_so_that_a_person_can_read_them() {

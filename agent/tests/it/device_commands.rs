@@ -17,6 +17,7 @@ use pestle_drivers::{
         fridge::{Bank, FridgeFault, SimFridges},
         printer::SimPrinter,
         scanner::SimScanner,
+        zebra::SimZebra,
     },
 };
 
@@ -176,6 +177,38 @@ async fn a_contact_is_tested_with_how_it_stands() {
     shop.check(&["test", "door-1"], 0, &["door-1: door is open"]).await;
     shop.fridges.set_fault(4, FridgeFault::Silent).unwrap();
     shop.check(&["test", "door-1"], 69, &["door-1 is not there", "does not answer"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_printer_measures_its_labels_and_a_buzzer_is_sounded() {
+    let shop = Shop::open();
+    let labels = SimZebra::listen("127.0.0.1:0".parse().unwrap(), 203, 832).unwrap();
+    let loud = SimPrinter::listen("127.0.0.1:0".parse().unwrap(), 576).unwrap();
+    let text = std::fs::read_to_string(shop.config()).unwrap();
+    let more = format!(
+        "[[printer]]\nname = \"labels\"\ntill = \"till-1\"\nkind = \"zpl\"\naddress = \"tcp://{}\"\n\
+         model = \"zebra-zd421-203\"\nlabel = {{ size = \"70x35\" }}\n\
+         [[till]]\nid = \"till-2\"\n[[printer]]\nname = \"loud\"\ntill = \"till-2\"\naddress = \"tcp://{}\"\n\
+         buzzer = {{ command = \"esc_b\", times = 3, duration = 4 }}\n",
+        labels.address().unwrap(),
+        loud.address().unwrap(),
+    );
+    std::fs::write(shop.config(), text + &more).unwrap();
+
+    // 280 dots at 203 dpi are 35 mm.
+    labels.set_roll(280);
+    shop.check(&["measure", "labels"], 0, &["labels has measured its labels: 35.0 mm, as configured."]).await;
+    labels.set_roll(560);
+    let other =
+        ["labels is there and does not work: it has measured labels of 70.0 mm, and 35.0 mm are configured"];
+    shop.check(&["measure", "labels"], 1, &other).await;
+    shop.check(&["measure", "printer-1"], 1, &["it is no label printer"]).await;
+
+    shop.check(&["sound", "loud"], 0, &["loud was told to sound: did you hear it?"]).await;
+    assert_eq!((loud.view().counts.beeps, loud.receipts().len()), (1, 0));
+    shop.check(&["sound", "printer-1"], 1, &["buzzer"]).await;
+    loud.power_off();
+    shop.check(&["sound", "loud"], 69, &["loud is not there"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

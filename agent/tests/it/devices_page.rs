@@ -17,11 +17,13 @@ use http_body_util::BodyExt as _;
 use pestle_drivers::{
     printer::status::Paper,
     scanner::learn::sheet::TestCode,
+    sensor::settings::Framing,
     sim::{
         attached::{SimSystem, SimUsbDevice},
         fridge::SimFridges,
         printer::SimPrinter,
         scanner::SimScanner,
+        zebra::SimZebra,
     },
 };
 use serde_json::{Value, json};
@@ -325,6 +327,50 @@ async fn devices_show_themselves_while_the_box_sells_and_an_unknown_end_stays_un
     shop.shows("was tried, and sells again").await;
     assert_eq!(shop.lot_of_a_scan(&device).await, None);
     assert_eq!(shop.printer.receipts().len(), printed, "nothing is printed again by itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_are_measured_a_buzzer_is_sounded_and_certificates_stand_at_the_page() {
+    let labels = SimZebra::listen("127.0.0.1:0".parse().unwrap(), 203, 832).unwrap();
+    let loud = SimPrinter::listen("127.0.0.1:0".parse().unwrap(), 576).unwrap();
+    let fridges = SimFridges::on_network(Framing::Tcp, &[3]).await.unwrap();
+    let more = format!(
+        "[[printer]]\nname = \"labels\"\ntill = \"till-1\"\nkind = \"zpl\"\naddress = \"tcp://{}\"\n\
+         model = \"zebra-zd421-203\"\nlabel = {{ size = \"70x35\" }}\n\
+         [[till]]\nid = \"till-2\"\n[[printer]]\nname = \"loud\"\ntill = \"till-2\"\naddress = \"tcp://{}\"\n\
+         buzzer = {{ command = \"esc_b\", times = 3, duration = 4 }}\n\
+         [[sensor]]\nname = \"air\"\naddress = \"modbus-tcp://{}\"\nslave = 3\nprofile = \"xy-md02\"\n\
+         calibration = {{ certificate = \"K-1042\", date = \"2026-03-01\", due = \"2027-03-01\", correction_milli = -250 }}\n",
+        labels.address().unwrap(),
+        loud.address().unwrap(),
+        fridges.network().unwrap(),
+    );
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", &more).await;
+    let page = shop.page().await;
+    for there in [
+        "id=\"measure-labels\"",
+        "id=\"sound-loud\"",
+        "Corrected by -0.250 °C, certificate K-1042 of 2026-03-01, due 2027-03-01.",
+    ] {
+        assert!(page.contains(there), "{there:?} is not in {page}");
+    }
+    assert!(!page.contains("id=\"measure-receipts\"") && !page.contains("id=\"sound-receipts\""), "{page}");
+
+    labels.set_roll(280);
+    shop.done("measure", json!({"device": "labels"})).await;
+    shop.shows("labels has measured its labels: 35.0 mm, as configured.").await;
+    shop.done("leave", json!({"device": "labels"})).await;
+    labels.set_roll(140);
+    shop.done("measure", json!({"device": "labels"})).await;
+    shop.shows("It has measured labels of 17.5 mm, and 35.0 mm are configured").await;
+    let (status, _) = shop.act("measure", json!({"device": "receipts"})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+
+    shop.done("sound", json!({"device": "loud"})).await;
+    shop.shows("loud was told to sound: did you hear it?").await;
+    assert_eq!(loud.view().counts.beeps, 1);
+    let (status, _) = shop.act("sound", json!({"device": "receipts"})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread")]

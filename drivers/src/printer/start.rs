@@ -37,6 +37,15 @@ pub enum PrinterSettings {
 }
 
 impl PrinterSettings {
+    /// How long its labels are along the roll, in tenths of a millimetre; `None` for what prints no labels.
+    #[must_use]
+    pub fn label_height(&self) -> Option<u16> {
+        match self {
+            PrinterSettings::Zpl(settings) => Some(settings.stock.size.height),
+            PrinterSettings::EscPos(_) | PrinterSettings::Ipp(_) => None,
+        }
+    }
+
     /// Which kind it is.
     #[must_use]
     pub fn kind(&self) -> PrinterKind {

@@ -45,6 +45,16 @@ enum DevicesCommand {
         #[arg(long, default_value_t = 30)]
         wait: u64,
     },
+    /// Have a label printer measure its labels, after another roll was put in. The agent must not run. Ends as `test` does.
+    Measure {
+        /// A label printer of the configuration.
+        name: String,
+    },
+    /// Sound a printer's buzzer, as an alarm does. The agent must not run. Ends as `test` does.
+    Sound {
+        /// A printer of the configuration.
+        name: String,
+    },
     /// Look for sensors on a line whose addresses or whose speed nobody knows, say what each of them is, and what to write into
     /// the configuration. Where a sensor of the configuration is on it, the agent must not run.
     ///
@@ -103,6 +113,8 @@ impl DevicesArguments {
         match &self.command {
             DevicesCommand::Test { .. }
             | DevicesCommand::Learn { .. }
+            | DevicesCommand::Measure { .. }
+            | DevicesCommand::Sound { .. }
             | DevicesCommand::Rebind { .. }
             | DevicesCommand::Watch { name: Some(_) } => true,
             DevicesCommand::Sheet { to, .. } => to.printer.is_some(),
@@ -134,6 +146,8 @@ impl DevicesArguments {
             (DevicesCommand::Test { name, wait }, Some(config)) => {
                 test::test(config, &name, Duration::from_secs(wait), ask).await.map(Some)
             }
+            (DevicesCommand::Measure { name }, Some(config)) => test::measure(config, &name).await.map(Some),
+            (DevicesCommand::Sound { name }, Some(config)) => test::sound(config, &name).await.map(Some),
             (DevicesCommand::Search { line, addresses, minutes }, config) => {
                 let longest = Duration::from_secs(minutes * 60);
                 search::search(config, &line, addresses, longest, ask).await.map(Some)

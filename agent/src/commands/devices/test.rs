@@ -5,7 +5,7 @@ use std::time::Duration;
 use pestle_domain::document::{Block, Document, Style};
 use pestle_drivers::{
     device::DeviceEvent,
-    printer,
+    printer::{self, start::PrinterSettings},
     scanner::{self, ScannerEvent},
     sensor::{NoData, Sensor as _, input::Input as _},
 };
@@ -19,6 +19,7 @@ use crate::{
         kept::{self, DeviceFiles},
         trial::{self, Tried},
     },
+    lock::DataLock,
 };
 
 /// Runs a device's own check; returns what to tell when it works. `progress` is told what a person has to do meanwhile.
@@ -109,6 +110,36 @@ pub(super) async fn print(
     let artwork = artwork(&config.artwork);
     let (printer, _events) = printer::start::start(settings, artwork).map_err(|error| broken(name, error))?;
     outcome(name, trial::print(&*printer, document, what).await)
+}
+
+/// Has a label printer measure its labels.
+///
+/// # Errors
+/// As [`test`].
+pub async fn measure(config: &Config, name: &str) -> Result<String, DeviceTrouble> {
+    let (settings, _lock) = printer_of(config, name)?;
+    let height = settings.label_height().ok_or_else(|| broken(name, "it is no label printer"))?;
+    let (printer, _events) =
+        printer::start::start(settings, artwork(&config.artwork)).map_err(|error| broken(name, error))?;
+    outcome(name, trial::measure(&*printer, height).await)
+}
+
+/// Sounds a printer's buzzer.
+///
+/// # Errors
+/// As [`test`].
+pub async fn sound(config: &Config, name: &str) -> Result<String, DeviceTrouble> {
+    let (settings, _lock) = printer_of(config, name)?;
+    let (printer, _events) =
+        printer::start::start(settings, artwork(&config.artwork)).map_err(|error| broken(name, error))?;
+    outcome(name, trial::sound(&*printer).await)
+}
+
+fn printer_of(config: &Config, name: &str) -> Result<(PrinterSettings, Option<DataLock>), DeviceTrouble> {
+    let (_device, lock) = take(config, name)?;
+    let known = config.printers.iter().find(|one| one.settings.name().as_str() == name);
+    let settings = known.map(|one| one.settings.clone()).ok_or_else(|| broken(name, "it is no printer"))?;
+    Ok((settings, lock))
 }
 
 fn outcome(name: &str, tried: Tried) -> Result<String, DeviceTrouble> {

@@ -65,7 +65,7 @@ impl FromRequestParts<DeskToCome> for Desk {
 /// | `GET /till/{till}/devices/events` | its changes, as server-sent events |
 /// | `GET /till/{till}/devices/sheet.png?maker=` | the sheet of test codes, or a maker's codes |
 /// | `GET /till/{till}/paper/{act}?copy=` | a paper of the till as a picture |
-/// | `POST /till/{till}/devices/{action}` | `answer`, `identify`, `learn`, `give-up`, `leave`, `sheet` |
+/// | `POST /till/{till}/devices/{action}` | `answer`, `identify`, `measure`, `sound`, `learn`, `give-up`, `leave`, `sheet` |
 pub fn router(counter: Counter, devices: DevicesToCome) -> Router {
     Router::new()
         .route("/devices", get(choice))
@@ -149,6 +149,8 @@ async fn carry_out(
             devices.answer(&question, &answer).await?
         }
         "identify" => devices.identify(&read::<Device>(body)?.device)?,
+        "measure" => devices.measure(&read::<Device>(body)?.device)?,
+        "sound" => devices.sound(&read::<Device>(body)?.device)?,
         "learn" => devices.learn(&read::<Device>(body)?.device)?,
         "give-up" => devices.give_up(&read::<Device>(body)?.device)?,
         "leave" => devices.leave(&read::<Device>(body)?.device)?,

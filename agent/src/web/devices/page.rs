@@ -35,6 +35,8 @@ pub(super) struct Seen {
     may: bool,
     board: Board,
     sheet_printers: std::collections::BTreeMap<String, String>,
+    /// Printers that sound alarms.
+    sounding: std::collections::BTreeSet<String>,
 }
 
 #[derive(Template)]
@@ -113,6 +115,8 @@ impl Seen {
             Some((name.clone(), devices.sheet_printer(name)?))
         });
         let sheet_printers = printers.collect();
+        let names = board.devices.iter().map(|device| device.listed.name.clone());
+        let sounding = names.filter(|name| devices.sounds(name)).collect();
         Self {
             till: view.till,
             till_name: view.till_name,
@@ -120,6 +124,7 @@ impl Seen {
             may,
             board,
             sheet_printers,
+            sounding,
         }
     }
 
