@@ -57,10 +57,11 @@ impl Role {
     /// Whether this role may do that at a counter.
     pub fn may(self, permission: Permission) -> bool {
         match permission {
-            // Whoever stands at the till with a scanner that was exchanged mends it.
-            Permission::Sell | Permission::OpenTill | Permission::MendDevices => {
+            Permission::Sell | Permission::OpenTill => {
                 matches!(self, Self::Assistant | Self::Technician | Self::Pharmacist | Self::Manager)
             }
+            // Whoever stands at the till with a scanner that was exchanged mends it, and whoever is sent for that.
+            Permission::MendDevices => self.may(Permission::Sell) || self == Self::FieldTech,
             Permission::CloseTill | Permission::KeepPatients => {
                 matches!(self, Self::Technician | Self::Pharmacist | Self::Manager)
             }
