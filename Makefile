@@ -70,7 +70,7 @@ image: setup-image ## build the appliance's image, TARGET/image/pestle.img.zst; 
 	$(CARGO) deb --no-build --profile appliance $(LOCKED) -p pestle-agent -o $(IMAGE)/pestle-agent.deb
 	$(if $(filter-out 0,$(shell id -u)),sudo) images/build.sh $(IMAGE)/pestle-agent.deb $(IMAGE)
 
-image-run: setup-image ## start the image in QEMU with its console here and its pages on https://localhost:8443; Ctrl-A X ends it
+image-run: setup-image ## start the image in QEMU with its console here; STICK=folder sets the box up, then its pages are on https://localhost:8443; Ctrl-A X ends it
 	@exec images/run.sh $(IMAGE)
 
 hil: setup-test setup-image build ## try every case of the bench on the image in QEMU (make image first); RIG=… for another rig

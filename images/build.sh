@@ -22,7 +22,11 @@ fi
 suite=trixie
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 security=${DEBIAN_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+# What the product promises: an image has to reach branches over slow lines.
+compressed_bytes_max=$((400 * 1024 * 1024))
 say() { echo "image: $*" >&2; }
+# Rounded up: what is too large by a byte does not look as if it fitted.
+mib_up() { echo $((($1 + 1048575) / 1048576)); }
 here=$PWD
 work=$(mktemp -d "$out/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -68,7 +72,11 @@ mv "$root/boot" "$work/boot" && mkdir "$root/boot"
 # What sells stands there as it is run: to unpack it would be a part of each start.
 echo '0 usr/bin/pestle-agent' >"$work/as-it-is"
 mkfs.erofs --quiet -zlz4hc,9 --compress-hints="$work/as-it-is" -Enoinline_data -T0 -U 5e57e000-0000-4000-8000-00000000000a "$work/root.erofs" "$root"
-[ "$(stat -c %s "$work/root.erofs")" -le $slot_bytes ] || { say "the root is larger than its slot"; exit 70; }
+root_bytes=$(stat -c %s "$work/root.erofs")
+if [ "$root_bytes" -gt $slot_bytes ]; then
+  say "the root is $(mib_up "$root_bytes") MiB, and its slot has $((slot_bytes / 1048576)) MiB: see which of 'packages' is new or has grown"
+  exit 70
+fi
 # fsck.repair: nobody is there to answer questions. Where a torn write has hit the file system's first block, its recovery takes a
 # copy of it, which it does not dare unasked; what is lost by any repair is found by the journal's own chain.
 # systemd.gpt_auto: fstab says what is mounted.
@@ -85,8 +93,13 @@ tar -C data -c --owner=0 --group=0 --mode='u=rwX,go=rX' . | tar -C "$work/data" 
 ./disk.sh "$work/root.erofs" "$work/pestle-a.efi" "$boot/systemd-bootx64.efi" "$work/data" "$work/pestle.img"
 say "compressing …"
 zstd --quiet --force -T0 -10 "$work/pestle.img" -o "$work/pestle.img.zst"
+compressed_bytes=$(stat -c %s "$work/pestle.img.zst")
+if [ "$compressed_bytes" -gt $compressed_bytes_max ]; then
+  say "the image is $(mib_up "$compressed_bytes") MiB compressed, and may be $((compressed_bytes_max / 1048576)) MiB: see which of 'packages' is new or has grown"
+  exit 70
+fi
 # The parts stay: a test bench makes disks of them with data of its own.
 cp "$boot/systemd-bootx64.efi" "$work/loader.efi"
 mv "$work/pestle.img" "$work/pestle.img.zst" "$work/root.erofs" "$work/pestle-a.efi" "$work/loader.efi" "$out/"
 chroot "$root" dpkg-query --show --showformat='${Package} ${Version}\n' >"$out/packages.txt" 2>/dev/null || true
-say "$out/pestle.img.zst: $(($(stat -c %s "$out/pestle.img.zst") / 1048576)) MiB compressed, root $(($(stat -c %s "$out/root.erofs") / 1048576)) MiB"
+say "$out/pestle.img.zst: $(mib_up "$compressed_bytes") MiB compressed, root $(mib_up "$root_bytes") MiB"

@@ -124,6 +124,17 @@ pub enum PrinterState {
     PaperEnding,
 }
 
+/// What a technician's stick takes home from a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenHome {
+    /// What came of what it brought.
+    pub result: String,
+    /// What is plugged in, and what it is bound to.
+    pub devices: String,
+    /// The end of the log of the box's start.
+    pub log: String,
+}
+
 /// What devices do and show by themselves, whatever they are plugged into.
 #[async_trait]
 pub trait Devices: Send + Sync {
@@ -190,7 +201,7 @@ pub trait Rig: Send + Sync {
     }
 
     /// Plugs in a stick with these files, pulls it when the box has no more use for it, and says what the box wrote on it.
-    async fn stick(&mut self, _files: &[(&str, String)]) -> Result<String> {
+    async fn stick(&mut self, _files: &[(&str, String)]) -> Result<TakenHome> {
         bail!("this rig's box takes no stick")
     }
 

@@ -119,7 +119,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "a_stick_sets_the_box_up_and_one_that_is_wrong_changes_nothing",
-        needs: &[Ability::Stick],
+        needs: &[Ability::Stick, Ability::Sensors],
         run: |rig| Box::pin(setting_up::by_stick(rig)),
     },
     Case {

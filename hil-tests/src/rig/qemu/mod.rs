@@ -38,7 +38,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    Devices, PrinterKind, Rig, ScannerKind,
+    Devices, PrinterKind, Rig, ScannerKind, TakenHome,
     here::last_screen,
     settings::Machine,
     site::{self, Site},
@@ -376,7 +376,7 @@ impl Rig for QemuRig {
         Ok(fs::read_to_string(self.place.path().join("data/etc/agent.toml"))?)
     }
 
-    async fn stick(&mut self, files: &[(&str, String)]) -> Result<String> {
+    async fn stick(&mut self, files: &[(&str, String)]) -> Result<TakenHome> {
         let stick = Stick::with(self.place.path(), files).await?;
         stick.plug_into(self.running()?).await
     }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::machine::Running;
-use crate::{processes::tool, waiting::until};
+use crate::{processes::tool, rig::TakenHome, waiting::until};
 
 /// FAT32 begins at some 33 MiB.
 const SIZE: u64 = 64 * 1024 * 1024;
@@ -50,7 +50,7 @@ impl Stick {
     ///
     /// # Errors
     /// The box does nothing with it in time, or QEMU refuses.
-    pub async fn plug_into(&self, machine: &mut Running) -> Result<String> {
+    pub async fn plug_into(&self, machine: &mut Running) -> Result<TakenHome> {
         let file = json!({ "driver": "raw", "node-name": "stick",
             "file": { "driver": "file", "filename": self.image } });
         machine.ask("blockdev-add", file).await?;
@@ -58,7 +58,7 @@ impl Stick {
             json!({ "driver": "usb-storage", "id": "stick", "bus": "usb.0", "port": "4", "drive": "stick" });
         machine.ask("device_add", plug).await?;
         let said = until("what the box writes on the stick", DONE_WITHIN, || async {
-            let said = self.result().await.map_err(|error| error.to_string())?;
+            let said = self.read("result.txt").await.map_err(|error| error.to_string())?;
             if said.contains(LAST_WORDS) { Ok(said) } else { Err(said) }
         });
         let said = said.await;
@@ -69,12 +69,13 @@ impl Stick {
             freed.map_err(|error| format!("{error:#}"))
         });
         pulled.await?;
-        Ok(said?)
+        let result = said?;
+        Ok(TakenHome { result, devices: self.read("devices.txt").await?, log: self.read("log.0").await? })
     }
 
-    /// The box writes through at once, so it can be read while it is plugged in.
-    async fn result(&self) -> Result<String> {
+    /// The box writes each file through at once, so it can be read while the stick is plugged in.
+    async fn read(&self, name: &str) -> Result<String> {
         let image = self.image.display().to_string();
-        Ok(tool(Path::new("/usr/bin/mtype"), &["-i", &image, "::result.txt"], "").await?)
+        Ok(tool(Path::new("/usr/bin/mtype"), &["-i", &image, &format!("::{name}")], "").await?)
     }
 }
