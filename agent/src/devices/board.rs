@@ -417,7 +417,10 @@ mod tests {
                 name: "B".into(),
             },
         };
-        let asked = BTreeMap::from([(DeviceName::new("fridge-1"), Asked { question, left_alone: false })]);
+        let asked = BTreeMap::from([(
+            DeviceName::new("fridge-1"),
+            Asked { question, left_alone: false, there: None },
+        )]);
         let cards = super::super::questions::cards(&asked, DeviceName::to_string);
         let line = [listed("fridge-1", Kind::SensorLine, &["fridge-1", "door"])];
         let shown = shown(&line, &[told("door", DeviceState::Ok, "")], cards);

@@ -7,7 +7,7 @@ use pestle_domain::{document::Document, ids::TillId, units::UnixMillis};
 use pestle_drivers::{
     device::DeviceName,
     find::{
-        change::Standing,
+        change::{Spot, Standing},
         device::FoundDevice,
         identify,
         keeper::Keeper,
@@ -25,6 +25,7 @@ use tokio::sync::{mpsc::error::TrySendError, watch};
 
 use super::{
     board::{Board, Listed, Sources, board},
+    doubtful::Doubtful,
     picture::{self, PictureError},
     questions::{self, Card},
     scanner::{Proof, ScannerEnd, ScannerOrder, TRIED_FOR},
@@ -89,6 +90,8 @@ pub(super) struct Desk {
     pub(super) scanners: BTreeMap<String, ScannerEnd>,
     pub(super) printers: BTreeMap<String, PrinterEnd>,
     pub(super) lines: BTreeMap<String, LineEnd>,
+    /// How each device that the finder keeps is opened where a question is about it.
+    pub(super) doubtful: BTreeMap<String, Doubtful>,
     pub(super) board: WorkBoard,
     pub(super) since: watch::Receiver<BTreeMap<String, UnixMillis>>,
     pub(super) artwork: Artwork,
@@ -244,6 +247,19 @@ impl Devices {
     /// No such device, or something is being done with it.
     pub fn identify(&self, name: &str) -> Result<String, DeskRefusal> {
         let desk = &self.0;
+        if let Some((doubtful, spot)) = desk.in_question(name) {
+            let doing = doubtful.doing();
+            if !desk.board.begin(name, Work::Doing(doing.to_owned())) {
+                return Err(DeskRefusal::Busy(name.to_owned()));
+            }
+            let (board, artwork, name) = (desk.board.clone(), desk.artwork.clone(), name.to_owned());
+            tokio::spawn(async move {
+                let tried = doubtful.show(&spot, TRIED_FOR, artwork).await;
+                tracing::info!(device = name, ?spot, ?tried, "what is asked about showed itself");
+                board.show(&name, Work::Came(tried));
+            });
+            return Ok(format!("{doing}."));
+        }
         if let Some(end) = desk.printers.get(name) {
             let till = desk.till_name(&end.till);
             let document = identify::mark(&DeviceName::new(name), &format!("of {till}, at {}", end.settings));
@@ -428,6 +444,13 @@ impl Devices {
 impl Desk {
     fn called(&self, name: &DeviceName) -> String {
         self.called.get(name).cloned().unwrap_or_else(|| name.to_string())
+    }
+
+    /// How a device is opened about which a person is asked, and where it stands.
+    fn in_question(&self, name: &str) -> Option<(Doubtful, Spot)> {
+        let keeper_name = &self.listed.iter().find(|one| one.name == name)?.keeper_name;
+        let spot = self.keeper.questions().borrow().get(&DeviceName::new(keeper_name))?.there.clone()?;
+        Some((self.doubtful.get(name)?.clone(), spot))
     }
 
     fn till_name(&self, till: &TillId) -> String {

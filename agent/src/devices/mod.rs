@@ -4,11 +4,12 @@
 //! [`names`] keeps who stands behind a name, [`kept`] what is remembered of it, [`swapped`] sees what the finder cannot keep;
 //! [`scanner`] sells, is tried and learns, [`contacts`] are doors and mains. For the page: [`desk`] is the handle, [`board`]
 //! what it shows, [`questions`] what is asked, [`work`] what is done by hand, [`trial`] how a device is tried, and [`picture`]
-//! papers as pictures.
+//! papers as pictures; [`doubtful`] lets a device show itself about which a person is asked.
 
 pub mod board;
 mod contacts;
 pub mod desk;
+mod doubtful;
 pub mod kept;
 mod names;
 pub mod page_scanners;
@@ -45,6 +46,7 @@ use tokio::{
 
 use board::{Kind, Listed};
 use desk::{Desk, Devices, LineEnd, PrinterEnd};
+use doubtful::Doubtful;
 use kept::DeviceFiles;
 use names::Remembering;
 use scanner::ScannerParts;
@@ -103,9 +105,38 @@ pub fn start(
     tasks.spawn(names::note_since(counter.clone(), clock.clone(), since_out));
     let (counter, clock) = (counter.clone(), clock.clone());
     let listed = listed(config);
-    let desk =
-        Desk { listed, called, keeper, scanners, printers, lines, board, since, artwork, counter, clock };
+    let doubtful = doubtful(config);
+    let desk = Desk {
+        listed,
+        called,
+        keeper,
+        scanners,
+        printers,
+        lines,
+        doubtful,
+        board,
+        since,
+        artwork,
+        counter,
+        clock,
+    };
     (tasks, Devices::new(desk))
+}
+
+/// Each device as it is configured, by the name under which the page lists it.
+fn doubtful(config: &Config) -> BTreeMap<String, Doubtful> {
+    let scanners = config
+        .scanners
+        .iter()
+        .map(|one| (one.settings.name.to_string(), Doubtful::Scanner(one.settings.clone())));
+    let printers = config
+        .printers
+        .iter()
+        .map(|one| (one.settings.name().to_string(), Doubtful::Printer(one.settings.clone())));
+    let lines = config.buses.iter().filter_map(|bus| {
+        Some((names::bus_name(&bus.settings)?.to_string(), Doubtful::Line(bus.settings.clone())))
+    });
+    scanners.chain(printers).chain(lines).collect()
 }
 
 /// Scanners that are bound by a path, whose device the finder does not keep.
@@ -157,7 +188,7 @@ fn scanner_parts(
         None => files_of.bindings().remove(name.as_str()).map(|binding| binding.seen),
     };
     if let Some(place) = keeper.place(&settings.name) {
-        settings.address = settings.address.kept(place);
+        settings.address = settings.address.at(DevicePlace::Kept(place));
     }
     ScannerParts {
         till,
@@ -241,7 +272,7 @@ fn start_printer(
 ) -> Option<(String, PrinterEnd)> {
     let name = one.settings.name().to_string();
     let settings = match keeper.place(one.settings.name()) {
-        Some(place) => one.settings.clone().kept(place),
+        Some(place) => one.settings.clone().at(DevicePlace::Kept(place)),
         None => one.settings.clone(),
     };
     let (printer, events) = match printer::start::start(settings, artwork) {
@@ -274,7 +305,7 @@ fn start_bus(
     let name = names::bus_name(&bus.settings)?.to_string();
     let SensorBus { mut settings, intervals, settling } = bus;
     if let Some(place) = names::bus_name(&settings).and_then(|name| keeper.place(&name)) {
-        settings.line = settings.line.kept(place);
+        settings.line = settings.line.at(DevicePlace::Kept(place));
     }
     let bus::Bus { sensors, inputs, events, .. } = bus::start(settings);
     tasks.spawn(watch_bus(events, counter.clone()));

@@ -176,7 +176,7 @@ mod tests {
 
     fn asked(all: &[(&str, Question)]) -> BTreeMap<DeviceName, Asked> {
         let one = |(one, question): &(&str, Question)| {
-            (name(one), Asked { question: question.clone(), left_alone: false })
+            (name(one), Asked { question: question.clone(), left_alone: false, there: None })
         };
         all.iter().map(one).collect()
     }

@@ -15,6 +15,7 @@ use axum::{
 };
 use http_body_util::BodyExt as _;
 use pestle_drivers::{
+    find::keeping::TOGETHER,
     printer::status::Paper,
     scanner::learn::sheet::TestCode,
     sensor::settings::Framing,
@@ -237,6 +238,44 @@ async fn a_scanner_that_was_exchanged_is_used_after_one_answer_and_believed_afte
     let page = shop.shows("learned at").await;
     assert!(!page.contains("data-question"), "{page}");
     assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_look_the_same_each_shows_where_it_is_before_the_question_is_answered() {
+    let more = "[[till]]\nid = \"till-2\"\nname = \"Till 2\"\n\
+                [[scanner]]\nname = \"scanner-2\"\ntill = \"till-2\"\npath = \"usb-port:1-2\"\n";
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", more).await;
+    let first = shop.plug("1-1", &SimUsbDevice::clone_adapter());
+    let second = shop.plug("1-2", &SimUsbDevice::clone_adapter());
+    shop.looks("both are attached, as is the printer", |page| page.matches("attached since").count() == 3).await;
+    // A person pulls one after the other, and plugs them in again, each in the other's socket perhaps.
+    shop.pull("1-1", first).await;
+    shop.of_the_scanner("missing since").await;
+    // The finder looks each second here, and must see them go apart.
+    tokio::time::sleep(TOGETHER + Duration::from_secs(2)).await;
+    shop.pull("1-2", second).await;
+    shop.looks("both are missing", |page| page.matches("missing since").count() == 2).await;
+    // Its line was lost at once; the finder looks a moment later.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let first = shop.plug("1-1", &SimUsbDevice::clone_adapter());
+    let _second = shop.plug("1-2", &SimUsbDevice::clone_adapter());
+    shop.shows("Identify one of them if in doubt.").await;
+
+    shop.done("identify", json!({"device": "scanner-1"})).await;
+    shop.shows("stands here and sells nothing").await;
+    // Its line falls silent first.
+    let scanned = timeout(DEADLINE, async {
+        while !shop.page().await.contains("The scanner in your hand is at USB port 1-1") {
+            first.scan(b"0109521234543213").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    });
+    assert!(scanned.await.is_ok(), "{}", shop.page().await);
+    assert_eq!(shop.branch.state("till-1").await["basket"], Value::Null);
+    shop.done("leave", json!({"device": "scanner-1"})).await;
+    shop.answer("use").await;
+    shop.looks("both are used, as is the printer", |page| page.matches("attached since").count() == 3).await;
+    assert_eq!(shop.lot_of_a_scan(&first).await, None, "it sells");
 }
 
 #[tokio::test(flavor = "multi_thread")]

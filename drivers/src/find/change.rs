@@ -88,6 +88,15 @@ impl Spot {
         Spot { file: device.file.clone(), port, looks: Fingerprint::of(device), numbered }
     }
 
+    /// The socket, for a person.
+    #[must_use]
+    pub fn socket(&self) -> String {
+        match &self.port {
+            Some(port) => format!("USB port {port}"),
+            None => self.file.display().to_string(),
+        }
+    }
+
     /// Is it known by a number of its own?
     #[must_use]
     pub fn is_numbered(&self) -> bool {

@@ -31,6 +31,23 @@ pub fn mark(name: &DeviceName, place: &str) -> Document {
     document
 }
 
+/// What a printer prints of which nobody knows whether it is the one of this name.
+#[must_use]
+pub fn mark_of_socket(name: &DeviceName, socket: &str) -> Document {
+    let mut document = Document::new(format!("Mark of {socket}"));
+    let text = |text: String| Block::Text { text, style: Style::default() };
+    document.blocks = vec![
+        Block::Rule,
+        text("This printer is at".to_owned()),
+        Block::Heading { text: socket.to_owned() },
+        text(format!("where {name} was. Is it {name}?")),
+        text("Answer on the page for devices.".to_owned()),
+        Block::Rule,
+        Block::Cut,
+    ];
+    document
+}
+
 /// A code that one scanner is to read; the one that sends it is the one in the hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownCode(String);

@@ -134,11 +134,26 @@ impl Keeping {
     /// What is asked about a name, also where it was left alone.
     #[must_use]
     pub fn asked(&self, name: &DeviceName) -> Option<Asked> {
-        let asked = |question: &Question, left_alone| Asked { question: question.clone(), left_alone };
+        let asked = |question: &Question, left_alone| Asked {
+            question: question.clone(),
+            left_alone,
+            there: self.asked_about(name, question).map(Spot::of),
+        };
         match &self.names.get(name)?.state {
             State::Asking(question) => Some(asked(question, false)),
             State::LeftAlone(question) => Some(asked(question, true)),
             State::Away(_) | State::Here(_) | State::Resting => None,
+        }
+    }
+
+    /// The device that a question is about.
+    fn asked_about(&self, name: &DeviceName, question: &Question) -> Option<&FoundDevice> {
+        match question {
+            Question::Moved { seen, to } => self.attached.iter().find(|device| {
+                device.usb.as_ref().is_some_and(|usb| usb.port == *to)
+                    && Fingerprint::of(device).looks_like(seen)
+            }),
+            _ => self.device_of(name).ok(),
         }
     }
 

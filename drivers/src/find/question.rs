@@ -1,6 +1,6 @@
 //! What only a person can tell: which of two devices stands here. Pure.
 
-use super::{binding::Fingerprint, selector::UsbPort};
+use super::{binding::Fingerprint, change::Spot, selector::UsbPort};
 use crate::device::DeviceName;
 
 /// Why a device that is plugged in is not used before somebody answers.
@@ -52,6 +52,8 @@ pub struct Asked {
     pub question: Question,
     /// It was decided to use nothing under this name.
     pub left_alone: bool,
+    /// What is asked about stands here.
+    pub there: Option<Spot>,
 }
 
 impl Question {

@@ -23,7 +23,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::find::{device::DeviceClass, keeper::KeptPlace};
+use crate::find::device::DeviceClass;
 use place::DevicePlace;
 use rfc2217::FarPort;
 use serial::{FlowControl, SerialSettings, chain};
@@ -104,12 +104,12 @@ impl LineAddress {
         }
     }
 
-    /// The same line, wherever the keeper says that the device is. A line on the network stays what it is.
+    /// The same line, its device elsewhere: wherever its keeper says, or at a file. A line on the network stays what it is.
     #[must_use]
-    pub fn kept(self, place: KeptPlace) -> LineAddress {
+    pub fn at(self, place: DevicePlace) -> LineAddress {
         match self {
-            LineAddress::Serial(settings) => LineAddress::Serial(settings.at(DevicePlace::Kept(place))),
-            LineAddress::UsbPrinter(_) => LineAddress::UsbPrinter(DevicePlace::Kept(place)),
+            LineAddress::Serial(settings) => LineAddress::Serial(settings.at(place)),
+            LineAddress::UsbPrinter(_) => LineAddress::UsbPrinter(place),
             far @ (LineAddress::Tcp(_) | LineAddress::Rfc2217(..)) => far,
         }
     }

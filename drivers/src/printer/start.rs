@@ -11,7 +11,10 @@ use super::{
     render::Artwork,
     zpl::{self, ZplSettings, model::StockError},
 };
-use crate::{device::DeviceName, find::keeper::KeptPlace, line::LineAddress};
+use crate::{
+    device::DeviceName,
+    line::{LineAddress, place::DevicePlace},
+};
 
 /// The kinds of printers, as a configuration names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -66,12 +69,12 @@ impl PrinterSettings {
         }
     }
 
-    /// The same printer, wherever the keeper says that it is. One on the network stays where it is.
+    /// The same printer elsewhere: wherever its keeper says, or at a file. One on the network stays where it is.
     #[must_use]
-    pub fn kept(mut self, place: KeptPlace) -> PrinterSettings {
+    pub fn at(mut self, place: DevicePlace) -> PrinterSettings {
         match &mut self {
-            PrinterSettings::EscPos(settings) => settings.address = settings.address.clone().kept(place),
-            PrinterSettings::Zpl(settings) => settings.address = settings.address.clone().kept(place),
+            PrinterSettings::EscPos(settings) => settings.address = settings.address.clone().at(place),
+            PrinterSettings::Zpl(settings) => settings.address = settings.address.clone().at(place),
             PrinterSettings::Ipp(_) => {}
         }
         self

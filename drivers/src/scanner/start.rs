@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     device::DeviceName,
-    find::{device::DeviceClass, keeper::KeptPlace},
+    find::device::DeviceClass,
     line::{LineAddress, place::DevicePlace},
 };
 
@@ -81,13 +81,13 @@ impl ScannerAddress {
         }
     }
 
-    /// The same scanner, wherever the keeper says that it is.
+    /// The same scanner elsewhere: wherever its keeper says, or at a file.
     #[must_use]
-    pub fn kept(self, place: KeptPlace) -> ScannerAddress {
+    pub fn at(self, place: DevicePlace) -> ScannerAddress {
         match self {
-            ScannerAddress::Line(line) => ScannerAddress::Line(line.kept(place)),
+            ScannerAddress::Line(line) => ScannerAddress::Line(line.at(place)),
             ScannerAddress::Keyboard(KeySource::Device(_)) => {
-                ScannerAddress::Keyboard(KeySource::Device(DevicePlace::Kept(place)))
+                ScannerAddress::Keyboard(KeySource::Device(place))
             }
             #[cfg(feature = "sim")]
             far @ ScannerAddress::Keyboard(KeySource::Stream(_)) => far,

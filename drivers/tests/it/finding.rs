@@ -72,7 +72,7 @@ impl Shop {
 
     fn line(&self, one: &str) -> LineAddress {
         let written = LineAddress::Serial(SerialSettings::new("somewhere", 115_200).unwrap());
-        written.kept(self.keeper.place(&name(one)).unwrap())
+        written.at(DevicePlace::Kept(self.keeper.place(&name(one)).unwrap()))
     }
 
     fn scanner(&self, one: &str) -> SerialScanner {

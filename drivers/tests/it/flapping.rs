@@ -27,7 +27,7 @@ use pestle_drivers::{
         keeper::{self, Keeper, KeeperSettings},
         question::Answer,
     },
-    line::{LineAddress, serial::SerialSettings},
+    line::{LineAddress, place::DevicePlace, serial::SerialSettings},
     printer::{
         Outcome, PrintJob, Printer as _, PrinterHandle, PrinterStatus,
         driver::{self, EscPosSettings, PrinterTimeouts},
@@ -289,7 +289,7 @@ fn name(kind: &str, index: usize) -> DeviceName {
 fn rigs(world: &World) -> Vec<Rig> {
     let line = |name: &DeviceName| {
         let written = LineAddress::Serial(SerialSettings::new("somewhere", 115_200).unwrap());
-        written.kept(world.keeper.place(name).unwrap())
+        written.at(DevicePlace::Kept(world.keeper.place(name).unwrap()))
     };
     let scanners = (0..SCANNERS).map(|index| {
         let name = name("scanner", index);
