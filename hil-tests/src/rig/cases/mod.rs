@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Ability, PrinterKind, Rig, ScannerKind};
 use crate::{
-    counter::{Counter, Print, Till},
+    counter::{Counter, Print, Receipt, Till},
     power_cuts::provisioned::{self, Article, SELLER},
 };
 
@@ -167,6 +167,14 @@ fn device(name: &'static str, well: bool) -> impl FnMut(&Till) -> bool {
     move |till| till.devices.iter().any(|device| device.name == name && device.detail.is_none() == well)
 }
 
+/// A device of that name is not well, and what is said of it has these words.
+fn device_says(name: &'static str, words: &'static str) -> impl FnMut(&Till) -> bool {
+    let says = move |detail: &String| detail.contains(words);
+    move |till| {
+        till.devices.iter().any(|device| device.name == name && device.detail.as_ref().is_some_and(says))
+    }
+}
+
 /// A print waits or is in doubt, and its reason has these words.
 fn print_says(words: &'static str) -> impl FnMut(&Till) -> bool {
     move |till| till.prints.iter().any(|print| says(print, words))
@@ -176,8 +184,8 @@ fn says(print: &Print, words: &str) -> bool {
     print.reason.as_ref().is_some_and(|reason| reason.contains(words))
 }
 
-/// Sells one of the articles, and says which receipt was told.
-async fn sell(counter: &Counter, number: usize) -> Result<u64> {
+/// Sells one of the articles, and says which receipt was told, as it stands on the paper.
+async fn sell(counter: &Counter, number: usize) -> Result<Receipt> {
     counter.scan(&article(number)?.code).await?;
     let receipt = pay(counter).await?;
     counter.dismiss().await?;
@@ -210,12 +218,12 @@ async fn shown(counter: &Counter, what: &str, mut is: impl FnMut(&Till) -> bool)
 }
 
 /// Pays the basket, and says which receipt it was told.
-async fn pay(counter: &Counter) -> Result<u64> {
+async fn pay(counter: &Counter) -> Result<Receipt> {
     let shown = counter.look().await?;
     let Some(basket) = shown.basket else { bail!("there is no basket to pay: {shown:?}") };
     counter.pay(basket.act, "500.00").await?;
     match counter.look().await?.last_sale {
-        Some(sale) => Ok(sale.receipt.number),
+        Some(sale) => Ok(sale.receipt),
         None => bail!("the sale is not on the page"),
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn hang(rig: &mut dyn Rig) -> Result<()> {
     shown(&counter, "the sign-in of an agent that was started again", |till| till.phase == "sign_in").await?;
     counter.sign_in(&SELLER).await?;
     let till = counter.look().await?;
-    let last = till.last_sale.context("the last sale is on the page")?.receipt.number;
+    let last = till.last_sale.context("the last sale is on the page")?.receipt;
     ensure!(last == receipt, "receipt {receipt} was told, and the page says {last}");
     let after = till.session.context("the till is still open")?.sales;
     ensure!(after == before + 1, "{before} sales before, one was told, and now there are {after}");
