@@ -149,8 +149,8 @@ pub trait Devices: Send + Sync {
 /// A box with its devices.
 #[async_trait]
 pub trait Rig: Send + Sync {
-    /// Brings it to where every case begins: the box runs, all devices are there and well, no basket is open, nobody has
-    /// been told anything that is left.
+    /// Brings it to where every case begins, once nothing lies on its counters any more ([`cases::Case::attempt`]): the box runs, all devices
+    /// are there and well, the papers that came out are nobody's.
     async fn reset(&mut self) -> Result<()>;
 
     /// A browser at a till.

@@ -6,9 +6,9 @@ mod selling;
 mod setting_up;
 mod system;
 
-use std::{pin::Pin, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use pestle_domain::ids::ActId;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use super::{Ability, PrinterKind, Rig, ScannerKind};
 use crate::{
     counter::{Counter, Print, Receipt, Till},
     power_cuts::provisioned::{self, Article, SELLER},
+    waiting::until,
 };
 
 /// Longest that a page may take to show what happened; the machine may be busy, and a virtual one is slow.
@@ -37,6 +38,30 @@ pub struct Case {
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+impl Case {
+    /// Tries it on a rig that was reset, and leaves the rig so. One on which it fails must not be used for another case.
+    ///
+    /// # Errors
+    /// What is wrong, or what it leaves behind that the next one would find.
+    pub async fn attempt(&self, rig: &mut dyn Rig) -> Result<()> {
+        (self.run)(rig).await?;
+        for till in self.tills() {
+            put_away(&*rig, till).await.with_context(|| format!("what the case has left at {till}"))?;
+        }
+        rig.reset().await.context("the rig cannot be reset after the case")
+    }
+
+    /// Where it sells: where its devices are, or at the first till.
+    fn tills(&self) -> BTreeSet<&'static str> {
+        let till = |ability: &Ability| match ability {
+            Ability::Scanner(scanner) => Some(scanner.till()),
+            Ability::Printer(printer) => Some(printer.till()),
+            _ => None,
+        };
+        self.needs.iter().filter_map(till).chain(["till-1"]).collect()
     }
 }
 
@@ -155,6 +180,28 @@ async fn at_till(rig: &dyn Rig, till: &str) -> Result<Counter> {
         counter.void(line).await?;
     }
     Ok(counter)
+}
+
+/// Nothing lies on the counter, nobody has been told anything that is left, and no print has not ended. One of which nobody knows, as after
+/// a power cut, is taken for printed: what came out of the printers is nobody's any more.
+async fn put_away(rig: &dyn Rig, till: &str) -> Result<()> {
+    let counter = at_till(rig, till).await?;
+    if !counter.look().await?.refusals.is_empty() {
+        counter.dismiss().await?;
+    }
+    let ended = until("the prints to end", SHOWN_WITHIN, || async {
+        let shown = counter.look().await.map_err(|error| error.to_string())?;
+        for print in shown.prints.iter().filter(|print| print.state == "unknown") {
+            let answered = counter.answer_print(print.job, "came_out").await;
+            answered.map_err(|error| error.to_string())?;
+        }
+        if shown.prints.is_empty() { Ok(()) } else { Err(format!("{:?}", shown.prints)) }
+    });
+    ended.await?;
+    let shown = counter.look().await?;
+    let lies_there = shown.basket.as_ref().is_some_and(|basket| !basket.lines.is_empty());
+    ensure!(!lies_there && shown.refusals.is_empty(), "{till} is not clear: {shown:?}");
+    Ok(())
 }
 
 /// One of the articles on the shelf.
