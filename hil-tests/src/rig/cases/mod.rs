@@ -1,6 +1,7 @@
 //! What is tried on each rig, one at a time, each from the same beginning.
 
 mod faults;
+mod fences;
 mod network;
 mod selling;
 mod setting_up;
@@ -153,9 +154,19 @@ pub const CASES: &[Case] = &[
         run: |rig| Box::pin(system::firewall(rig)),
     },
     Case {
+        name: "the_agent_runs_within_its_fences_on_a_root_that_nobody_writes_to",
+        needs: &[Ability::System],
+        run: |rig| Box::pin(fences::around_the_agent(rig)),
+    },
+    Case {
         name: "an_agent_that_hangs_is_started_again_and_nothing_that_was_told_is_lost",
         needs: &[Ability::System, Ability::Printer(PrinterKind::Serial)],
         run: |rig| Box::pin(system::hang(rig)),
+    },
+    Case {
+        name: "a_cut_with_an_empty_battery_leaves_the_end_of_the_log_and_a_clock_that_does_not_fall_back",
+        needs: &[Ability::System, Ability::Power],
+        run: |rig| Box::pin(fences::clock_and_log(rig)),
     },
     Case {
         name: "sales_that_were_told_are_there_once_after_the_power_went",
