@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use pestle_hil_tests::rig::{
     Rig,
@@ -15,7 +15,7 @@ use pestle_hil_tests::rig::{
 };
 use tokio::{runtime::Runtime, sync::Mutex};
 
-/// One rig for all trials of a run: a machine boots once.
+/// One rig for all trials of a run, a machine boots once, and a new one after each that fails: whatever that left is not the next one's.
 struct Bench {
     runtime: Runtime,
     settings: Settings,
@@ -54,14 +54,25 @@ fn main() -> Result<()> {
 impl Bench {
     async fn attempt(&self, case: &Case) -> Result<Completion, Failed> {
         let mut place = self.rig.lock().await;
-        if place.is_none() {
-            *place = Some(make(&self.settings).await.map_err(|error| format!("{error:#}"))?);
-        }
-        let Some(rig) = place.as_mut() else { return Err("there is no rig".into()) };
-        rig.reset().await.map_err(|error| format!("the rig cannot be reset: {error:#}"))?;
-        (case.run)(rig.as_mut()).await.map_err(|error| Failed::from(format!("{error:#}")))?;
+        let tried = async {
+            // Taken from its place: what fails ends here, and its processes with it.
+            let mut rig = match place.take() {
+                Some(rig) => rig,
+                None => new(&self.settings).await?,
+            };
+            case.attempt(rig.as_mut()).await?;
+            anyhow::Ok(rig)
+        };
+        *place = Some(tried.await.map_err(|error| Failed::from(format!("{error:#}")))?);
         Ok(Completion::Completed)
     }
+}
+
+/// One that is where a case begins.
+async fn new(settings: &Settings) -> Result<Box<dyn Rig>> {
+    let mut rig = make(settings).await?;
+    rig.reset().await.context("the rig cannot be reset")?;
+    Ok(rig)
 }
 
 async fn make(settings: &Settings) -> Result<Box<dyn Rig>> {

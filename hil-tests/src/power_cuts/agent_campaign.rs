@@ -13,11 +13,14 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use pestle_domain::ids::ActId;
 use pestle_drivers::sim::printer::SimPrinter;
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use super::{
     account::Account,
     agent_on_disk::{AgentOnDisk, TILLS},
-    campaign, provisioned,
+    campaign,
+    papers::Papers,
+    provisioned,
     till::Till,
 };
 use crate::seeded::Seeded;
@@ -41,8 +44,6 @@ const COMPARED_EVERY: usize = 10;
 const PRINTED_WITHIN: Duration = Duration::from_secs(60);
 /// The printable width of 80 mm paper.
 const PRINTER_DOTS: u16 = 576;
-/// Receipts that the simulated printer remembers.
-const PAPERS_MAX: usize = 2_000;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ pub struct AgentReport {
     /// Sales that were told.
     pub sales: usize,
     /// Papers of the first till that were looked at.
-    pub papers: usize,
+    pub papers: u64,
     /// How long it took.
     pub took: Duration,
 }
@@ -83,7 +84,7 @@ pub async fn run(cuts: usize, seed: u64, faults: &Faults) -> Result<AgentReport>
         tills: Vec::new(),
         account: Account::default(),
         kept: BTreeMap::new(),
-        printer,
+        papers: Papers::of(printer),
         report: AgentReport::default(),
     };
     for number in 0..cuts {
@@ -125,7 +126,8 @@ struct Campaign {
     account: Account,
     /// The baskets that lay safely on the disk when the power went, by till.
     kept: BTreeMap<&'static str, ActId>,
-    printer: SimPrinter,
+    /// The first till's.
+    papers: Papers,
     report: AgentReport,
 }
 
@@ -157,6 +159,7 @@ impl Campaign {
         self.on.kill();
         self.note_told()?;
         self.on.cut(seeded)?;
+        self.papers.take()?;
         self.report.cuts += 1;
         if (number + 1).is_multiple_of(COMPARED_EVERY) {
             self.compare().await?;
@@ -229,20 +232,21 @@ impl Campaign {
     }
 
     /// Answers for the prints of which the box does not know. Says how many have not ended.
-    async fn answer_prints(&self) -> Result<usize> {
+    async fn answer_prints(&mut self) -> Result<usize> {
         let Some(till) = self.tills.first() else { return Ok(0) };
-        Ok(till.answer_prints(|act| originals(&self.printer, act) > 0).await?)
+        till.answer_prints(&mut self.papers).await
     }
 
     /// A last start on what the last cut left: everything is there, everything is printed, and the books close.
     async fn end(&mut self) -> Result<()> {
         ensure!(self.on.start().await?, "no power was cut");
         ensure!(self.come_back().await?, "no power was cut");
+        let campaign = Mutex::new(&mut *self);
         until("the printer", PRINTED_WITHIN, || async {
-            match self.answer_prints().await {
+            match campaign.lock().await.answer_prints().await {
                 Ok(0) => Ok(()),
                 Ok(left) => Err(format!("{left} prints have not ended")),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(format!("{error:#}")),
             }
         })
         .await?;
@@ -253,27 +257,13 @@ impl Campaign {
         Ok(())
     }
 
-    /// Each sale of the till with the printer has one paper, or one and copies that a person asked for.
+    /// Those of the till with the printer.
     fn compare_papers(&mut self) -> Result<()> {
-        let papers = self.printer.receipts();
-        ensure!(papers.len() < PAPERS_MAX, "the printer has forgotten its first papers");
-        for (paid, receipt) in self.account.of_till(TILLS[0]) {
-            let originals = originals(&self.printer, paid.act);
-            let all = papers.iter().filter(|paper| paper.qr_codes().contains(&paid.act.to_string())).count();
-            ensure!(originals <= 1, "{receipt} was printed {originals} times without the word COPY");
-            ensure!(all >= 1, "{receipt} has no paper");
-        }
-        self.report.papers = papers.len();
+        self.papers.take()?;
+        let _copies = self.papers.compare(self.account.of_till(TILLS[0]))?;
+        self.report.papers = self.papers.len();
         Ok(())
     }
-}
-
-/// Papers of an act that do not say COPY.
-pub fn originals(printer: &SimPrinter, act: ActId) -> usize {
-    let code = act.to_string();
-    let papers = printer.receipts();
-    let original = |lines: Vec<String>| !lines.iter().any(|line| line.trim() == "COPY");
-    papers.iter().filter(|paper| paper.qr_codes().contains(&code) && original(paper.lines())).count()
 }
 
 /// The act in a kept basket's file.

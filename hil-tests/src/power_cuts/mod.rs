@@ -7,7 +7,7 @@
 //! journal, at which the harness itself is tried).
 //!
 //! For the whole agent: [`provisioned`] (a box that needs no centre), [`agent_on_disk`] (its agent on such a disk), [`till`]
-//! (who sells), [`account`] (what the pages were told), [`agent_campaign`] (the cuts).
+//! (who sells), [`account`] (what the pages were told), [`papers`] (what came out of a printer), [`agent_campaign`] (the cuts).
 
 pub mod account;
 pub mod acts;
@@ -17,6 +17,7 @@ pub mod campaign;
 pub mod history;
 pub mod judge;
 pub mod kept;
+pub mod papers;
 pub mod provisioned;
 pub mod record;
 pub mod reopened;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     account::{Account, Paid},
+    papers::Papers,
     provisioned::{Article, SELLER},
 };
 use crate::{
@@ -152,11 +153,12 @@ impl Till {
         Ok(())
     }
 
-    /// Looks at the prints that have not ended, and answers for those of which nobody knows what `came_out`.
+    /// Looks at the prints that have not ended, and answers for those of which nobody knows by the papers that lie in its printer. Says how
+    /// many have not ended.
     ///
     /// # Errors
-    /// The page refuses.
-    pub async fn answer_prints(&self, came_out: impl Fn(ActId) -> bool) -> Result<usize, CounterError> {
+    /// The page refuses, or the printer has forgotten papers.
+    pub async fn answer_prints(&self, papers: &mut Papers) -> Result<usize> {
         loop {
             let shown = self.counter.look().await?;
             let asked: Vec<_> = shown.prints.iter().filter(|print| print.state == "unknown").collect();
@@ -165,7 +167,8 @@ impl Till {
             }
             // Of many, the page shows the first: the next ones when these are answered.
             for print in asked {
-                let word = if came_out(print.document) { "came_out" } else { "print_copy" };
+                papers.take()?;
+                let word = if papers.has_original(print.document) { "came_out" } else { "print_copy" };
                 self.counter.answer_print(print.job, word).await?;
             }
         }

@@ -40,7 +40,7 @@ pub enum Ability {
     Power,
     /// A technician's stick that sets the box up.
     Stick,
-    /// What the appliance's system has around the agent: a firewall, and a watchdog.
+    /// What the appliance's system has around the agent: its fences, a firewall, a watchdog, a clock that does not fall back, the log's end.
     System,
 }
 
@@ -160,8 +160,8 @@ pub trait Devices: Send + Sync {
 /// A box with its devices.
 #[async_trait]
 pub trait Rig: Send + Sync {
-    /// Brings it to where every case begins: the box runs, all devices are there and well, no basket is open, nobody has
-    /// been told anything that is left.
+    /// Brings it to where every case begins, once nothing lies on its counters any more ([`cases::Case::attempt`]): the box runs, all devices
+    /// are there and well, the papers that came out are nobody's.
     async fn reset(&mut self) -> Result<()>;
 
     /// A browser at a till.
@@ -192,6 +192,11 @@ pub trait Rig: Send + Sync {
         bail!("this rig's power cannot be cut")
     }
 
+    /// As [`Rig::cut_power`]; the battery of the box's clock is empty, and the clock begins years back. The next reset sets it right.
+    async fn cut_power_and_clock(&mut self) -> Result<()> {
+        bail!("this rig's clock has no battery of its own")
+    }
+
     /// The box's configuration as it was when the rig was made.
     ///
     /// # Errors
@@ -210,9 +215,22 @@ pub trait Rig: Send + Sync {
         bail!("this rig's box has no firewall of ours")
     }
 
+    /// Whether something inside the box that listens beside its pages, as a forgotten service would, is reached from the branch's network.
+    async fn stranger_is_reached(&mut self) -> Result<bool> {
+        bail!("this rig's box has no firewall of ours")
+    }
+
     /// The agent does nothing any more, without ending, until the box's own watchdog has noticed.
     async fn hang_agent(&mut self) -> Result<()> {
         bail!("nobody on this rig would start the agent again")
+    }
+
+    /// Carries a command out inside the box, as the owner of the machine may, and says what it printed.
+    ///
+    /// # Errors
+    /// It fails, or the rig has no shell there.
+    async fn inside(&mut self, _command: &str) -> Result<String> {
+        bail!("nobody has a shell in this rig's box")
     }
 
     /// What the box shows on its own console now, to whoever stands before it.

@@ -176,6 +176,8 @@ impl Devices for Site {
 
     async fn paper(&mut self, printer: PrinterKind, says: &[&str]) -> Result<()> {
         let paper = self.printer(printer).next().await?;
+        // No case asks for one.
+        ensure!(!paper.lines().any(|line| line.trim() == "COPY"), "the paper is a copy:\n{paper}");
         for words in says {
             ensure!(paper.contains(words), "the paper does not say {words:?}:\n{paper}");
         }

@@ -163,6 +163,14 @@ impl SimPrinter {
         self.engine().hanging()
     }
 
+    /// Takes the receipts that came out, oldest first, and none is lost that comes out meanwhile; counts go on.
+    #[must_use]
+    pub fn take_receipts(&self) -> Vec<Receipt> {
+        let taken = std::mem::take(&mut self.engine().receipts);
+        self.changed();
+        taken
+    }
+
     /// Throws the printed receipts away; counts go on.
     pub fn clear_receipts(&self) {
         self.engine().receipts.clear();

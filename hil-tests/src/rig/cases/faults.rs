@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{article, at_till, device, print_says, says, sell, shown};
+use super::{article, at_till, device, device_says, print_says, says, sell, shown};
 use crate::{
     counter::Till,
     power_cuts::provisioned,
@@ -11,17 +11,15 @@ use crate::{
 
 /// What the counter says of a printer without paper.
 const NO_PAPER: &str = "out of paper";
+/// What it says of a device that has gone: where to look.
+const GONE: &str = "plugged in";
+/// What it says of a sensor that is silent, or whose adapter has gone.
+const SILENT: [&str; 2] = ["the sensor does not answer", "the bus adapter is away"];
 
 pub(super) async fn paper_out(rig: &mut dyn Rig, printer: PrinterKind) -> Result<()> {
     let counter = at_till(rig, printer.till()).await?;
     rig.devices().set_printer(printer, PrinterState::PaperOut).await?;
-    let trouble = |till: &Till| {
-        till.devices.iter().any(|device| {
-            device.name == printer.name()
-                && device.detail.as_ref().is_some_and(|detail| detail.contains(NO_PAPER))
-        })
-    };
-    shown(&counter, "that the printer has no paper", trouble).await?;
+    shown(&counter, "that the printer has no paper", device_says(printer.name(), NO_PAPER)).await?;
     let receipt = sell(&counter, 0).await?;
     shown(&counter, "why the receipt waits", print_says(NO_PAPER)).await?;
     rig.devices().nothing_more(printer).await?;
@@ -36,7 +34,7 @@ pub(super) async fn paper_ending(rig: &mut dyn Rig) -> Result<()> {
     let counter = at_till(rig, printer.till()).await?;
     rig.devices().set_printer(printer, PrinterState::PaperEnding).await?;
     let receipt = sell(&counter, 0).await?;
-    shown(&counter, "why the receipt has stopped", device(printer.name(), false)).await?;
+    shown(&counter, "why the receipt has stopped", device_says(printer.name(), NO_PAPER)).await?;
     rig.devices().nothing_more(printer).await?;
     rig.devices().set_printer(printer, PrinterState::Well).await?;
     rig.devices().paper(printer, &[&receipt.to_string()]).await?;
@@ -48,9 +46,10 @@ pub(super) async fn printer_unplugged(rig: &mut dyn Rig) -> Result<()> {
     let printer = PrinterKind::Usb;
     let counter = at_till(rig, printer.till()).await?;
     rig.plug_printer(printer, false).await?;
-    shown(&counter, "that the printer has gone", device(printer.name(), false)).await?;
+    shown(&counter, "that the printer has gone", device_says(printer.name(), GONE)).await?;
     let receipt = sell(&counter, 0).await?;
-    let waits = |till: &Till| till.prints.iter().any(|print| print.state == "not_printed" && says(print, ""));
+    let waits =
+        |till: &Till| till.prints.iter().any(|print| print.state == "not_printed" && says(print, GONE));
     shown(&counter, "why the receipt waits", waits).await?;
     rig.plug_printer(printer, true).await?;
     rig.devices().paper(printer, &[&receipt.to_string()]).await?;
@@ -65,7 +64,7 @@ pub(super) async fn pulled_in_mid_job(rig: &mut dyn Rig) -> Result<()> {
     shown(&counter, "that the printer is there", device(printer.name(), true)).await?;
     rig.devices().set_printer(printer, PrinterState::PaperEnding).await?;
     let receipt = sell(&counter, 0).await?;
-    shown(&counter, "that the printer has stopped", device(printer.name(), false)).await?;
+    shown(&counter, "that the printer has stopped", device_says(printer.name(), NO_PAPER)).await?;
     rig.plug_printer(printer, false).await?;
     let in_doubt = |till: &Till| till.prints.iter().any(|print| print.state == "unknown");
     let till = shown(&counter, "that nobody knows what became of the receipt", in_doubt).await?;
@@ -88,11 +87,13 @@ pub(super) async fn scanner_unplugged(rig: &mut dyn Rig, scanner: ScannerKind) -
     let counter = at_till(rig, scanner.till()).await?;
     shown(&counter, "that the scanner is there", device(scanner.name(), true)).await?;
     rig.plug_scanner(scanner, false).await?;
-    shown(&counter, "that the scanner has gone", device(scanner.name(), false)).await?;
+    shown(&counter, "that the scanner has gone", device_says(scanner.name(), GONE)).await?;
     rig.plug_scanner(scanner, true).await?;
     shown(&counter, "that the scanner is back", device(scanner.name(), true)).await?;
     rig.scan(scanner, article(0)?.code.as_bytes()).await?;
-    shown(&counter, "the scanned pack", |till| till.basket.is_some()).await?;
+    let till = shown(&counter, "the scanned pack", |till| till.basket.is_some()).await?;
+    let lines = till.basket.map(|basket| basket.lines).unwrap_or_default();
+    ensure!(lines.len() == 1 && lines[0].name == article(0)?.product, "another product is shown: {lines:?}");
     Ok(())
 }
 
@@ -111,7 +112,7 @@ pub(super) async fn fridge(rig: &mut dyn Rig) -> Result<()> {
         till.readings.iter().any(|reading| {
             reading.sensor == "fridge"
                 && reading.milli_celsius.is_none()
-                && reading.missing.as_ref().is_some_and(|why| !why.is_empty())
+                && reading.missing.as_ref().is_some_and(|why| SILENT.iter().any(|words| why.contains(words)))
         })
     };
     shown(&counter, "why there is no temperature", silent).await?;
@@ -130,7 +131,7 @@ pub(super) async fn power(rig: &mut dyn Rig) -> Result<()> {
     counter.sign_in(&provisioned::SELLER).await?;
     let till = counter.look().await?;
     let last = till.last_sale.context("the last sale is on the page")?;
-    ensure!(Some(&last.receipt.number) == told.last(), "told {told:?}, and the page says {last:?}");
+    ensure!(Some(&last.receipt) == told.last(), "told {told:?}, and the page says {last:?}");
     let after = till.session.context("the till is still open")?.sales;
     ensure!(after == before + 3, "{before} sales before, three were told, and now there are {after}");
     Ok(())

@@ -1,21 +1,23 @@
 //! What is tried on each rig, one at a time, each from the same beginning.
 
 mod faults;
+mod fences;
 mod network;
 mod selling;
 mod setting_up;
 mod system;
 
-use std::{pin::Pin, time::Duration};
+use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use pestle_domain::ids::ActId;
 use uuid::Uuid;
 
 use super::{Ability, PrinterKind, Rig, ScannerKind};
 use crate::{
-    counter::{Counter, Print, Till},
+    counter::{Counter, Print, Receipt, Till},
     power_cuts::provisioned::{self, Article, SELLER},
+    waiting::until,
 };
 
 /// Longest that a page may take to show what happened; the machine may be busy, and a virtual one is slow.
@@ -37,6 +39,30 @@ pub struct Case {
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+impl Case {
+    /// Tries it on a rig that was reset, and leaves the rig so. One on which it fails must not be used for another case.
+    ///
+    /// # Errors
+    /// What is wrong, or what it leaves behind that the next one would find.
+    pub async fn attempt(&self, rig: &mut dyn Rig) -> Result<()> {
+        (self.run)(rig).await?;
+        for till in self.tills() {
+            put_away(&*rig, till).await.with_context(|| format!("what the case has left at {till}"))?;
+        }
+        rig.reset().await.context("the rig cannot be reset after the case")
+    }
+
+    /// Where it sells: where its devices are, or at the first till.
+    fn tills(&self) -> BTreeSet<&'static str> {
+        let till = |ability: &Ability| match ability {
+            Ability::Scanner(scanner) => Some(scanner.till()),
+            Ability::Printer(printer) => Some(printer.till()),
+            _ => None,
+        };
+        self.needs.iter().filter_map(till).chain(["till-1"]).collect()
     }
 }
 
@@ -128,9 +154,19 @@ pub const CASES: &[Case] = &[
         run: |rig| Box::pin(system::firewall(rig)),
     },
     Case {
+        name: "the_agent_runs_within_its_fences_on_a_root_that_nobody_writes_to",
+        needs: &[Ability::System],
+        run: |rig| Box::pin(fences::around_the_agent(rig)),
+    },
+    Case {
         name: "an_agent_that_hangs_is_started_again_and_nothing_that_was_told_is_lost",
         needs: &[Ability::System, Ability::Printer(PrinterKind::Serial)],
         run: |rig| Box::pin(system::hang(rig)),
+    },
+    Case {
+        name: "a_cut_with_an_empty_battery_leaves_the_end_of_the_log_and_a_clock_that_does_not_fall_back",
+        needs: &[Ability::System, Ability::Power],
+        run: |rig| Box::pin(fences::clock_and_log(rig)),
     },
     Case {
         name: "sales_that_were_told_are_there_once_after_the_power_went",
@@ -157,6 +193,28 @@ async fn at_till(rig: &dyn Rig, till: &str) -> Result<Counter> {
     Ok(counter)
 }
 
+/// Nothing lies on the counter, nobody has been told anything that is left, and no print has not ended. One of which nobody knows, as after
+/// a power cut, is taken for printed: what came out of the printers is nobody's any more.
+async fn put_away(rig: &dyn Rig, till: &str) -> Result<()> {
+    let counter = at_till(rig, till).await?;
+    if !counter.look().await?.refusals.is_empty() {
+        counter.dismiss().await?;
+    }
+    let ended = until("the prints to end", SHOWN_WITHIN, || async {
+        let shown = counter.look().await.map_err(|error| error.to_string())?;
+        for print in shown.prints.iter().filter(|print| print.state == "unknown") {
+            let answered = counter.answer_print(print.job, "came_out").await;
+            answered.map_err(|error| error.to_string())?;
+        }
+        if shown.prints.is_empty() { Ok(()) } else { Err(format!("{:?}", shown.prints)) }
+    });
+    ended.await?;
+    let shown = counter.look().await?;
+    let lies_there = shown.basket.as_ref().is_some_and(|basket| !basket.lines.is_empty());
+    ensure!(!lies_there && shown.refusals.is_empty(), "{till} is not clear: {shown:?}");
+    Ok(())
+}
+
 /// One of the articles on the shelf.
 fn article(number: usize) -> Result<Article> {
     provisioned::articles()?.into_iter().nth(number).context("the shelf has no such article")
@@ -165,6 +223,14 @@ fn article(number: usize) -> Result<Article> {
 /// A device of that name is there and well, or it is not.
 fn device(name: &'static str, well: bool) -> impl FnMut(&Till) -> bool {
     move |till| till.devices.iter().any(|device| device.name == name && device.detail.is_none() == well)
+}
+
+/// A device of that name is not well, and what is said of it has these words.
+fn device_says(name: &'static str, words: &'static str) -> impl FnMut(&Till) -> bool {
+    let says = move |detail: &String| detail.contains(words);
+    move |till| {
+        till.devices.iter().any(|device| device.name == name && device.detail.as_ref().is_some_and(says))
+    }
 }
 
 /// A print waits or is in doubt, and its reason has these words.
@@ -176,8 +242,8 @@ fn says(print: &Print, words: &str) -> bool {
     print.reason.as_ref().is_some_and(|reason| reason.contains(words))
 }
 
-/// Sells one of the articles, and says which receipt was told.
-async fn sell(counter: &Counter, number: usize) -> Result<u64> {
+/// Sells one of the articles, and says which receipt was told, as it stands on the paper.
+async fn sell(counter: &Counter, number: usize) -> Result<Receipt> {
     counter.scan(&article(number)?.code).await?;
     let receipt = pay(counter).await?;
     counter.dismiss().await?;
@@ -210,12 +276,12 @@ async fn shown(counter: &Counter, what: &str, mut is: impl FnMut(&Till) -> bool)
 }
 
 /// Pays the basket, and says which receipt it was told.
-async fn pay(counter: &Counter) -> Result<u64> {
+async fn pay(counter: &Counter) -> Result<Receipt> {
     let shown = counter.look().await?;
     let Some(basket) = shown.basket else { bail!("there is no basket to pay: {shown:?}") };
     counter.pay(basket.act, "500.00").await?;
     match counter.look().await?.last_sale {
-        Some(sale) => Ok(sale.receipt.number),
+        Some(sale) => Ok(sale.receipt),
         None => bail!("the sale is not on the page"),
     }
 }

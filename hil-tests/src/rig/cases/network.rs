@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{article, at_till, device, print_says, sell, shown};
+use super::{article, at_till, device, device_says, print_says, sell, shown};
 use crate::{
     counter::CounterError,
     rig::{PrinterKind, PrinterState, Rig, ScannerKind},
@@ -16,6 +16,9 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(90);
 /// From the cable that is put in again to a page that answers: the router's address must be asked for again.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
+/// What the counter and the box's console say of a printer without paper.
+const NO_PAPER: &str = "out of paper";
+
 /// Both receipts wait for paper when the cable goes. The one whose printer is on USB comes out all the same; a pack that is scanned meanwhile lies on
 /// the counter; the other receipt waits for the network, the box says so on its own screen, and it comes out once.
 pub(super) async fn cable_pulled(rig: &mut dyn Rig) -> Result<()> {
@@ -26,9 +29,9 @@ pub(super) async fn cable_pulled(rig: &mut dyn Rig) -> Result<()> {
     let mut receipts = Vec::new();
     for (counter, printer) in [(&first, near), (&second, far)] {
         rig.devices().set_printer(printer, PrinterState::PaperOut).await?;
-        shown(counter, "that the printer has no paper", device(printer.name(), false)).await?;
+        shown(counter, "that the printer has no paper", device_says(printer.name(), NO_PAPER)).await?;
         receipts.push(sell(counter, 0).await?.to_string());
-        shown(counter, "that the receipt waits for paper", print_says("out of paper")).await?;
+        shown(counter, "that the receipt waits for paper", print_says(NO_PAPER)).await?;
     }
     let kept = first.ledger_head().await?;
 
@@ -70,7 +73,7 @@ async fn network_is_missed(rig: &mut dyn Rig, printer: PrinterKind) -> Result<()
         let line = screen.lines().find(|line| line.contains(&name)).context(screen.clone());
         let line = line.map_err(|error| error.to_string())?;
         // A person who stands before it must not be sent for paper that is there.
-        match line.contains(": ok") || line.contains("out of paper") {
+        match line.contains(": ok") || line.contains(NO_PAPER) {
             true => Err(screen),
             false => Ok(()),
         }

@@ -18,17 +18,31 @@ const NO_FIREWALL: &str = "The firewall did not start";
 /// A row that stands below what is wrong.
 const BELOW: &str = "\nDevices ";
 
-/// Its console and its health say that the firewall is missing, for as long as it is; nobody is kept from selling.
+/// It lets in nothing beside the pages. Its console and its health say that it is missing, for as long as it is; nobody is kept from selling.
 pub(super) async fn firewall(rig: &mut dyn Rig) -> Result<()> {
     let printer = PrinterKind::Serial;
     let counter = at_till(rig, printer.till()).await?;
     says_no_firewall(rig, &counter, false).await?;
+    lets_strangers_in(rig, false).await?;
     rig.set_firewall(false).await?;
     says_no_firewall(rig, &counter, true).await?;
+    // Who is not reached otherwise is reached now: the firewall keeps them away, and nothing else.
+    lets_strangers_in(rig, true).await?;
     let receipt = sell(&counter, 0).await?.to_string();
     rig.devices().paper(printer, &[&receipt]).await?;
     rig.set_firewall(true).await?;
-    says_no_firewall(rig, &counter, false).await
+    says_no_firewall(rig, &counter, false).await?;
+    lets_strangers_in(rig, false).await
+}
+
+async fn lets_strangers_in(rig: &mut dyn Rig, wanted: bool) -> Result<()> {
+    let reached = rig.stranger_is_reached().await?;
+    ensure!(
+        reached == wanted,
+        "what listens in the box beside its page is {}reached",
+        if reached { "" } else { "not " }
+    );
+    Ok(())
 }
 
 async fn says_no_firewall(rig: &mut dyn Rig, counter: &Counter, wanted: bool) -> Result<()> {
@@ -60,7 +74,7 @@ pub(super) async fn hang(rig: &mut dyn Rig) -> Result<()> {
     shown(&counter, "the sign-in of an agent that was started again", |till| till.phase == "sign_in").await?;
     counter.sign_in(&SELLER).await?;
     let till = counter.look().await?;
-    let last = till.last_sale.context("the last sale is on the page")?.receipt.number;
+    let last = till.last_sale.context("the last sale is on the page")?.receipt;
     ensure!(last == receipt, "receipt {receipt} was told, and the page says {last}");
     let after = till.session.context("the till is still open")?.sales;
     ensure!(after == before + 1, "{before} sales before, one was told, and now there are {after}");

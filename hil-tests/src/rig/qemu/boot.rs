@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{QemuRig, machine::Running};
+use super::{
+    QemuRig,
+    machine::{Running, Start},
+};
 use crate::{bench::stats::Spread, processes::tool, rig::settings::Machine, waiting::until};
 
 /// What Debian's login says (agetty(8), `/etc/issue`).
@@ -101,7 +104,8 @@ async fn to_login(rig: &QemuRig, stock: &Path) -> Result<Duration> {
     let disk = rig.disk().display().to_string();
     tool(Path::new("/bin/cp"), &["--sparse=always", &stock.display().to_string(), &disk], "").await?;
     let pressed = Instant::now();
-    let mut running = Running::start(&rig.settings, rig.place.path(), &rig.site, &rig.keeper, None).await?;
+    let start = Start::default();
+    let mut running = Running::start(&rig.settings, rig.place.path(), &rig.site, &rig.keeper, start).await?;
     let within = Duration::from_secs(rig.settings.boot_within_s);
     let console = running.console.clone();
     let seen = until("a login of plain Debian", within, || async {

@@ -25,10 +25,21 @@ pub const KEYBOARD_SERIAL: &str = "KEYB0001";
 pub const SCANNER_SERIAL: &str = "SCAN0001";
 /// The serial number of the printer's USB adapter.
 pub const PRINTER_SERIAL: &str = "PRNT0001";
+/// A port of the guest that leads outside as that of its pages does, so that its own firewall alone decides who is reached there.
+pub const STRANGER: u16 = 4_444;
 /// Events that QEMU's keyboard keeps until the guest asks for them; it drops what comes beyond (`QUEUE_LENGTH` in its `hw/input/hid.c`).
 pub const WAITING_MAX: usize = 16;
 /// Between two characters of a scanner that types: below the idle gap by which a scan ends, and time for the guest to ask.
 const KEY_EVERY: Duration = Duration::from_millis(10);
+
+/// What one start has that others have not.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Start<'a> {
+    /// What is written to the disk is kept in this file, an empty one.
+    pub log: Option<&'a Path>,
+    /// When the machine's clock believes to be; without it, this machine's time.
+    pub clock: Option<&'a str>,
+}
 
 /// A virtual machine that runs.
 #[derive(Debug)]
@@ -37,13 +48,14 @@ pub struct Running {
     monitor: Monitor,
     /// Where the guest's port 443 is on this machine.
     pub https: u16,
+    /// Where the guest's port [`STRANGER`] is, which no program of the box uses.
+    pub stranger: u16,
     /// What the guest wrote to its first serial port.
     pub console: PathBuf,
 }
 
 impl Running {
-    /// Presses the power button of a machine whose disk, firmware variables and logs lie in `place`; what is written to the disk is kept in
-    /// `log`, an empty file.
+    /// Presses the power button of a machine whose disk, firmware variables and logs lie in `place`.
     ///
     /// # Errors
     /// QEMU is not installed, or ends at once.
@@ -52,9 +64,9 @@ impl Running {
         place: &Path,
         site: &Site,
         keeper: &Keeper,
-        log: Option<&Path>,
+        start: Start<'_>,
     ) -> Result<Self> {
-        let [https] = ports::free()?;
+        let ports @ [https, stranger] = ports::free()?;
         let socket = place.join("qmp.sock");
         // Of the run before.
         let _not_there = fs::remove_file(&socket);
@@ -62,7 +74,7 @@ impl Running {
         let program = Program {
             name: "qemu".to_owned(),
             path: PathBuf::from("/usr/bin/qemu-system-x86_64"),
-            arguments: arguments(machine, place, site, https, log)?,
+            arguments: arguments(machine, place, site, ports, start)?,
             environment: vec![],
             log: place.join("qemu.log"),
         };
@@ -70,7 +82,7 @@ impl Running {
         let monitor = Monitor::connect(&socket)
             .await
             .with_context(|| format!("QEMU did not start:\n{}", log_tail(&program.log)))?;
-        Ok(Self { process, monitor, https, console })
+        Ok(Self { process, monitor, https, stranger, console })
     }
 
     /// A scanner types `text` into the USB keyboard.
@@ -130,8 +142,8 @@ fn arguments(
     machine: &Machine,
     place: &Path,
     site: &Site,
-    https: u16,
-    log: Option<&Path>,
+    [https, stranger]: [u16; 2],
+    start: Start<'_>,
 ) -> Result<Vec<String>> {
     let at = |name: &str| place.join(name).display().to_string();
     let printer = site.serial_printer.device.address().context("the printer's cable ends at a port")?;
@@ -141,7 +153,9 @@ fn arguments(
         format!("-machine q35,accel=tcg -cpu {PROCESSOR} -smp {processors} -m {memory_mib}"),
         format!("-drive if=pflash,format=raw,readonly=on,file={}", firmware.code.display()),
         format!("-drive if=pflash,format=raw,file={}", at("variables.fd")),
-        format!("-netdev user,id=lan,hostfwd=tcp:127.0.0.1:{https}-:443"),
+        format!(
+            "-netdev user,id=lan,hostfwd=tcp:127.0.0.1:{https}-:443,hostfwd=tcp:127.0.0.1:{stranger}-:{STRANGER}"
+        ),
         "-device virtio-net-pci,netdev=lan,id=card".to_owned(),
         "-vga std".to_owned(),
         // The first serial port is the console, the second the sensors' bus.
@@ -159,7 +173,8 @@ fn arguments(
         ),
         format!("-qmp unix:{},server=on,wait=off", at("qmp.sock")),
     ];
-    let lines = lines.into_iter().chain(disk(place, log));
+    let clock = start.clock.map(|clock| format!("-rtc base={clock}"));
+    let lines = lines.into_iter().chain(clock).chain(disk(place, start.log));
     let arguments: Vec<_> =
         lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
     Ok([arguments, guest::arguments(place), gadgets::arguments(place, site)?].concat())

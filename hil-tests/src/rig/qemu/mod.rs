@@ -3,7 +3,7 @@
 //! kernel plays. The devices behind them are this program's.
 //!
 //! [`disk`] makes its disk, [`machine`] runs it, [`qmp`] speaks with QEMU's monitor, [`keys`] are what a scanner presses,
-//! [`guest`] is a shell inside, and [`gadgets`] are the USB devices that it plays. [`recordings`] keep what its kernel makes of keys.
+//! [`guest`] is a shell inside, [`gadgets`] are the USB devices that it plays, and [`stranger`] is what its firewall keeps away. [`recordings`] keep what its kernel makes of keys.
 //!
 //! [`power_cuts`] and [`disk_cuts`] take its power away: [`write_log`] reads what was written to its disk, [`recording`] keeps that with
 //! what was told, [`replay`] makes what a cut leaves of it, and [`left`] looks whether it comes back. [`idle`] measures the agent at rest, [`boot`]
@@ -24,12 +24,13 @@ pub mod recording;
 pub mod recordings;
 pub mod replay;
 pub mod stick;
+pub mod stranger;
 pub mod write_log;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -51,7 +52,7 @@ use crate::{
 };
 use gadgets::Gadget;
 use guest::Guest;
-use machine::{HOST, KEYBOARD_SERIAL, PRINTER_SERIAL, Running, SCANNER_SERIAL};
+use machine::{HOST, KEYBOARD_SERIAL, PRINTER_SERIAL, Running, SCANNER_SERIAL, Start};
 use stick::Stick;
 
 /// A box that runs answers at once; one whose network has just come back, or whose agent was started again, in moments.
@@ -66,6 +67,9 @@ const SPOIL_FIREWALL: &str = "echo nonsense > /run/no-rules && mount --bind /run
                               systemctl restart nftables; systemctl is-active nftables; true";
 const MEND_FIREWALL: &str =
     "umount /etc/nftables.conf; systemctl restart nftables; systemctl is-active nftables";
+
+/// Where a clock without a battery begins: years before the image was made.
+const CLOCK_WITHOUT_BATTERY: &str = "2020-01-01T00:00:00";
 
 /// How often systemd says that it has ended an agent that hung, since this start.
 const COUNT_HANGS: &str =
@@ -86,6 +90,8 @@ pub struct QemuRig {
     pulled_scanners: Vec<ScannerKind>,
     pulled_printer: bool,
     firewall_fails: bool,
+    /// The machine's clock begins anew at each start.
+    battery_is_empty: bool,
     running: Option<Running>,
     place: TempDir,
     /// From the power button to the first answer, of the last start.
@@ -144,6 +150,7 @@ impl QemuRig {
             pulled_scanners: Vec::new(),
             pulled_printer: false,
             firewall_fails: false,
+            battery_is_empty: false,
             running: None,
             place,
             booted_in: Duration::ZERO,
@@ -157,9 +164,12 @@ impl QemuRig {
     /// It does not in time; the end of the console says how far it came.
     pub async fn power_on(&mut self) -> Result<()> {
         let pressed = Instant::now();
-        let log = self.write_log.as_deref();
+        let start = Start {
+            log: self.write_log.as_deref(),
+            clock: self.battery_is_empty.then_some(CLOCK_WITHOUT_BATTERY),
+        };
         let running =
-            Running::start(&self.settings, self.place.path(), &self.site, &self.keeper, log).await?;
+            Running::start(&self.settings, self.place.path(), &self.site, &self.keeper, start).await?;
         self.running = Some(running);
         self.page_answers(Duration::from_secs(self.settings.boot_within_s)).await?;
         self.booted_in = pressed.elapsed();
@@ -291,6 +301,11 @@ impl Rig for QemuRig {
         if std::mem::take(&mut self.firewall_fails) {
             self.set_firewall(true).await?;
         }
+        if std::mem::take(&mut self.battery_is_empty) {
+            // As a time server would.
+            let now = UNIX_EPOCH.elapsed()?.as_secs();
+            self.inside(&format!("date --set=@{now}")).await?;
+        }
         self.site.reset().await
     }
 
@@ -371,6 +386,11 @@ impl Rig for QemuRig {
         self.power_on().await
     }
 
+    async fn cut_power_and_clock(&mut self) -> Result<()> {
+        self.battery_is_empty = true;
+        self.cut_power().await
+    }
+
     /// Of the first serial port.
     fn configuration(&self) -> Result<String> {
         Ok(fs::read_to_string(self.place.path().join("data/etc/agent.toml"))?)
@@ -389,6 +409,13 @@ impl Rig for QemuRig {
         Ok(())
     }
 
+    async fn stranger_is_reached(&mut self) -> Result<bool> {
+        let port = self.running()?.stranger;
+        // The way in is the same: who is not reached is kept out there.
+        self.page_answers(BACK_WITHIN).await?;
+        stranger::is_reached(&mut self.guest().await?, port).await
+    }
+
     async fn hang_agent(&mut self) -> Result<()> {
         let mut guest = self.guest().await?;
         let before = guest.run(COUNT_HANGS).await?;
@@ -399,6 +426,10 @@ impl Rig for QemuRig {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         Ok(())
+    }
+
+    async fn inside(&mut self, command: &str) -> Result<String> {
+        self.guest().await?.run(command).await
     }
 
     async fn console(&mut self) -> Result<String> {
