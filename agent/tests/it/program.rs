@@ -12,6 +12,7 @@ use pestle_domain::{
     enrolment::Identity,
     signature::{SigningKey, VerifyingKey},
 };
+use pestle_drivers::printer::bitmap::Bitmap;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData as _};
 
 /// A box that is enrolled at a centre that does not answer, with its configuration.
@@ -174,6 +175,27 @@ fn a_wrong_configuration_ends_with_64_and_one_sentence() {
     assert_eq!(told.lines().count(), 1, "{told}");
     configure(folder.path());
     assert!(agent(folder.path(), &["config", "check"]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_good_configuration_is_good_and_what_needs_care_is_named_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let file = folder.path().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let head = format!("pictures = {:?}\nlogo = \"branch.png\"\n", folder.path());
+    std::fs::write(&file, format!("{head}{text}")).unwrap();
+    let told = || {
+        let output = agent(folder.path(), &["config", "check"]).output().unwrap();
+        assert!(output.status.success());
+        said(&output)
+    };
+    let missing = told();
+    assert!(missing.starts_with("The configuration is good"), "{missing}");
+    assert!(missing.contains("branch.png cannot be opened: put the picture there as PNG"), "{missing}");
+    assert_eq!(missing.lines().count(), 2, "{missing}");
+    std::fs::write(folder.path().join("branch.png"), Bitmap::new(64, 16).png(8).unwrap()).unwrap();
+    assert_eq!(told().lines().count(), 1);
 }
 
 #[test]
