@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use pestle_drivers::printer::render::pictures::Pictures;
 
-use crate::config::Config;
+use crate::{config::Config, devices};
 
 /// What is said of a box whose journal keeps nothing that the centre has.
 const WITHOUT_RETENTION: &str = "journal.retention_days is 0, which is for measuring alone: write 35.";
@@ -29,7 +29,19 @@ pub fn summary(config: &Config) -> String {
 /// What works, and not as well as it could. Reads the logos.
 pub fn concerns(config: &Config) -> Vec<String> {
     let retention = config.journal.retention.is_zero().then(|| WITHOUT_RETENTION.to_owned());
-    retention.into_iter().chain(missing_logos(config)).collect()
+    retention.into_iter().chain(missing_logos(config)).chain(unkept(config)).collect()
+}
+
+/// Devices that are whatever stands behind a device file.
+fn unkept(config: &Config) -> Vec<String> {
+    let said = devices::bound_by_files(config).into_iter().map(|(name, file)| {
+        format!(
+            "{name} is bound by the device file {}: whatever stands there is used, nobody is asked when it was exchanged, and it is \
+             not rested when it comes and goes. Bind it by a name that \"pestle-agent devices list\" shows.",
+            file.display()
+        )
+    });
+    said.collect()
 }
 
 /// Logos that cannot be printed as they are now. Receipts come out without them.
