@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use pestle_domain::ids::TillId;
+use pestle_domain::{
+    document::{Block, Document, PICTURE_NAME_CHARS_MAX},
+    ids::TillId,
+};
 use pestle_drivers::{device::DeviceName, find::sysfs::System, sensor::profile::SensorProfiles};
 
 use tracing_subscriber::EnvFilter;
@@ -80,6 +83,8 @@ pub struct Till {
     /// What types quickly into its page is a scanner. Where something else does, such as a reader of staff cards, it is left
     /// alone.
     pub typed_scans: bool,
+    /// The logo at the head of its receipts: its own, or else the box's. A picture's name, which is its file's without `.png`.
+    pub logo: Option<String>,
 }
 
 /// Where letters and logos are found.
@@ -175,7 +180,7 @@ impl Config {
 }
 
 fn validate(raw: raw::Raw) -> Result<Config, String> {
-    let tills = tills(raw.till)?;
+    let tills = tills(raw.till, logo("logo", raw.logo)?.as_deref())?;
     let known: BTreeSet<&TillId> = tills.iter().map(|till| &till.id).collect();
     let mut names = BTreeSet::new();
     let mut scanners = Vec::new();
@@ -250,7 +255,7 @@ fn web(listen: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn tills(raw: Vec<raw::Till>) -> Result<Vec<Till>, String> {
+fn tills(raw: Vec<raw::Till>, logo_of_the_box: Option<&str>) -> Result<Vec<Till>, String> {
     let mut tills: Vec<Till> = Vec::new();
     for one in raw {
         let id: TillId =
@@ -259,12 +264,31 @@ fn tills(raw: Vec<raw::Till>) -> Result<Vec<Till>, String> {
             return Err(format!("two tills have the id \"{id}\": give each its own"));
         }
         let name = if one.name.trim().is_empty() { id.to_string() } else { one.name };
-        tills.push(Till { id, name, typed_scans: one.typed_scans });
+        let own = logo("till.logo", one.logo)?;
+        let logo = own.or_else(|| logo_of_the_box.map(str::to_owned));
+        tills.push(Till { id, name, typed_scans: one.typed_scans, logo });
     }
     if tills.is_empty() {
         return Err("no till is configured: add [[till]] with id = \"till-1\" and a name".to_owned());
     }
     Ok(tills)
+}
+
+/// The picture that a file name such as `branch.png` means. Whether it is there is looked at when it is printed: a new logo
+/// needs no restart, and a missing one holds up nothing.
+fn logo(key: &str, file: Option<String>) -> Result<Option<String>, String> {
+    let Some(file) = file else { return Ok(None) };
+    let name = file.strip_suffix(".png").map(str::to_owned);
+    let good = |name: &String| {
+        let blocks = vec![Block::Picture { name: name.clone() }];
+        Document { blocks, ..Document::new(String::new()) }.check().is_ok()
+    };
+    name.filter(good).map(Some).ok_or_else(|| {
+        format!(
+            "{key} is \"{file}\": write the name of a PNG file in the folder of pictures, of at most \
+             {PICTURE_NAME_CHARS_MAX} letters, digits, - and _, such as \"branch.png\""
+        )
+    })
 }
 
 fn device_name(names: &mut BTreeSet<String>, class: &str, name: &str) -> Result<DeviceName, String> {

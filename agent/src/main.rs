@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use pestle_agent::{
     appeal::plan::{Plan, Stage},
     commands::{
-        decode,
+        check, decode,
         devices::{DeviceTrouble, arguments::DevicesArguments},
         export, show,
         stock_open::{self, StockError},
@@ -77,7 +77,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Say whether the configuration is good, and what it says.
+    /// Say whether the configuration is good, what it says, and what in it needs care.
     Check,
 }
 
@@ -147,7 +147,7 @@ fn main() -> ExitCode {
     }
     finish(match arguments.command.unwrap_or(Command::Run) {
         Command::Decode | Command::Console { .. } => Ok(()),
-        Command::Config(ConfigCommand::Check) => say(&summary(&config)),
+        Command::Config(ConfigCommand::Check) => say(&check::summary(&config)),
         Command::Run => start_log(&config).and_then(|()| run(&config)),
         Command::StockOpen { file } => open_stock(&config, &file),
         Command::Journal(command) => look_at_journal(&config, command),
@@ -167,8 +167,8 @@ fn run(config: &Config) -> anyhow::Result<()> {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::info!(%error, "memory is taken in huge pages");
     }
-    if config.journal.retention.is_zero() {
-        tracing::warn!("{}", WITHOUT_RETENTION.trim_start());
+    for concern in check::concerns(config) {
+        tracing::warn!("{concern}");
     }
     loop {
         // What opening finds stands in the log.
@@ -306,24 +306,6 @@ fn tell_found(found: Option<String>) {
     if let Some(found) = found {
         complain(&found);
     }
-}
-
-/// What is said of a box whose journal keeps nothing that the centre has.
-const WITHOUT_RETENTION: &str = " journal.retention_days is 0, which is for measuring alone: write 35.";
-
-fn summary(config: &Config) -> String {
-    let tills: Vec<_> = config.tills.iter().map(|till| till.id.to_string()).collect();
-    let retention = if config.journal.retention.is_zero() { WITHOUT_RETENTION } else { "" };
-    format!(
-        "The configuration is good: data in {}, pages on {}{}, tills {}; {} scanners, {} printers, {} sensor lines.{retention}",
-        config.data_dir.display(),
-        config.web.listen,
-        if config.web.tls { " with TLS" } else { "" },
-        tills.join(", "),
-        config.scanners.len(),
-        config.printers.len(),
-        config.buses.len()
-    )
 }
 
 fn finish(outcome: anyhow::Result<()>) -> ExitCode {

@@ -23,12 +23,15 @@ pub struct Circumstances<'a> {
     pub at: OffsetDateTime,
     /// Who served, as the counter greets them.
     pub staff: &'a str,
+    /// The branch's logo at the head of its receipts, by the name of a picture; reports have none.
+    pub logo: Option<&'a str>,
 }
 
 /// The receipt of a sale.
 pub fn receipt(sale: &SaleCompleted, on: &Circumstances<'_>) -> Document {
     let mut document = Document::new(format!("Receipt {}", sale.receipt.number));
     let blocks = &mut document.blocks;
+    blocks.extend(on.logo.map(|name| Block::Picture { name: name.into() }));
     head(on.profile, blocks);
     for line in &on.profile.receipt_header {
         blocks.push(centred(line));
@@ -196,7 +199,7 @@ mod tests {
 
     fn on(profile: &BranchProfile) -> Circumstances<'_> {
         let act = ActId(uuid::Uuid::from_bytes([7; 16]));
-        Circumstances { profile, act, at: datetime!(2026-11-21 10:14 UTC), staff: "Anna" }
+        Circumstances { profile, act, at: datetime!(2026-11-21 10:14 UTC), staff: "Anna", logo: None }
     }
 
     fn sale() -> SaleCompleted {
@@ -261,6 +264,17 @@ mod tests {
         let copy =
             document.as_copy(copy_note("receipt till-1/1/1042", datetime!(2026-11-21 11:00 UTC), "Ben"));
         assert!(lines_of(&copy).contains("COPY"));
+    }
+
+    #[test]
+    fn a_logo_stands_at_the_head_of_a_receipt_and_changes_nothing_else() {
+        let profile = profile();
+        let plain = receipt(&sale(), &on(&profile));
+        let mut with = receipt(&sale(), &Circumstances { logo: Some("branch"), ..on(&profile) });
+        assert_eq!(with.check(), Ok(()));
+        assert_eq!(with.blocks.remove(0), Block::Picture { name: "branch".into() });
+        assert_eq!(with, plain);
+        assert!(plain.blocks.iter().all(|block| !matches!(block, Block::Picture { .. })));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What `pestle-agent` does besides running: each a file.
 
+pub mod check;
 pub mod decode;
 pub mod devices;
 pub mod export;

@@ -34,6 +34,7 @@ pub(super) struct Raw {
     pub(super) label_printer_models: Option<PathBuf>,
     pub(super) fonts: Vec<PathBuf>,
     pub(super) pictures: PathBuf,
+    pub(super) logo: Option<String>,
     pub(super) kernel: Kernel,
     pub(super) gateway: Gateway,
     pub(super) journal: Journal,
@@ -57,6 +58,7 @@ impl Default for Raw {
             label_printer_models: None,
             fonts: vec!["/usr/share/fonts".into()],
             pictures: "/etc/pestle/pictures".into(),
+            logo: None,
             kernel: Kernel::default(),
             gateway: Gateway::default(),
             journal: Journal::default(),
@@ -100,6 +102,7 @@ pub(super) struct Till {
     pub(super) name: String,
     #[serde(default = "yes")]
     pub(super) typed_scans: bool,
+    pub(super) logo: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

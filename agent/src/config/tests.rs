@@ -99,6 +99,20 @@ fn an_unknown_name_is_refused_with_the_file_and_the_nearest_known_one() {
 }
 
 #[test]
+fn a_till_has_its_own_logo_or_that_of_the_box() {
+    let text = "logo = \"chain.png\"\n[[till]]\nid = \"a\"\n[[till]]\nid = \"b\"\nlogo = \"branch-2.png\"\n";
+    let logos = |text: &str| -> Vec<Option<String>> {
+        parse(text, &[]).unwrap().tills.into_iter().map(|till| till.logo).collect()
+    };
+    assert_eq!(logos(text), [Some("chain".to_owned()), Some("branch-2".to_owned())]);
+    assert_eq!(logos("[[till]]\nid = \"a\"\n"), [None]);
+    for wrong in ["branch", "../branch.png", "branch.jpg", ".png", "my logo.png"] {
+        check(&format!("logo = \"{wrong}\"\n[[till]]\nid = \"a\"\n"), "the folder of pictures");
+    }
+    check("[[till]]\nid = \"a\"\nlogo = \"/etc/x.png\"\n", "till.logo is \"/etc/x.png\"");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_what_to_write_instead() {
     let till = "[[till]]\nid = \"till-1\"\n";
     check("", "no till is configured");

@@ -73,6 +73,8 @@ pub enum Event {
     DispensingLabel(DispensingPaper),
     /// A drawer that was told to open did or did not.
     DrawerEnded(String, DrawerEnd),
+    /// This printer left out a paper's picture, and why. Told once, until one was printed or the reason is another.
+    PictureLeftOut(String, String),
     /// A printer confirmed a job late.
     PrintFinishedLate(String, [u8; 4]),
     /// A printer says whether it would print.

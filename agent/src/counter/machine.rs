@@ -58,6 +58,8 @@ pub struct TillSettings {
     pub label_printer: Option<String>,
     /// Which office printer; without one reports come from the receipt printer.
     pub page_printer: Option<String>,
+    /// The picture at the head of its receipts.
+    pub logo: Option<String>,
 }
 
 /// The counter as configured.
@@ -94,6 +96,7 @@ impl CounterSettings {
             label_printer: printer(&till.id, PrinterKind::Zpl),
             page_printer: printer(&till.id, PrinterKind::Ipp),
             typed_scans: till.typed_scans,
+            logo: till.logo.clone(),
         });
         let agent = env!("CARGO_PKG_VERSION").into();
         let buzzers = config.printers.iter().filter(|one| one.buzzer);
@@ -245,6 +248,7 @@ impl Branch {
             Event::PrintFinishedLate(printer, process) => {
                 self.print_finished_late(now, &printer, process, out)
             }
+            Event::PictureLeftOut(printer, why) => self.picture_left_out(&printer, &why, out),
             Event::DispensingLabel(wanted) => self.print_dispensing_label(now, wanted, out),
             Event::DrawerEnded(printer, end) => self.drawer_ended(&printer, end, out),
             Event::PrinterIs(printer, ready) => self.printer_is(now, &printer, ready, out),

@@ -63,8 +63,13 @@ impl Branch {
             drawer: false,
             state: State::Queued,
         };
-        let document =
-            document_of((&printable, self.private_papers.get(act)), &shop, now, &job, &self.actor_at(till));
+        let document = document_of(
+            (&printable, self.private_papers.get(act)),
+            &shop,
+            now,
+            (&job, self.logo_of(till)),
+            &self.actor_at(till),
+        );
         let printer =
             self.settings.tills.iter().find(|one| one.id == *till).and_then(|one| one.printer.clone());
         Ok(Paper { document, printer })

@@ -14,7 +14,7 @@ use super::{
     command::{Refused, Said, Why},
     counters::{Count, PrintEnd},
     live::Tone,
-    machine::{Branch, Effect, Now},
+    machine::{Branch, Effect, Now, TillSettings},
     papers::{DocumentKind, PaperWords},
     records::{CANNOT_TELL, GIVEN_UP, LET_GO, Printable},
     shop::Shop,
@@ -55,6 +55,17 @@ impl Branch {
                 self.kick_drawer_of(till, out);
             }
             self.spool_effects(now, &printer, effects, &Actor::Machine, out);
+        }
+    }
+
+    /// A paper came out without its logo: whoever serves there is told, since nobody sees it from the box.
+    pub(super) fn picture_left_out(&mut self, printer: &str, why: &str, out: &mut Vec<Effect>) {
+        let prints_there = |till: &&TillSettings| till.printers().any(|one| one == printer);
+        let tills: Vec<TillId> =
+            self.settings.tills.iter().filter(prints_there).map(|one| one.id.clone()).collect();
+        for till in tills {
+            let text = format!("Receipts are printed without their logo: {why}.");
+            self.tell(&till, Tone::Refused, text, out);
         }
     }
 
@@ -296,13 +307,19 @@ impl Branch {
         let document = match (&self.shop, self.printable(&job.document)) {
             (Some(shop), Some(printable)) => {
                 let private = self.private_papers.get(&job.document);
-                document_of((printable, private), shop, now, job, &self.actor_at(&job.till))
+                let logo = self.logo_of(&job.till);
+                document_of((printable, private), shop, now, (job, logo), &self.actor_at(&job.till))
             }
             // A snapshot is never taken away, and a job keeps its printable: this prints the title rather than nothing.
             _ => Document::new(job.title.clone()),
         };
         out.push(Effect::Print { printer: printer.into(), job: job.id, document, drawer: job.drawer });
         out.push(Effect::Show(job.till.clone()));
+    }
+
+    /// The picture at the head of a till's receipts.
+    pub(super) fn logo_of(&self, till: &TillId) -> Option<&str> {
+        self.settings.tills.iter().find(|one| one.id == *till)?.logo.as_deref()
     }
 
     pub(super) fn actor_at(&self, till: &TillId) -> Actor {
@@ -332,7 +349,7 @@ pub(super) fn document_of(
     (printable, private): (&Printable, Option<&Document>),
     shop: &Shop,
     now: &Now<'_>,
-    job: &Job,
+    (job, logo): (&Job, Option<&str>),
     asked_by: &Actor,
 ) -> Document {
     let document = match printable {
@@ -349,6 +366,7 @@ pub(super) fn document_of(
                 act: record.act,
                 at: shop.local(record.at),
                 staff: shop.name_of(&record.by),
+                logo,
             };
             receipt(&record.sale, &on)
         }
@@ -358,6 +376,7 @@ pub(super) fn document_of(
                 act: record.act,
                 at: shop.local(record.at),
                 staff: shop.name_of(&record.by),
+                logo: None,
             };
             let sums = SessionSums {
                 opened_at: shop.local(record.sums.opened_at),

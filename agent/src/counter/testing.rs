@@ -155,6 +155,7 @@ impl Rig {
             typed_scans: true,
             label_printer: None,
             page_printer: None,
+            logo: None,
         };
         let settings = CounterSettings {
             tills: vec![one(1), one(2)],

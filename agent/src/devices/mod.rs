@@ -254,6 +254,12 @@ fn listed(config: &Config) -> Vec<Listed> {
     scanners.chain(printers).chain(lines).collect()
 }
 
+/// What the configuration binds by a device file, and by which. Nobody is asked when such a device was exchanged, and it is not
+/// rested when it comes and goes: only what is named by what stays is kept.
+pub fn bound_by_files(config: &Config) -> Vec<(DeviceName, PathBuf)> {
+    names::bound_by_files(config)
+}
+
 /// What papers are drawn with; nothing is loaded before the first letter that needs it.
 pub fn artwork(config: &crate::config::Artwork) -> Artwork {
     Artwork {

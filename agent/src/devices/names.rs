@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -82,6 +83,15 @@ pub(super) fn named(config: &Config) -> Vec<(DeviceName, DeviceClass, &DevicePla
         Some((bus_name(&one.settings)?, class, place))
     });
     scanners.chain(printers).chain(buses).collect()
+}
+
+/// What the configuration binds by a device file, which is whatever is there: name and file.
+pub(super) fn bound_by_files(config: &Config) -> Vec<(DeviceName, PathBuf)> {
+    let by_file = |(name, _class, place): (DeviceName, DeviceClass, &DevicePlace)| match place {
+        DevicePlace::File(path) => Some((name, path.clone())),
+        DevicePlace::Selected(..) | DevicePlace::Kept(_) => None,
+    };
+    named(config).into_iter().filter_map(by_file).collect()
 }
 
 /// Under which name a bus is kept.

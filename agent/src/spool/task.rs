@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use pestle_domain::document::Document;
+use pestle_domain::document::{Block, Document};
 use pestle_drivers::printer::{
     DrawerOutcome, Outcome, PrintJob, PrintReport, Printer, PrinterEvent, Unknown,
 };
@@ -51,15 +51,25 @@ pub fn queues<'a>(
 /// Carries out orders until the counter has gone.
 pub async fn run(printer: Arc<dyn Printer>, mut orders: mpsc::Receiver<PrintOrder>, counter: Counter) {
     let name = printer.name().to_string();
+    let mut without = Vec::new();
     while let Some(order) = orders.recv().await {
         let drawer = match order {
             PrintOrder::Print { job, document, drawer } => {
+                let pictured = document.blocks.iter().any(|block| matches!(block, Block::Picture { .. }));
                 let report = printer.print(PrintJob { document, open_drawer: drawer }).await;
                 for replaced in &report.replaced {
                     tracing::warn!(printer = name, ?replaced, "a character was printed as another");
                 }
                 for missing in &report.missing_pictures {
                     tracing::warn!(printer = name, ?missing, "a paper was printed without its picture");
+                }
+                // A logo that is missing is missing on each receipt: it is said once. What was not printed says nothing of it.
+                let came_out = !matches!(report.outcome, Outcome::NotPrinted { .. });
+                if pictured && came_out && without != report.missing_pictures {
+                    without.clone_from(&report.missing_pictures);
+                    if let Some(missing) = without.first() {
+                        counter.tell(Event::PictureLeftOut(name.clone(), missing.reason.clone())).await;
+                    }
                 }
                 let drawer = report.drawer.filter(|_| !asks_for_the_drawer_alone(&report));
                 counter.tell(Event::PrintEnded(name.clone(), job, ended(report))).await;

@@ -11,6 +11,7 @@ mod devices;
 mod devices_page;
 mod journal;
 mod journal_damage;
+mod logo;
 mod office;
 mod orders;
 mod papers;

@@ -95,7 +95,8 @@ async fn labels_come_from_the_label_printer_whose_trouble_holds_up_no_receipt() 
     rig.labels.control(|controls| controls.head_open = true);
     let view = rig.until(|view| view.devices.iter().any(|one| one.state == DeviceState::Trouble)).await;
     let trouble = view.devices.iter().find(|one| one.state == DeviceState::Trouble).unwrap();
-    assert!(trouble.name == "labels" && trouble.detail.is_some(), "{trouble:?}");
+    let words = "the label printer's head is open: close it until it clicks on both sides";
+    assert_eq!((&*trouble.name, trouble.detail.as_deref()), ("labels", Some(words)));
     rig.ask_for_label().await;
     let view = rig.until(|view| view.prints.iter().any(|print| print.state == "not_printed")).await;
     assert_eq!(

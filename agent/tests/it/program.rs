@@ -12,6 +12,7 @@ use pestle_domain::{
     enrolment::Identity,
     signature::{SigningKey, VerifyingKey},
 };
+use pestle_drivers::printer::bitmap::Bitmap;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData as _};
 
 /// A box that is enrolled at a centre that does not answer, with its configuration.
@@ -174,6 +175,73 @@ fn a_wrong_configuration_ends_with_64_and_one_sentence() {
     assert_eq!(told.lines().count(), 1, "{told}");
     configure(folder.path());
     assert!(agent(folder.path(), &["config", "check"]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_good_configuration_is_good_and_what_needs_care_is_named_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let file = folder.path().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let head = format!("pictures = {:?}\nlogo = \"branch.png\"\n", folder.path());
+    std::fs::write(&file, format!("{head}{text}")).unwrap();
+    let told = || {
+        let output = agent(folder.path(), &["config", "check"]).output().unwrap();
+        assert!(output.status.success());
+        said(&output)
+    };
+    let missing = told();
+    assert!(missing.starts_with("The configuration is good"), "{missing}");
+    assert!(missing.contains("branch.png cannot be opened: put the picture there as PNG"), "{missing}");
+    assert_eq!(missing.lines().count(), 2, "{missing}");
+    std::fs::write(folder.path().join("branch.png"), Bitmap::new(64, 16).png(8).unwrap()).unwrap();
+    assert_eq!(told().lines().count(), 1);
+}
+
+#[test]
+fn a_device_that_is_bound_by_a_device_file_is_named_and_not_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let file = folder.path().join("agent.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let devices = r#"
+        [[scanner]]
+        name = "front"
+        till = "till-1"
+        path = "/dev/serial/by-id/usb-Maker_Scanner-if00"
+        [[scanner]]
+        name = "back"
+        till = "till-1"
+        address = "keyboard:usb:05e0:1200:S21357"
+        [[printer]]
+        name = "receipts"
+        till = "till-1"
+        address = "usblp:/dev/usb/lp0"
+        [[printer]]
+        name = "labels"
+        till = "till-1"
+        kind = "zpl"
+        address = "tcp://192.0.2.8:9100"
+        model = "zebra-zd421-203"
+        label = { size = "70x35" }
+        [[sensor]]
+        name = "air"
+        path = "usb-port:1-4.2"
+        slave = 1
+        profile = "xy-md02"
+    "#;
+    std::fs::write(&file, format!("{text}{devices}")).unwrap();
+    let output = agent(folder.path(), &["config", "check"]).output().unwrap();
+    assert!(output.status.success());
+    let told = said(&output);
+    let named: Vec<&str> = told.lines().skip(1).collect();
+    assert_eq!(named.len(), 2, "{told}");
+    for (line, words) in named
+        .iter()
+        .zip(["front is bound by the device file /dev/serial/by-id/usb-Maker", "receipts is bound by"])
+    {
+        assert!(line.starts_with(words) && line.contains("\"pestle-agent devices list\""), "{line}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use pestle_domain::document::{
     Block, Document, Style,
     dispensing_label::{DispensingCode, DispensingLabel, dispensing_label},
+    shelf_label::{ShelfCode, ShelfLabel, shelf_label},
 };
 use pestle_drivers::printer::{
     bitmap::Bitmap,
@@ -112,6 +113,21 @@ fn dispensing(code: DispensingCode) -> Document {
     dispensing_label(&label).unwrap()
 }
 
+/// As the counter makes one of an article.
+fn shelf(code: ShelfCode) -> Document {
+    let label = ShelfLabel {
+        name: "Ibuprofen 200 mg <24>".into(),
+        pack: String::new(),
+        price: "GBP 4.99".into(),
+        unit_price: None,
+        code,
+        note: "Price of 2026-11-22".into(),
+    };
+    let document = shelf_label(&label);
+    assert_eq!(document.check(), Ok(()));
+    document
+}
+
 fn codes_in(pictures: &[Vec<u8>]) -> Vec<Vec<(String, String)>> {
     let folder = tempfile::tempdir().unwrap();
     let name = |number: usize| folder.path().join(format!("{number}.png"));
@@ -152,5 +168,25 @@ fn the_codes_on_a_label_are_read_back_from_another_program_s_picture() {
         let qr = "https://id.example/8003/0123456789";
         let pictures = check(&dispensing(DispensingCode::Qr(qr.into())), size, model);
         assert_eq!(codes_in(&pictures), [[("QR Code".to_owned(), qr.to_owned())]]);
+    }
+}
+
+#[test]
+fn the_code_of_a_shelf_label_is_read_back_from_another_program_s_picture() {
+    for (size, model) in
+        [((70, 35), "zebra-zd421-203"), ((70, 35), "zebra-zd421-300"), ((50, 25), "zebra-gk420-203")]
+    {
+        for (code, kind, text) in [
+            (ShelfCode::Ean13("9521234543213".into()), "EAN-13", "9521234543213"),
+            // A UPC-A, as the counter writes it.
+            (ShelfCode::Ean13("0036000291452".into()), "EAN-13", "0036000291452"),
+            (ShelfCode::Ean8("96385074".into()), "EAN-8", "96385074"),
+            (ShelfCode::Code128("SHELF-4711".into()), "Code 128", "SHELF-4711"),
+            (ShelfCode::DataMatrix("0109521234543213".into()), "Data Matrix", "0109521234543213"),
+        ] {
+            let pictures = check(&shelf(code), size, model);
+            let read: Vec<_> = codes_in(&pictures).into_iter().flatten().collect();
+            assert_eq!(read, [(kind.to_owned(), text.to_owned())], "{size:?} {model}");
+        }
     }
 }

@@ -35,7 +35,7 @@ pub struct Concerns {
     pub unfolded: i64,
     /// Boxes that need a person.
     pub boxes: Vec<BoxSays>,
-    /// Urgent facts of the last day.
+    /// Facts of the last day that people are told of.
     pub alerts: Vec<AlertRow>,
 }
 
@@ -110,14 +110,22 @@ impl Concerns {
         let alerts = self.alerts.iter().map(move |row| AlarmLine {
             when: row.at,
             at: view::ago(row.at, now),
-            tone: view::BAD,
-            kind: if row.early { "Urgent, early word".into() } else { "Urgent".into() },
+            tone: if row.urgent { view::BAD } else { view::WAIT },
+            kind: told_as(row).into(),
             place: format!("{} · {}", branches.name(&row.branch_id), row.device_id),
             message: row.message.clone(),
             times: 1,
             kept: None,
         });
         breaks.chain(series).chain(boxes).chain(unfolded).chain(alerts)
+    }
+}
+
+fn told_as(row: &AlertRow) -> &'static str {
+    match (row.urgent, row.early) {
+        (true, true) => "Urgent, early word",
+        (true, false) => "Urgent",
+        (false, _) => "From the branch",
     }
 }
 
@@ -400,7 +408,8 @@ mod tests {
     fn every_line_that_is_shown_as_a_concern_is_counted() {
         let at = OffsetDateTime::UNIX_EPOCH;
         let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
-        let alert = AlertRow { branch_id, device_id, message: "anna is locked".into(), early: false, at };
+        let (message, urgent, early) = ("anna is locked".into(), true, false);
+        let alert = AlertRow { branch_id, device_id, message, urgent, early, at };
         let (data, says) = (serde_json::json!({"facts": 90}), "shed".to_owned());
         let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
         let concerns = Concerns {
@@ -412,6 +421,21 @@ mod tests {
         };
         let lines = concerns.lines(&Branches::default(), at).count();
         assert_eq!((lines, concerns.count()), (3, 3));
+    }
+
+    #[test]
+    fn what_can_wait_is_not_shown_as_urgent() {
+        let row = |urgent, early| AlertRow {
+            branch_id: "north".into(),
+            device_id: "north-1".into(),
+            message: "vaccines: too warm".into(),
+            urgent,
+            early,
+            at: OffsetDateTime::UNIX_EPOCH,
+        };
+        assert_eq!(told_as(&row(true, true)), "Urgent, early word");
+        assert_eq!(told_as(&row(true, false)), "Urgent");
+        assert_eq!(told_as(&row(false, false)), "From the branch");
     }
 
     #[test]

@@ -1,24 +1,28 @@
-//! Urgent facts: noted for people as soon as anything tells of them, each once. What they do is done in the ledger's turn.
+//! Facts that people at the centre are told of: noted as soon as anything tells of them, each once. Those that are urgent come
+//! early, as copies; what any of them does is done in its lane's turn.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pestle_domain::{
-    fact::FactBody,
     ids::{DeviceId, TenantId},
-    journal::Lane,
+    journal::{Lane, Stream},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Entry, Incoming, Ingest, live::Changed, rules::Verified};
+use super::{
+    Entry, Incoming, Ingest, alert_words,
+    live::Changed,
+    rules::{Verified, VerifiedFact},
+};
 use crate::{db::DbError, http::error::chain};
 
-/// How long urgent facts are kept; they are shown for a day. As long as a box keeps its facts (35 days): a copy and the fact's
+/// How long alerts are kept; they are shown for a day. As long as a box keeps its facts (35 days): a copy and the fact's
 /// own turn, which may come that much later, are one.
 const KEPT_DAYS: i32 = 35;
 
-/// An urgent fact, to be noted.
+/// A fact that people are told of, to be noted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert<'a> {
     /// The fact.
@@ -31,28 +35,23 @@ pub struct Alert<'a> {
     pub kind: &'static str,
     /// In words.
     pub message: String,
+    /// Whether it should not wait.
+    pub urgent: bool,
 }
 
-/// What an urgent fact says to people; `None` for one that is not.
-pub fn words(body: &FactBody) -> Option<String> {
-    if !body.is_urgent() {
-        return None;
+impl<'a> Alert<'a> {
+    /// What a fact of that stream says to people; `None` for one that is no alert.
+    pub fn of(stream: &'a Stream, fact: &VerifiedFact) -> Option<Self> {
+        let body = fact.body()?;
+        Some(Self {
+            fact: fact.id.0,
+            branch: stream.branch.as_str(),
+            device: stream.device.as_str(),
+            kind: body.kind(),
+            message: alert_words::words(body, fact.day)?,
+            urgent: body.is_urgent(),
+        })
     }
-    Some(match body {
-        FactBody::OrderRefused(refused) => {
-            format!("an order was refused ({}): {}", refused.reason, refused.detail)
-        }
-        FactBody::StaffDenied(denied) => {
-            format!("{} is locked at {} after too many wrong PINs: ask who it is", denied.staff, denied.till)
-        }
-        FactBody::BoxSpaceLow(said) => {
-            format!(
-                "its disk has {} MiB left ({}): free some space, or call support",
-                said.free_mib, said.level
-            )
-        }
-        other => other.kind().replace(['.', '_'], " "),
-    })
 }
 
 /// Notes alerts that nothing told of before; how many that were.
@@ -70,8 +69,9 @@ pub async fn note(
     }
     let text = |of: fn(&Alert<'_>) -> String| alerts.iter().map(of).collect::<Vec<_>>();
     let noted = sqlx::query(
-        "INSERT INTO ingest.alert (tenant_id, fact_id, branch_id, device_id, kind, message, early)
-         SELECT $1, *, $7 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
+        "INSERT INTO ingest.alert (tenant_id, fact_id, branch_id, device_id, kind, message, urgent, early)
+         SELECT $1, *, $8
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[])
          ON CONFLICT (tenant_id, fact_id) DO NOTHING",
     )
     .bind(tenant.as_str())
@@ -80,6 +80,7 @@ pub async fn note(
     .bind(text(|alert| alert.device.to_owned()))
     .bind(text(|alert| alert.kind.to_owned()))
     .bind(text(|alert| alert.message.replace('\0', "\u{FFFD}")))
+    .bind(alerts.iter().map(|alert| alert.urgent).collect::<Vec<_>>())
     .bind(early)
     .execute(&mut *connection)
     .await?;
@@ -101,20 +102,22 @@ pub struct AlertRow {
     pub device_id: String,
     /// In words.
     pub message: String,
+    /// Whether it should not wait.
+    pub urgent: bool,
     /// Whether a copy came before the ledger did.
     pub early: bool,
     /// When the centre heard of it.
     pub at: time::OffsetDateTime,
 }
 
-/// Those of the last day, the latest first.
+/// Those of the last day: what is urgent before what can wait, each with the latest first.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn latest(connection: &mut PgConnection, limit: i64) -> Result<Vec<AlertRow>, DbError> {
     Ok(sqlx::query_as(
-        "SELECT branch_id, device_id, message, early, at FROM ingest.alert
-         WHERE at > now() - interval '1 day' ORDER BY at DESC LIMIT $1",
+        "SELECT branch_id, device_id, message, urgent, early, at FROM ingest.alert
+         WHERE at > now() - interval '1 day' ORDER BY urgent DESC, at DESC LIMIT $1",
     )
     .bind(limit)
     .fetch_all(connection)
@@ -160,18 +163,9 @@ impl Ingest {
     async fn note_early(&self, tenant: &TenantId, batches: &[Box<Verified>]) -> Result<u64, DbError> {
         let facts =
             batches.iter().flat_map(|batch| batch.facts.iter().map(|fact| (&batch.header.stream, fact)));
-        let urgent: Vec<Alert<'_>> = facts
-            .filter_map(|(stream, fact)| {
-                let body = fact.body()?;
-                Some(Alert {
-                    fact: fact.id.0,
-                    branch: stream.branch.as_str(),
-                    device: stream.device.as_str(),
-                    kind: body.kind(),
-                    message: words(body)?,
-                })
-            })
-            .collect();
+        // What may come early is what is urgent: nothing else is noted before its turn.
+        let urgent: Vec<Alert<'_>> =
+            facts.filter_map(|(stream, fact)| Alert::of(stream, fact)).filter(|alert| alert.urgent).collect();
         if urgent.is_empty() {
             return Ok(0);
         }

@@ -54,7 +54,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     let closed = sales::store::closed_sessions(tx, &moved).await?;
     let (mut booked, mut takings, mut patients) =
         (Booked::default(), Takings::new(closed), Patients::default());
-    let (mut outcomes, mut urgent) = (Outcomes::default(), Vec::new());
+    let (mut outcomes, mut told) = (Outcomes::default(), Vec::new());
     let mut words = BoxWords::default();
     for (effect, body) in bodies {
         let place = Place {
@@ -67,15 +67,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
             booked.add(place, body);
         }
         outcomes.add(effect.origin.branch.as_str(), body);
-        if let Some(message) = alerts::words(body) {
-            urgent.push(Alert {
-                fact: effect.fact.id.0,
-                branch: effect.origin.branch.as_str(),
-                device: effect.origin.device.as_str(),
-                kind: body.kind(),
-                message,
-            });
-        }
+        told.extend(Alert::of(effect.origin, effect.fact));
         words.add(effect.origin, effect.seq, effect.fact, body);
         patients.add(place, effect.fact.wall.0, body);
         let circumstance = Circumstance {
@@ -97,7 +89,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     inventory::store::book(tx, tenant, &booked).await?;
     sales::store::book(tx, tenant, &takings).await?;
     orders::store::book(tx, tenant, &outcomes).await?;
-    alerts::note(tx, tenant, &urgent, false).await?;
+    alerts::note(tx, tenant, &told, false).await?;
     box_words::book(tx, tenant, &words).await?;
     patients::store::book(tx, tenant, &patients).await?;
     let stock: BTreeSet<(String, String)> =
@@ -107,7 +99,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         sales: takings.sales.len(),
         tills: !takings.sessions.is_empty(),
         alarms: !outcomes.is_empty()
-            || !urgent.is_empty()
+            || !told.is_empty()
             || !words.is_empty()
             || repeats.iter().next().is_some(),
         ..Changed::nothing(tenant.clone())

@@ -5,13 +5,14 @@
 //! counted before, [`refold`] does so for what an earlier version left; [`store`] is the SQL, [`read`] that of pages;
 //! [`Ingest`] takes messages to answers: [`settle`] says what is tried again and how, [`refusal`] keeps what is not taken,
 //! [`by_hand`] books what a person takes out of it all the same ([`api`]), [`seal`] signs; [`directory`] tells whose device it is; [`lost`] gives boxes back what they have lost; [`worker`] gathers
-//! deliveries into transactions, `gather` says how much goes into one; [`presence`] notes who is there, [`alerts`] what is urgent, [`box_words`] what a box says of
-//! itself; [`link`] is the connection to the
+//! deliveries into transactions, `gather` says how much goes into one; [`presence`] notes who is there, [`alerts`] what people are told of (in the words of `alert_words`),
+//! [`box_words`] what a box says of itself; [`link`] is the connection to the
 //! broker; [`live`] tells pages and caches what was committed.
 //!
 //! What a restart, a second delivery or a lost answer does: nothing. The head row, locked for each transaction,
 //! decides what is new, and the answer to what is not is the same acknowledgement again.
 
+mod alert_words;
 pub mod alerts;
 pub mod api;
 pub mod box_words;

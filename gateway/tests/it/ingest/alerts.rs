@@ -1,12 +1,13 @@
-//! Early copies of urgent facts: seen once, and nothing is counted from them.
+//! Facts that people are told of: urgent ones early, as copies, from which nothing is counted; all of them once, in words.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pestle_domain::{
-    fact::{FactBody, StaffDenied},
+    fact::{DeviceFault, FactBody, InputChanged, PlaceChanged, ReadingMissed, StaffDenied},
     journal::Lane,
     staff::Role,
+    units::UnixMillis,
 };
 use pestle_gateway::{
     ingest::alerts::{self, AlertRow},
@@ -60,6 +61,66 @@ async fn an_urgent_fact_is_seen_before_its_turn_once_and_has_its_effect_in_its_t
     let both = seen(&centre).await;
     assert_eq!(both.iter().filter(|row| !row.early).count(), 1);
     assert_eq!(both.len(), 2);
+}
+
+fn fridge(state: &str, detail: &str) -> FactBody {
+    let (place, trouble) = ("vaccines".into(), "too_warm".into());
+    PlaceChanged { place, trouble, state: state.into(), detail: detail.into() }.into()
+}
+
+#[tokio::test]
+async fn a_fridge_is_told_by_its_name_with_trouble_and_temperature_and_what_can_wait_comes_behind_what_is_urgent()
+ {
+    let centre = Centre::new().await;
+    let mut north = Branch::new("north", "north-1");
+    centre.enrol(&north).await;
+    north.open(10);
+    north.write(vec![fridge("began", "9.2 °C is above 8.0 °C: shut its door")]);
+    let mains = ("fridge-1-mains".into(), "power".into());
+    north.write(vec![
+        InputChanged { input: mains.0, kind: mains.1, state: "away".into(), reason: None }.into(),
+    ]);
+    north.write(vec![fridge("ended", "5.1 °C")]);
+    let (name, class) = ("scanner-1".into(), "device".into());
+    let reason = "it comes and goes too often".into();
+    north.write(vec![DeviceFault { name, class, reason }.into()]);
+    // What a counter sees itself is not news at the centre.
+    let (name, class) = ("receipts".into(), "printer".into());
+    let last = north.write(vec![DeviceFault { name, class, reason: "no paper".into() }.into()]);
+    committed(&centre.one(north.batch(1, last)).await);
+
+    let mut readings = north.copy_up_to(0);
+    readings.stream.lane = Lane::Telemetry;
+    let missed = ReadingMissed {
+        sensor: "air".into(),
+        from: UnixMillis(1_795_250_000_000),
+        to: UnixMillis(1_795_250_600_000),
+        lasted_ms: 600_000,
+        cause: "box_off".into(),
+        reason: None,
+    };
+    readings.write(vec![missed.into()]);
+    committed(&centre.one(readings.batch(1, 1)).await);
+
+    let told = seen(&centre).await;
+    let (urgent, rest) = told.split_at(2);
+    assert!(urgent.iter().all(|row| row.urgent) && rest.iter().all(|row| !row.urgent), "{told:?}");
+    let mut words: Vec<&str> = told.iter().map(|row| row.message.as_str()).collect();
+    words.sort_unstable();
+    assert_eq!(
+        words,
+        [
+            "no readings of air from 2026-11-21 08:33 UTC to 2026-11-21 08:43 UTC: the box was off",
+            "scanner-1: it comes and goes too often",
+            "the mains are away at fridge-1-mains: what hangs on them does not cool. Call the branch",
+            "vaccines: too warm (9.2 °C is above 8.0 °C: shut its door)",
+            "vaccines: too warm, which has ended (5.1 °C)",
+        ]
+    );
+    // Only what is urgent may come before its turn.
+    let last = north.write(vec![fridge("ended", "")]);
+    let (device, copy) = north.batch(last, last);
+    assert_eq!(centre.ingest.early(vec![(device, copy.into())]).await, 0);
 }
 
 #[tokio::test]
