@@ -324,7 +324,7 @@ fn proof_words(sources: &Sources<'_>, proof: &Proof) -> Told {
         Proof::Another => told(
             Light::Look,
             "unproved".to_owned(),
-            "Another scanner came in its place: it sells by the article's number alone until it has learned.",
+            "Another scanner came in its place, or it was set up anew: it sells by the article's number alone until it has learned.",
         ),
         Proof::Never => told(
             Light::Look,

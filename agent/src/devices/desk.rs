@@ -18,13 +18,16 @@ use pestle_drivers::{
         render::{Artwork, Canvas},
         start::{PrinterKind, PrinterSettings},
     },
-    scanner::{learn::sheet::sheet, programming::Makers},
+    scanner::{
+        learn::sheet::sheet,
+        programming::{Makers, ProgrammingError, Purpose},
+    },
     sensor::{Sensor, input::Input},
 };
 use tokio::sync::{mpsc::error::TrySendError, watch};
 
 use super::{
-    board::{Board, Listed, Sources, board},
+    board::{Board, Kind, Listed, Sources, board},
     picture::{self, PictureError},
     questions::{self, Card},
     scanner::{Proof, ScannerEnd, ScannerOrder, TRIED_FOR},
@@ -274,6 +277,26 @@ impl Devices {
         Ok(format!(
             "{name} learns: scan A, B, C and D of the sheet, in any order. It sells nothing meanwhile."
         ))
+    }
+
+    /// Sets a scanner up over its serial line, by a command of its maker.
+    ///
+    /// # Errors
+    /// No such scanner, it has no such line, the maker has no such command, or something is being done with it.
+    pub fn set_up(&self, name: &str, maker: &str, purpose: Purpose) -> Result<String, DeskRefusal> {
+        let listed = self.0.listed.iter().find(|one| one.name == name && one.kind.is_scanner());
+        match listed.map(|one| one.kind) {
+            Some(Kind::SerialScanner) => {}
+            Some(_) => return Err(DeskRefusal::NotTaken(format!("{name}: {}", trial::NO_LINE))),
+            None => return Err(DeskRefusal::NoSuchDevice(name.to_owned())),
+        }
+        let refused = |error: ProgrammingError| DeskRefusal::NotTaken(error.to_string());
+        let makers = Makers::built_in().map_err(refused)?;
+        let command = makers.get(maker).and_then(|maker| maker.command_for(purpose)).map_err(refused)?;
+        let title = purpose.title();
+        let doing = Work::Doing(format!("it is set up over its line ({title}), and sells nothing meanwhile"));
+        self.order(name, doing, ScannerOrder::SetUp(command.to_owned()))?;
+        Ok(format!("{name} is set up over its line: {title}."))
     }
 
     /// Learns without the codes that the scanner does not read.

@@ -356,6 +356,43 @@ async fn a_scanner_that_swallows_separators_says_what_mends_it_and_leaving_chang
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_is_set_up_over_its_line_from_the_page_and_is_believed_when_it_has_learned_again() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
+    shop.of_the_scanner("attached since").await;
+    shop.learn(&device).await;
+    let command = b"\x16M\rVSUFCR.";
+    let asked = json!({"device": "scanner-1", "maker": "honeywell", "purpose": "suffix_cr"});
+    let told = async { device.is_told(command.len(), b"VSUFCR\x06.").await.unwrap() };
+    let (told, ()) = tokio::join!(told, shop.done("set-up", asked.clone()));
+    assert_eq!(told, command);
+    shop.shows("scanner-1: the scanner has taken it, and keeps it. Let it learn now").await;
+    shop.shows("or it was set up anew: it sells by the article").await;
+    shop.done("leave", json!({"device": "scanner-1"})).await;
+    shop.of_the_scanner("attached since").await;
+    assert_eq!(shop.lot_of_a_scan(&device).await, None, "what it was taught before does not hold");
+    shop.learn(&device).await;
+    assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
+
+    // Another maker's: it says so, and nothing of what it says is sold.
+    let told = async { device.is_told(command.len(), b"VSUFCR\x05.").await.unwrap() };
+    tokio::join!(told, shop.done("set-up", asked.clone()));
+    shop.shows("the scanner does not know it (ENQ)").await;
+    shop.of_the_scanner("attached since").await;
+    assert_eq!(shop.branch.state("till-1").await["basket"], Value::Null);
+
+    let refused = [
+        (json!({"device": "receipts", "maker": "honeywell", "purpose": "suffix_cr"}), StatusCode::NOT_FOUND),
+        (json!({"device": "scanner-1", "maker": "zebra", "purpose": "suffix_cr"}), StatusCode::CONFLICT),
+        (json!({"device": "scanner-1", "maker": "nobody", "purpose": "suffix_cr"}), StatusCode::CONFLICT),
+    ];
+    for (body, status) in refused {
+        let (refused, answer) = shop.act("set-up", body).await;
+        assert_eq!(refused, status, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_sheet_comes_out_of_the_tills_printer_and_is_shown_as_a_picture() {
     let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
     shop.done("sheet", json!({"printer": "receipts"})).await;
@@ -403,7 +440,7 @@ async fn a_receipt_is_seen_as_a_picture_before_it_is_on_paper_and_its_copy_says_
     for path in [format!("/till/till-1/paper/{act}"), "/till/till-1/devices/sheet.png".to_owned()] {
         assert_eq!(stranger("GET", path).await.status(), StatusCode::UNAUTHORIZED);
     }
-    for action in ["learn", "identify", "answer", "sheet", "leave"] {
+    for action in ["learn", "identify", "answer", "sheet", "leave", "set-up"] {
         let refused = stranger("POST", format!("/till/till-1/devices/{action}")).await;
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{action}");
     }

@@ -3,6 +3,8 @@
 //! Some are printed and scanned, some are sent over the scanner's own serial line, and of some only the name is known,
 //! under which the maker's manual prints them.
 
+use std::str::FromStr;
+
 use pestle_domain::document::{Block, Document, DocumentError, Style};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,39 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Each, in the order in which they are listed.
+    pub const ALL: [Purpose; 11] = [
+        Purpose::FactoryDefault,
+        Purpose::SuffixCr,
+        Purpose::UsbSerial,
+        Purpose::UsbKeyboard,
+        Purpose::KeyboardUs,
+        Purpose::KeyboardUk,
+        Purpose::KeyboardGerman,
+        Purpose::KeyboardFrench,
+        Purpose::KeyboardSpanish,
+        Purpose::SymbologyIds,
+        Purpose::TransmitGs,
+    ];
+
+    /// As a file of codes and a command write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::FactoryDefault => "factory_default",
+            Purpose::SuffixCr => "suffix_cr",
+            Purpose::UsbSerial => "usb_serial",
+            Purpose::UsbKeyboard => "usb_keyboard",
+            Purpose::KeyboardUs => "keyboard_us",
+            Purpose::KeyboardUk => "keyboard_uk",
+            Purpose::KeyboardGerman => "keyboard_german",
+            Purpose::KeyboardFrench => "keyboard_french",
+            Purpose::KeyboardSpanish => "keyboard_spanish",
+            Purpose::SymbologyIds => "symbology_ids",
+            Purpose::TransmitGs => "transmit_gs",
+        }
+    }
+
     /// For a page and the sheet.
     #[must_use]
     pub fn title(self) -> &'static str {
@@ -51,6 +86,17 @@ impl Purpose {
             Purpose::SymbologyIds => "Symbology identifiers (AIM)",
             Purpose::TransmitGs => "Send the separator GS",
         }
+    }
+}
+
+impl FromStr for Purpose {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Purpose, String> {
+        Purpose::ALL.into_iter().find(|purpose| purpose.name() == text).ok_or_else(|| {
+            let known = Purpose::ALL.map(Purpose::name).join(", ");
+            format!("no code does \"{text}\"; there are {known}")
+        })
     }
 }
 
@@ -176,6 +222,14 @@ pub enum ProgrammingError {
         /// Whose.
         maker: String,
     },
+    /// The maker has none that can be sent.
+    #[error("no command of {maker} is known that does this over a serial line: {purpose}")]
+    NotOverLine {
+        /// Whose.
+        maker: String,
+        /// For what.
+        purpose: &'static str,
+    },
     /// No such maker.
     #[error("no codes are known of \"{name}\"; there are those of {known}")]
     UnknownMaker {
@@ -252,6 +306,21 @@ impl Maker {
         self.codes.iter().filter(move |code| code.purpose == purpose)
     }
 
+    /// The command that does this over the scanner's serial line.
+    ///
+    /// # Errors
+    /// None is known.
+    pub fn command_for(&self, purpose: Purpose) -> Result<&str, ProgrammingError> {
+        let command = self.codes_for(purpose).find_map(|code| match &code.form {
+            Form::Serial { data } => Some(data.as_str()),
+            Form::Printed { .. } | Form::LookUp { .. } => None,
+        });
+        command.ok_or_else(|| ProgrammingError::NotOverLine {
+            maker: self.title.clone(),
+            purpose: purpose.title(),
+        })
+    }
+
     /// The page with this maker's codes. What is sent over a line is not on it.
     #[must_use]
     pub fn sheet(&self) -> Document {
@@ -318,17 +387,22 @@ mod tests {
     #[test]
     fn serial_commands_are_framed_as_their_makers_ask() {
         let makers = Makers::built_in().unwrap();
-        let serial = |name: &str| -> Vec<Vec<u8>> {
-            let codes = makers.get(name).unwrap().codes_for(Purpose::SuffixCr);
-            codes
-                .filter_map(|code| match &code.form {
-                    Form::Serial { data } => Some(data.clone().into_bytes()),
-                    _ => None,
-                })
-                .collect()
-        };
-        assert_eq!(serial("honeywell"), [b"\x16M\x0dVSUFCR.".to_vec()]);
-        assert_eq!(serial("newland"), [b"~\x010000@TSUENA1;TSUSET0D0A;\x03".to_vec()]);
+        let serial = |name: &str| makers.get(name).unwrap().command_for(Purpose::SuffixCr);
+        assert_eq!(serial("honeywell").unwrap(), "\u{16}M\rVSUFCR.");
+        assert_eq!(serial("newland").unwrap(), "~\u{1}0000@TSUENA1;TSUSET0D0A;\u{3}");
+        assert!(serial("zebra").unwrap_err().to_string().starts_with("no command of Zebra"));
+    }
+
+    #[test]
+    fn a_purpose_is_written_alike_in_a_file_and_in_a_command() {
+        for purpose in Purpose::ALL {
+            assert_eq!(purpose.name().parse(), Ok(purpose));
+            let text =
+                format!("purpose = \"{}\"\nform = \"look_up\"\nname = \"n\"\nsource = \"s\"", purpose.name());
+            let code: ProgrammingCode = toml::from_str(&text).unwrap();
+            assert_eq!(code.purpose, purpose);
+        }
+        assert!("beep".parse::<Purpose>().unwrap_err().contains("there are factory_default, suffix_cr"));
     }
 
     fn check_refused(code: &str, expected: &str) {
