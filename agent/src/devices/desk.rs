@@ -20,7 +20,7 @@ use pestle_drivers::{
     },
     scanner::{
         learn::sheet::sheet,
-        programming::{Makers, ProgrammingError, Purpose},
+        programming::{Maker, Makers, ProgrammingError, Purpose},
     },
     sensor::{Sensor, input::Input},
 };
@@ -454,5 +454,5 @@ impl LineEnd {
 fn sheet_of(maker: Option<&str>) -> Result<Document, DeskRefusal> {
     let Some(maker) = maker else { return Ok(sheet()) };
     let makers = Makers::built_in().map_err(|error| DeskRefusal::NoPicture(error.to_string()))?;
-    Ok(makers.get(maker).map_err(|error| DeskRefusal::NotTaken(error.to_string()))?.sheet())
+    makers.get(maker).and_then(Maker::sheet).map_err(|error| DeskRefusal::NotTaken(error.to_string()))
 }

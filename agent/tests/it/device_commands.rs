@@ -315,7 +315,9 @@ async fn a_scanner_learns_from_the_sheet_that_a_printer_of_the_box_prints_and_is
     let png = shop.folder.path().join("sheet.png");
     shop.check(&["sheet", "--png", png.to_str().unwrap()], 0, &["the page is in"]).await;
     assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
-    shop.check(&["sheet", "--maker", "nobody", "--png", "x"], 1, &["nobody"]).await;
+    shop.check(&["sheet", "--maker", "nobody", "--png", "x"], 64, &["nobody"]).await;
+    let instead = ["no code of Newland", "program NAME --maker newland --purpose suffix_cr"];
+    shop.check(&["sheet", "--maker", "newland", "--png", "x"], 64, &instead).await;
 
     let mut going = Going::start(devices(&shop.config(), &["learn", "scanner-1"]));
     for code in TestCode::ALL {
@@ -342,8 +344,16 @@ async fn a_scanner_learns_from_the_sheet_that_a_printer_of_the_box_prints_and_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scanner_is_set_up_over_its_line_and_what_it_answers_is_told() {
+async fn a_scanner_that_swallows_separators_is_told_with_commands_that_mend_it_and_set_up_by_one_of_them() {
     let shop = Shop::open();
+    let mut going = Going::start(devices(&shop.config(), &["learn", "scanner-1"]));
+    for code in TestCode::ALL {
+        going = going.says(&format!("Scan code {code}.")).await;
+        shop.scanner.scan(code.parts().concat().as_bytes()).await.unwrap();
+    }
+    let mends = "`pestle-agent devices program scanner-1 --maker honeywell --purpose factory_default`";
+    drop(going.says(mends).await);
+
     let command = ["program", "scanner-1", "--maker", "honeywell", "--purpose", "factory_default"];
     let sent = b"\x16M\rDEFALT.";
     let taken = async { shop.scanner.is_told(sent.len(), b"DEFALT\x06.").await.unwrap() };

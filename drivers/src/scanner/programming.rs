@@ -100,6 +100,16 @@ impl FromStr for Purpose {
     }
 }
 
+/// How what a scanner sends comes to the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comes {
+    /// As bytes over a serial line.
+    OverLine,
+    /// As keys, typed into the box or into a page.
+    AsKeys,
+}
+
 /// One code of a maker.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawCode")]
@@ -108,6 +118,8 @@ pub struct ProgrammingCode {
     pub purpose: Purpose,
     /// What it is.
     pub form: Form,
+    /// It mends nothing of scanners that come otherwise; `None` for any.
+    pub only: Option<Comes>,
     /// What a person should know before using it.
     pub note: Option<String>,
     /// Who says so: manual, edition, page.
@@ -122,6 +134,7 @@ struct RawCode {
     form: RawForm,
     data: Option<String>,
     name: Option<String>,
+    only: Option<Comes>,
     note: Option<String>,
     source: String,
 }
@@ -147,8 +160,8 @@ impl TryFrom<RawCode> for ProgrammingCode {
             }
             (RawForm::LookUp, ..) => return Err("a code to look up has a name, and no data"),
         };
-        let RawCode { purpose, note, source, .. } = raw;
-        Ok(ProgrammingCode { purpose, form, note, source })
+        let RawCode { purpose, only, note, source, .. } = raw;
+        Ok(ProgrammingCode { purpose, form, only, note, source })
     }
 }
 
@@ -229,6 +242,14 @@ pub enum ProgrammingError {
         maker: String,
         /// For what.
         purpose: &'static str,
+    },
+    /// The maker has none that can be printed.
+    #[error("no code of {maker} can be printed here; {instead}")]
+    NothingPrinted {
+        /// Whose.
+        maker: String,
+        /// What to do instead.
+        instead: String,
     },
     /// No such maker.
     #[error("no codes are known of \"{name}\"; there are those of {known}")]
@@ -321,9 +342,18 @@ impl Maker {
         })
     }
 
-    /// The page with this maker's codes. What is sent over a line is not on it.
-    #[must_use]
-    pub fn sheet(&self) -> Document {
+    /// The page with this maker's codes, and the names of those that only the manual prints. What is sent over a line is
+    /// not on it.
+    ///
+    /// # Errors
+    /// None of them can be printed; the error says what to do instead.
+    pub fn sheet(&self) -> Result<Document, ProgrammingError> {
+        if !self.codes.iter().any(|code| matches!(code.form, Form::Printed { .. })) {
+            return Err(ProgrammingError::NothingPrinted {
+                maker: self.title.clone(),
+                instead: self.without_sheet(),
+            });
+        }
         let text = |text: String| Block::Text { text, style: Style::default() };
         let title = format!("Scanner set-up: {}", self.title);
         let mut blocks = vec![
@@ -348,7 +378,26 @@ impl Maker {
             blocks.push(Block::Feed { lines: 2 });
         }
         blocks.push(Block::Cut);
-        Document { blocks, ..Document::new(title) }
+        Ok(Document { blocks, ..Document::new(title) })
+    }
+
+    /// What a person does with codes of which none is printed.
+    fn without_sheet(&self) -> String {
+        let instead = self.codes.iter().filter_map(|code| {
+            let title = code.purpose.title();
+            match &code.form {
+                Form::Printed { .. } => None,
+                Form::Serial { .. } => Some(format!(
+                    "{title}: over its serial line, `pestle-agent devices program NAME --maker {} --purpose {}`",
+                    self.name,
+                    code.purpose.name()
+                )),
+                Form::LookUp { name } => {
+                    Some(format!("{title}: scan \"{name}\" in the maker's manual ({})", code.source))
+                }
+            }
+        });
+        instead.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -362,7 +411,9 @@ mod tests {
         let names: Vec<_> = makers.iter().map(|maker| maker.name.as_str()).collect();
         assert_eq!(names, ["datalogic", "honeywell", "newland", "zebra"]);
         for maker in makers.iter() {
-            assert_eq!(maker.sheet().check(), Ok(()), "{}", maker.name);
+            if let Ok(sheet) = maker.sheet() {
+                assert_eq!(sheet.check(), Ok(()), "{}", maker.name);
+            }
             assert!(maker.codes.iter().all(|code| code.source.len() > 20), "{}", maker.name);
         }
     }
@@ -371,7 +422,7 @@ mod tests {
     fn a_sheet_shows_what_is_printed_and_what_is_to_be_looked_up_and_no_serial_command() {
         let makers = Makers::built_in().unwrap();
         let printed = |name: &str| {
-            let blocks = makers.get(name).unwrap().sheet().blocks;
+            let blocks = makers.get(name).unwrap().sheet().unwrap().blocks;
             let codes = blocks.into_iter().filter_map(|block| match block {
                 Block::ScannerCode { data } => Some(data),
                 _ => None,
@@ -379,9 +430,15 @@ mod tests {
             codes.collect::<Vec<_>>()
         };
         assert_eq!(printed("datalogic"), ["$P,Ae,P\r", "$P,HA47,P\r", "$P,HA35,P\r"]);
-        assert_eq!(printed("honeywell"), Vec::<String>::new());
-        let zebra = format!("{:?}", makers.get("zebra").unwrap().sheet());
-        assert!(zebra.contains("Transmit Code ID Character"), "{zebra}");
+    }
+
+    #[test]
+    fn a_maker_without_printed_codes_has_no_sheet_and_what_is_done_instead_is_said() {
+        let makers = Makers::built_in().unwrap();
+        let instead = |name: &str| makers.get(name).unwrap().sheet().unwrap_err().to_string();
+        assert!(instead("zebra").contains("scan \"Transmit Code ID Character"), "{}", instead("zebra"));
+        let newland = instead("newland");
+        assert!(newland.contains("program NAME --maker newland --purpose suffix_cr"), "{newland}");
     }
 
     #[test]
