@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use pestle_domain::document::{Block, Document, DocumentError, Style};
+use pestle_domain::document::{Block, Document, DocumentError, Fnc3, Style};
 use serde::{Deserialize, Serialize};
 
 /// What a code does.
@@ -133,6 +133,8 @@ struct RawCode {
     purpose: Purpose,
     form: RawForm,
     data: Option<String>,
+    #[serde(default)]
+    fnc3: Fnc3,
     name: Option<String>,
     only: Option<Comes>,
     note: Option<String>,
@@ -152,7 +154,7 @@ impl TryFrom<RawCode> for ProgrammingCode {
 
     fn try_from(raw: RawCode) -> Result<ProgrammingCode, &'static str> {
         let form = match (raw.form, raw.data, raw.name) {
-            (RawForm::Printed, Some(data), None) => Form::Printed { data },
+            (RawForm::Printed, Some(data), None) => Form::Printed { data, fnc3: raw.fnc3 },
             (RawForm::Serial, Some(data), None) => Form::Serial { data },
             (RawForm::LookUp, None, Some(name)) => Form::LookUp { name },
             (RawForm::Printed | RawForm::Serial, ..) => {
@@ -168,10 +170,12 @@ impl TryFrom<RawCode> for ProgrammingCode {
 /// What a code is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// A Code 128 that begins with FNC3.
+    /// A Code 128 with FNC3.
     Printed {
-        /// What follows FNC3.
+        /// What stands beside FNC3.
         data: String,
+        /// Where that is.
+        fnc3: Fnc3,
     },
     /// Bytes for the scanner's serial line.
     Serial {
@@ -306,8 +310,8 @@ fn check(maker: &Maker) -> Result<(), ProgrammingError> {
             return Err(ProgrammingError::NoSource { maker: name() });
         }
         match &code.form {
-            Form::Printed { data } => {
-                let blocks = vec![Block::ScannerCode { data: data.clone() }];
+            Form::Printed { data, fnc3 } => {
+                let blocks = vec![Block::ScannerCode { data: data.clone(), fnc3: *fnc3 }];
                 Document { blocks, ..Document::new("check") }
                     .check()
                     .map_err(|source| ProgrammingError::Printed { maker: name(), source })?;
@@ -365,7 +369,7 @@ impl Maker {
         ];
         for code in &self.codes {
             let mut part = match &code.form {
-                Form::Printed { data } => vec![Block::ScannerCode { data: data.clone() }],
+                Form::Printed { data, fnc3 } => vec![Block::ScannerCode { data: data.clone(), fnc3: *fnc3 }],
                 Form::LookUp { name } => {
                     vec![text(format!("Scan \"{name}\" in the maker's manual: {}", code.source))]
                 }
@@ -424,12 +428,15 @@ mod tests {
         let printed = |name: &str| {
             let blocks = makers.get(name).unwrap().sheet().unwrap().blocks;
             let codes = blocks.into_iter().filter_map(|block| match block {
-                Block::ScannerCode { data } => Some(data),
+                Block::ScannerCode { data, fnc3 } => Some((data, fnc3)),
                 _ => None,
             });
             codes.collect::<Vec<_>>()
         };
-        assert_eq!(printed("datalogic"), ["$P,Ae,P\r", "$P,HA47,P\r", "$P,HA35,P\r"]);
+        let first = |data: &str| (data.to_owned(), Fnc3::First);
+        let last = |data: &str| (data.to_owned(), Fnc3::Last);
+        assert_eq!(printed("datalogic"), ["$P,Ae,P\r", "$P,HA47,P\r", "$P,HA35,P\r"].map(first));
+        assert_eq!(printed("honeywell"), ["~DEFALT.", "~VSUFCR."].map(last));
     }
 
     #[test]
