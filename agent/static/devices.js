@@ -11,12 +11,14 @@
 
   live.follow(`${base}/events`, Object.fromEntries(FRAGMENTS.map((name) => [name, (html) => swap(name, html)])));
 
-  // The focus stays with the device in whose card it was, though its button may have gone.
+  // The focus stays with the device in whose card it was, though its button may have gone; a list that was open stays open.
   function swap(name, html) {
     const place = $(name);
     const focused = place.contains(document.activeElement) ? document.activeElement : null;
     const [id, card] = [focused?.id, focused?.closest(".device")?.id];
+    const open = [...place.querySelectorAll("details[open]")].map((details) => details.id);
     place.innerHTML = html;
+    for (const opened of open) $(opened)?.setAttribute("open", "");
     if (focused) ($(id) ?? $(card))?.focus({ preventScroll: true });
   }
 
@@ -46,10 +48,11 @@
     const button = event.target.closest("button[data-act]");
     // Not disabled while it is sent: a disabled button loses the focus.
     if (!button || button.disabled || button.dataset.sending) return;
-    const { act, device, question, answer, printer, maker } = button.dataset;
+    const { act, device, question, answer, printer, maker, purpose } = button.dataset;
     const data = {
       answer: { question, answer },
       sheet: maker ? { printer, maker } : { printer },
+      "set-up": { device, maker, purpose },
     }[act] ?? { device };
     button.dataset.sending = "yes";
     const answered = await send(act, data);

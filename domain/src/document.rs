@@ -131,10 +131,13 @@ pub enum Block {
         /// A GS1 element string: the first FNC1 left out, later ones written as GS (0x1D).
         data: String,
     },
-    /// A code that programs a scanner (a Code 128 that begins with FNC3), centred, without text.
+    /// A code that programs a scanner (a Code 128 with FNC3), centred, without text.
     ScannerCode {
-        /// What the scanner's maker prints after FNC3; ASCII.
+        /// What the scanner's maker prints beside FNC3; ASCII.
         data: String,
+        /// Where FNC3 stands.
+        #[serde(default)]
+        fnc3: Fnc3,
     },
     /// A GS1 DataMatrix, centred.
     DataMatrix {
@@ -174,6 +177,18 @@ pub struct Symbol {
     pub data: String,
 }
 
+/// Where FNC3 stands in a code that programs a scanner. Anywhere in the symbol it says that it is one (ISO/IEC 15417);
+/// makers differ in where they write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fnc3 {
+    /// Before the text.
+    #[default]
+    First,
+    /// Behind the text.
+    Last,
+}
+
 /// The codes that a scanner reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SymbolKind {
@@ -188,7 +203,7 @@ pub enum SymbolKind {
     /// See [`Block::Gs1Barcode`].
     Gs1Barcode,
     /// See [`Block::ScannerCode`].
-    ScannerCode,
+    ScannerCode(Fnc3),
     /// See [`Block::DataMatrix`].
     DataMatrix,
 }
@@ -277,7 +292,7 @@ impl Block {
             Block::Ean8 { data } => (SymbolKind::Ean8, data),
             Block::Code128 { data } => (SymbolKind::Code128, data),
             Block::Gs1Barcode { data } => (SymbolKind::Gs1Barcode, data),
-            Block::ScannerCode { data } => (SymbolKind::ScannerCode, data),
+            Block::ScannerCode { data, fnc3 } => (SymbolKind::ScannerCode(*fnc3), data),
             Block::DataMatrix { data } => (SymbolKind::DataMatrix, data),
             _ => return None,
         };
@@ -300,7 +315,8 @@ mod tests {
                     columns: vec![TableColumn { title: "Lot".into(), width: Some(8), align: Align::Right }],
                     rows: vec![vec!["A1".into()]],
                 },
-                Block::ScannerCode { data: "B0010".into() },
+                Block::ScannerCode { data: "B0010".into(), fnc3: Fnc3::First },
+                Block::ScannerCode { data: "~DEFALT.".into(), fnc3: Fnc3::Last },
                 Block::Cut,
             ],
             ..Document::new("test")

@@ -10,6 +10,7 @@ use pestle_drivers::find::{
 };
 
 use super::{
+    other_kind::{OtherKind, other_kind},
     questions::Card,
     scanner::Proof,
     work::{AllWork, Work},
@@ -152,6 +153,8 @@ pub struct Shown {
     pub listed: Listed,
     /// What stands there, as it calls itself.
     pub is: Option<String>,
+    /// What stands there is set up as another kind of scanner than is configured.
+    pub other_kind: Option<OtherKind>,
     /// How it is.
     pub state: Told,
     /// What hangs on a line, one by one.
@@ -245,7 +248,8 @@ fn shown(sources: &Sources<'_>, listed: &Listed) -> Shown {
     let there = sources.attached.iter().find(|device| sources.files.get(&device.file) == Some(&listed.name));
     let is = there.map(|device| Fingerprint::of(device).to_string());
     let proof = sources.proofs.get(&listed.name).map(|proof| proof_words(sources, proof));
-    Shown { listed: listed.clone(), is, state, members, proof, work, left_s }
+    let other_kind = other_kind(listed, sources.attached, sources.files).filter(|_| there.is_none());
+    Shown { listed: listed.clone(), is, other_kind, state, members, proof, work, left_s }
 }
 
 /// A person has to say which device it is.
@@ -331,7 +335,7 @@ fn proof_words(sources: &Sources<'_>, proof: &Proof) -> Told {
         Proof::Another => told(
             Light::Look,
             "unproved".to_owned(),
-            "Another scanner came in its place: it sells by the article's number alone until it has learned.",
+            "Another scanner came in its place, or it was set up anew: it sells by the article's number alone until it has learned.",
         ),
         Proof::Never => told(
             Light::Look,

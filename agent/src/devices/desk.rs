@@ -18,13 +18,16 @@ use pestle_drivers::{
         render::{Artwork, Canvas},
         start::{PrinterKind, PrinterSettings},
     },
-    scanner::{learn::sheet::sheet, programming::Makers},
+    scanner::{
+        learn::sheet::sheet,
+        programming::{Maker, Makers, ProgrammingError, Purpose},
+    },
     sensor::{Sensor, input::Input},
 };
 use tokio::sync::{mpsc::error::TrySendError, watch};
 
 use super::{
-    board::{Board, Listed, Sources, board},
+    board::{Board, Kind, Listed, Sources, board},
     doubtful::Doubtful,
     picture::{self, PictureError},
     questions::{self, Card},
@@ -294,6 +297,26 @@ impl Devices {
         ))
     }
 
+    /// Sets a scanner up over its serial line, by a command of its maker.
+    ///
+    /// # Errors
+    /// No such scanner, it has no such line, the maker has no such command, or something is being done with it.
+    pub fn set_up(&self, name: &str, maker: &str, purpose: Purpose) -> Result<String, DeskRefusal> {
+        let listed = self.0.listed.iter().find(|one| one.name == name && one.kind.is_scanner());
+        match listed.map(|one| one.kind) {
+            Some(Kind::SerialScanner) => {}
+            Some(_) => return Err(DeskRefusal::NotTaken(format!("{name}: {}", trial::NO_LINE))),
+            None => return Err(DeskRefusal::NoSuchDevice(name.to_owned())),
+        }
+        let refused = |error: ProgrammingError| DeskRefusal::NotTaken(error.to_string());
+        let makers = Makers::built_in().map_err(refused)?;
+        let command = makers.get(maker).and_then(|maker| maker.command_for(purpose)).map_err(refused)?;
+        let title = purpose.title();
+        let doing = Work::Doing(format!("it is set up over its line ({title}), and sells nothing meanwhile"));
+        self.order(name, doing, ScannerOrder::SetUp(command.to_owned()))?;
+        Ok(format!("{name} is set up over its line: {title}."))
+    }
+
     /// Learns without the codes that the scanner does not read.
     ///
     /// # Errors
@@ -504,5 +527,5 @@ impl LineEnd {
 fn sheet_of(maker: Option<&str>) -> Result<Document, DeskRefusal> {
     let Some(maker) = maker else { return Ok(sheet()) };
     let makers = Makers::built_in().map_err(|error| DeskRefusal::NoPicture(error.to_string()))?;
-    Ok(makers.get(maker).map_err(|error| DeskRefusal::NotTaken(error.to_string()))?.sheet())
+    makers.get(maker).and_then(Maker::sheet).map_err(|error| DeskRefusal::NotTaken(error.to_string()))
 }

@@ -1,7 +1,8 @@
 //! The devices of this box: opened as configured, their scans brought to the right till, their state to the pages and
 //! into the journal.
 //!
-//! [`names`] keeps who stands behind a name, [`kept`] what is remembered of it, [`swapped`] sees what the finder cannot keep;
+//! [`names`] keeps who stands behind a name, [`kept`] what is remembered of it, [`swapped`] sees what the finder cannot keep,
+//! [`other_kind`] a scanner that is set up as another kind;
 //! [`scanner`] sells, is tried and learns, [`contacts`] are doors and mains. For the page: [`desk`] is the handle, [`board`]
 //! what it shows, [`questions`] what is asked, [`work`] what is done by hand, [`trial`] how a device is tried, and [`picture`]
 //! papers as pictures; [`doubtful`] lets a device show itself about which a person is asked.
@@ -12,6 +13,7 @@ pub mod desk;
 mod doubtful;
 pub mod kept;
 mod names;
+pub mod other_kind;
 pub mod page_scanners;
 pub mod picture;
 pub mod questions;

@@ -3,7 +3,8 @@
 //! ```text
 //! Selling ◄──► Tried (30 s; what it reads is shown and sells nothing)
 //!    ▲
-//!    └───────► Learns (until it is proved, left, or silent for 5 minutes; nothing is sold)
+//!    ├───────► Learns (until it is proved, left, or silent for 5 minutes; nothing is sold)
+//!    └───────► Set up over its line (until it has answered, 3 s; nothing is sold)
 //! ```
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ use pestle_drivers::{
             session::{LearnEvent, LearnFrom, LearnSession},
             verdict::Verdict,
         },
+        over_line::SetUpLine,
         start::{ScannerAddress, ScannerSettings},
     },
 };
@@ -66,6 +68,8 @@ pub(super) enum ScannerOrder {
     Sell,
     /// Learn without the codes that it does not read.
     GiveUp,
+    /// Be set up by this command of its maker, over its line.
+    SetUp(String),
     /// Another scanner stands there: believe nothing of it. Answered once nothing that was known is in use any more.
     Distrust(oneshot::Sender<()>),
 }
@@ -79,7 +83,7 @@ pub enum Proof {
     NotEnough,
     /// By the configuration.
     Configured,
-    /// Another scanner came in the place of the one that was known.
+    /// Another scanner came in the place of the one that was known, or it was set up anew since.
     Another,
     /// Nothing is known of it.
     Never,
@@ -147,6 +151,8 @@ struct Task {
 /// What follows on selling.
 enum Next {
     Learn,
+    /// Set it up over its line, by this command.
+    SetUp(String),
     /// With other settings.
     Sell,
     /// The driver has ended by a fault.
@@ -158,6 +164,7 @@ impl Task {
         loop {
             match self.sell().await {
                 Next::Learn => self.learn().await,
+                Next::SetUp(command) => self.set_up(&command).await,
                 Next::Sell => {}
                 Next::Ended => return,
             }
@@ -191,6 +198,10 @@ impl Task {
                     ScannerOrder::Learn => {
                         drop(scanner);
                         return Next::Learn;
+                    }
+                    ScannerOrder::SetUp(command) => {
+                        drop(scanner);
+                        return Next::SetUp(command);
                     }
                     ScannerOrder::Distrust(done) => {
                         drop(scanner);
@@ -256,11 +267,59 @@ impl Task {
     }
 
     fn distrust(&mut self, done: oneshot::Sender<()>) {
+        self.believe_nothing();
+        // Whoever asked may have stopped waiting.
+        let _gone = done.send(());
+    }
+
+    fn believe_nothing(&mut self) {
         self.parts.settings.learned = None;
         self.parts.settings.proved = false;
         self.proof.send_replace(Proof::Another);
-        // Whoever asked may have stopped waiting.
-        let _gone = done.send(());
+    }
+
+    /// Sets it up over its line. The driver has been dropped.
+    async fn set_up(&mut self, command: &str) {
+        let name = self.name();
+        self.say_busy("it is set up on the page for devices: its scans sell nothing until that has ended")
+            .await;
+        let tried = self.send(&name, command).await;
+        tracing::info!(scanner = name, ?tried, "set up over its line");
+        self.parts.board.show(&name, Work::Came(tried));
+    }
+
+    /// What it learned holds for the scanner as it was set up: it is forgotten, durably, before the command is sent.
+    async fn send(&mut self, name: &str, command: &str) -> Tried {
+        let ScannerAddress::Line(address) = self.parts.settings.address.clone() else {
+            return Tried::Broken(trial::NO_LINE.to_owned());
+        };
+        let line = match SetUpLine::open(&address).await {
+            Ok(line) => line,
+            Err(reason) => return Tried::Away(reason),
+        };
+        let nothing = ScannerRecord {
+            address: self.parts.written.clone(),
+            learned: None,
+            at: None,
+            seen: (self.parts.stands_there)(),
+        };
+        if let Err(error) = self.keep(nothing).await {
+            tracing::error!(error, scanner = name, "that a scanner is set up anew cannot be kept");
+            return Tried::Broken(format!(
+                "that it is set up anew cannot be kept, so nothing was sent ({error}): call support"
+            ));
+        }
+        self.believe_nothing();
+        trial::set_up(name, &line.send(command).await)
+    }
+
+    /// Keeps what is known of it.
+    async fn keep(&self, record: ScannerRecord) -> Result<(), String> {
+        let (files, name) = (self.parts.files.clone(), self.name());
+        let kept = tokio::task::spawn_blocking(move || {
+            files.learn(&name, record).map_err(|error| error.to_string())
+        });
+        kept.await.unwrap_or_else(|panicked| Err(panicked.to_string()))
     }
 
     /// Learns until the end. The driver has been dropped.
@@ -333,7 +392,8 @@ impl Task {
                 order = next(&mut self.orders) => match order {
                     ScannerOrder::Sell => return None,
                     ScannerOrder::GiveUp => session.give_up(),
-                    ScannerOrder::Try | ScannerOrder::Learn => {}
+                    // One thing at a time: the page's board lets none of these be begun meanwhile.
+                    ScannerOrder::Try | ScannerOrder::Learn | ScannerOrder::SetUp(_) => {}
                     ScannerOrder::Distrust(done) => {
                         // What it has scanned so far was another's.
                         drop(session);
@@ -362,11 +422,7 @@ impl Task {
                 at: Some(self.parts.clock.wall()),
                 seen: (self.parts.stands_there)(),
             };
-            let (files, name, kept) = (self.parts.files.clone(), self.name(), record.clone());
-            let kept = tokio::task::spawn_blocking(move || {
-                files.learn(&name, kept).map_err(|error| error.to_string())
-            });
-            if let Err(error) = kept.await.unwrap_or_else(|panicked| Err(panicked.to_string())) {
+            if let Err(error) = self.keep(record.clone()).await {
                 tracing::error!(error, scanner = self.name(), "what a scanner taught cannot be kept");
                 return LearnEnd::Failed(format!(
                     "what was learned cannot be kept, and is not used ({error}): call support"

@@ -7,7 +7,7 @@ use pestle_domain::document::Document;
 use pestle_drivers::{
     device::DeviceName,
     printer::{Calibration, NotPrinted, Outcome, PrintJob, Printer, PrinterStatus, Unknown},
-    scanner::Scan,
+    scanner::{Scan, over_line::Answer},
     sensor::{NoData, Sample},
 };
 use tokio::time;
@@ -111,6 +111,21 @@ pub fn scan_words(scan: &Scan) -> String {
         false => " It is not proved yet: lot and serial number are not taken from it.",
     };
     format!("{} read {}, which means {meaning}.{proved}", scan.source, readable(&scan.bytes))
+}
+
+/// Why a scanner that types is not set up from here.
+pub const NO_LINE: &str =
+    "it has no serial line over which it could be set up: scan its maker's codes with it";
+
+/// What a scanner said when it was set up over its line. Whatever it said, it may be set up otherwise now.
+pub fn set_up(name: &str, answer: &Answer) -> Tried {
+    let words =
+        format!("{name}: {answer}. Let it learn now; until then it sells by the article's number alone.");
+    match answer {
+        Answer::Taken => Tried::Works(words),
+        Answer::Refused | Answer::Unknown => Tried::Broken(words),
+        Answer::Silent | Answer::Other(_) | Answer::Gone(_) => Tried::CannotTell(words),
+    }
 }
 
 /// What a sensor said.

@@ -68,7 +68,7 @@ pub enum LearnEnd {
     /// Proved, kept, and in use.
     Proved,
     /// What is wrong, and what mends it.
-    NotProved(Vec<(String, Purpose)>),
+    NotProved(Vec<(String, &'static [Purpose])>),
     /// Nothing was scanned for so many minutes.
     Silent(u64),
     /// It could not be kept or read: why.

@@ -18,12 +18,17 @@ use pestle_drivers::{
     scanner::{
         learn::{burst::Burst, learner::Step, sheet::TestCode, verdict::Verdict},
         page::{self, PageFrame, PageInput, PageKey, PageRules, read_batch},
+        programming::Comes,
     },
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::{actions::refusal, assets};
+use super::{
+    actions::refusal,
+    assets,
+    makers_codes::{ForScanner, MakersCodes},
+};
 use crate::{
     counter::{
         command::{Command, Refused, Request, StationId, Why},
@@ -107,6 +112,7 @@ enum Word {
 struct LearnPage<'a> {
     till: &'a TillSettings,
     version: &'a str,
+    makers: MakersCodes,
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
@@ -170,7 +176,9 @@ async fn take(
 /// `GET /till/{till}/learn`.
 async fn learn_page(State(counter): State<Counter>, Path(till): Path<TillId>) -> Response {
     let Ok(till) = till_that_takes(&counter, &till) else { return Redirect::to("/").into_response() };
-    match (LearnPage { till: &till, version: assets::version() }.render()) {
+    // Who types into a page has no printer of its own: the sheets are shown, to be printed or scanned from the screen.
+    let scanner = ForScanner { till: &till.id, name: "", comes: Comes::AsKeys, printer: None };
+    match (LearnPage { till: &till, version: assets::version(), makers: scanner.all() }.render()) {
         Ok(text) => Html(text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the page of learning cannot be rendered");

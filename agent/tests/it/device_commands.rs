@@ -348,7 +348,9 @@ async fn a_scanner_learns_from_the_sheet_that_a_printer_of_the_box_prints_and_is
     let png = shop.folder.path().join("sheet.png");
     shop.check(&["sheet", "--png", png.to_str().unwrap()], 0, &["the page is in"]).await;
     assert!(std::fs::read(&png).unwrap().starts_with(b"\x89PNG"));
-    shop.check(&["sheet", "--maker", "nobody", "--png", "x"], 1, &["nobody"]).await;
+    shop.check(&["sheet", "--maker", "nobody", "--png", "x"], 64, &["nobody"]).await;
+    let instead = ["no code of Newland", "program NAME --maker newland --purpose suffix_cr"];
+    shop.check(&["sheet", "--maker", "newland", "--png", "x"], 64, &instead).await;
 
     let mut going = Going::start(devices(&shop.config(), &["learn", "scanner-1"]));
     for code in TestCode::ALL {
@@ -372,4 +374,37 @@ async fn a_scanner_learns_from_the_sheet_that_a_printer_of_the_box_prints_and_is
     shop.check(&["rebind", "scanner-1"], 0, &forgotten).await;
     shop.check(&["rebind", "scanner-1"], 0, &["nothing was known of one before"]).await;
     shop.check(&["rebind", "nobody"], 64, &["no device is named"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_that_swallows_separators_is_told_with_commands_that_mend_it_and_set_up_by_one_of_them() {
+    let shop = Shop::open();
+    let mut going = Going::start(devices(&shop.config(), &["learn", "scanner-1"]));
+    for code in TestCode::ALL {
+        going = going.says(&format!("Scan code {code}.")).await;
+        shop.scanner.scan(code.parts().concat().as_bytes()).await.unwrap();
+    }
+    let mends = "`pestle-agent devices program scanner-1 --maker honeywell --purpose factory_default`";
+    drop(going.says(mends).await);
+
+    let command = ["program", "scanner-1", "--maker", "honeywell", "--purpose", "factory_default"];
+    let sent = b"\x16M\rDEFALT.";
+    let taken = async { shop.scanner.is_told(sent.len(), b"DEFALT\x06.").await.unwrap() };
+    let words = ["the scanner has taken it, and keeps it", "Let it learn now"];
+    let (told, ()) = tokio::join!(taken, shop.check(&command, 0, &words));
+    assert_eq!(told, sent);
+    let unknown = async { shop.scanner.is_told(sent.len(), b"DEFALT\x05.").await.unwrap() };
+    tokio::join!(unknown, shop.check(&command, 1, &["scanner-1", "does not know it (ENQ)"]));
+    shop.check(&command, 1, &["the scanner said nothing"]).await;
+
+    let of = |maker: &'static str, purpose: &'static str| {
+        ["program", "scanner-1", "--maker", maker, "--purpose", purpose]
+    };
+    shop.check(&of("zebra", "suffix_cr"), 64, &["no command of Zebra"]).await;
+    shop.check(&of("nobody", "suffix_cr"), 64, &["no codes are known of \"nobody\""]).await;
+    shop.check(&of("honeywell", "beep"), 2, &["no code does \"beep\""]).await;
+    let printer = ["program", "printer-1", "--maker", "honeywell", "--purpose", "suffix_cr"];
+    shop.check(&printer, 1, &["it is no scanner"]).await;
+    shop.scanner.unplug().await;
+    shop.check(&command, 69, &["scanner-1 is not there"]).await;
 }

@@ -20,7 +20,7 @@ use pestle_drivers::{
     scanner::learn::sheet::TestCode,
     sensor::settings::Framing,
     sim::{
-        attached::{SimSystem, SimUsbDevice},
+        attached::{SimInterface, SimSystem, SimUsbDevice},
         fridge::SimFridges,
         printer::SimPrinter,
         scanner::SimScanner,
@@ -247,7 +247,8 @@ async fn of_two_that_look_the_same_each_shows_where_it_is_before_the_question_is
     let mut shop = Shop::new("path = \"usb-port:1-1\"", more).await;
     let first = shop.plug("1-1", &SimUsbDevice::clone_adapter());
     let second = shop.plug("1-2", &SimUsbDevice::clone_adapter());
-    shop.looks("both are attached, as is the printer", |page| page.matches("attached since").count() == 3).await;
+    shop.looks("both are attached, as is the printer", |page| page.matches("attached since").count() == 3)
+        .await;
     // A person pulls one after the other, and plugs them in again, each in the other's socket perhaps.
     shop.pull("1-1", first).await;
     shop.of_the_scanner("missing since").await;
@@ -436,8 +437,79 @@ async fn a_scanner_that_swallows_separators_says_what_mends_it_and_leaving_chang
     }
     let page = shop.shows("scanner-1 is not proved.").await;
     assert!(page.contains("swallows the separator GS"), "{page}");
+    // For this scanner, which is a serial one: what its maker's sheet, its line and its manual have, and nothing for keyboards.
+    let fault = page.split("class=\"faults\"").nth(1).unwrap().split("Learn again").next().unwrap();
+    assert!(fault.contains("Look at its codes") && fault.contains("?maker=datalogic"), "{fault}");
+    assert!(fault.contains("Print its codes on receipts"), "{fault}");
+    assert!(fault.contains("data-maker=\"honeywell\" data-purpose=\"factory_default\""), "{fault}");
+    assert!(fault.contains("Set it up over its line: Factory default"), "{fault}");
+    let others = ["data-purpose=\"transmit_gs\"", "data-purpose=\"suffix_cr\""];
+    assert!(!others.iter().any(|other| fault.contains(other)), "{fault}");
     shop.done("leave", json!({"device": "scanner-1"})).await;
     shop.shows("It has learned, and cannot be believed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_is_set_up_over_its_line_from_the_page_and_is_believed_when_it_has_learned_again() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    let device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
+    shop.of_the_scanner("attached since").await;
+    shop.learn(&device).await;
+    let page = shop.shows("Codes of its maker").await;
+    let button =
+        "data-act=\"set-up\" data-device=\"scanner-1\" data-maker=\"honeywell\" data-purpose=\"suffix_cr\"";
+    assert!(page.contains(button) && page.contains("Transmit Code ID Character"), "{page}");
+
+    let command = b"\x16M\rVSUFCR.";
+    let asked = json!({"device": "scanner-1", "maker": "honeywell", "purpose": "suffix_cr"});
+    let told = async { device.is_told(command.len(), b"VSUFCR\x06.").await.unwrap() };
+    let (told, ()) = tokio::join!(told, shop.done("set-up", asked.clone()));
+    assert_eq!(told, command);
+    shop.shows("scanner-1: the scanner has taken it, and keeps it. Let it learn now").await;
+    shop.shows("or it was set up anew: it sells by the article").await;
+    shop.done("leave", json!({"device": "scanner-1"})).await;
+    shop.of_the_scanner("attached since").await;
+    assert_eq!(shop.lot_of_a_scan(&device).await, None, "what it was taught before does not hold");
+    shop.learn(&device).await;
+    assert_eq!(shop.lot_of_a_scan(&device).await.as_deref(), Some("LOT7"));
+
+    // Another maker's: it says so, and nothing of what it says is sold.
+    let told = async { device.is_told(command.len(), b"VSUFCR\x05.").await.unwrap() };
+    tokio::join!(told, shop.done("set-up", asked.clone()));
+    shop.shows("the scanner does not know it (ENQ)").await;
+    shop.of_the_scanner("attached since").await;
+    assert_eq!(shop.branch.state("till-1").await["basket"], Value::Null);
+
+    let refused = [
+        (json!({"device": "receipts", "maker": "honeywell", "purpose": "suffix_cr"}), StatusCode::NOT_FOUND),
+        (json!({"device": "scanner-1", "maker": "zebra", "purpose": "suffix_cr"}), StatusCode::CONFLICT),
+        (json!({"device": "scanner-1", "maker": "nobody", "purpose": "suffix_cr"}), StatusCode::CONFLICT),
+    ];
+    for (body, status) in refused {
+        let (refused, answer) = shop.act("set-up", body).await;
+        assert_eq!(refused, status, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_that_types_where_a_serial_one_is_configured_is_named_with_the_code_that_mends_it() {
+    let mut shop = Shop::new("path = \"usb-port:1-1\"", "").await;
+    let keys = SimUsbDevice {
+        product: 0x1200,
+        interfaces: vec![SimInterface::Keyboard],
+        ..SimUsbDevice::scanner("S1")
+    };
+    shop.sim.plug_in("1-1", &keys).unwrap();
+    let page = shop.shows("is plugged in and types like a keyboard").await;
+    let said = page.split("types like a keyboard").nth(1).unwrap().split("</article>").next().unwrap();
+    let code = said.split("USB serial: on the sheet").next().unwrap();
+    assert!(code.contains("?maker=datalogic"), "{said}");
+
+    // Set up as it is configured, it sells, and nothing is said any more.
+    shop.sim.unplug("1-1").unwrap();
+    let _device = shop.plug("1-1", &SimUsbDevice::scanner("S1"));
+    shop.of_the_scanner("attached since").await;
+    assert!(!shop.page().await.contains("types like a keyboard"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -450,8 +522,10 @@ async fn the_sheet_comes_out_of_the_tills_printer_and_is_shown_as_a_picture() {
         let (status, png) = shop.picture(&format!("/till/till-1/devices/{path}")).await;
         assert!(status == StatusCode::OK && png.starts_with(b"\x89PNG"), "{path}");
     }
-    let (status, _) = shop.picture("/till/till-1/devices/sheet.png?maker=nobody").await;
-    assert_eq!(status, StatusCode::CONFLICT);
+    for maker in ["nobody", "newland"] {
+        let (status, _) = shop.picture(&format!("/till/till-1/devices/sheet.png?maker={maker}")).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{maker}");
+    }
     let (status, answer) = shop.act("sheet", json!({"printer": "nobody"})).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
 }
@@ -488,7 +562,7 @@ async fn a_receipt_is_seen_as_a_picture_before_it_is_on_paper_and_its_copy_says_
     for path in [format!("/till/till-1/paper/{act}"), "/till/till-1/devices/sheet.png".to_owned()] {
         assert_eq!(stranger("GET", path).await.status(), StatusCode::UNAUTHORIZED);
     }
-    for action in ["learn", "identify", "answer", "sheet", "leave"] {
+    for action in ["learn", "identify", "answer", "sheet", "leave", "set-up"] {
         let refused = stranger("POST", format!("/till/till-1/devices/{action}")).await;
         assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{action}");
     }

@@ -224,6 +224,13 @@ async fn the_page_of_learning_shows_each_code_and_a_till_without_typed_scans_has
     let (status, page) = branch.get("/till/till-1/learn").await;
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("/static/page-scanner.js") && page.contains("data-silence-ms=\"60\""), "{page}");
+    let (_, makers) = page.split_once("id=\"makers\"").unwrap();
+    assert!(makers.contains("/till/till-1/devices/sheet.png?maker=datalogic"), "{makers}");
+    assert!(makers.contains("In the maker's manual: “Prefix/Suffix Values”."), "{makers}");
+    assert!(
+        !makers.contains("data-act"),
+        "a scanner that types has no line, and this page no printer: {makers}"
+    );
     for code in TestCode::ALL {
         let request =
             branch.browse("GET", &format!("/till/till-1/learn/{code}")).body(Body::empty()).unwrap();

@@ -89,7 +89,7 @@ pub(super) fn block(block: &Block) -> Result<(), DocumentError> {
             fits_code128(data, |b| (0x20..0x7f).contains(&b) || b == 0x1d),
             DocumentError::Gs1Barcode(data.clone()),
         ),
-        Block::ScannerCode { data } => {
+        Block::ScannerCode { data, .. } => {
             ok(fits_code128(data, |b| b.is_ascii()), DocumentError::ScannerCode(data.clone()))
         }
         Block::Qr { data } => {
@@ -133,7 +133,7 @@ fn check_digit(data: &str, length: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{Document, TableColumn};
+    use crate::document::{Document, Fnc3, TableColumn};
 
     fn check(block: Block, expected: Option<DocumentError>) {
         let document = Document { blocks: vec![block], ..Document::new("test") };
@@ -152,7 +152,7 @@ mod tests {
         let wrong = DocumentError::Ean8CheckDigit { data: "96385070".into(), expected: 4 };
         check(Block::Ean8 { data: "96385070".into() }, Some(wrong));
         check(Block::Code128 { data: "é".into() }, Some(DocumentError::Code128("é".into())));
-        check(Block::ScannerCode { data: "\u{2}A".into() }, None);
+        check(Block::ScannerCode { data: "\u{2}A".into(), fnc3: Fnc3::First }, None);
         check(Block::Gs1Barcode { data: "10A\u{1d}211".into() }, None);
         check(Block::Gs1Barcode { data: "\n".into() }, Some(DocumentError::Gs1Barcode("\n".into())));
         check(Block::Qr { data: "x".repeat(513) }, Some(DocumentError::QrLength(513)));

@@ -268,7 +268,9 @@ impl Composer<'_> {
             SymbolKind::Qr => NativeSymbol::Qr,
             SymbolKind::Ean13 => NativeSymbol::Ean13,
             SymbolKind::Ean8 => NativeSymbol::Ean8,
-            SymbolKind::Code128 | SymbolKind::Gs1Barcode | SymbolKind::ScannerCode => NativeSymbol::Code128,
+            SymbolKind::Code128 | SymbolKind::Gs1Barcode | SymbolKind::ScannerCode(_) => {
+                NativeSymbol::Code128
+            }
             // The printers' own DataMatrix cannot begin with FNC1, and without it a code is not GS1's.
             SymbolKind::DataMatrix => return false,
         };
@@ -290,7 +292,9 @@ impl Composer<'_> {
             SymbolKind::Ean13 => self.bars(67, data, module, true),
             SymbolKind::Ean8 => self.bars(68, data, module, true),
             SymbolKind::Code128 => self.code128(&code128::plain(&symbol.data), module, true),
-            SymbolKind::ScannerCode => self.code128(&code128::scanner_code(&symbol.data), module, false),
+            SymbolKind::ScannerCode(fnc3) => {
+                self.code128(&code128::scanner_code(&symbol.data, fnc3), module, false)
+            }
             SymbolKind::Gs1Barcode => {
                 let drawn = self.code128(&code128::gs1(&symbol.data), module, false)?;
                 if let Some(text) = symbols::text_below(symbol).filter(|_| drawn) {

@@ -2,12 +2,15 @@
 //!
 //! [`framing`] cuts the bytes of a line into scans and is pure; [`serial`] owns a serial line, [`keyboard`] a scanner that
 //! pretends to be a keyboard, [`page`] reads one that types into a browser. How a scanner is set up is learned with a
-//! sheet of test codes ([`learn`]), and mended with its maker's own codes ([`programming`]). [`start`] starts one of any kind.
+//! sheet of test codes ([`learn`]), and mended with its maker's own codes ([`programming`]), of which some are sent over its
+//! line ([`over_line`]); [`mending`] tells which of them help. [`start`] starts one of any kind.
 
 mod delivery;
 pub mod framing;
 pub mod keyboard;
 pub mod learn;
+pub mod mending;
+pub mod over_line;
 pub mod page;
 pub mod programming;
 pub mod serial;

@@ -3,7 +3,9 @@
 //! Some are printed and scanned, some are sent over the scanner's own serial line, and of some only the name is known,
 //! under which the maker's manual prints them.
 
-use pestle_domain::document::{Block, Document, DocumentError, Style};
+use std::str::FromStr;
+
+use pestle_domain::document::{Block, Document, DocumentError, Fnc3, Style};
 use serde::{Deserialize, Serialize};
 
 /// What a code does.
@@ -35,6 +37,39 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// Each, in the order in which they are listed.
+    pub const ALL: [Purpose; 11] = [
+        Purpose::FactoryDefault,
+        Purpose::SuffixCr,
+        Purpose::UsbSerial,
+        Purpose::UsbKeyboard,
+        Purpose::KeyboardUs,
+        Purpose::KeyboardUk,
+        Purpose::KeyboardGerman,
+        Purpose::KeyboardFrench,
+        Purpose::KeyboardSpanish,
+        Purpose::SymbologyIds,
+        Purpose::TransmitGs,
+    ];
+
+    /// As a file of codes and a command write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::FactoryDefault => "factory_default",
+            Purpose::SuffixCr => "suffix_cr",
+            Purpose::UsbSerial => "usb_serial",
+            Purpose::UsbKeyboard => "usb_keyboard",
+            Purpose::KeyboardUs => "keyboard_us",
+            Purpose::KeyboardUk => "keyboard_uk",
+            Purpose::KeyboardGerman => "keyboard_german",
+            Purpose::KeyboardFrench => "keyboard_french",
+            Purpose::KeyboardSpanish => "keyboard_spanish",
+            Purpose::SymbologyIds => "symbology_ids",
+            Purpose::TransmitGs => "transmit_gs",
+        }
+    }
+
     /// For a page and the sheet.
     #[must_use]
     pub fn title(self) -> &'static str {
@@ -54,6 +89,27 @@ impl Purpose {
     }
 }
 
+impl FromStr for Purpose {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Purpose, String> {
+        Purpose::ALL.into_iter().find(|purpose| purpose.name() == text).ok_or_else(|| {
+            let known = Purpose::ALL.map(Purpose::name).join(", ");
+            format!("no code does \"{text}\"; there are {known}")
+        })
+    }
+}
+
+/// How what a scanner sends comes to the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comes {
+    /// As bytes over a serial line.
+    OverLine,
+    /// As keys, typed into the box or into a page.
+    AsKeys,
+}
+
 /// One code of a maker.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawCode")]
@@ -62,6 +118,8 @@ pub struct ProgrammingCode {
     pub purpose: Purpose,
     /// What it is.
     pub form: Form,
+    /// It mends nothing of scanners that come otherwise; `None` for any.
+    pub only: Option<Comes>,
     /// What a person should know before using it.
     pub note: Option<String>,
     /// Who says so: manual, edition, page.
@@ -75,7 +133,10 @@ struct RawCode {
     purpose: Purpose,
     form: RawForm,
     data: Option<String>,
+    #[serde(default)]
+    fnc3: Fnc3,
     name: Option<String>,
+    only: Option<Comes>,
     note: Option<String>,
     source: String,
 }
@@ -93,7 +154,7 @@ impl TryFrom<RawCode> for ProgrammingCode {
 
     fn try_from(raw: RawCode) -> Result<ProgrammingCode, &'static str> {
         let form = match (raw.form, raw.data, raw.name) {
-            (RawForm::Printed, Some(data), None) => Form::Printed { data },
+            (RawForm::Printed, Some(data), None) => Form::Printed { data, fnc3: raw.fnc3 },
             (RawForm::Serial, Some(data), None) => Form::Serial { data },
             (RawForm::LookUp, None, Some(name)) => Form::LookUp { name },
             (RawForm::Printed | RawForm::Serial, ..) => {
@@ -101,18 +162,20 @@ impl TryFrom<RawCode> for ProgrammingCode {
             }
             (RawForm::LookUp, ..) => return Err("a code to look up has a name, and no data"),
         };
-        let RawCode { purpose, note, source, .. } = raw;
-        Ok(ProgrammingCode { purpose, form, note, source })
+        let RawCode { purpose, only, note, source, .. } = raw;
+        Ok(ProgrammingCode { purpose, form, only, note, source })
     }
 }
 
 /// What a code is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// A Code 128 that begins with FNC3.
+    /// A Code 128 with FNC3.
     Printed {
-        /// What follows FNC3.
+        /// What stands beside FNC3.
         data: String,
+        /// Where that is.
+        fnc3: Fnc3,
     },
     /// Bytes for the scanner's serial line.
     Serial {
@@ -176,6 +239,22 @@ pub enum ProgrammingError {
         /// Whose.
         maker: String,
     },
+    /// The maker has none that can be sent.
+    #[error("no command of {maker} is known that does this over a serial line: {purpose}")]
+    NotOverLine {
+        /// Whose.
+        maker: String,
+        /// For what.
+        purpose: &'static str,
+    },
+    /// The maker has none that can be printed.
+    #[error("no code of {maker} can be printed here; {instead}")]
+    NothingPrinted {
+        /// Whose.
+        maker: String,
+        /// What to do instead.
+        instead: String,
+    },
     /// No such maker.
     #[error("no codes are known of \"{name}\"; there are those of {known}")]
     UnknownMaker {
@@ -231,8 +310,8 @@ fn check(maker: &Maker) -> Result<(), ProgrammingError> {
             return Err(ProgrammingError::NoSource { maker: name() });
         }
         match &code.form {
-            Form::Printed { data } => {
-                let blocks = vec![Block::ScannerCode { data: data.clone() }];
+            Form::Printed { data, fnc3 } => {
+                let blocks = vec![Block::ScannerCode { data: data.clone(), fnc3: *fnc3 }];
                 Document { blocks, ..Document::new("check") }
                     .check()
                     .map_err(|source| ProgrammingError::Printed { maker: name(), source })?;
@@ -252,9 +331,33 @@ impl Maker {
         self.codes.iter().filter(move |code| code.purpose == purpose)
     }
 
-    /// The page with this maker's codes. What is sent over a line is not on it.
-    #[must_use]
-    pub fn sheet(&self) -> Document {
+    /// The command that does this over the scanner's serial line.
+    ///
+    /// # Errors
+    /// None is known.
+    pub fn command_for(&self, purpose: Purpose) -> Result<&str, ProgrammingError> {
+        let command = self.codes_for(purpose).find_map(|code| match &code.form {
+            Form::Serial { data } => Some(data.as_str()),
+            Form::Printed { .. } | Form::LookUp { .. } => None,
+        });
+        command.ok_or_else(|| ProgrammingError::NotOverLine {
+            maker: self.title.clone(),
+            purpose: purpose.title(),
+        })
+    }
+
+    /// The page with this maker's codes, and the names of those that only the manual prints. What is sent over a line is
+    /// not on it.
+    ///
+    /// # Errors
+    /// None of them can be printed; the error says what to do instead.
+    pub fn sheet(&self) -> Result<Document, ProgrammingError> {
+        if !self.codes.iter().any(|code| matches!(code.form, Form::Printed { .. })) {
+            return Err(ProgrammingError::NothingPrinted {
+                maker: self.title.clone(),
+                instead: self.without_sheet(),
+            });
+        }
         let text = |text: String| Block::Text { text, style: Style::default() };
         let title = format!("Scanner set-up: {}", self.title);
         let mut blocks = vec![
@@ -266,7 +369,7 @@ impl Maker {
         ];
         for code in &self.codes {
             let mut part = match &code.form {
-                Form::Printed { data } => vec![Block::ScannerCode { data: data.clone() }],
+                Form::Printed { data, fnc3 } => vec![Block::ScannerCode { data: data.clone(), fnc3: *fnc3 }],
                 Form::LookUp { name } => {
                     vec![text(format!("Scan \"{name}\" in the maker's manual: {}", code.source))]
                 }
@@ -279,7 +382,26 @@ impl Maker {
             blocks.push(Block::Feed { lines: 2 });
         }
         blocks.push(Block::Cut);
-        Document { blocks, ..Document::new(title) }
+        Ok(Document { blocks, ..Document::new(title) })
+    }
+
+    /// What a person does with codes of which none is printed.
+    fn without_sheet(&self) -> String {
+        let instead = self.codes.iter().filter_map(|code| {
+            let title = code.purpose.title();
+            match &code.form {
+                Form::Printed { .. } => None,
+                Form::Serial { .. } => Some(format!(
+                    "{title}: over its serial line, `pestle-agent devices program NAME --maker {} --purpose {}`",
+                    self.name,
+                    code.purpose.name()
+                )),
+                Form::LookUp { name } => {
+                    Some(format!("{title}: scan \"{name}\" in the maker's manual ({})", code.source))
+                }
+            }
+        });
+        instead.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -293,7 +415,9 @@ mod tests {
         let names: Vec<_> = makers.iter().map(|maker| maker.name.as_str()).collect();
         assert_eq!(names, ["datalogic", "honeywell", "newland", "zebra"]);
         for maker in makers.iter() {
-            assert_eq!(maker.sheet().check(), Ok(()), "{}", maker.name);
+            if let Ok(sheet) = maker.sheet() {
+                assert_eq!(sheet.check(), Ok(()), "{}", maker.name);
+            }
             assert!(maker.codes.iter().all(|code| code.source.len() > 20), "{}", maker.name);
         }
     }
@@ -302,33 +426,47 @@ mod tests {
     fn a_sheet_shows_what_is_printed_and_what_is_to_be_looked_up_and_no_serial_command() {
         let makers = Makers::built_in().unwrap();
         let printed = |name: &str| {
-            let blocks = makers.get(name).unwrap().sheet().blocks;
+            let blocks = makers.get(name).unwrap().sheet().unwrap().blocks;
             let codes = blocks.into_iter().filter_map(|block| match block {
-                Block::ScannerCode { data } => Some(data),
+                Block::ScannerCode { data, fnc3 } => Some((data, fnc3)),
                 _ => None,
             });
             codes.collect::<Vec<_>>()
         };
-        assert_eq!(printed("datalogic"), ["$P,Ae,P\r", "$P,HA47,P\r", "$P,HA35,P\r"]);
-        assert_eq!(printed("honeywell"), Vec::<String>::new());
-        let zebra = format!("{:?}", makers.get("zebra").unwrap().sheet());
-        assert!(zebra.contains("Transmit Code ID Character"), "{zebra}");
+        let first = |data: &str| (data.to_owned(), Fnc3::First);
+        let last = |data: &str| (data.to_owned(), Fnc3::Last);
+        assert_eq!(printed("datalogic"), ["$P,Ae,P\r", "$P,HA47,P\r", "$P,HA35,P\r"].map(first));
+        assert_eq!(printed("honeywell"), ["~DEFALT.", "~VSUFCR."].map(last));
+    }
+
+    #[test]
+    fn a_maker_without_printed_codes_has_no_sheet_and_what_is_done_instead_is_said() {
+        let makers = Makers::built_in().unwrap();
+        let instead = |name: &str| makers.get(name).unwrap().sheet().unwrap_err().to_string();
+        assert!(instead("zebra").contains("scan \"Transmit Code ID Character"), "{}", instead("zebra"));
+        let newland = instead("newland");
+        assert!(newland.contains("program NAME --maker newland --purpose suffix_cr"), "{newland}");
     }
 
     #[test]
     fn serial_commands_are_framed_as_their_makers_ask() {
         let makers = Makers::built_in().unwrap();
-        let serial = |name: &str| -> Vec<Vec<u8>> {
-            let codes = makers.get(name).unwrap().codes_for(Purpose::SuffixCr);
-            codes
-                .filter_map(|code| match &code.form {
-                    Form::Serial { data } => Some(data.clone().into_bytes()),
-                    _ => None,
-                })
-                .collect()
-        };
-        assert_eq!(serial("honeywell"), [b"\x16M\x0dVSUFCR.".to_vec()]);
-        assert_eq!(serial("newland"), [b"~\x010000@TSUENA1;TSUSET0D0A;\x03".to_vec()]);
+        let serial = |name: &str| makers.get(name).unwrap().command_for(Purpose::SuffixCr);
+        assert_eq!(serial("honeywell").unwrap(), "\u{16}M\rVSUFCR.");
+        assert_eq!(serial("newland").unwrap(), "~\u{1}0000@TSUENA1;TSUSET0D0A;\u{3}");
+        assert!(serial("zebra").unwrap_err().to_string().starts_with("no command of Zebra"));
+    }
+
+    #[test]
+    fn a_purpose_is_written_alike_in_a_file_and_in_a_command() {
+        for purpose in Purpose::ALL {
+            assert_eq!(purpose.name().parse(), Ok(purpose));
+            let text =
+                format!("purpose = \"{}\"\nform = \"look_up\"\nname = \"n\"\nsource = \"s\"", purpose.name());
+            let code: ProgrammingCode = toml::from_str(&text).unwrap();
+            assert_eq!(code.purpose, purpose);
+        }
+        assert!("beep".parse::<Purpose>().unwrap_err().contains("there are factory_default, suffix_cr"));
     }
 
     fn check_refused(code: &str, expected: &str) {

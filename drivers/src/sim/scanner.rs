@@ -15,7 +15,7 @@ pub struct SimScanner {
 
 #[derive(Debug)]
 struct Cable {
-    pty: Option<Pty>,
+    pty: Option<Arc<Pty>>,
     suffix: Vec<u8>,
 }
 
@@ -27,7 +27,7 @@ impl SimScanner {
     /// No pseudo-terminal could be made there.
     pub fn plug_in(link: impl Into<PathBuf>) -> Result<SimScanner, SimError> {
         let link = link.into();
-        let pty = Some(Pty::plug_in(&link)?);
+        let pty = Some(Arc::new(Pty::plug_in(&link)?));
         Ok(SimScanner { link, cable: Arc::new(Mutex::new(Cable { pty, suffix: b"\r".to_vec() })) })
     }
 
@@ -74,6 +74,21 @@ impl SimScanner {
         Ok(())
     }
 
+    /// Waits until it was sent so many bytes over its line, answers them, and hands them back. A scan may pass meanwhile.
+    ///
+    /// # Errors
+    /// The scanner is unplugged, or nobody reads.
+    pub async fn is_told(&self, bytes: usize, answer: &[u8]) -> Result<Vec<u8>, SimError> {
+        let pty = self.cable.lock().await.pty.clone().ok_or(SimError::Unplugged)?;
+        let (mut told, mut buffer) = (Vec::new(), [0u8; 256]);
+        while told.len() < bytes {
+            let count = pty.read(&mut buffer).await.map_err(|_gone| SimError::Unplugged)?;
+            told.extend_from_slice(&buffer[..count]);
+        }
+        pty.write_all(answer).await.map_err(|_stuck| SimError::NobodyReads)?;
+        Ok(told)
+    }
+
     /// Pulls the cable.
     pub async fn unplug(&self) {
         self.cable.lock().await.pty = None;
@@ -86,7 +101,7 @@ impl SimScanner {
     pub async fn replug(&self) -> Result<(), SimError> {
         let mut cable = self.cable.lock().await;
         if cable.pty.is_none() {
-            cable.pty = Some(Pty::plug_in(&self.link)?);
+            cable.pty = Some(Arc::new(Pty::plug_in(&self.link)?));
         }
         Ok(())
     }

@@ -21,8 +21,9 @@ use pestle_drivers::{
             sheet::TestCode,
             verdict::{Fault, Verdict},
         },
+        mending::mending,
         page::{PageFrame, PageInput, PageKey, PageRules, read_batch},
-        programming::Purpose,
+        programming::{Comes, Makers, Purpose},
     },
     sim::{
         keyboard::SimKeyboard,
@@ -312,23 +313,31 @@ proptest! {
     }
 }
 
-fn check_fault(sim: &Sim, expected: &Fault, mended_by: Purpose) {
+fn check_fault(sim: &Sim, expected: &Fault, mended_by: &[Purpose]) {
     let verdict = sim.learn();
     assert_eq!(verdict.faults, std::slice::from_ref(expected));
     assert_eq!(expected.mended_by(), mended_by);
+    let makers = Makers::built_in().unwrap();
+    for comes in [Comes::OverLine, Comes::AsKeys] {
+        assert!(
+            !mending(&makers, mended_by, comes).is_empty(),
+            "nothing mends {expected} of one that comes {comes:?}"
+        );
+    }
     assert!(!verdict.learned.is_some_and(|learned| learned.is_proof()));
 }
 
 #[test]
 fn each_fault_names_the_maker_s_code_that_mends_it() {
     let with = |separator: &str| Sim::serial(ScannerSetup { separator: separator.into(), ..plain() });
-    check_fault(&with(""), &Fault::SeparatorSwallowed, Purpose::TransmitGs);
+    let gs = [Purpose::TransmitGs, Purpose::FactoryDefault];
+    check_fault(&with(""), &Fault::SeparatorSwallowed, &gs);
     let unusable = Fault::SeparatorUnusable { sent: "X".into() };
-    check_fault(&with("X"), &unusable, Purpose::TransmitGs);
+    check_fault(&with("X"), &unusable, &gs);
     let no_suffix = Sim::serial(ScannerSetup { suffix: String::new(), ..plain() });
-    check_fault(&no_suffix, &Fault::NoSuffix, Purpose::SuffixCr);
+    check_fault(&no_suffix, &Fault::NoSuffix, &[Purpose::SuffixCr]);
     let hash = Sim::serial(ScannerSetup { suffix: "#".into(), ..plain() });
-    check_fault(&hash, &Fault::SuffixUnusable { sent: "#".into() }, Purpose::SuffixCr);
+    check_fault(&hash, &Fault::SuffixUnusable { sent: "#".into() }, &[Purpose::SuffixCr]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Receipts that tests and pictures share.
 
-use pestle_domain::document::{Align, Block, Document, Size, Style, TableColumn};
+use pestle_domain::document::{Align, Block, Document, Fnc3, Size, Style, TableColumn};
 
 fn with(title: &str, blocks: Vec<Block>) -> Document {
     Document { blocks, ..Document::new(title) }
@@ -114,7 +114,7 @@ pub(crate) fn symbols() -> Document {
             Block::Ean8 { data: "96385074".into() },
             Block::Code128 { data: "T1-{1042}".into() },
             Block::Gs1Barcode { data: "10A1\u{1d}217".into() },
-            Block::ScannerCode { data: "B0010".into() },
+            Block::ScannerCode { data: "B0010".into(), fnc3: Fnc3::First },
             Block::DataMatrix { data: "0109521234543213172612311021\u{1d}217".into() },
             Block::Cut,
         ],

@@ -8,6 +8,7 @@ use pestle_drivers::{
     scanner::{
         Scanner as _, ScannerEvent,
         framing::{FramingRules, Rejection},
+        over_line::{Answer, SetUpLine},
         serial::{SerialScanner, SerialScannerSettings},
     },
     sim::scanner::SimScanner,
@@ -211,4 +212,61 @@ async fn what_was_being_sent_while_the_line_was_opened_is_no_scan() {
     assert_eq!(counter.device_event().await, DeviceEvent::Attached);
     counter.device.scan(b"4006381333931").await.unwrap();
     assert_eq!(counter.scan().await, b"4006381333931");
+}
+
+const COMMAND: &str = "\u{16}M\rVSUFCR.";
+
+/// What the driver says of a scanner that answers so.
+async fn answer_to_a_command(says: &[u8]) -> Answer {
+    let folder = tempfile::tempdir().unwrap();
+    let device = SimScanner::plug_in(folder.path().join("scanner")).unwrap();
+    let line = LineAddress::Serial(SerialSettings::new(device.path(), 9_600).unwrap());
+    let line = SetUpLine::open(&line).await.unwrap();
+    let (told, answer) = tokio::join!(device.is_told(COMMAND.len(), says), line.send(COMMAND));
+    assert_eq!(told.unwrap(), COMMAND.as_bytes());
+    answer
+}
+
+#[tokio::test]
+async fn a_scanner_is_set_up_over_its_line_and_says_whether_it_took_that() {
+    assert_eq!(answer_to_a_command(b"VSUFCR\x06.").await, Answer::Taken);
+    assert_eq!(answer_to_a_command(b"VSUFCR\x05.").await, Answer::Unknown);
+    assert_eq!(answer_to_a_command(b"VSUFCR\x15.").await, Answer::Refused);
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_told_as_it_is_and_silence_as_silence() {
+    assert_eq!(answer_to_a_command(b"").await, Answer::Silent);
+    let scan = b"4006381333931\r";
+    assert_eq!(answer_to_a_command(scan).await, Answer::Other(scan.to_vec()));
+}
+
+#[tokio::test]
+async fn a_line_is_free_for_a_command_as_soon_as_its_driver_is_dropped_and_sells_again_afterwards() {
+    let Counter { _folder, device, scanner } = Counter::with(FramingRules::default()).await;
+    drop(scanner);
+    let line = LineAddress::Serial(SerialSettings::new(device.path(), 9_600).unwrap());
+    let line = SetUpLine::open(&line).await.unwrap();
+    let (told, answer) = tokio::join!(device.is_told(COMMAND.len(), b"VSUFCR\x06."), line.send(COMMAND));
+    assert_eq!((told.unwrap().as_slice(), answer), (COMMAND.as_bytes(), Answer::Taken));
+    let scanner = start(&device, FramingRules::default());
+    let mut counter = Counter { _folder, device, scanner };
+    assert_eq!(counter.device_event().await, DeviceEvent::Attached);
+    counter.device.scan(b"4006381333931").await.unwrap();
+    assert_eq!(counter.scan().await, b"4006381333931");
+}
+
+#[tokio::test]
+async fn a_line_that_goes_away_with_the_command_and_one_that_is_not_there_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = SimScanner::plug_in(folder.path().join("scanner")).unwrap();
+    let address = LineAddress::Serial(SerialSettings::new(device.path(), 9_600).unwrap());
+    let line = SetUpLine::open(&address).await.unwrap();
+    let goes = async {
+        device.is_told(COMMAND.len(), b"").await.unwrap();
+        device.unplug().await;
+    };
+    let ((), answer) = tokio::join!(goes, line.send(COMMAND));
+    assert!(matches!(answer, Answer::Gone(_)), "{answer:?}");
+    assert!(SetUpLine::open(&address).await.unwrap_err().contains("does not exist"));
 }

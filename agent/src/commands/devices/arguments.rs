@@ -3,9 +3,9 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
-use pestle_drivers::find::sysfs::System;
+use pestle_drivers::{find::sysfs::System, scanner::programming::Purpose};
 
-use super::{DeviceTrouble, configured, learn, list, rebind, search, test, watch};
+use super::{DeviceTrouble, configured, learn, list, rebind, search, set_up, test, watch};
 use crate::config::Config;
 
 /// What stands behind `pestle-agent devices`.
@@ -80,6 +80,18 @@ enum DevicesCommand {
         #[arg(long, default_value_t = 60)]
         wait: u64,
     },
+    /// Set a scanner up over its own serial line, by a command of its maker, and say what it answered. Let it learn afterwards. The
+    /// agent must not run. Ends as `test` does, and with 64 when the maker has no such command.
+    Program {
+        /// A scanner of the configuration.
+        name: String,
+        /// Whose command.
+        #[arg(long)]
+        maker: String,
+        /// What for: factory_default, suffix_cr, transmit_gs and others, as `devices sheet --maker` lists them.
+        #[arg(long)]
+        purpose: Purpose,
+    },
     /// Answer what the box asks about a device: what stands there now is the one of this name. The agent must not run.
     Rebind {
         /// A device of the configuration.
@@ -115,6 +127,7 @@ impl DevicesArguments {
             | DevicesCommand::Learn { .. }
             | DevicesCommand::Measure { .. }
             | DevicesCommand::Sound { .. }
+            | DevicesCommand::Program { .. }
             | DevicesCommand::Rebind { .. }
             | DevicesCommand::Watch { name: Some(_) } => true,
             DevicesCommand::Sheet { to, .. } => to.printer.is_some(),
@@ -154,6 +167,9 @@ impl DevicesArguments {
             }
             (DevicesCommand::Learn { name, wait }, Some(config)) => {
                 learn::learn(config, &name, Duration::from_secs(wait), ask).await.map(Some)
+            }
+            (DevicesCommand::Program { name, maker, purpose }, Some(config)) => {
+                set_up::set_up(config, &name, &maker, purpose).await.map(Some)
             }
             (DevicesCommand::Rebind { name }, Some(config)) => rebind(config, &name).map(Some),
             (DevicesCommand::Sheet { maker, to: SheetTo { png: Some(file), .. } }, config) => {

@@ -17,7 +17,8 @@ use pestle_drivers::{
             sheet::sheet,
             verdict::Verdict,
         },
-        programming::Makers,
+        mending::{MakersWays, Way, mending},
+        programming::{Comes, Maker, Makers, Purpose},
         start::ScannerAddress,
     },
 };
@@ -54,9 +55,9 @@ pub async fn learn(
         return Err(broken("it is no scanner: only scanners learn".to_owned()));
     };
     let address = scanner.settings.address.clone();
-    let from = match address.clone() {
-        ScannerAddress::Line(line) => LearnFrom::Line(line),
-        ScannerAddress::Keyboard(source) => LearnFrom::Keyboard(source),
+    let (from, comes) = match address.clone() {
+        ScannerAddress::Line(line) => (LearnFrom::Line(line), Comes::OverLine),
+        ScannerAddress::Keyboard(source) => (LearnFrom::Keyboard(source), Comes::AsKeys),
     };
     let mut session = LearnSession::start(from);
     let verdict = loop {
@@ -92,7 +93,7 @@ pub async fn learn(
         return Ok(format!("{name} is proved: lot and serial number are taken from it.{warning}"));
     }
     let words: Vec<_> =
-        faults.iter().map(|fault| format!("{fault}{}", codes_for(fault.mended_by()))).collect();
+        faults.iter().map(|fault| format!("{fault}{}", codes_for(name, fault.mended_by(), comes))).collect();
     Err(broken(format!("it is not proved, and sells by GTIN alone: {}", words.join("; "))))
 }
 
@@ -101,34 +102,47 @@ fn now() -> UnixMillis {
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Which makers' codes mend it.
-fn codes_for(purpose: pestle_drivers::scanner::programming::Purpose) -> String {
-    let Ok(makers) = Makers::built_in() else { return String::new() };
-    let known: Vec<_> = makers
-        .iter()
-        .filter(|maker| maker.codes_for(purpose).next().is_some())
-        .map(|maker| maker.name.clone())
-        .collect();
-    match known.is_empty() {
-        true => String::new(),
-        false => format!(" (\"pestle-agent devices sheet --maker\" has a code for {})", known.join(", ")),
+/// What mends it, by maker, for the scanner of this name.
+fn codes_for(name: &str, purposes: &[Purpose], comes: Comes) -> String {
+    let makers = Makers::built_in().map(|makers| mending(&makers, purposes, comes)).unwrap_or_default();
+    if makers.is_empty() {
+        let titles: Vec<_> = purposes.iter().map(|purpose| format!("\"{}\"", purpose.title())).collect();
+        return format!(
+            " (no maker's code is known for it here: look for {} in its manual)",
+            titles.join(" or ")
+        );
     }
+    let words: Vec<_> =
+        makers.iter().map(|maker| format!("{}: {}", maker.title, ways_words(name, maker))).collect();
+    format!(" ({})", words.join("; "))
+}
+
+fn ways_words(name: &str, maker: &MakersWays) -> String {
+    let one = |way: &Way| {
+        let sheet =
+            way.printed.then(|| format!("printed by `pestle-agent devices sheet --maker {}`", maker.name));
+        let line = way.over_line.then(|| {
+            let purpose = way.purpose.name();
+            format!("`pestle-agent devices program {name} --maker {} --purpose {purpose}`", maker.name)
+        });
+        let manual = way.look_up.iter().map(|code| format!("\"{code}\" in its manual"));
+        let all: Vec<_> = sheet.into_iter().chain(line).chain(manual).collect();
+        format!("{}, {}", way.purpose.title(), all.join(", or "))
+    };
+    maker.ways.iter().map(one).collect::<Vec<_>>().join(" / ")
 }
 
 /// The sheet of test codes, or the codes of a maker.
 ///
 /// # Errors
-/// No such maker; the message lists those that there are.
+/// No such maker; the message lists those that there are. Or none of its codes can be printed; the message says what to do
+/// instead.
 pub fn page(maker: Option<&str>) -> Result<Document, DeviceTrouble> {
-    let broken = |error: &dyn std::fmt::Display| DeviceTrouble::Broken {
-        name: "the sheet".to_owned(),
-        reason: error.to_string(),
-    };
     match maker {
         None => Ok(sheet()),
         Some(maker) => {
-            let makers = Makers::built_in().map_err(|error| broken(&error))?;
-            Ok(makers.get(maker).map_err(|error| broken(&error))?.sheet())
+            let sheet = Makers::built_in().and_then(|makers| makers.get(maker).and_then(Maker::sheet));
+            sheet.map_err(|error| DeviceTrouble::NoCode(error.to_string()))
         }
     }
 }

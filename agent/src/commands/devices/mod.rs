@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod learn;
 pub mod list;
 pub mod search;
+pub mod set_up;
 pub mod test;
 pub mod watch;
 
@@ -38,6 +39,9 @@ pub enum DeviceTrouble {
     /// Neither a name of the configuration nor a line.
     #[error("{0}")]
     NoLine(String),
+    /// A maker of whom nothing is known, or of whom no such code is.
+    #[error("{0}")]
+    NoCode(String),
     /// The agent has the devices.
     #[error(
         "the agent is running and has its devices: see {name} on its page ({page}), or stop it first (`systemctl stop pestle-agent`)"
@@ -80,7 +84,7 @@ impl DeviceTrouble {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            DeviceTrouble::Unknown { .. } | DeviceTrouble::NoLine(_) => 64,
+            DeviceTrouble::Unknown { .. } | DeviceTrouble::NoLine(_) | DeviceTrouble::NoCode(_) => 64,
             DeviceTrouble::Away { .. } => 69,
             DeviceTrouble::AgentRuns { .. } => 75,
             DeviceTrouble::Lock(_)

@@ -17,6 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use pestle_domain::ids::{ActId, TillId};
+use pestle_drivers::scanner::programming::Purpose;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -65,7 +66,7 @@ impl FromRequestParts<DeskToCome> for Desk {
 /// | `GET /till/{till}/devices/events` | its changes, as server-sent events |
 /// | `GET /till/{till}/devices/sheet.png?maker=` | the sheet of test codes, or a maker's codes |
 /// | `GET /till/{till}/paper/{act}?copy=` | a paper of the till as a picture |
-/// | `POST /till/{till}/devices/{action}` | `answer`, `identify`, `measure`, `sound`, `learn`, `give-up`, `leave`, `sheet` |
+/// | `POST /till/{till}/devices/{action}` | `answer`, `identify`, `measure`, `sound`, `learn`, `give-up`, `leave`, `sheet`, `set-up` |
 pub fn router(counter: Counter, devices: DevicesToCome) -> Router {
     Router::new()
         .route("/devices", get(choice))
@@ -95,6 +96,14 @@ struct Device {
 struct Sheet {
     printer: String,
     maker: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetUp {
+    device: String,
+    maker: String,
+    purpose: Purpose,
 }
 
 impl From<DeskRefusal> for Refused {
@@ -157,6 +166,10 @@ async fn carry_out(
         "sheet" => {
             let Sheet { printer, maker } = read(body)?;
             devices.print_sheet(&printer, maker.as_deref())?
+        }
+        "set-up" => {
+            let SetUp { device, maker, purpose } = read(body)?;
+            devices.set_up(&device, &maker, purpose)?
         }
         _ => return Err(Refused::new(Why::NotFound, "There is no such action with devices.")),
     })

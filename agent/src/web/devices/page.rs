@@ -8,7 +8,7 @@ use axum::{
 use pestle_domain::{ids::TillId, staff::Permission};
 use pestle_drivers::scanner::{
     learn::sheet::TestCode,
-    programming::{Form, Makers, Purpose},
+    programming::{Comes, Purpose},
 };
 
 use super::Desk;
@@ -18,12 +18,17 @@ use crate::{
         view::{Person, TillView},
     },
     devices::{
-        board::{Board, Shown},
+        board::{Board, Kind, Shown},
         desk::Devices,
+        other_kind::OtherKind,
         trial::Tried,
         work::Learning,
     },
-    web::{assets, pages},
+    web::{
+        assets,
+        makers_codes::{ForScanner, MakersCodes},
+        pages,
+    },
 };
 
 /// What a browser sees of the board.
@@ -74,22 +79,6 @@ struct LooseOnes<'a> {
     seen: &'a Seen,
 }
 
-/// What is wrong with a scanner, and whose codes mend it.
-struct Mend {
-    fault: String,
-    makers: Vec<MakersCode>,
-}
-
-/// A maker's code for a purpose.
-struct MakersCode {
-    name: String,
-    title: String,
-    /// It stands on the sheet with the maker's codes.
-    printed: bool,
-    /// Its name in the maker's manual.
-    look_up: Option<String>,
-}
-
 impl Seen {
     /// What the browser of `station` sees.
     pub(super) fn by(station: &StationId, view: &TillView, devices: &Devices) -> Self {
@@ -107,7 +96,7 @@ impl Seen {
             board.loose.clear();
             for device in &mut board.devices {
                 device.listed.address.clear();
-                device.is = None;
+                (device.is, device.other_kind) = (None, None);
             }
         }
         let printers = board.devices.iter().filter_map(|device| {
@@ -156,13 +145,39 @@ impl Seen {
     fn sheet_printer(&self, scanner: &str) -> Option<&String> {
         self.sheet_printers.get(scanner)
     }
+
+    /// For the codes of makers: the scanner of a card, which comes as it is configured.
+    fn scanner<'a>(&'a self, one: &'a Shown) -> ForScanner<'a> {
+        let comes = match one.listed.kind {
+            Kind::SerialScanner => Comes::OverLine,
+            _ => Comes::AsKeys,
+        };
+        let name = one.listed.name.as_str();
+        ForScanner { till: &self.till, name, comes, printer: self.sheet_printer(name) }
+    }
+
+    /// What any maker's codes can do for it.
+    fn makers(&self, one: &Shown) -> MakersCodes {
+        self.scanner(one).all()
+    }
+
+    /// What makes it the kind that is configured.
+    fn converts(&self, one: &Shown, other: &OtherKind) -> MakersCodes {
+        let scanner = ForScanner { comes: other.comes, ..self.scanner(one) };
+        scanner.mending("kind", &[other.purpose])
+    }
+
+    /// What mends a fault that learning found.
+    fn mends(&self, one: &Shown, purposes: &[Purpose]) -> MakersCodes {
+        self.scanner(one).mending("fault", purposes)
+    }
 }
 
 /// What a device's button says that makes it show itself.
 fn identify_words(one: &Shown) -> &'static str {
     match one.listed.kind {
         kind if kind.is_scanner() => "What does it read?",
-        crate::devices::board::Kind::SensorLine => "Let its lamps flicker",
+        Kind::SensorLine => "Let its lamps flicker",
         _ => "Print its name",
     }
 }
@@ -203,31 +218,6 @@ fn tried_words(tried: &Tried, name: &str) -> String {
     }
 }
 
-fn mends(faults: &[(String, Purpose)]) -> Vec<Mend> {
-    let one =
-        |(fault, purpose): &(String, Purpose)| Mend { fault: fault.clone(), makers: codes_for(*purpose) };
-    faults.iter().map(one).collect()
-}
-
-/// The makers' codes that do this, as far as a person can scan them.
-fn codes_for(purpose: Purpose) -> Vec<MakersCode> {
-    let Ok(makers) = Makers::built_in().inspect_err(|error| tracing::error!(%error, "no maker's codes"))
-    else {
-        return Vec::new();
-    };
-    let one = |maker: &pestle_drivers::scanner::programming::Maker| {
-        let forms: Vec<&Form> = maker.codes_for(purpose).map(|code| &code.form).collect();
-        let look_up = forms.iter().find_map(|form| match form {
-            Form::LookUp { name } => Some(name.clone()),
-            Form::Printed { .. } | Form::Serial { .. } => None,
-        });
-        let printed = forms.iter().any(|form| matches!(form, Form::Printed { .. }));
-        let (name, title) = (maker.name.clone(), maker.title.clone());
-        (printed || look_up.is_some()).then_some(MakersCode { name, title, printed, look_up })
-    };
-    makers.iter().filter_map(one).collect()
-}
-
 /// `GET /till/{till}/devices`.
 pub(super) async fn page(
     desk: Desk,
@@ -254,14 +244,5 @@ mod tests {
         assert_eq!(sentence("Is it there?", "a"), "Is it there?");
         assert_eq!(sentence("", "a"), "");
         assert_eq!(sentence("it has no number", ""), "It has no number.");
-    }
-
-    #[test]
-    fn a_fault_comes_with_the_codes_of_those_makers_of_whom_a_person_can_scan_some() {
-        let makers = codes_for(Purpose::FactoryDefault);
-        let printed: Vec<_> =
-            makers.iter().filter(|maker| maker.printed).map(|maker| maker.name.as_str()).collect();
-        assert_eq!(printed, ["datalogic"]);
-        assert!(codes_for(Purpose::SuffixCr).iter().any(|maker| maker.look_up.is_some()));
     }
 }

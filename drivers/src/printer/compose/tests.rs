@@ -1,4 +1,4 @@
-use pestle_domain::document::Block;
+use pestle_domain::document::{Block, Fnc3};
 
 use super::*;
 use crate::printer::{model::PrinterModels, raster::real_time_command_at, render::fonts::Fonts};
@@ -90,7 +90,7 @@ fn symbols() -> Vec<Block> {
         Block::Ean8 { data: "96385074".into() },
         Block::Code128 { data: "T1-1042".into() },
         Block::Gs1Barcode { data: "10AB1\u{1d}2101".into() },
-        Block::ScannerCode { data: "B001".into() },
+        Block::ScannerCode { data: "B001".into(), fnc3: Fnc3::First },
         Block::DataMatrix { data: "0109521234543213".into() },
     ]
 }

@@ -1,5 +1,7 @@
 //! Code 128 as modules, in the fewest symbol characters. Pure; after ISO/IEC 15417.
 
+use pestle_domain::document::Fnc3;
+
 /// What a Code 128 is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
@@ -20,8 +22,14 @@ pub fn gs1(element_string: &str) -> Vec<Element> {
 
 /// The elements of a code that programs a scanner.
 #[must_use]
-pub fn scanner_code(text: &str) -> Vec<Element> {
-    std::iter::once(Element::Fnc3).chain(plain(text)).collect()
+pub fn scanner_code(text: &str, fnc3: Fnc3) -> Vec<Element> {
+    let mut elements = plain(text);
+    let place = match fnc3 {
+        Fnc3::First => 0,
+        Fnc3::Last => elements.len(),
+    };
+    elements.insert(place, Element::Fnc3);
+    elements
 }
 
 /// The elements of a plain text.
@@ -246,8 +254,9 @@ mod tests {
     }
 
     #[test]
-    fn a_programming_code_begins_with_fnc3() {
-        check(&scanner_code("B001"), &[104, 96, 34, 16, 16, 17]);
+    fn a_programming_code_begins_or_ends_with_fnc3() {
+        check(&scanner_code("B001", Fnc3::First), &[104, 96, 34, 16, 16, 17]);
+        check(&scanner_code("~A.", Fnc3::Last), &[104, 94, 33, 14, 96]);
     }
 
     #[test]
@@ -259,7 +268,8 @@ mod tests {
         check(&plain("a\tb"), b"{Ba{S\tb");
         check(&plain("\t\tAB"), b"{A\t\tAB");
         check(&gs1("10AB\u{1d}21"), b"{C{1\x0a{BAB{121");
-        check(&scanner_code("B001"), b"{B{3B001");
+        check(&scanner_code("B001", Fnc3::First), b"{B{3B001");
+        check(&scanner_code("~A.", Fnc3::Last), b"{B~A.{3");
         assert_eq!(native(&[]), None);
     }
 

@@ -38,7 +38,7 @@ struct ModuleWidth {
 fn module_width(symbol: &Symbol) -> ModuleWidth {
     let (wanted_um, least_um) = match symbol.kind {
         SymbolKind::Ean13 | SymbolKind::Ean8 => (330, 264),
-        SymbolKind::Code128 | SymbolKind::Gs1Barcode | SymbolKind::ScannerCode => (330, 250),
+        SymbolKind::Code128 | SymbolKind::Gs1Barcode | SymbolKind::ScannerCode(_) => (330, 250),
         SymbolKind::Qr if symbol.data.len() <= 100 => (750, 370),
         SymbolKind::Qr => (500, 370),
         SymbolKind::DataMatrix => (500, 250),

@@ -67,7 +67,7 @@ pub fn kind_name(kind: SymbolKind) -> &'static str {
         SymbolKind::Ean8 => "EAN-8",
         SymbolKind::Code128 => "Code 128",
         SymbolKind::Gs1Barcode => "GS1-128",
-        SymbolKind::ScannerCode => "scanner's programming code",
+        SymbolKind::ScannerCode(_) => "scanner's programming code",
         SymbolKind::DataMatrix => "DataMatrix",
     }
 }
@@ -88,8 +88,8 @@ pub fn shape(symbol: &Symbol) -> Result<Shape, SymbolError> {
         SymbolKind::Ean8 => ean::ean8(data).map(|modules| bars(modules, 7, 7)),
         SymbolKind::Code128 => code128::code128(&code128::plain(data)).map(|modules| bars(modules, 10, 10)),
         SymbolKind::Gs1Barcode => code128::code128(&code128::gs1(data)).map(|modules| bars(modules, 10, 10)),
-        SymbolKind::ScannerCode => {
-            code128::code128(&code128::scanner_code(data)).map(|modules| bars(modules, 10, 10))
+        SymbolKind::ScannerCode(fnc3) => {
+            code128::code128(&code128::scanner_code(data, fnc3)).map(|modules| bars(modules, 10, 10))
         }
         SymbolKind::Qr => {
             matrix::qr(data.as_bytes()).map(|modules| Shape::Matrix { modules, quiet: QR_QUIET })
@@ -111,7 +111,7 @@ pub fn text_below(symbol: &Symbol) -> Option<String> {
     match symbol.kind {
         SymbolKind::Ean13 | SymbolKind::Ean8 | SymbolKind::Code128 => Some(symbol.data.clone()),
         SymbolKind::Gs1Barcode => Some(with_brackets(&symbol.data)),
-        SymbolKind::ScannerCode | SymbolKind::Qr | SymbolKind::DataMatrix => None,
+        SymbolKind::ScannerCode(_) | SymbolKind::Qr | SymbolKind::DataMatrix => None,
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Verdict {
 pub enum Fault {
     /// Nothing came for FNC1.
     #[error(
-        "the scanner swallows the separator GS, so a lot cannot be told from what follows it: scan its maker's code for sending GS (control characters), then learn again"
+        "the scanner swallows the separator GS, so a lot cannot be told from what follows it: scan its maker's code for sending GS (control characters), or for factory default, then learn again"
     )]
     SeparatorSwallowed,
     /// Something came that barcodes hold as well.
@@ -113,20 +113,22 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Which of the maker's codes mends it.
+    /// Which of the maker's codes mend it, the first one first.
     #[must_use]
-    pub fn mended_by(&self) -> Purpose {
+    pub fn mended_by(&self) -> &'static [Purpose] {
         match self {
-            Fault::SeparatorSwallowed | Fault::SeparatorUnusable { .. } => Purpose::TransmitGs,
-            Fault::NoSuffix | Fault::SuffixUnusable { .. } => Purpose::SuffixCr,
-            Fault::CharactersChanged { .. } | Fault::CountryVaries => Purpose::KeyboardUs,
-            Fault::SeparatorVaries
-            | Fault::PrefixUnusable { .. }
+            Fault::SeparatorSwallowed | Fault::SeparatorUnusable { .. } => {
+                &[Purpose::TransmitGs, Purpose::FactoryDefault]
+            }
+            Fault::NoSuffix | Fault::SuffixUnusable { .. } => &[Purpose::SuffixCr],
+            Fault::CharactersChanged { .. } | Fault::CountryVaries => &[Purpose::KeyboardUs],
+            Fault::SeparatorVaries => &[Purpose::FactoryDefault, Purpose::UsbSerial],
+            Fault::PrefixUnusable { .. }
             | Fault::Varies { .. }
             | Fault::NotCalledGs1 { .. }
             | Fault::CaseChanged
             | Fault::NoDataMatrix
-            | Fault::NotReadBack { .. } => Purpose::FactoryDefault,
+            | Fault::NotReadBack { .. } => &[Purpose::FactoryDefault],
         }
     }
 }

@@ -102,6 +102,8 @@ pub(super) fn readable(element: &Element) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
+    use pestle_domain::document::Fnc3;
+
     use super::*;
     use crate::printer::symbols::code128::{gs1, native, plain, scanner_code};
 
@@ -114,9 +116,14 @@ mod tests {
 
     #[test]
     fn a_code128_is_read_as_it_was_meant() {
-        for elements in
-            [plain("T1-{7}"), plain("ab1234\tA"), plain("99100"), gs1("10AB\u{1d}21"), scanner_code("B001")]
-        {
+        for elements in [
+            plain("T1-{7}"),
+            plain("ab1234\tA"),
+            plain("99100"),
+            gs1("10AB\u{1d}21"),
+            scanner_code("B001", Fnc3::First),
+            scanner_code("~A.", Fnc3::Last),
+        ] {
             assert_eq!(code128_elements(&native(&elements).unwrap()), elements);
         }
     }

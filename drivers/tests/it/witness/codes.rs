@@ -1,6 +1,6 @@
 //! Codes: read back by zxing-cpp from every way in which we draw them, and drawn alike by bwip-js.
 
-use pestle_domain::document::{Block, Document};
+use pestle_domain::document::{Block, Document, Fnc3};
 use pestle_drivers::{
     printer::{
         compose::compose,
@@ -32,7 +32,7 @@ fn announced(block: &Block) -> (String, String) {
         Block::Qr { data } => ("]Q1", data),
         Block::Ean13 { data } => ("]E0", data),
         Block::Ean8 { data } => ("]E4", data),
-        Block::Code128 { data } | Block::ScannerCode { data } => ("]C0", data),
+        Block::Code128 { data } | Block::ScannerCode { data, .. } => ("]C0", data),
         Block::Gs1Barcode { data } => ("]C1", data),
         Block::DataMatrix { data } => ("]d2", data),
         other => panic!("{other:?} is no code"),
@@ -63,7 +63,10 @@ async fn every_code_of_a_receipt_is_read_from_its_preview_from_a_printers_own_dr
 /// Every character of ASCII, runs of digits of every length, and functions.
 fn many() -> Vec<Block> {
     let mut blocks: Vec<Block> = (0..8u8)
-        .map(|part| Block::ScannerCode { data: (part * 16..part * 16 + 16).map(char::from).collect() })
+        .map(|part| Block::ScannerCode {
+            data: (part * 16..part * 16 + 16).map(char::from).collect(),
+            fnc3: if part % 2 == 0 { Fnc3::First } else { Fnc3::Last },
+        })
         .collect();
     for digits in 1..=12 {
         blocks.push(Block::Code128 { data: "1604051020304"[..digits].to_owned() });
@@ -130,7 +133,8 @@ async fn another_program_draws_the_same_modules() {
         ("code128", "123456", Block::Code128 { data: text("123456") }),
         ("code128", "ab123456", Block::Code128 { data: text("ab123456") }),
         ("gs1_128", "(01)09521234543213(10)A1", Block::Gs1Barcode { data: text("010952123454321310A1") }),
-        ("scanner", "B0010", Block::ScannerCode { data: text("B0010") }),
+        ("scanner", "^FNC3B0010", Block::ScannerCode { data: text("B0010"), fnc3: Fnc3::First }),
+        ("scanner", "~DEFALT.^FNC3", Block::ScannerCode { data: text("~DEFALT."), fnc3: Fnc3::Last }),
         (
             "data_matrix",
             "(01)09521234543213(17)261231",

@@ -7,7 +7,7 @@ const kinds = {
   ean8: (data) => ({ bcid: 'ean8', text: data }),
   code128: (data) => ({ bcid: 'code128', text: data }),
   gs1_128: (data) => ({ bcid: 'gs1-128', text: data }),
-  scanner: (data) => ({ bcid: 'code128', text: '^FNC3' + data, parsefnc: true }),
+  scanner: (data) => ({ bcid: 'code128', text: data, parsefnc: true }),
   qr: (data) => ({ bcid: 'qrcode', text: data, eclevel: 'M' }),
   data_matrix: (data) => ({ bcid: 'gs1datamatrix', text: data }),
 };
