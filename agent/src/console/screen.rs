@@ -146,7 +146,7 @@ fn running(page: &mut Page, health: &Health, told: &Told) {
             ("ok", None) => "ok".to_owned(),
             ("ok", Some(detail)) => format!("ok; {detail}"),
             (state, detail) => {
-                format!("{} – {}", state.to_uppercase(), detail.as_deref().unwrap_or("look at it"))
+                format!("{}: {}", state.to_uppercase(), detail.as_deref().unwrap_or("look at it"))
             }
         };
         page.row(label, &format!("{} ({}): {how}", device.name, device.class));
@@ -307,7 +307,7 @@ Box       sells
 Pages     https://box-1.local
 Network   192.0.2.7 (eth0)
 Centre    away; 12 facts wait here, and the branch works on
-Devices   printer-1 (printer): TROUBLE – the printer is out
+Devices   printer-1 (printer): TROUBLE: the printer is out
           of paper: put in a new roll";
         assert_eq!(text, expected);
     }

@@ -85,7 +85,7 @@ impl Browser {
         self.page.cmd(Command::PerformActions(Actions::from(keyboard))).await.unwrap();
     }
 
-    async fn says_true(&self, script: &str) -> bool {
+    pub(super) async fn says_true(&self, script: &str) -> bool {
         self.page.execute(format!("return {script}"), vec![]).await.unwrap().json() == &Value::Bool(true)
     }
 
