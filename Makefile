@@ -76,7 +76,7 @@ image-run: setup-image ## start the image in QEMU with its console here; STICK=f
 hil: setup-test setup-image build ## try every case of the bench on the image in QEMU (make image first); RIG=… for another rig
 	PESTLE_RIG=$(abspath $(or $(RIG),hil-tests/rigs/qemu.toml)) exec $(CARGO) test $(LOCKED) --workspace --test hil
 
-screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser
+screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser (those of the appliance: PESTLE_SCREENSHOTS=1 make hil)
 	PESTLE_SCREENSHOTS=1 $(CARGO) test $(LOCKED) --workspace --test it -- browser:: an_old_copy --nocapture
 
 data: build ## write the demo's catalogue and opening stock under hil-tests/data/ anew
