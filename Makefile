@@ -73,7 +73,7 @@ image: setup-image ## build the appliance's image, TARGET/image/pestle.img.zst; 
 image-run: setup-image ## start the image in QEMU with its console here; STICK=folder sets the box up, then its pages are on https://localhost:8443; Ctrl-A X ends it
 	@exec images/run.sh $(IMAGE)
 
-hil: setup-test setup-image build ## try every case of the bench on the image in QEMU (make image first); RIG=… for another rig
+hil: setup-test setup-image build ## try every case of the bench on the image in QEMU (make image first; as root, or two of them are ignored); RIG=… for another rig
 	PESTLE_RIG=$(abspath $(or $(RIG),hil-tests/rigs/qemu.toml)) exec $(CARGO) test $(LOCKED) --workspace --test hil
 
 screenshots: setup-test build ## take the pictures under docs/screenshots/ in a real browser (those of the appliance: PESTLE_SCREENSHOTS=1 make hil)

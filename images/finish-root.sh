@@ -13,7 +13,7 @@ echo pestle >"$root/etc/hostname"
 mkdir -p "$root/data" "$root/etc/pestle"
 
 # Nobody signs in at the box's own console: it shows how the box is. Nobody restarts it there either, by a keyboard in any socket
-# (ctrl-alt-del.target; the rest of that is in system.conf.d, logind.conf.d, sysctl.d and 71-pestle-keys.rules).
+# (ctrl-alt-del.target; the rest of that is in system.conf.d, logind.conf.d, sysctl.d and 70-power-switch.rules).
 chroot "$root" passwd --quiet --lock root
 systemctl --root="$root" --quiet mask getty@.service serial-getty@.service console-getty.service getty.target autovt@.service ctrl-alt-del.target \
   systemd-firstboot.service systemd-networkd-wait-online.service \
@@ -29,7 +29,7 @@ systemctl --root="$root" --quiet enable systemd-networkd.service systemd-resolve
   pestle-console@tty1.service pestle-console@ttyS0.service pestle-name.service pestle-name.path pestle-agent.service
 
 # A rule with a fault is passed over in silence by the box; here it ends the build.
-chroot "$root" udevadm verify --no-summary /usr/lib/udev/rules.d/70-pestle.rules /etc/udev/rules.d/71-pestle-keys.rules /etc/udev/rules.d/71-pestle-setup.rules
+chroot "$root" udevadm verify --no-summary /usr/lib/udev/rules.d/70-pestle.rules /etc/udev/rules.d/70-power-switch.rules /etc/udev/rules.d/71-pestle-setup.rules
 
 # What only an installation needs. The list of packages stays beside the image.
 rm -rf "$root"/var/cache/* "$root"/var/log/* "$root"/usr/share/{lintian,bug,bash-completion,zsh,info,man} "$root"/var/lib/apt/lists/* "$root/tmp"/*

@@ -17,10 +17,10 @@ use pestle_agent::{
         check, decode,
         devices::{DeviceTrouble, arguments::DevicesArguments},
         export, show,
-        stock_open::{self, StockError},
+        stock_open::{self, StockError, StockFileError},
         verify,
     },
-    config::{Config, LogFormat},
+    config::{Config, DEFAULT_FILE, LogFormat},
     console,
     counter::keep::Keep,
     fetched,
@@ -36,6 +36,11 @@ use tracing_subscriber::EnvFilter;
 const EXIT_CONFIG: u8 = 64;
 /// The box is not enrolled (sysexits.h: EX_CONFIG): restarting does not help.
 const EXIT_NOT_ENROLLED: u8 = 78;
+
+/// A file of stock has something wrong in it (sysexits.h: EX_DATAERR): nothing of it was booked.
+const EXIT_STOCK_FILE: u8 = 65;
+/// Stock was booked from another file (sysexits.h: EX_CANTCREAT).
+const EXIT_NOT_FIRST: u8 = 73;
 
 /// The computer in the branch: sells, remembers, and tells the centre.
 #[derive(Debug, Parser)]
@@ -67,6 +72,9 @@ enum Command {
     StockOpen {
         /// The file.
         file: PathBuf,
+        /// Refuse it when another file was booked before.
+        #[arg(long)]
+        first: bool,
     },
     /// Look at the journal, or carry it over. The agent must not run.
     #[command(subcommand)]
@@ -78,7 +86,11 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Say whether the configuration is good, what it says, and what in it needs care.
-    Check,
+    Check {
+        /// Also refuse what an appliance cannot work with: pages that no till reaches, data outside of its data partition.
+        #[arg(long)]
+        appliance: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,9 +159,17 @@ fn main() -> ExitCode {
     }
     finish(match arguments.command.unwrap_or(Command::Run) {
         Command::Decode | Command::Console { .. } => Ok(()),
-        Command::Config(ConfigCommand::Check) => say(&check::summary(&config)),
+        Command::Config(ConfigCommand::Check { appliance }) => {
+            let faults = if appliance { check::unfit_for_the_appliance(&config) } else { Vec::new() };
+            if !faults.is_empty() {
+                let file = arguments.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE)).display();
+                faults.iter().for_each(|fault| complain(&format!("{file}: {fault}")));
+                return ExitCode::from(EXIT_CONFIG);
+            }
+            say(&check::summary(&config))
+        }
         Command::Run => start_log(&config).and_then(|()| run(&config)),
-        Command::StockOpen { file } => open_stock(&config, &file),
+        Command::StockOpen { file, first } => open_stock(&config, &file, first),
         Command::Journal(command) => look_at_journal(&config, command),
         Command::Devices(devices) => look_at_devices(Some(&config), devices),
     })
@@ -223,12 +243,13 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_stock(config: &Config, file: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+fn open_stock(config: &Config, file: &Path, first: bool) -> anyhow::Result<()> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = stock_open::text(&bytes).with_context(|| format!("{} was not booked", file.display()))?;
     let foundation = Foundation::open(config)?;
     tell_found(foundation.found());
-    let outcome =
-        book_stock(config, &foundation, &text).with_context(|| format!("{} was not booked", file.display()));
+    let outcome = book_stock(config, &foundation, text, first)
+        .with_context(|| format!("{} was not booked", file.display()));
     foundation.close();
     let booked = outcome?;
     say(&match booked {
@@ -239,7 +260,12 @@ fn open_stock(config: &Config, file: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::Result<stock_open::Booked> {
+fn book_stock(
+    config: &Config,
+    foundation: &Foundation,
+    text: &str,
+    first: bool,
+) -> anyhow::Result<stock_open::Booked> {
     let (snapshots, mut task) = foundation.snapshots(config, Arc::default())?;
     if *snapshots.version().borrow() == 0 {
         // A box that was never started has no catalogue yet.
@@ -258,7 +284,7 @@ fn book_stock(config: &Config, foundation: &Foundation, text: &str) -> anyhow::R
             .block_on(fetched::now::complete(&parts, &mut folded, &foundation.clock))
             .context(StockError::BooksIncomplete)?;
     }
-    Ok(stock_open::book(&foundation.ledger, &folded.books, acts)?)
+    Ok(stock_open::book(&foundation.ledger, &folded.books, acts, first)?)
 }
 
 fn look_at_journal(config: &Config, command: JournalCommand) -> anyhow::Result<()> {
@@ -315,6 +341,12 @@ fn finish(outcome: anyhow::Result<()>) -> ExitCode {
             complain(&format!("{error:#}"));
             if let Some(trouble) = error.downcast_ref::<DeviceTrouble>() {
                 return ExitCode::from(trouble.exit_code());
+            }
+            if error.downcast_ref::<StockFileError>().is_some() {
+                return ExitCode::from(EXIT_STOCK_FILE);
+            }
+            if matches!(error.downcast_ref(), Some(StockError::NotFirst)) {
+                return ExitCode::from(EXIT_NOT_FIRST);
             }
             let not_enrolled = matches!(error.downcast_ref(), Some(IdentityError::NotEnrolled { .. }));
             if not_enrolled { ExitCode::from(EXIT_NOT_ENROLLED) } else { ExitCode::FAILURE }

@@ -29,6 +29,7 @@
     for (const id of opened) $(id)?.setAttribute("open", "");
     if (typed && typed[0] && $(typed[0])) { $(typed[0]).value = typed[1] ?? ""; $(typed[0]).focus(); }
     if (name === "lines") mark(null);
+    if (name === "prints") $("prints-problem").textContent = "";      // the box answers again, and shows how the papers stand
   }
 
   function enter(next) {
@@ -171,7 +172,7 @@
     "reprint": () => send("reprint"),
     "void-all": () => { if (state.phase === "selling") $("sure-dialog").showModal(); },
     "void-all-now": () => { $("sure-dialog").close(); send("void-all"); },
-    "prints-now": () => { $("prints-dialog").close(); if (unsure) answerPrints(unsure); unsure = null; },
+    "prints-now": () => answerUnsure(),
     "drawer": async () => forget("drawer", await send("drawer", { act: actOf("drawer") })),
     "close": () => { problem($("close"), ""); $("close-dialog").showModal(); },
     "move": () => { problem($("move"), ""); $("move-dialog").showModal(); },
@@ -202,16 +203,36 @@
     else if (data.label) shelfLabel(data.label);
     else if (data.prints) answerPrints(data);
   });
-  // Many papers are given up only after a second look; which ones, the first press says.
+  // A word on many papers ends all of them, and is sent only after a second look; what it would do, the first press says.
   let unsure = null;
-  function answerPrints({ prints, word, sure }) {
-    if (sure) {
-      unsure = { prints, word };
-      $("prints-sure").textContent = sure;
-      $("prints-dialog").showModal();
-      return;
-    }
-    send("print", { jobs: prints.split(",").map(Number), word });
+  function answerPrints({ prints, word, title, sure, go }) {
+    $("prints-problem").textContent = "";
+    const answer = { jobs: prints.split(",").map(Number), word };
+    if (!sure) { sayPrints(answer); return; }
+    unsure = answer;
+    $("prints-title").textContent = title;
+    $("prints-sure").textContent = sure;
+    $("prints-go").textContent = go;
+    problem($("prints-dialog"), "");
+    $("prints-dialog").showModal();
+  }
+  // What the box refuses, it says on the page; that it did not answer, nobody else says.
+  async function sayPrints(answer) {
+    const said = await send("print", answer);
+    $("prints-problem").textContent = said.error === "NO_ANSWER" ? said.message : "";
+  }
+  async function answerUnsure() {
+    const [dialog, go] = [$("prints-dialog"), $("prints-go")];
+    if (!unsure || go.disabled) return;
+    const asked = unsure;
+    go.disabled = true;
+    problem(dialog, "");
+    const said = await send("print", asked);
+    go.disabled = false;
+    const waits = dialog.open && unsure === asked;      // else the person has gone back, or asks for something else
+    if (waits && said.success) { unsure = null; dialog.close(); }
+    else if (waits) problem(dialog, said.message);
+    else if (said.error === "NO_ANSWER") $("prints-problem").textContent = said.message;
   }
   async function shelfLabel(product) {
     const attempt = `shelf-label ${product}`;

@@ -282,14 +282,14 @@ kinds! {
     PrintCompleted = "print.completed" {
         /// The act whose document it is.
         document: ActId,
-        /// Which printer.
+        /// Which printer; empty where none is set up for it any more.
         printer: Box<str>,
     }
     /// It is not known whether a document came out.
     PrintUnknown = "print.unknown" {
         /// The act whose document it is.
         document: ActId,
-        /// Which printer.
+        /// Which printer; empty where none is set up for it any more.
         printer: Box<str>,
         /// What happened.
         reason: Box<str>,
@@ -298,7 +298,7 @@ kinds! {
     PrintReprinted = "print.reprinted" {
         /// The act whose document it is.
         document: ActId,
-        /// Which printer.
+        /// Which printer; empty where none is set up for it any more.
         printer: Box<str>,
     }
     /// A device answers again, or for the first time.

@@ -9,7 +9,8 @@ pub const PIN_LENGTH_MIN: usize = 4;
 /// Longest PIN, in digits.
 pub const PIN_LENGTH_MAX: usize = 8;
 
-/// What somebody is. The centre's roles; counters know the first four.
+/// What somebody is. The centre's roles; at a counter the first four serve, and the field technician mends devices. The others
+/// may do nothing there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -62,6 +63,8 @@ impl Role {
             }
             // Whoever stands at the till with a scanner that was exchanged mends it, and whoever is sent for that.
             Permission::MendDevices => self.may(Permission::Sell) || self == Self::FieldTech,
+            // Who mends a printer sees what lies in it.
+            Permission::AnswerPrints => self.may(Permission::MendDevices),
             Permission::CloseTill | Permission::KeepPatients => {
                 matches!(self, Self::Technician | Self::Pharmacist | Self::Manager)
             }
@@ -98,6 +101,22 @@ pub enum Permission {
     KeepPatients,
     /// Try devices, have scanners learn, and say which device is which.
     MendDevices,
+    /// Say what became of papers whose end is not known, or that wait.
+    AnswerPrints,
+}
+
+impl Permission {
+    /// All, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Sell,
+        Self::OpenTill,
+        Self::CloseTill,
+        Self::OpenDrawer,
+        Self::MoveCash,
+        Self::KeepPatients,
+        Self::MendDevices,
+        Self::AnswerPrints,
+    ];
 }
 
 /// One person, as a snapshot carries them.
@@ -168,6 +187,29 @@ impl PinThrottle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_role_may_do_at_a_counter_what_this_table_says_and_nothing_else() {
+        use Permission::{
+            AnswerPrints, CloseTill, KeepPatients, MendDevices, MoveCash, OpenDrawer, OpenTill, Sell,
+        };
+        let serves = [Sell, OpenTill, MendDevices, AnswerPrints];
+        let table: [(Role, &[Permission]); 7] = [
+            (Role::Assistant, &serves),
+            (Role::Technician, &[serves.as_slice(), &[CloseTill, KeepPatients]].concat()),
+            (Role::Pharmacist, &[serves.as_slice(), &[CloseTill, KeepPatients, OpenDrawer]].concat()),
+            (Role::Manager, &[serves.as_slice(), &[CloseTill, KeepPatients, OpenDrawer, MoveCash]].concat()),
+            (Role::FieldTech, &[MendDevices, AnswerPrints]),
+            (Role::CentralIt, &[]),
+            (Role::Admin, &[]),
+        ];
+        assert_eq!(table.map(|(role, _)| role), Role::ALL);
+        for (role, may) in table {
+            for permission in Permission::ALL {
+                assert_eq!(role.may(permission), may.contains(&permission), "{role:?} {permission:?}");
+            }
+        }
+    }
 
     #[test]
     fn wrong_pins_wait_longer_and_longer_and_a_right_one_clears() {

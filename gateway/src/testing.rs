@@ -137,6 +137,10 @@ async fn shared_cluster() -> Access {
     let access = match Access::read(&layout) {
         Ok(access) if PgConnection::connect_with(&access.root("postgres")).await.is_ok() => access,
         _ => {
+            // Half of one is what a removal left that was interrupted.
+            if !layout.data.join("PG_VERSION").exists() && config.cluster_dir.exists() {
+                fs::remove_dir_all(&config.cluster_dir).expect("room for a cluster");
+            }
             let cluster =
                 PrivateCluster::start(&config, Purpose::Test).await.expect("the test cluster starts");
             start_watcher(&base, cluster.pid().expect("a process"));
@@ -176,16 +180,19 @@ fn base_folder() -> PathBuf {
     base
 }
 
-/// Waits until nobody uses the cluster, for a moment longer (test processes follow each other), and removes it.
+/// Waits until nobody uses the cluster, for a moment longer (test processes follow each other), and removes it. It is moved out of the way
+/// first: half a cluster in its place would keep every later one from being made.
 const WATCHER: &str = r#"
 exec 9<"$1/users.lock"
 while :; do
     flock -x 9; flock -u 9; sleep 3
     if flock -xn 9; then break; fi
 done
-kill -INT "$2"
-n=0; while kill -0 "$2" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
-rm -rf "$1/cluster"
+kill -QUIT "$2"
+n=0; while kill -0 "$2" 2>/dev/null && [ $n -lt 300 ]; do sleep 0.1; n=$((n+1)); done
+mv "$1/cluster" "$1/cluster.gone-$$"
+flock -u 9
+rm -rf "$1"/cluster.gone-*
 "#;
 
 #[allow(clippy::zombie_processes, reason = "it outlives this process on purpose")]

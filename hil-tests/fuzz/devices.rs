@@ -92,7 +92,7 @@ pub(crate) fn learned(bytes: &[u8]) {
     let Ok(learned) = serde_json::from_slice::<Learned>(first) else { return };
     let text = serde_json::to_vec(&learned).expect("what was read can be written");
     assert_eq!(serde_json::from_slice::<Learned>(&text).expect("what was written can be read"), learned);
-    let (_, _) = (learned.framing(), learned.decoding());
+    let (_, _) = (learned.framing(FramingRules::default().idle_gap), learned.decoding());
     for whole in [false, true] {
         let (_, proved) = learned.read(rest.to_vec(), whole);
         assert!(!proved || whole && learned.is_proof());

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::waiting::until;
-use crate::world::{Branch, Person, WorldError};
+use crate::world::{Branch, Person, SCANNER, WorldError};
 
 /// A page that takes longer is broken for the person in front of it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -314,6 +314,16 @@ impl Counter {
         self.tell("sign-in", json!({ "staff": person.id, "pin": person.pin })).await
     }
 
+    /// Waits until the box hears the branch's scanner: it sells before its devices are open, and what is scanned while one is being
+    /// opened is refused as cut off.
+    ///
+    /// # Errors
+    /// [`crate::waiting::Overdue`] with the last look.
+    pub async fn hears_the_scanner(&self) -> Result<Till, crate::waiting::Overdue> {
+        let open = |till: &Till| till.devices.iter().any(|one| one.name == SCANNER && one.detail.is_none());
+        self.shows("the scanner", open).await
+    }
+
     /// Opens the till with that much money in it.
     ///
     /// # Errors
@@ -394,6 +404,28 @@ impl Counter {
     /// [`CounterError`].
     pub async fn answer_print(&self, job: u64, word: &str) -> Result<Value, CounterError> {
         self.tell("print", json!({ "jobs": [job], "word": word })).await
+    }
+
+    /// Does something at the page for devices, such as `learn`.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn act_on_devices(&self, action: &str, body: Value) -> Result<Value, CounterError> {
+        self.tell(&format!("devices/{action}"), body).await
+    }
+
+    /// The page for devices, as HTML.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    pub async fn devices_page(&self) -> Result<String, CounterError> {
+        let url = format!("{}/till/{}/devices", self.base, self.till);
+        let cookie = self.cookie.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let request = self.client.get(url).header(COOKIE, cookie.unwrap_or_default());
+        let answer = request.send().await.map_err(CounterError::Gone)?;
+        let status = answer.status();
+        let body = answer.text().await.map_err(CounterError::Gone)?;
+        if status.is_success() { Ok(body) } else { Err(CounterError::Strange { status, body }) }
     }
 
     /// How far the box's ledger is, as it tells its operators.

@@ -80,7 +80,7 @@ async fn make(settings: &Settings) -> Result<Box<dyn Rig>> {
         Settings::Sim => Box::new(SimRig::new().await?),
         Settings::Qemu(machine) => Box::new(QemuRig::with_gadgets(machine.clone()).await?),
         Settings::Bench(wiring) => {
-            Box::new(BenchRig::new(wiring.clone(), Box::new(AtTerminal::here())).await?)
+            Box::new(BenchRig::new((**wiring).clone(), Box::new(AtTerminal::here())).await?)
         }
     })
 }

@@ -1,7 +1,7 @@
 //! What `config check` says of a configuration that is good: a line of what it holds, and a line for whatever in it works and
 //! needs care all the same.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use pestle_drivers::printer::render::pictures::Pictures;
 
@@ -24,6 +24,30 @@ pub fn summary(config: &Config) -> String {
         config.buses.len()
     );
     std::iter::once(holds).chain(concerns(config)).collect::<Vec<_>>().join("\n")
+}
+
+/// Where the appliance mounts its data partition (`images/root/etc/fstab`).
+const APPLIANCE_DATA: &str = "/var/lib/pestle";
+/// The one port for the pages that the appliance's firewall lets in, and that its screen leaves out of the address.
+const APPLIANCE_PORT: u16 = 443;
+
+/// What in a good configuration would make an appliance useless: what is wrong, and what to write. Nobody can sign in there to mend
+/// it.
+pub fn unfit_for_the_appliance(config: &Config) -> Vec<String> {
+    let listen = config.web.listen;
+    let is_reached = listen.port() == APPLIANCE_PORT && !listen.ip().to_canonical().is_loopback();
+    let pages = (!is_reached).then(|| {
+        format!(
+            "web.listen is \"{listen}\", where no till reaches the pages of this box: write [web] with listen = \"0.0.0.0:{APPLIANCE_PORT}\""
+        )
+    });
+    let data = (config.data_dir != Path::new(APPLIANCE_DATA)).then(|| {
+        format!(
+            "data_dir is \"{}\", and this box keeps only what lies in {APPLIANCE_DATA}: leave data_dir out, or write \"{APPLIANCE_DATA}\"",
+            config.data_dir.display()
+        )
+    });
+    pages.into_iter().chain(data).collect()
 }
 
 /// What works, and not as well as it could. Reads the logos.

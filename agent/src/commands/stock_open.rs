@@ -39,6 +39,12 @@ pub enum StockFileError {
         /// What is wrong, and what to write.
         what: String,
     },
+    /// Not text, or in an older encoding.
+    #[error("line {line}: this is no UTF-8 text: save the file as \"CSV UTF-8\"")]
+    NotText {
+        /// From 1.
+        line: usize,
+    },
     /// Nothing to book.
     #[error("the file has no line of stock below its header")]
     Empty,
@@ -70,6 +76,17 @@ pub fn parse(
         stock.push(read_row(row, &columns, &product_of).map_err(|what| StockFileError::Line { line, what })?);
     }
     if stock.is_empty() { Err(StockFileError::Empty) } else { Ok(stock) }
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// [`StockFileError::NotText`].
+pub fn text(bytes: &[u8]) -> Result<&str, StockFileError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        StockFileError::NotText { line: before.split(|byte| *byte == b'\n').count() }
+    })
 }
 
 fn columns(header: &str) -> Result<BTreeMap<&str, usize>, String> {
@@ -150,20 +167,28 @@ pub enum StockError {
     Journal(#[from] JournalError),
     /// Nobody can tell here whether the file was booked before.
     #[error(
-        "this box's own books lack facts that have left it: whether this file was booked before cannot be told. Call support"
+        "this box's own books lack facts that have left it, and the centre did not give them: whether this file was booked before cannot be told. Check the network, and call support if it stays so"
     )]
     BooksIncomplete,
+    /// It was to be the first file, and is not.
+    #[error(
+        "this box has booked its opening stock from another file. If the power went while it did, bring that file once more, and the box goes on with it; what differs otherwise is booked as a delivery, or with a count"
+    )]
+    NotFirst,
 }
 
 /// Appends those of `acts` that `books`, folded from this journal, do not have. (The journal alone does not say it: its old
-/// facts may have left the box.)
+/// facts may have left the box.) With `first`, only if no other file was booked before.
 ///
 /// # Errors
 /// [`StockError`]; what was booked before it stays booked, and a repeat books the rest.
-pub fn book(journal: &Journal, books: &Books, acts: Vec<Act>) -> Result<Booked, StockError> {
+pub fn book(journal: &Journal, books: &Books, acts: Vec<Act>, first: bool) -> Result<Booked, StockError> {
     let (known, new): (Vec<_>, Vec<_>) = acts.into_iter().partition(|act| books.has_opened_stock(act.id));
     if !new.is_empty() && !books.missing().is_empty() {
         return Err(StockError::BooksIncomplete);
+    }
+    if first && known.is_empty() && books.has_stock_opened() {
+        return Err(StockError::NotFirst);
     }
     let mut booked = Booked { lines: 0, repeated: known.len() };
     for act in new {
@@ -209,6 +234,9 @@ mod tests {
         assert_eq!((stock[0].lot.as_deref(), stock[0].quantity), (Some("A1"), Quantity(12)));
         assert_eq!((stock[1].lot.as_deref(), stock[1].expiry), (None, None));
         assert_eq!(parse("quantity,product\r\n1,aspirin\r\n", product).unwrap()[0].quantity, Quantity::ONE);
+        assert_eq!(text(b"gtin\n\xef\xbb\xbfK\xc3\xb6"), Ok("gtin\n\u{feff}K\u{f6}"));
+        let said = text(b"gtin,lot\n1,2\nK\xf6ln").unwrap_err().to_string();
+        assert!(said.contains("line 3") && said.contains("CSV UTF-8"), "{said}");
         check("", "no line");
         check("gtin,lot,expiry,quantity\n", "no line");
         check("gtin,batch,quantity\n", "line 1: \"batch\" is no column");
@@ -221,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_file_twice_changes_nothing() {
+    fn the_same_file_twice_changes_nothing_and_another_is_no_first_one() {
         let folder = tempfile::tempdir().unwrap();
         let settings =
             Settings { folder: folder.path().into(), stream: testing::stream(), limits: Default::default() };
@@ -230,7 +258,7 @@ mod tests {
         let keep = Keep::new(folder.path().join("counter")).unwrap();
         let booked = || {
             let books = keep.fold(&journal, &Nowhere).unwrap().books;
-            book(&journal, &books, acts(GOOD, &stock, &testing::stamp())).unwrap()
+            book(&journal, &books, acts(GOOD, &stock, &testing::stamp()), true).unwrap()
         };
         let first = booked();
         assert_eq!(first, Booked { lines: 2, repeated: 0 });
@@ -238,6 +266,37 @@ mod tests {
         let again = booked();
         assert_eq!(again, Booked { lines: 0, repeated: 1 });
         assert_eq!(journal.head(), head);
+
+        let other = format!("{GOOD}9520123456788,A2,,1\n");
+        let stock = parse(&other, product).unwrap();
+        let books = keep.fold(&journal, &Nowhere).unwrap().books;
+        let refused = book(&journal, &books, acts(&other, &stock, &testing::stamp()), true);
+        assert!(matches!(refused, Err(StockError::NotFirst)), "{refused:?}");
+        assert_eq!(journal.head(), head);
+        let added = book(&journal, &books, acts(&other, &stock, &testing::stamp()), false).unwrap();
+        assert_eq!(added, Booked { lines: 3, repeated: 0 });
+        journal.close_blocking();
+    }
+
+    #[test]
+    fn a_file_that_was_booked_in_part_is_gone_on_with_after_another_was_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            Settings { folder: folder.path().into(), stream: testing::stream(), limits: Default::default() };
+        let (journal, _) = Journal::open(settings, &testing::stamp()).unwrap();
+        let keep = Keep::new(folder.path().join("counter")).unwrap();
+        let long = format!("{GOOD}{}", "9520123456788,B1,,1\n".repeat(LINES_PER_ACT));
+        let booked = |text: &str, acts_max: usize| {
+            let stock = parse(text, product).unwrap();
+            let acts = acts(text, &stock, &testing::stamp()).into_iter().take(acts_max).collect();
+            let books = keep.fold(&journal, &Nowhere).unwrap().books;
+            book(&journal, &books, acts, true)
+        };
+        // The power goes after the first of two acts.
+        assert_eq!(booked(&long, 1).unwrap(), Booked { lines: LINES_PER_ACT, repeated: 0 });
+        let refused = booked(GOOD, usize::MAX);
+        assert!(matches!(refused, Err(StockError::NotFirst)), "{refused:?}");
+        assert_eq!(booked(&long, usize::MAX).unwrap(), Booked { lines: 2, repeated: 1 });
         journal.close_blocking();
     }
 }

@@ -1,9 +1,12 @@
 //! What the box's own screen and serial line show: its name, where its pages are, how it is, and what a person on the spot
-//! can do about it. It has no keyboard: nothing here takes input.
+//! can do about it. It has no keyboard: nothing here takes input, and what is typed all the same (`terminal`) does nothing.
 //!
-//! [`screen`] lays it out and is pure; this file looks and draws, again and again, and draws only what has changed.
+//! [`screen`] says what stands there and `page` lays it out, both pure; this file looks and draws, again and again, and draws only what
+//! has changed.
 
+mod page;
 pub mod screen;
+mod terminal;
 
 use std::{
     fs,
@@ -14,9 +17,11 @@ use std::{
 };
 
 use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{appliance, config::Config, identity::DeviceIdentity, web::local};
 use screen::{Address, State, Told};
+use terminal::StillTerminal;
 
 /// The size of a console whose size nobody knows: what serial terminals have been since the VT100.
 const SIZE: (usize, usize) = (80, 24);
@@ -35,16 +40,49 @@ const LOOK_WHEN_QUIET: Duration = Duration::from_secs(15);
 const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Hides the cursor: nothing can be typed.
 const HIDE_CURSOR: &str = "\x1b[?25l";
+/// How often a terminal that is held is let go while something is written to it.
+const LET_GO_EVERY: Duration = Duration::from_millis(500);
+/// For whoever has the terminal afterwards.
+const SHOW_CURSOR: &str = "\x1b[?25h\r\n";
 
-/// Shows the box until the process ends. `config` is read anew each time: what is mended is seen.
+/// Shows the box until the process is told to end; the terminal is as it was then. `config` is read anew each time: what is mended is
+/// seen.
 ///
 /// # Errors
 /// The screen has gone.
 pub async fn run(config: Option<&Path>, every: Duration) -> io::Result<()> {
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let terminal = StillTerminal::of_output()?;
+    tokio::select! {
+        ended = draw_again_and_again(config, every, &terminal) => ended,
+        _ = term.recv() => write(&terminal, SHOW_CURSOR.to_owned()).await,
+        _ = interrupt.recv() => write(&terminal, SHOW_CURSOR.to_owned()).await,
+    }
+}
+
+/// To write to a terminal that is held waits for whoever holds it: it is let go before, and as long as that takes.
+async fn write(terminal: &StillTerminal, text: String) -> io::Result<()> {
+    let mut writing = tokio::task::spawn_blocking(move || {
+        let mut output = io::stdout().lock();
+        output.write_all(text.as_bytes())?;
+        output.flush()
+    });
+    loop {
+        terminal.let_go()?;
+        if let Ok(written) = tokio::time::timeout(LET_GO_EVERY, &mut writing).await {
+            return written.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
+        }
+    }
+}
+
+async fn draw_again_and_again(
+    config: Option<&Path>,
+    every: Duration,
+    terminal: &StillTerminal,
+) -> io::Result<()> {
     let mut shown = String::new();
     let (mut changed, mut drawn) = (Instant::now(), None);
-    let mut output = io::stdout();
-    output.write_all(HIDE_CURSOR.as_bytes())?;
+    write(terminal, HIDE_CURSOR.to_owned()).await?;
     loop {
         let told = look(config).await;
         let (width, height) = size();
@@ -52,8 +90,7 @@ pub async fn run(config: Option<&Path>, every: Duration) -> io::Result<()> {
         let is_other = text != shown;
         if is_other || drawn.is_none_or(|drawn: Instant| drawn.elapsed() >= DRAWN_AGAIN_AFTER) {
             // A terminal that is set up for raw output needs both ends of a line.
-            write!(output, "{CLEAR}{}", text.replace('\n', "\r\n"))?;
-            output.flush()?;
+            write(terminal, format!("{CLEAR}{}", text.replace('\n', "\r\n"))).await?;
             drawn = Some(Instant::now());
         }
         if !screen::is_worded_alike(&text, &shown) {

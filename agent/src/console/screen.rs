@@ -1,8 +1,10 @@
 //! The console's picture, as lines of text. Pure.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
 use serde::Deserialize;
+
+use super::page::{Gives, Page};
 
 /// An address of the box.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,46 +74,35 @@ struct Device {
     detail: Option<String>,
 }
 
-/// The width of the words on the left.
-const LABEL: usize = 10;
-
-/// Draws it for a screen of `width` columns and `height` lines; what does not fit is counted on the last line.
+/// Draws it for a screen of `width` columns and `height` lines. What has no room is counted: devices first, then reasons; they stand on
+/// the pages, too. What came of a stick stands here alone where the stick could not be written, so that stays.
 pub fn draw(told: &Told, width: usize, height: usize) -> String {
-    let mut page = Page { lines: Vec::new(), width: width.max(LABEL + 20) };
+    let mut page = Page::new(width);
     match &told.state {
         State::Running(health) => running(&mut page, health, told),
         State::Silent(why) => {
             page.title("Pestle", told.version);
-            page.row("Box", "The agent does not answer. It may be starting: wait half a minute.");
-            page.row("", &format!("If it stays so, switch the box off and on, and call support ({why})."));
-            network(&mut page, told, None);
+            let then = format!("If it stays so, switch the box off and on, and call support ({why}).");
+            let rows = ["The agent does not answer. It may be starting: wait half a minute.", &then];
+            page.part("Box", Gives::Nothing, rows);
+            outside(&mut page, told, None);
         }
         State::NoIdentity(what) => {
             page.title("Pestle", told.version);
-            page.row("Box", what);
-            network(&mut page, told, None);
+            page.part("Box", Gives::Nothing, [what]);
+            outside(&mut page, told, None);
         }
         State::BadConfiguration(what) => {
             page.title("Pestle", told.version);
-            page.row("Box", "The configuration is wrong; nothing is sold before it is right.");
-            page.row("", what);
-            network(&mut page, told, None);
+            let rows = ["The configuration is wrong; nothing is sold before it is right.", what];
+            page.part("Box", Gives::Nothing, rows);
+            outside(&mut page, told, None);
         }
         State::CannotStart(what) => {
             page.title("Pestle", told.version);
-            page.rows("Box", what);
+            page.part("Box", Gives::Nothing, what.lines());
+            system(&mut page, told);
         }
-    }
-    // An agent that runs says them itself, among its reasons.
-    if !matches!(told.state, State::Running(_)) {
-        let mut label = "System";
-        for trouble in &told.troubles {
-            page.row(label, trouble);
-            label = "";
-        }
-    }
-    if let Some(setup) = &told.setup {
-        page.rows("Set-up", setup);
     }
     page.fit(height)
 }
@@ -126,22 +117,16 @@ fn running(page: &mut Page, health: &Health, told: &Told) {
         "degraded" => "sells, and a person should look",
         _ => "NOTHING CAN BE RECORDED",
     };
-    page.row("Box", state);
-    for reason in &health.reasons {
-        page.row("", reason);
-    }
-    network(page, told, Some(&health.device));
+    page.part("Box", Gives::Nothing, [state]);
+    page.part("", Gives::Last("reasons"), &health.reasons);
+    outside(page, told, Some(&health.device));
     let link = match (health.link.state.as_str(), health.link.waiting) {
         ("live", 0) => "connected, and has everything".to_owned(),
         ("offline", waiting) => format!("away; {waiting} facts wait here, and the branch works on"),
         (_, waiting) => format!("connected; {waiting} facts are on their way"),
     };
-    page.row("Centre", &link);
-    if let Some(detail) = &health.link.detail {
-        page.row("", detail);
-    }
-    let mut label = "Devices";
-    for device in &health.devices {
+    page.part("Centre", Gives::Nothing, std::iter::once(&link).chain(&health.link.detail));
+    let devices = health.devices.iter().map(|device| {
         let how = match (device.state.as_str(), &device.detail) {
             ("ok", None) => "ok".to_owned(),
             ("ok", Some(detail)) => format!("ok; {detail}"),
@@ -149,85 +134,33 @@ fn running(page: &mut Page, health: &Health, told: &Told) {
                 format!("{}: {}", state.to_uppercase(), detail.as_deref().unwrap_or("look at it"))
             }
         };
-        page.row(label, &format!("{} ({}): {how}", device.name, device.class));
-        label = "";
-    }
+        format!("{} ({}): {how}", device.name, device.class)
+    });
+    page.part("Devices", Gives::Last("devices"), devices);
 }
 
-fn network(page: &mut Page, told: &Told, device: Option<&str>) {
+/// What came of a stick, what of the system failed, and where the box can be reached.
+fn outside(page: &mut Page, told: &Told, device: Option<&str>) {
+    let setup = told.setup.iter().flat_map(|text| text.lines());
+    page.part("Set-up", Gives::First, setup);
+    // An agent that runs says them itself, among its reasons.
+    if device.is_none() {
+        system(page, told);
+    }
     let port = match told.port {
         None | Some(443) => String::new(),
         Some(port) => format!(":{port}"),
     };
-    if let Some(device) = device {
-        page.row("Pages", &format!("https://{device}.local{port}"));
-    }
+    page.part("Pages", Gives::Nothing, device.map(|device| format!("https://{device}.local{port}")));
+    let addresses = told.addresses.iter().map(|Address { card, ip }| format!("{ip} ({card})"));
+    page.part("Network", Gives::Nothing, addresses);
     if told.addresses.is_empty() {
-        page.row("Network", "no address: check the network cable and the branch's router");
-    }
-    let mut label = "Network";
-    for Address { card, ip } in &told.addresses {
-        page.row(label, &format!("{ip} ({card})"));
-        label = "";
+        page.part("Network", Gives::Nothing, ["no address: check the network cable and the branch's router"]);
     }
 }
 
-struct Page {
-    lines: Vec<String>,
-    width: usize,
-}
-
-impl Page {
-    fn title(&mut self, title: &str, version: &str) {
-        let gap = self.width.saturating_sub(title.chars().count() + version.len() + 1).max(1);
-        self.lines.push(format!("{title}{}{version}", " ".repeat(gap)));
-        self.lines.push("─".repeat(self.width));
-    }
-
-    /// A row for each line of `text`.
-    fn rows(&mut self, label: &str, text: &str) {
-        for (index, line) in text.lines().enumerate() {
-            self.row(if index == 0 { label } else { "" }, line);
-        }
-    }
-
-    /// A row with its label; words that do not fit go on below it.
-    fn row(&mut self, label: &str, text: &str) {
-        let room = self.width - LABEL;
-        let mut rows = vec![String::new()];
-        for word in text.split_whitespace() {
-            let last = rows.last().map_or(0, |row| row.chars().count());
-            if last > 0 && last + 1 + word.chars().count() > room {
-                rows.push(String::new());
-            }
-            if let Some(row) = rows.last_mut() {
-                if !row.is_empty() {
-                    row.push(' ');
-                }
-                // A word as long as that is an address or a path: its beginning says which.
-                row.extend(word.chars().take(room - row.chars().count().min(room)));
-            }
-        }
-        for (index, row) in rows.into_iter().enumerate() {
-            let label = if index == 0 { label } else { "" };
-            self.lines.push(format!("{label:<LABEL$}{row}"));
-        }
-    }
-
-    fn fit(self, height: usize) -> String {
-        let mut text = String::new();
-        let (shown, more) = match self.lines.len().checked_sub(height) {
-            None | Some(0) => (self.lines.len(), 0),
-            Some(over) => (height.saturating_sub(1), over + 1),
-        };
-        for line in self.lines.iter().take(shown) {
-            let _infallible = writeln!(text, "{line}");
-        }
-        if more > 0 {
-            let _infallible = write!(text, "… and {more} more lines: see the box's pages");
-        }
-        text.trim_end().to_owned()
-    }
+fn system(page: &mut Page, told: &Told) {
+    page.part("System", Gives::Nothing, &told.troubles);
 }
 
 /// Whether two pictures differ in nothing but numbers: how many facts wait changes with every reading of a fridge.
@@ -238,6 +171,8 @@ pub fn is_worded_alike(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use pestle_drivers::printer::codepage::CodePage;
+
     use super::*;
 
     fn health(status: &str, devices: usize) -> Health {
@@ -276,7 +211,9 @@ mod tests {
         };
         let text = shown(State::NoIdentity("this box is not enrolled".into()));
         assert!(
-            text.ends_with("System    The firewall did not start.\n          The clock is not set."),
+            text.contains(
+                "\nSystem    The firewall did not start.\n          The clock is not set.\nNetwork"
+            ),
             "{text}"
         );
         let running = shown(State::Running(Box::new(health("degraded", 0))));
@@ -335,25 +272,64 @@ Devices   printer-1 (printer): TROUBLE: the printer is out
     }
 
     #[test]
-    fn what_came_of_a_stick_is_shown_below() {
-        let state = State::NoIdentity("this box is not enrolled".into());
-        let setup = Some("agent.toml was taken.\nThe stick can be pulled.\n".to_owned());
-        let text = draw(
-            &Told { state, port: None, addresses: vec![], setup, troubles: vec![], version: "1" },
-            60,
-            24,
-        );
+    fn what_came_of_a_stick_is_shown_also_where_there_is_no_room_for_all_devices_and_reasons() {
+        let setup =
+            "agent.toml was taken.\nThe stick is full or write-protected.\nThe stick can be pulled.\n";
+        let shown = |state| {
+            let address = |ip: &str| Address { card: "eth0".into(), ip: ip.parse().unwrap() };
+            let addresses = vec![address("192.0.2.7"), address("2001:db8::7")];
+            let told = Told {
+                state,
+                port: Some(443),
+                addresses,
+                setup: Some(setup.into()),
+                troubles: vec![],
+                version: "1.2.3",
+            };
+            // What a serial console has.
+            draw(&told, 80, 24)
+        };
+        let expected = "\nSet-up    agent.toml was taken.\n          The stick is full or write-protected.\n          The stick can be pulled.\n";
+        assert!(shown(State::NoIdentity("this box is not enrolled".into())).contains(expected));
+        // Three tills with a scanner, a receipt and a label printer each, and six more.
+        let mut health = health("degraded", 15);
+        let text = shown(State::Running(Box::new(health.clone())));
+        // A device takes two lines: the last one stays free.
+        assert_eq!(text.lines().count(), 23, "{text}");
+        assert!(text.contains(expected) && text.contains("2001:db8::7"), "{text}");
+        assert!(text.contains("\nDevices   printer-1 (printer)"), "{text}");
+        assert!(text.ends_with("          and 9 more devices: see the box's pages"), "{text}");
+        health.reasons = (1..40).map(|number| format!("Reason {number}")).collect();
+        let text = shown(State::Running(Box::new(health)));
+        assert_eq!(text.lines().count(), 24, "{text}");
+        assert!(text.contains(expected) && text.contains("more reasons"), "{text}");
+        assert!(text.ends_with("Devices   15 devices: see the box's pages"), "{text}");
+    }
+
+    #[test]
+    fn every_character_of_a_screen_is_in_the_font_of_the_kernel_s_console() {
+        let mut health = health("degraded", 30);
+        health.branch = "Łódź–Północ".into();
+        health.reasons = vec!["Ştefan’s “disk” is slow…".into()];
+        health.link.detail = Some("Ångström ≠ 薬局".into());
+        let running = drawn(State::Running(Box::new(health)), Some(443), &["192.0.2.7"], 24);
         assert!(
-            text.ends_with("Set-up    agent.toml was taken.\n          The stick can be pulled."),
-            "{text}"
+            running.contains("Lódz-Pólnoc") && running.contains("Stefan's \"disk\" is slow."),
+            "{running}"
         );
+        let wrong = State::BadConfiguration("agent.toml: \u{1b}[2Jtill „Żabka“\tis no till".into());
+        let wrong = drawn(wrong, None, &[], 24);
+        for character in running.chars().chain(wrong.chars()).filter(|character| *character != '\n') {
+            assert!(CodePage::Pc437.encode(character).is_some(), "{character:?} is an empty box");
+        }
     }
 
     #[test]
     fn no_line_is_wider_than_the_screen_and_what_does_not_fit_is_counted() {
         let text = drawn(State::Running(Box::new(health("ok", 30))), Some(443), &["192.0.2.7"], 20);
-        assert_eq!(text.lines().count(), 20);
-        assert!(text.ends_with("more lines: see the box's pages"), "{text}");
+        // A device takes two lines: the last one stays free.
+        assert_eq!(text.lines().count(), 19);
+        assert!(text.ends_with("more devices: see the box's pages"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         let long = State::Silent("x".repeat(300));
         assert!(drawn(long, None, &[], 24).lines().all(|line| line.chars().count() <= 60));

@@ -98,6 +98,11 @@ impl Books {
         self.stock_opened.contains(&act)
     }
 
+    /// Whether any opening stock was booked.
+    pub fn has_stock_opened(&self) -> bool {
+        !self.stock_opened.is_empty()
+    }
+
     /// Facts of this box that are not in these books.
     pub fn missing(&self) -> &[BoxBooksIncomplete] {
         &self.missing

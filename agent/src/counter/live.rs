@@ -18,7 +18,7 @@ use super::{
 /// disk is in trouble, and the page says so.
 pub const HELD_SCANS_MAX: usize = 16;
 
-/// Refusals that stay on the page until somebody has seen them.
+/// Refusals, and what else stays on the page until somebody has seen it: so many of each.
 pub const REFUSALS_MAX: usize = 5;
 
 /// One till as it is now.
@@ -42,6 +42,8 @@ pub struct LiveTill {
     pub notice: Option<Notice>,
     /// Refusals that nobody has put aside yet, the newest last.
     pub refusals: Vec<Notice>,
+    /// What is told as refusals are, and is not over with the next sale: it stays until somebody has put it aside.
+    pub unseen: Vec<Notice>,
     /// The last sale has just been made: its change is shown until the next scan.
     pub just_sold: bool,
     /// Numbers the notices.
@@ -158,18 +160,33 @@ pub struct Notice {
 }
 
 impl LiveTill {
-    /// Says something. A refusal stays until it is put aside.
+    /// Says something. A refusal stays until it is put aside, or the next sale is made.
     pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
-        self.notices += 1;
-        let notice = Notice { seq: self.notices, tone, text: text.into() };
+        let notice = self.next(tone, text.into());
         if tone == Tone::Refused {
-            // The same again is said again, not twice.
-            self.refusals.retain(|earlier| earlier.text != notice.text);
-            if self.refusals.len() >= REFUSALS_MAX {
-                self.refusals.remove(0);
-            }
-            self.refusals.push(notice.clone());
+            keep(&mut self.refusals, &notice);
         }
         self.notice = Some(notice);
     }
+
+    /// Says what went wrong beside the work at this till, and goes on saying it until it is put aside.
+    pub fn say_until_seen(&mut self, text: impl Into<String>) {
+        let notice = self.next(Tone::Refused, text.into());
+        keep(&mut self.unseen, &notice);
+        self.notice = Some(notice);
+    }
+
+    fn next(&mut self, tone: Tone, text: String) -> Notice {
+        self.notices += 1;
+        Notice { seq: self.notices, tone, text }
+    }
+}
+
+/// The same again is said again, not twice.
+fn keep(notices: &mut Vec<Notice>, notice: &Notice) {
+    notices.retain(|earlier| earlier.text != notice.text);
+    if notices.len() >= REFUSALS_MAX {
+        notices.remove(0);
+    }
+    notices.push(notice.clone());
 }

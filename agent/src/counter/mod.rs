@@ -4,7 +4,7 @@
 //! ([`records`] of single acts, [`remembered`] for the many acts and packs; [`checkpoint`] as bytes with [`books_kept`],
 //! [`checkpoints`] on the disk, [`fold`] at a start, [`earlier`] what is fetched back later);
 //! [`machine`] decides ([`event`] and [`command`] are its words, [`live`] what it keeps per till, [`sell`], [`sign_in`],
-//! [`session`], [`patient`], [`printing`], [`papers`], [`preview`], [`drawer`], [`room`], [`missing`], [`today`], [`typed`], [`device_log`], [`cold`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop ([`handle`] is what others hold of it) that owns all of it,
+//! [`session`], [`patient`], [`printing`], [`left_over`], [`papers`], [`preview`], [`drawer`], [`room`], [`missing`], [`today`], [`typed`], [`device_log`], [`cold`] and [`orders`] are its parts) and is pure; [`counters`] counts; [`view`] is what the pages show, made by [`show`]; [`task`] is the loop ([`handle`] is what others hold of it) that owns all of it,
 //! appends to the journal, and only then tells anybody; [`keep`] writes what may be lost, baskets and checkpoints of the
 //! books, and [`keeping`] says when.
 
@@ -23,6 +23,7 @@ pub mod fold;
 pub mod handle;
 pub mod keep;
 mod keeping;
+mod left_over;
 pub mod live;
 pub mod machine;
 mod missing;

@@ -3,11 +3,13 @@
 use pestle_domain::{
     document::Document,
     ids::{ActId, TillId},
+    staff::Permission,
 };
 
 use super::{
     command::{Refused, StationId, Why},
     machine::{Branch, Now},
+    papers::DocumentKind,
     printing::document_of,
     records::Printable,
 };
@@ -39,7 +41,7 @@ impl Branch {
     /// A paper of a till that waits to be printed, of its last sale, or of its last closing. Nothing is printed or recorded.
     ///
     /// # Errors
-    /// The browser is not the one where somebody is signed in, or there is no such paper here.
+    /// The browser is not the one where somebody is signed in, there is no such paper here, or it is not this person's to see.
     pub fn preview(&self, now: &Now<'_>, preview: &Preview) -> Result<Paper, Refused> {
         let Preview { till, station, act, copy } = preview;
         let live = self.tills.get(till).and_then(|live| live.signed_in.as_ref());
@@ -53,11 +55,20 @@ impl Branch {
                 "There is no such paper at this till any more. Look at the list again.",
             )
         })?;
+        // What names a patient is for those who serve.
+        let right = match printable.kind() {
+            DocumentKind::DispensingLabel => Permission::Sell,
+            DocumentKind::Receipt | DocumentKind::Report | DocumentKind::ShelfLabel => {
+                Permission::AnswerPrints
+            }
+        };
+        self.permitted(till, right)?;
         let shop = self.shop()?;
         let job = Job {
             id: JobId(0),
             document: *act,
             till: till.clone(),
+            former_till: None,
             title: printable.title(),
             copy: *copy,
             drawer: false,
@@ -76,7 +87,7 @@ impl Branch {
     }
 
     fn printable_of(&self, till: &TillId, act: ActId) -> Option<Printable> {
-        let waiting = self.printable(&act).filter(|printable| printable.till() == till).cloned();
+        let waiting = self.printable(&act).filter(|one| self.answers_for(one.till()).0 == *till).cloned();
         waiting.or_else(|| {
             let book = self.books.till(till)?;
             let sale = book.last_sale.clone().map(|sale| Printable::Receipt(Box::new(sale)));

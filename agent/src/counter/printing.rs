@@ -21,9 +21,14 @@ use super::{
 };
 use crate::spool::machine::{self as spool, Ended, JOBS_MAX, Job, JobId, Spool, State, Word};
 
-/// Whose papers these are: those of a till that had a printer for them when they were recorded, and has none now. It is no name
-/// that a device could have.
+/// Whose papers these are: those of a till that had a printer for them when they were recorded, and has none now, or is itself
+/// gone. It is no name that a device could have, and stands in no fact.
 pub(super) const NO_PRINTER: &str = "no printer";
+
+/// As facts name a printer: not at all where none is set up any more.
+fn named(printer: &str) -> Box<str> {
+    if printer == NO_PRINTER { "".into() } else { printer.into() }
+}
 
 impl Branch {
     /// Queues what an act has to print, and opens the drawer where it asks for that.
@@ -72,22 +77,6 @@ impl Branch {
     fn kick_drawer_of(&mut self, till: &TillId, out: &mut Vec<Effect>) {
         if let Some((printer, _)) = self.spool_for(till, DocumentKind::Receipt) {
             out.push(Effect::KickDrawer(printer));
-        }
-    }
-
-    /// Puts documents whose end no fact tells before a person, those of a printer that is not set up any more, too.
-    pub(super) fn recover_prints(&mut self) {
-        let open = self.books.prints();
-        let open: Vec<_> = open.map(|one| (one.act(), one.till().clone(), one.title(), one.kind())).collect();
-        for (act, till, title, kind) in open {
-            match self.spool_for(&till, kind) {
-                Some((_, spool)) => spool.recover(act, till, title),
-                None => {
-                    let printers = u32::try_from(self.spools.len()).unwrap_or(u32::MAX);
-                    let nowhere = self.spools.entry(NO_PRINTER.into());
-                    nowhere.or_insert_with(|| Spool::of(printers)).recover(act, till, title);
-                }
-            }
         }
     }
 
@@ -222,7 +211,7 @@ impl Branch {
         Ok(Said::words(format!("A copy of {title} is being printed.")))
     }
 
-    fn spool_effects(
+    pub(super) fn spool_effects(
         &mut self,
         now: &mut Now<'_>,
         printer: &str,
@@ -235,7 +224,7 @@ impl Branch {
                 spool::Effect::Send(job) => self.send(now, printer, &job, out),
                 spool::Effect::KickDrawer => out.push(Effect::KickDrawer(printer.into())),
                 spool::Effect::Completed(job) => {
-                    let (document, name) = (job.document, printer.into());
+                    let (document, name) = (job.document, named(printer));
                     let (body, end) = if job.copy {
                         (PrintReprinted { document, printer: name }.into(), PrintEnd::Copied)
                     } else {
@@ -246,7 +235,7 @@ impl Branch {
                 spool::Effect::Unknown(job, reason) => {
                     let body = PrintUnknown {
                         document: job.document,
-                        printer: printer.into(),
+                        printer: named(printer),
                         reason: (*reason).into(),
                     };
                     self.append_plain(now, Lane::Ledger, &Actor::Machine, vec![body.into()], out);
@@ -259,30 +248,35 @@ impl Branch {
                 }
                 spool::Effect::GivenUp(job) => {
                     let reason = GIVEN_UP.into();
-                    let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
+                    let body = PrintUnknown { document: job.document, printer: named(printer), reason };
                     self.end_print(now, &job, actor, body.into(), PrintEnd::GivenUp, out);
                 }
-                spool::Effect::LetGo(job) => {
-                    let reason = LET_GO.into();
-                    let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
-                    self.end_print(now, &job, &Actor::Machine, body.into(), PrintEnd::LetGo, out);
-                    let what = match job.state {
-                        State::Unknown { .. } => "is not asked about any more",
-                        _ => "will not be printed",
-                    };
-                    let text = format!(
-                        "{} {what}: {JOBS_MAX} other papers wait for {printer}. What it tells of is recorded.",
-                        job.title
-                    );
-                    self.tell(&job.till, Tone::Info, text, out);
-                }
+                spool::Effect::LetGo(job) => self.let_go(now, printer, &job, out),
                 // The printer's chip says it once; the paper is in front of the person.
                 spool::Effect::CannotTell(job) => {
                     let reason = CANNOT_TELL.into();
-                    let body = PrintUnknown { document: job.document, printer: printer.into(), reason };
+                    let body = PrintUnknown { document: job.document, printer: named(printer), reason };
                     self.end_print(now, &job, &Actor::Machine, body.into(), PrintEnd::CannotTell, out);
                 }
             }
+        }
+    }
+
+    /// No more papers can wait: this one is given up, and whoever serves is told until they have seen it.
+    fn let_go(&mut self, now: &mut Now<'_>, printer: &str, job: &Job, out: &mut Vec<Effect>) {
+        let body = PrintUnknown { document: job.document, printer: named(printer), reason: LET_GO.into() };
+        self.end_print(now, job, &Actor::Machine, body.into(), PrintEnd::LetGo, out);
+        let what = match job.state {
+            State::Unknown { .. } => "is not asked about any more",
+            _ => "will not be printed",
+        };
+        let others = match printer {
+            NO_PRINTER => "other papers whose printer is not set up any more wait for an answer".to_owned(),
+            printer => format!("other papers wait for {printer}"),
+        };
+        let text = format!("{} {what}: {JOBS_MAX} {others}. What it tells of is recorded.", job.called());
+        if let Some(live) = self.tills.get_mut(&job.till) {
+            live.say_until_seen(text);
         }
     }
 
@@ -332,7 +326,7 @@ impl Branch {
 const WORDLESS: &str = "The box keeps no label with a patient's name. Look whether it came out; if it did not, say that it is not needed, and print it from the dispensing once more.";
 
 /// See [`NO_PRINTER`].
-const PRINTERLESS: &str = "This till has no printer for it any more. Look whether it came out; if it did not, say that it is not needed, or have a printer set up first.";
+const PRINTERLESS: &str = "There is no printer for it any more. Look whether it came out; if it did not, say that it is not needed, or have its printer set up again first.";
 
 fn said_of(word: Word, papers: usize) -> String {
     match (word, papers) {

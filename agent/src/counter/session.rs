@@ -10,13 +10,14 @@ use pestle_domain::{
 };
 
 use super::{
-    command::{CashWay, DateWord, Refused, Said, StationId, Ticket, Why},
+    command::{CashWay, Command, DateWord, Refused, Said, StationId, Ticket, Why},
     live::{Asked, SignedIn},
     machine::{Branch, Effect, Now, Purpose},
     papers::DocumentKind,
     records::PrintIntent,
     sell::repeated,
 };
+use crate::spool::machine::Word;
 
 /// Longest reason for which cash is moved: one line of a report.
 const REASON_CHARS_MAX: usize = 80;
@@ -51,6 +52,40 @@ impl Branch {
         }
     }
 
+    /// Refuses what this person may not do here, before anything is looked at.
+    pub(super) fn may_ask(&self, till: &TillId, command: &Command) -> Result<(), Refused> {
+        let needed = match command {
+            Command::SetQuantity { .. }
+            | Command::Void { .. }
+            | Command::VoidAll
+            | Command::Add { .. }
+            | Command::ChooseLot { .. }
+            | Command::ConfirmDate { .. }
+            | Command::Reprint
+            // It may be a label with a patient's name.
+            | Command::AnswerPrints { word: Word::PrintCopy, .. } => Permission::Sell,
+            Command::MendDevices => Permission::MendDevices,
+            Command::AnswerPrints { .. } => Permission::AnswerPrints,
+            // The same act again is answered, whoever asks. Behind that each asks for its own right.
+            Command::OpenTill { .. }
+            | Command::CloseTill { .. }
+            | Command::OpenDrawer { .. }
+            | Command::MoveCash { .. }
+            | Command::Pay { .. }
+            | Command::RegisterPatient { .. }
+            | Command::AmendPatient { .. }
+            | Command::ShelfLabel { .. }
+            // A scan is judged where all of them are taken, from whichever scanner.
+            | Command::Scan { .. }
+            | Command::TypedScans { .. }
+            // Whoever is signed in may leave, and put aside what they were told.
+            | Command::SignIn { .. }
+            | Command::SignOut
+            | Command::Dismiss => return Ok(()),
+        };
+        self.permitted(till, needed).map(|_person| ())
+    }
+
     pub(super) fn permitted(&self, till: &TillId, permission: Permission) -> Result<&SignedIn, Refused> {
         let signed_in = self.tills.get(till).and_then(|live| live.signed_in.as_ref());
         let signed_in = signed_in.ok_or_else(|| {
@@ -67,6 +102,7 @@ impl Branch {
             Permission::MoveCash => "put cash in or take it out",
             Permission::KeepPatients => "register patients",
             Permission::MendDevices => "mend devices",
+            Permission::AnswerPrints => "say what became of papers",
         };
         let text = format!("{} may not {what}. Ask somebody who may to sign in.", signed_in.name);
         Err(Refused::new(Why::Authorization, text))

@@ -3,7 +3,7 @@
 use pestle_domain::{ids::TillId, money::Money, staff::Permission};
 
 use super::{
-    machine::{Branch, Now},
+    machine::{Branch, Now, TillSettings},
     papers::DocumentKind,
     records::{Paper, Printable},
     view::{
@@ -11,6 +11,7 @@ use super::{
         QuestionView, SaleView, SessionView, TillView, suggestions,
     },
 };
+use crate::spool::machine::{Job, Spool};
 
 impl Branch {
     /// What the page of a till shows now; `None` for a till that is not configured.
@@ -36,7 +37,8 @@ impl Branch {
             () if live.just_sold => Phase::Change,
             () => Phase::Ready,
         };
-        let (prints, print_groups) = self.prints(till);
+        let Prints { prints, print_groups, print_rest } = self.prints(till);
+        let refusals = [live.unseen.as_slice(), &live.refusals].concat();
         Some(TillView {
             till: till.clone(),
             till_name: settings.name.clone(),
@@ -71,8 +73,10 @@ impl Branch {
             }),
             prints,
             print_groups,
+            print_rest,
+            full_printers: self.full_printers(settings),
             notice: live.notice.clone(),
-            refusals: live.refusals.clone(),
+            refusals,
             link: self.link.clone(),
             devices: self.devices.values().cloned().collect(),
             readings: self.readings.values().cloned().collect(),
@@ -149,24 +153,23 @@ impl Branch {
 
     /// The prints of a till that have not ended, and those of them that are told of together. Of many alike no page could
     /// show each, and nobody would answer for each.
-    fn prints(&self, till: &TillId) -> (Vec<PrintView>, Vec<PrintGroup>) {
-        let (mut prints, mut groups) = (Vec::new(), Vec::new());
+    fn prints(&self, till: &TillId) -> Prints {
+        let (mut prints, mut print_groups, mut print_rest) = (Vec::new(), Vec::new(), Vec::new());
         for (printer, spool) in &self.spools {
             let mut alike: Vec<PrintGroup> = Vec::new();
             for job in spool.jobs().iter().filter(|job| job.till == *till) {
-                let state = job.state.as_str();
-                let kind = self.printable(&job.document).map(Printable::kind);
-                let known = alike.iter().position(|group| (group.state, group.kind) == (state, kind));
+                let print = self.print_view(printer, job);
+                let known = alike.iter().position(|group| group.holds(&print));
                 let index = known.unwrap_or_else(|| {
                     alike.push(PrintGroup {
                         printer: printer.clone(),
-                        kind,
-                        state,
-                        reason: job.state.reason().map(str::to_owned),
+                        kind: print.kind,
+                        state: print.state,
+                        reason: print.reason.clone(),
                         jobs: Vec::new(),
                         first: job.title.clone(),
                         last: String::new(),
-                        full: spool.is_full(),
+                        former_till: job.former_till.clone(),
                     });
                     alike.len() - 1
                 });
@@ -174,23 +177,43 @@ impl Branch {
                 group.jobs.push(job.id);
                 group.last.clone_from(&job.title);
                 if group.jobs.len() <= PRINTS_SHOWN {
-                    prints.push(PrintView {
-                        job: job.id,
-                        document: job.document,
-                        title: job.title.clone(),
-                        printer: printer.clone(),
-                        state,
-                        reason: job.state.reason().map(str::to_owned),
-                        copy: job.copy,
-                        kind,
-                    });
+                    prints.push(print);
                 }
             }
-            let of_many = |group: &PrintGroup| {
-                group.jobs.len() > PRINTS_APART && group.kind != Some(DocumentKind::DispensingLabel)
-            };
-            groups.extend(alike.into_iter().filter(of_many));
+            let by_itself = |group: &PrintGroup| group.kind == Some(DocumentKind::DispensingLabel);
+            let (apart, together): (Vec<_>, Vec<_>) = alike.into_iter().partition(by_itself);
+            print_rest.extend(apart.into_iter().filter(|group| group.more() > 0));
+            print_groups.extend(together.into_iter().filter(|group| group.jobs.len() > PRINTS_APART));
         }
-        (prints, groups)
+        Prints { prints, print_groups, print_rest }
     }
+
+    fn print_view(&self, printer: &str, job: &Job) -> PrintView {
+        PrintView {
+            job: job.id,
+            document: job.document,
+            title: job.title.clone(),
+            printer: printer.to_owned(),
+            state: job.state.as_str(),
+            reason: job.state.reason().map(str::to_owned),
+            copy: job.copy,
+            kind: self.printable(&job.document).map(Printable::kind),
+            former_till: job.former_till.clone(),
+        }
+    }
+
+    fn full_printers(&self, settings: &TillSettings) -> Vec<String> {
+        let full = |printer: &&String| {
+            let its_own = settings.printers().any(|one| one == printer.as_str());
+            its_own && self.spools.get(*printer).is_some_and(Spool::is_full)
+        };
+        self.spools.keys().filter(full).cloned().collect()
+    }
+}
+
+/// The prints of a till, as its page tells of them.
+struct Prints {
+    prints: Vec<PrintView>,
+    print_groups: Vec<PrintGroup>,
+    print_rest: Vec<PrintGroup>,
 }

@@ -21,11 +21,12 @@ use crate::cold::settings::ColdSettings;
 use super::{
     books::Books,
     checkpoint::{self, Where},
-    command::{Answer, Command, DateWord, Pin, Request, StationId, Ticket},
+    command::{Answer, Command, DateWord, Pin, Refused, Request, StationId, Ticket},
     counters::Count,
     live::Scanned,
     machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
     patient::Sealing,
+    preview::{Paper, Preview},
     records::Done,
     shop::Shop,
     view::TillView,
@@ -99,7 +100,12 @@ pub(super) fn snapshot(recalls: &[(u32, &str)], verifier: &str) -> Snapshot {
             })
             .collect(),
         orders: None,
-        staff: vec![member("anna", "Anna", Role::Manager), member("ben", "Ben", Role::Assistant)],
+        staff: vec![
+            member("anna", "Anna", Role::Manager),
+            member("ben", "Ben", Role::Assistant),
+            member("tess", "Tess", Role::FieldTech),
+            member("ida", "Ida", Role::CentralIt),
+        ],
     }
 }
 
@@ -216,9 +222,14 @@ impl Rig {
 
     /// Starts again without a receipt printer at the first till.
     pub(super) fn restart_without_printer(self) -> Self {
+        self.restart_as(|settings| settings.tills[0].printer = None)
+    }
+
+    /// Starts again with another configuration.
+    pub(super) fn restart_as(self, change: impl FnOnce(&mut CounterSettings)) -> Self {
         let mut rig = self.restart();
         let mut settings = rig.branch.settings.clone();
-        settings.tills[0].printer = None;
+        change(&mut settings);
         let books = rig.branch.books.clone();
         rig.branch = Branch::new(settings, Some(shop(&[])), books, Vec::new());
         rig
@@ -330,6 +341,18 @@ impl Rig {
         let mut draw = Uuid::nil;
         let now = Now { mono_ms: self.now_ms, stamp: self.stamp(), floor: FLOOR, draw: &mut draw };
         self.branch.view(&now, &till(number)).expect("the till is configured")
+    }
+
+    pub(super) fn look_at(&self, preview: &Preview) -> Result<Paper, Refused> {
+        let mut draw = Uuid::nil;
+        let now = Now { mono_ms: self.now_ms, stamp: self.stamp(), floor: FLOOR, draw: &mut draw };
+        self.branch.preview(&now, preview)
+    }
+
+    /// What stands on a till's page about papers.
+    pub(super) fn papers_on_page(&self, number: u32) -> String {
+        let fragments = crate::web::pages::fragments(&self.view(number)).unwrap();
+        fragments.into_iter().find(|(name, _)| *name == "prints").map(|(_, html)| html).unwrap()
     }
 
     pub(super) fn basket_act(&self, number: u32) -> ActId {

@@ -1,11 +1,12 @@
 //! Drawers, paper and plugs, without any of them.
 
-use pestle_domain::fact::{DeviceAttached, DeviceLost};
+use pestle_domain::fact::{DeviceAttached, DeviceLost, Fact, FactBody};
 
 use super::{
-    command::Command,
+    command::{Command, StationId},
     counters::{Count, PrintEnd},
-    machine::Event,
+    machine::{CounterSettings, Event},
+    preview::Preview,
     records::CANNOT_TELL,
     testing::{Rig, pack, till},
     view::{DeviceState, DeviceView, PRINTS_SHOWN},
@@ -135,7 +136,7 @@ fn a_restart_asks_about_every_paper_and_about_many_at_once() {
         rig.pay(1, 500).unwrap();
     }
     let waiting = rig.view(1).print_groups.remove(0);
-    assert_eq!((waiting.state, waiting.count(), waiting.full), ("not_printed", 60, false));
+    assert_eq!((waiting.state, waiting.count()), ("not_printed", 60));
     let mut rig = rig.restart();
     let asked = rig.view(1);
     assert_eq!(asked.prints.len(), PRINTS_SHOWN, "no page could show them all");
@@ -184,7 +185,9 @@ fn a_paper_for_which_the_queue_has_no_room_is_let_go_by_a_fact_and_a_person_is_t
         rig.pay(1, 500).unwrap();
     }
     let group = rig.view(1).print_groups.remove(0);
-    assert!(group.full && group.count() == JOBS_MAX, "{group:?}");
+    assert_eq!(group.count(), JOBS_MAX, "{group:?}");
+    let full = "No more can wait for printer-1: each new paper costs an old one.";
+    assert!(rig.papers_on_page(1).contains(full) && !rig.papers_on_page(2).contains("No more can wait"));
     assert!(!rig.kinds().contains(&"print.unknown"));
     rig.scan(1, &pack(1));
     rig.pay(1, 500).unwrap();
@@ -198,6 +201,26 @@ fn a_paper_for_which_the_queue_has_no_room_is_let_go_by_a_fact_and_a_person_is_t
     assert_eq!(rig.kinds().iter().filter(|kind| **kind == "print.unknown").count(), 1);
     let asked = rig.restart().view(1).print_groups.remove(0);
     assert_eq!((asked.count(), &*asked.first), (JOBS_MAX, "Receipt 2"));
+}
+
+#[test]
+fn that_a_paper_was_let_go_is_said_until_somebody_has_seen_it() {
+    let mut rig = Rig::open();
+    rig.hear(Event::PrinterIs("printer-1".into(), Err("out of paper".into())));
+    for _ in 0..=JOBS_MAX {
+        rig.scan(1, &pack(1));
+        rig.pay(1, 500).unwrap();
+    }
+    rig.scan(1, "rubbish");
+    rig.scan(1, &pack(1));
+    rig.pay(1, 500).unwrap();
+    rig.commit();
+    let told = |rig: &Rig| -> Vec<String> {
+        rig.view(1).refusals.iter().filter_map(|one| one.text.get(..9).map(str::to_owned)).collect()
+    };
+    assert_eq!(told(&rig), ["Receipt 1", "Receipt 2"], "a sale puts aside what belonged to the one before");
+    rig.ask(1, Command::Dismiss).unwrap();
+    assert!(told(&rig).is_empty());
 }
 
 #[test]
@@ -215,9 +238,84 @@ fn papers_of_a_printer_that_is_gone_are_asked_about_and_never_sent_nowhere() {
         rig.ask(1, Command::AnswerPrints { jobs: asked.jobs.clone(), word }).map(|said| said.message)
     };
     let refused = answer(&mut rig, Word::PrintCopy).unwrap_err();
-    assert!(refused.message.contains("This till has no printer for it any more"), "{}", refused.message);
+    assert!(refused.message.contains("There is no printer for it any more"), "{}", refused.message);
     assert_eq!(answer(&mut rig, Word::CameOut).unwrap(), "Noted: 5 papers are there.");
+    assert_eq!(printers_told(&rig), [""; 5], "what is no device's name stands in no fact");
     assert!(rig.view(1).prints.is_empty() && rig.restart_without_printer().view(1).prints.is_empty());
+}
+
+/// What the facts of the ends of papers name as their printers.
+fn printers_told(rig: &Rig) -> Vec<String> {
+    let told = |fact: &Fact| match &fact.body {
+        FactBody::PrintCompleted(end) => Some(end.printer.to_string()),
+        FactBody::PrintUnknown(end) => Some(end.printer.to_string()),
+        FactBody::PrintReprinted(end) => Some(end.printer.to_string()),
+        _ => None,
+    };
+    rig.journal.iter().flat_map(|(facts, _)| facts).filter_map(told).collect()
+}
+
+#[test]
+fn papers_of_a_till_that_was_renamed_are_asked_about_at_the_first_one_with_whose_they_were() {
+    let mut rig = Rig::open();
+    for number in [1, 2, 2, 2, 2, 2] {
+        rig.scan(number, &pack(1));
+        rig.pay(number, 500).unwrap();
+    }
+    let rename = |settings: &mut CounterSettings| settings.tills[1].id = till(9);
+    let mut rig = rig.restart_as(rename).restart_as(rename);
+    rig.sign_in(1, "anna", true).unwrap();
+    let view = rig.view(1);
+    let [group] = &view.print_groups[..] else { panic!("{:?}", view.print_groups) };
+    assert_eq!((group.count(), group.former_till.clone(), group.has_printer()), (5, Some(till(2)), false));
+    let page = rig.papers_on_page(1);
+    assert!(page.contains("5 receipts of till-2, which is not set up any more, are recorded"), "{page}");
+    assert!(page.contains("Receipt 1 is recorded."), "its own is asked about by itself: {page}");
+    let own = view.prints.iter().filter(|print| print.former_till.is_none());
+    assert_eq!(own.map(|print| print.printer.as_str()).collect::<Vec<_>>(), ["printer-1"]);
+    assert!(rig.view(9).prints.is_empty());
+    let act = view.prints.iter().find(|print| print.former_till.is_some()).unwrap().document;
+    let station = StationId("station-1".into());
+    rig.look_at(&Preview { till: till(1), station, act, copy: false }).unwrap();
+
+    let answer = |rig: &mut Rig, word| {
+        rig.ask(1, Command::AnswerPrints { jobs: group.jobs.clone(), word }).map(|said| said.message)
+    };
+    assert!(
+        answer(&mut rig, Word::PrintCopy)
+            .unwrap_err()
+            .message
+            .contains("There is no printer for it any more")
+    );
+    assert_eq!(answer(&mut rig, Word::GiveUp).unwrap(), "Noted: 5 papers will not be printed.");
+    assert_eq!(printers_told(&rig), [""; 5]);
+    assert_eq!(rig.restart_as(rename).view(1).prints.len(), 1, "it is not asked about again");
+}
+
+#[test]
+fn what_a_start_finds_of_several_printers_that_are_gone_is_let_go_down_to_what_one_queue_keeps() {
+    let mut rig = Rig::open();
+    for number in [1, 2] {
+        rig.hear(Event::PrinterIs(format!("printer-{number}"), Err("out of paper".into())));
+    }
+    for number in std::iter::repeat_n(1, JOBS_MAX).chain([2; 25]) {
+        rig.scan(number, &pack(1));
+        rig.pay(number, 500).unwrap();
+    }
+    let mut rig = rig.restart_as(|settings| settings.tills.iter_mut().for_each(|till| till.printer = None));
+    let waiting = |rig: &Rig| rig.branch.jobs_of(&till(1)).len() + rig.branch.jobs_of(&till(2)).len();
+    assert_eq!(waiting(&rig), JOBS_MAX + 25);
+    for _ in 0..3 {
+        rig.hear(Event::Tick);
+        rig.commit();
+    }
+    assert_eq!((waiting(&rig), printers_told(&rig)), (JOBS_MAX, vec![String::new(); 25]));
+    rig.refused_with(
+        1,
+        "Receipt 25 is not asked about any more: 1000 other papers whose printer is not set up",
+    );
+    let rig = rig.restart_as(|settings| settings.tills.iter_mut().for_each(|till| till.printer = None));
+    assert_eq!(waiting(&rig), JOBS_MAX);
 }
 
 #[test]

@@ -13,8 +13,9 @@ use super::{
     machine::Event,
     papers::{DispensingPaper, DocumentKind},
     testing::{Rig, pack, pence, till},
+    view::PRINTS_SHOWN,
 };
-use crate::spool::machine::{Ended, JobId, Spool, Word};
+use crate::spool::machine::{Ended, JOBS_MAX, JobId, Spool, Word};
 
 /// Till 1 has a label and a page printer too.
 fn equip(rig: &mut Rig) {
@@ -194,6 +195,31 @@ fn of_many_labels_those_that_can_be_printed_again_are_and_the_page_says_what_is_
     assert!(told.starts_with("2 copies are being printed. The box keeps no label with a patient"), "{told}");
     let asked = rig.view(1).prints.into_iter().filter(|print| print.state == "unknown");
     assert_eq!(asked.map(|print| print.title).collect::<Vec<_>>(), ["Dispensing label"]);
+}
+
+#[test]
+fn of_more_dispensing_labels_than_are_shown_the_page_says_how_many_more_there_are() {
+    let mut rig = equipped();
+    rig.hear(Event::PrinterIs("labels".into(), Err("no more labels".into())));
+    for _ in 0..PRINTS_SHOWN {
+        want_dispensing_label(&mut rig);
+    }
+    assert!(!rig.papers_on_page(1).contains("And "));
+    for _ in 0..2 {
+        want_dispensing_label(&mut rig);
+    }
+    let page = rig.papers_on_page(1);
+    assert!(page.contains("And 2 more dispensing labels of the printer labels, shown when"), "{page}");
+    assert!(!page.contains("No more can wait"), "{page}");
+    for _ in PRINTS_SHOWN + 2..JOBS_MAX {
+        want_dispensing_label(&mut rig);
+    }
+    let page = rig.papers_on_page(1);
+    assert!(page.contains("No more can wait for labels: each new paper costs an old one."), "{page}");
+    rig.hear(Event::PrinterIs("labels".into(), Ok(())));
+    let page = rig.papers_on_page(1);
+    let to_come = format!("{} dispensing labels are still to come: labels prints them", JOBS_MAX - 1);
+    assert!(page.contains(&to_come) && !page.contains("shown when"), "{page}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use pestle_domain::{
     fact::ClockQuality,
+    ids::ProductId,
     sale::LineId,
     staff::{PinThrottle, Role},
     units::Quantity,
@@ -11,9 +12,11 @@ use super::{
     command::{CashWay, Command, DateWord, StationId, Why},
     counters::Count,
     machine::Event,
+    preview::Preview,
     testing::{Rig, pack, pack_of, pence, receipt_of, shop_of, snapshot, till},
     view::Phase,
 };
+use crate::spool::machine::Word;
 
 /// A branch whose till was open when the power went, and whose clock battery is dead.
 fn without_a_clock() -> Rig {
@@ -148,6 +151,53 @@ fn a_manager_moves_cash_without_a_sale_and_the_count_expects_it() {
     let closed = rig.ask(1, Command::CloseTill { act, counted: pence(8_500) }).unwrap();
     assert_eq!(closed.message, "The till is closed, and the count is right.");
     assert_eq!(rig.ordered.iter().filter(|order| order.ends_with("kick")).count(), 2);
+}
+
+#[test]
+fn whoever_does_not_sell_here_changes_nothing_at_a_till_but_a_technician_says_what_lies_in_the_printer() {
+    let mut rig = Rig::open();
+    rig.hear(Event::PrinterIs("printer-1".into(), Err("out of paper".into())));
+    rig.scan(1, &pack(1));
+    rig.pay(1, 500).unwrap();
+    let paper = rig.view(1).prints.remove(0);
+    rig.scan(1, &pack(1));
+    let act = rig.basket_act(1);
+    let (line, product) = (LineId(1), "p-1".parse::<ProductId>().unwrap());
+    let commands = [
+        Command::Pay { act, total: pence(499), tendered: pence(500) },
+        Command::SetQuantity { line, quantity: Quantity(2) },
+        Command::Void { line },
+        Command::VoidAll,
+        Command::Add { product: product.clone() },
+        Command::ChooseLot { line: Some(line), lot: "A".into() },
+        Command::ConfirmDate { date: DateWord::AsShown },
+        Command::Reprint,
+        Command::ShelfLabel { act: rig.draw_act(), product },
+        Command::AnswerPrints { jobs: vec![paper.job], word: Word::PrintCopy },
+    ];
+    let answer = Command::AnswerPrints { jobs: vec![paper.job], word: Word::GiveUp };
+    let station = StationId("station-1".into());
+    let look = |rig: &mut Rig| {
+        let paper = Preview { till: till(1), station: station.clone(), act: paper.document, copy: false };
+        rig.look_at(&paper).map(|_paper| ()).map_err(|refused| refused.why)
+    };
+    for staff in ["ida", "tess"] {
+        rig.sign_in(1, staff, true).unwrap();
+        let before = (rig.kinds(), rig.view(1).basket, rig.ordered.clone());
+        for command in &commands {
+            let refused = rig.ask(1, command.clone()).unwrap_err();
+            assert_eq!(refused.why, Why::Authorization, "{staff}: {command:?}");
+            assert!(refused.message.ends_with("Ask somebody who may to sign in."), "{}", refused.message);
+        }
+        rig.scan(1, &pack(1));
+        rig.refused_with(1, "may not sell");
+        assert_eq!(before, (rig.kinds(), rig.view(1).basket, rig.ordered.clone()), "{staff}");
+        let refused = (staff == "ida").then_some(Why::Authorization);
+        assert_eq!(look(&mut rig).err(), refused, "{staff}");
+        assert_eq!(rig.ask(1, answer.clone()).err().map(|refused| refused.why), refused, "{staff}");
+    }
+    rig.commit();
+    assert!(rig.view(1).prints.is_empty() && rig.kinds().last() == Some(&"print.unknown"));
 }
 
 #[test]

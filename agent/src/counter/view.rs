@@ -55,6 +55,10 @@ pub struct TillView {
     pub prints: Vec<PrintView>,
     /// Those of them that are too many to be asked about one by one.
     pub print_groups: Vec<PrintGroup>,
+    /// Those that are told of one by one, and of which [`prints`](Self::prints) does not have all.
+    pub print_rest: Vec<PrintGroup>,
+    /// Printers of this till for which no more can wait: each new paper costs an old one.
+    pub full_printers: Vec<String>,
     /// What was said last.
     pub notice: Option<Notice>,
     /// Refusals that nobody has put aside, the newest last.
@@ -244,6 +248,8 @@ pub struct PrintView {
     pub copy: bool,
     /// What it is.
     pub kind: Option<DocumentKind>,
+    /// Whose it was, where that till is not set up any more and this one answers for it.
+    pub former_till: Option<TillId>,
 }
 
 impl PrintView {
@@ -259,7 +265,7 @@ pub const PRINTS_SHOWN: usize = 10;
 /// With more that are alike, a person is asked about all of them at once.
 pub const PRINTS_APART: usize = 3;
 
-/// Prints of one printer, one kind and one state. A label with a patient's name is always told of by itself.
+/// Prints of one printer, one till, one kind and one state. A label with a patient's name is always told of by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PrintGroup {
     /// On which printer.
@@ -276,14 +282,15 @@ pub struct PrintGroup {
     pub first: String,
     /// The newest, for people.
     pub last: String,
-    /// No more can wait for this printer: each new paper costs the oldest.
-    pub full: bool,
+    /// Whose they were, where that till is not set up any more and this one answers for them.
+    pub former_till: Option<TillId>,
 }
 
 impl PrintGroup {
     /// Whether a print is one of these.
     pub fn holds(&self, print: &PrintView) -> bool {
-        (self.printer.as_str(), self.kind, self.state) == (print.printer.as_str(), print.kind, print.state)
+        let of_print = (print.printer.as_str(), print.kind, print.state, &print.former_till);
+        (self.printer.as_str(), self.kind, self.state, &self.former_till) == of_print
     }
 
     /// Its printer is still set up.
@@ -297,13 +304,15 @@ impl PrintGroup {
             Some(DocumentKind::Receipt) => "receipts",
             Some(DocumentKind::Report) => "reports",
             Some(DocumentKind::ShelfLabel) => "shelf labels",
-            Some(DocumentKind::DispensingLabel) | None => "papers",
+            Some(DocumentKind::DispensingLabel) => "dispensing labels",
+            None => "papers",
         }
     }
 
     /// For the page's own use: names its place.
     pub fn place(&self) -> String {
-        format!("{}-{}-{}", self.printer.replace(' ', "-"), self.noun().replace(' ', "-"), self.state)
+        let former = self.former_till.as_ref().map(|till| format!("-{till}")).unwrap_or_default();
+        format!("{}-{}-{}{former}", self.printer.replace(' ', "-"), self.noun().replace(' ', "-"), self.state)
     }
 
     /// How many there are.
@@ -438,6 +447,8 @@ impl TillView {
             last_closing: None,
             prints: Vec::new(),
             print_groups: Vec::new(),
+            print_rest: Vec::new(),
+            full_printers: Vec::new(),
             notice: text.map(|text| Notice { seq: 0, tone: Tone::Info, text }),
             refusals: Vec::new(),
             station: None,

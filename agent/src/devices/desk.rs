@@ -20,6 +20,7 @@ use pestle_drivers::{
     },
     scanner::{
         learn::sheet::sheet,
+        mending::command_over_line,
         programming::{Maker, Makers, ProgrammingError, Purpose},
     },
     sensor::{Sensor, input::Input},
@@ -58,6 +59,18 @@ pub enum DeskRefusal {
     /// The answer was not taken.
     #[error("{0}.")]
     NotTaken(String),
+    /// What the page does not offer for this scanner.
+    #[error(
+        "{name} was not set up: \"{purpose}\" of {maker} is not sent from this page. Look at the codes on the card of {name}, and use what it offers; what makes it another kind of device is sent by a technician, with `pestle-agent devices program`."
+    )]
+    NotOffered {
+        /// The scanner.
+        name: String,
+        /// Whose code.
+        maker: String,
+        /// What it would do.
+        purpose: &'static str,
+    },
     /// It cannot be drawn.
     #[error("{0}.")]
     NoPicture(String),
@@ -297,10 +310,10 @@ impl Devices {
         ))
     }
 
-    /// Sets a scanner up over its serial line, by a command of its maker.
+    /// Sets a scanner up over its serial line, by a command of its maker that its card offers.
     ///
     /// # Errors
-    /// No such scanner, it has no such line, the maker has no such command, or something is being done with it.
+    /// No such scanner, it has no such line, its card does not offer that, or something is being done with it.
     pub fn set_up(&self, name: &str, maker: &str, purpose: Purpose) -> Result<String, DeskRefusal> {
         let listed = self.0.listed.iter().find(|one| one.name == name && one.kind.is_scanner());
         match listed.map(|one| one.kind) {
@@ -310,8 +323,12 @@ impl Devices {
         }
         let refused = |error: ProgrammingError| DeskRefusal::NotTaken(error.to_string());
         let makers = Makers::built_in().map_err(refused)?;
-        let command = makers.get(maker).and_then(|maker| maker.command_for(purpose)).map_err(refused)?;
-        let title = purpose.title();
+        let (maker, title) = (makers.get(maker).map_err(refused)?, purpose.title());
+        let command = command_over_line(maker, purpose).ok_or_else(|| DeskRefusal::NotOffered {
+            name: name.to_owned(),
+            maker: maker.title.clone(),
+            purpose: title,
+        })?;
         let doing = Work::Doing(format!("it is set up over its line ({title}), and sells nothing meanwhile"));
         self.order(name, doing, ScannerOrder::SetUp(command.to_owned()))?;
         Ok(format!("{name} is set up over its line: {title}."))

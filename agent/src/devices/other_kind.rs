@@ -33,28 +33,31 @@ pub(super) fn other_kind(
     files: &BTreeMap<PathBuf, String>,
 ) -> Option<OtherKind> {
     let selector: Selector = listed.address.parse().ok()?;
-    let device = attached.iter().find(|device| {
-        is_other_kind(listed.kind, &device.kind)
-            && stands_for(&selector, device)
-            && !files.contains_key(&device.file)
-    })?;
+    let nobody_s = attached.iter().filter(|device| !files.contains_key(&device.file));
+    let mut other = nobody_s.filter(|device| is_other_kind(listed.kind, &device.kind));
+    let (device, known_by) = other.find_map(|device| Some((device, known_by(&selector, device)?)))?;
     let (is, name) = (Fingerprint::of(device), &listed.name);
-    Some(match listed.kind {
-        Kind::SerialScanner => OtherKind {
-            words: format!(
-                "{is} is plugged in and types like a keyboard, and {name} is configured as a serial scanner. Scan its maker's code for USB serial with it."
-            ),
-            purpose: Purpose::UsbSerial,
-            comes: Comes::AsKeys,
-        },
-        _ => OtherKind {
-            words: format!(
-                "{is} is plugged in and is a serial one, and {name} is configured as a scanner that types. Scan its maker's code for USB keyboard with it; or have it configured as a serial scanner, which depends on no country."
-            ),
-            purpose: Purpose::UsbKeyboard,
-            comes: Comes::OverLine,
-        },
-    })
+    let (now, configured, code, or, purpose, comes) = match listed.kind {
+        Kind::SerialScanner => {
+            let (purpose, comes) = (Purpose::UsbSerial, Comes::AsKeys);
+            ("types like a keyboard", "serial scanner", "USB serial", "", purpose, comes)
+        }
+        _ => {
+            let or = "; or have it configured as a serial scanner, which depends on no country";
+            let (purpose, comes) = (Purpose::UsbKeyboard, Comes::OverLine);
+            ("is a serial one", "scanner that types", "USB keyboard", or, purpose, comes)
+        }
+    };
+    let stands = format!("{is} is plugged in and {now}, and {name} is configured as a {configured}.");
+    let mends = format!("its maker's code for {code} with it{or}.");
+    let words = match known_by {
+        KnownBy::Number => format!("{stands} Scan {mends}"),
+        // Somebody's keyboard, or the adapter of something else, is made no scanner by any code.
+        KnownBy::Socket => format!(
+            "{stands} If it is the scanner, scan {mends} If it is something else, plug it in elsewhere: this socket is {name}'s."
+        ),
+    };
+    Some(OtherKind { words, purpose, comes })
 }
 
 fn is_other_kind(configured: Kind, found: &DeviceKind) -> bool {
@@ -65,13 +68,24 @@ fn is_other_kind(configured: Kind, found: &DeviceKind) -> bool {
     }
 }
 
+/// By what a device is taken for the scanner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KnownBy {
+    /// Its maker and its own number: it is the scanner.
+    Number,
+    /// It stands where the scanner stood: it may be anything that has the same plug.
+    Socket,
+}
+
 /// A product's number is another in each of a scanner's modes; its maker's and its own stay.
-fn stands_for(selector: &Selector, device: &FoundDevice) -> bool {
-    let Some(usb) = &device.usb else { return false };
+fn known_by(selector: &Selector, device: &FoundDevice) -> Option<KnownBy> {
+    let usb = device.usb.as_ref()?;
     match selector {
-        Selector::UsbPort { port, .. } => usb.port == *port,
-        Selector::Usb { vendor, serial, .. } => usb.vendor == *vendor && usb.serial.as_ref() == Some(serial),
-        Selector::Tty(_) | Selector::Phys(_) => false,
+        Selector::UsbPort { port, .. } => (usb.port == *port).then_some(KnownBy::Socket),
+        Selector::Usb { vendor, serial, .. } => {
+            (usb.vendor == *vendor && usb.serial.as_ref() == Some(serial)).then_some(KnownBy::Number)
+        }
+        Selector::Tty(_) | Selector::Phys(_) => None,
     }
 }
 
@@ -83,7 +97,7 @@ mod tests {
         sim::attached::{SimInterface, SimSystem, SimUsbDevice},
     };
 
-    fn check(kind: Kind, address: &str, device: &SimUsbDevice, expected: Option<Purpose>) {
+    fn said(kind: Kind, address: &str, device: &SimUsbDevice) -> Option<OtherKind> {
         let folder = tempfile::tempdir().unwrap();
         let sim = SimSystem::new(folder.path()).unwrap();
         sim.plug_in("1-1", device).unwrap();
@@ -99,8 +113,34 @@ mod tests {
             papers: std::collections::BTreeMap::new(),
         };
         let attached = sysfs::scan(&sim.system()).unwrap();
-        let found = other_kind(&listed, &attached, &BTreeMap::new());
-        assert_eq!(found.map(|other| other.purpose), expected, "{address}");
+        other_kind(&listed, &attached, &BTreeMap::new())
+    }
+
+    fn check(kind: Kind, address: &str, device: &SimUsbDevice, expected: Option<Purpose>) {
+        assert_eq!(said(kind, address, device).map(|other| other.purpose), expected, "{address}");
+    }
+
+    #[test]
+    fn what_is_known_by_its_socket_alone_may_be_something_else_and_that_is_said() {
+        let serial = SimUsbDevice::scanner("S1");
+        let keys =
+            SimUsbDevice { product: 0x1200, interfaces: vec![SimInterface::Keyboard], ..serial.clone() };
+        let words =
+            |kind, address| said(kind, address, if kind == Kind::SerialScanner { &keys } else { &serial });
+        let by_number = words(Kind::SerialScanner, "usb:05e0:1701:S1").unwrap().words;
+        assert!(
+            by_number.ends_with("as a serial scanner. Scan its maker's code for USB serial with it."),
+            "{by_number}"
+        );
+        for kind in [Kind::SerialScanner, Kind::KeyboardScanner] {
+            let by_socket = words(kind, "usb-port:1-1").unwrap().words;
+            assert!(by_socket.contains("If it is the scanner, scan its maker's code"), "{by_socket}");
+            assert!(
+                by_socket
+                    .ends_with("If it is something else, plug it in elsewhere: this socket is scanner-1's."),
+                "{by_socket}"
+            );
+        }
     }
 
     #[test]

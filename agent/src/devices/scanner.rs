@@ -350,7 +350,7 @@ impl Task {
     }
 
     async fn session(&mut self, name: &str, from: LearnFrom) -> Option<Result<Verdict, LearnEnd>> {
-        let mut session = LearnSession::start(from);
+        let mut session = LearnSession::start(from, self.parts.settings.framing.idle_gap);
         let began = Instant::now();
         let mut silent_until = began + LEARNS_SILENTLY_FOR;
         let mut away: Option<String> = None;

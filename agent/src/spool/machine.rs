@@ -29,8 +29,10 @@ pub struct Job {
     pub id: JobId,
     /// The act whose document it is.
     pub document: ActId,
-    /// Where it belongs.
+    /// Where it belongs, and is asked about.
     pub till: TillId,
+    /// Whose it was, where that till is not set up any more and another answers for it.
+    pub former_till: Option<TillId>,
     /// For people: "Receipt 1042".
     pub title: String,
     /// Printed once before, or perhaps: it says COPY.
@@ -64,6 +66,16 @@ pub enum State {
         /// The printer may tell later under this name.
         process: Option<[u8; 4]>,
     },
+}
+
+impl Job {
+    /// For a sentence: its title, and whose it was where that till is gone.
+    pub fn called(&self) -> String {
+        match &self.former_till {
+            Some(former) => format!("{} of {former}", self.title),
+            None => self.title.clone(),
+        }
+    }
 }
 
 impl State {
@@ -201,7 +213,8 @@ impl Spool {
         }
         let id = JobId(self.next);
         self.next += 1;
-        self.jobs.push(Job { id, document, till, title, copy, drawer, state: State::Queued });
+        let (former_till, state) = (None, State::Queued);
+        self.jobs.push(Job { id, document, till, former_till, title, copy, drawer, state });
         effects.extend(self.pump());
         effects
     }
@@ -212,15 +225,24 @@ impl Spool {
         doubt.or_else(|| self.jobs.iter().position(|job| job.state != State::Sent))
     }
 
-    /// Takes a job whose end the box did not live to see. It may be on paper.
-    pub fn recover(&mut self, document: ActId, till: TillId, title: String) {
+    /// Lets go of what is more than the queue keeps, so many at once, the least wanted first. What is enqueued is never more;
+    /// what a start finds is, where the configuration has changed and one queue has the papers of two.
+    pub fn let_excess_go(&mut self, at_once: usize) -> Vec<Effect> {
+        let excess = self.jobs.len().saturating_sub(JOBS_MAX).min(at_once);
+        let one = |_| self.least_wanted().map(|least| Effect::LetGo(self.jobs.remove(least)));
+        (0..excess).filter_map(one).collect()
+    }
+
+    /// Takes a job whose end the box did not live to see. It may be on paper. `former_till` is whose it was where `till` only
+    /// answers for it.
+    pub fn recover(&mut self, document: ActId, till: TillId, former_till: Option<TillId>, title: String) {
         let reason = "the box stopped before the printer had answered: look whether the paper is there, and \
                       whether the drawer opened"
             .into();
         let state = State::Unknown { reason, process: None };
         let id = JobId(self.next);
         self.next += 1;
-        self.jobs.push(Job { id, document, till, title, copy: false, drawer: false, state });
+        self.jobs.push(Job { id, document, till, former_till, title, copy: false, drawer: false, state });
     }
 
     /// The printer's own word on whether it would print.
@@ -432,7 +454,7 @@ mod tests {
     #[test]
     fn after_a_crash_a_job_is_never_printed_without_a_person() {
         let mut spool = Spool::default();
-        spool.recover(act(1), "till-1".parse().unwrap(), "Receipt 1".into());
+        spool.recover(act(1), "till-1".parse().unwrap(), None, "Receipt 1".into());
         assert_eq!(spool.printer_is(Ok(())), []);
         assert_eq!(sent(&spool.word(JobId(1), Word::PrintCopy).unwrap()), [(1, true, false)]);
     }
@@ -445,8 +467,26 @@ mod tests {
         }
         assert!(matches!(&enqueue(&mut spool, 2, false)[..], [Effect::LetGo(job)] if job.id == JobId(1)));
         assert_eq!(spool.jobs().len(), JOBS_MAX);
-        spool.recover(act(3), "till-1".parse().unwrap(), "Receipt 3".into());
+        spool.recover(act(3), "till-1".parse().unwrap(), None, "Receipt 3".into());
         let effects = enqueue(&mut spool, 4, false);
         assert!(matches!(&effects[..], [Effect::LetGo(job)] if job.document == act(3)), "it may be on paper");
+    }
+
+    #[test]
+    fn what_a_start_finds_beyond_what_a_queue_keeps_is_let_go_in_turns() {
+        let mut spool = Spool::default();
+        let number = |number: usize| ActId(uuid::Uuid::from_u128(u128::try_from(number).unwrap()));
+        for document in 0..JOBS_MAX + 3 {
+            spool.recover(number(document), "till-1".parse().unwrap(), None, String::new());
+        }
+        let mut gone = || {
+            let document = |effect| match effect {
+                Effect::LetGo(job) => Some(job.document),
+                _ => None,
+            };
+            spool.let_excess_go(2).into_iter().filter_map(document).collect::<Vec<_>>()
+        };
+        assert_eq!([gone(), gone(), gone()], [vec![number(0), number(1)], vec![number(2)], vec![]]);
+        assert_eq!(spool.jobs().len(), JOBS_MAX);
     }
 }

@@ -1,11 +1,18 @@
 //! Makers' codes on a page: whatever maker's scanner it is, what can be done with it, and how.
 
+use std::sync::LazyLock;
+
 use askama::Template;
 use pestle_domain::ids::TillId;
 use pestle_drivers::scanner::{
     mending::{self, MakersWays},
     programming::{Comes, Makers, Purpose},
 };
+
+/// Read once: a page is rendered at each change of a device.
+static MAKERS: LazyLock<Option<Makers>> = LazyLock::new(|| {
+    Makers::built_in().inspect_err(|error| tracing::error!(%error, "no makers' codes")).ok()
+});
 
 /// A list of makers, each with its sheet, what is sent over the scanner's line, and names in its manual.
 #[derive(Debug, Template)]
@@ -51,12 +58,16 @@ impl ForScanner<'_> {
         })
     }
 
-    fn list(&self, place: String, wanted: String, of: impl Fn(&Makers) -> Vec<MakersWays>) -> MakersCodes {
-        let makers = Makers::built_in().inspect_err(|error| tracing::error!(%error, "no makers' codes"));
+    fn list(
+        &self,
+        place: String,
+        wanted: String,
+        of: impl FnOnce(&Makers) -> Vec<MakersWays>,
+    ) -> MakersCodes {
         MakersCodes {
             till: self.till.clone(),
             place,
-            makers: makers.map(|makers| of(&makers)).unwrap_or_default(),
+            makers: MAKERS.as_ref().map(of).unwrap_or_default(),
             printer: self.printer.cloned(),
             device: self.name.to_owned(),
             wanted,

@@ -214,6 +214,8 @@ async fn next_step(
         let text = "Nobody is signed in at this screen. Sign in at the till's page first, then learn.";
         return Err(Refused::new(Why::Authentication, text));
     }
+    let may_learn = Request { till: till.clone(), station: station.clone(), command: Command::MendDevices };
+    counter.ask(may_learn).await?;
     let Lesson { page, word, bursts } = read(body)?;
     if bursts.len() > BURSTS_MAX || bursts.iter().map(Vec::len).sum::<usize>() > LEARNT_KEYS_MAX {
         let text = "That were too many scans for one learning. Begin again.";

@@ -48,7 +48,7 @@ use uuid::Uuid;
 /// What the browser calls the box.
 pub(crate) const HOST: &str = "localhost:8080";
 
-/// Anna's PIN.
+/// Anna's PIN, who manages the branch, and Tess's, a field technician.
 pub(crate) const PIN: &str = "2468";
 
 /// The article that tests sell: 4.99, no stock.
@@ -280,13 +280,15 @@ pub(crate) fn snapshot() -> Snapshot {
         }],
         recalls: vec![],
         orders: None,
-        staff: vec![Member {
-            id: "anna".parse().unwrap(),
-            name: "Anna".into(),
-            role: Role::Manager,
-            pin_verifier: verifier.into(),
-            valid_until: None,
-        }],
+        staff: [("anna", "Anna", Role::Manager), ("tess", "Tess", Role::FieldTech)]
+            .map(|(id, name, role)| Member {
+                id: id.parse().unwrap(),
+                name: name.into(),
+                role,
+                pin_verifier: verifier.as_str().into(),
+                valid_until: None,
+            })
+            .into(),
     }
 }
 

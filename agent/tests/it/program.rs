@@ -178,6 +178,41 @@ fn a_wrong_configuration_ends_with_64_and_one_sentence() {
 }
 
 #[test]
+fn a_configuration_that_would_hide_an_appliance_s_pages_or_lose_its_data_is_refused_for_an_appliance_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    let check = |head: &str, arguments: &[&str]| {
+        std::fs::write(&file, format!("{head}\n[[till]]\nid = \"till-1\"\n")).unwrap();
+        let output = agent(folder.path(), &[&["config", "check"], arguments].concat()).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    let on_an_appliance = ["--appliance"];
+    for (head, words) in [
+        ("", &["web.listen is \"127.0.0.1:8080\""][..]),
+        ("[web]\nlisten = \"[::1]:443\"", &["web.listen"]),
+        ("[web]\nlisten = \"[::ffff:127.0.0.1]:443\"", &["web.listen"]),
+        ("[web]\nlisten = \"0.0.0.0:8443\"", &["write [web] with listen = \"0.0.0.0:443\""]),
+        ("data_dir = \"/srv\"\n[web]\nlisten = \"0.0.0.0:443\"", &["data_dir is \"/srv\""]),
+        ("data_dir = \"/srv\"", &["web.listen", "data_dir"]),
+    ] {
+        let (code, told) = check(head, &on_an_appliance);
+        assert_eq!((code, told.lines().count()), (Some(64), words.len()), "{head}: {told}");
+        assert!(told.lines().zip(words).all(|(line, words)| line.contains(words)), "{head}: {told}");
+        assert!(told.lines().all(|line| line.contains("agent.toml: ")), "{head}: {told}");
+        assert_eq!(check(head, &[]).0, Some(0), "{head}: elsewhere it is good");
+    }
+    for head in [
+        "[web]\nlisten = \"0.0.0.0:443\"",
+        "[web]\nlisten = \"[::]:443\"",
+        "data_dir = \"/var/lib/pestle/\"\n[web]\nlisten = \"192.0.2.7:443\"",
+    ] {
+        let (code, told) = check(head, &on_an_appliance);
+        assert_eq!(code, Some(0), "{head}: {told}");
+        assert!(told.starts_with("The configuration is good"), "{told}");
+    }
+}
+
+#[test]
 fn a_good_configuration_is_good_and_what_needs_care_is_named_line_by_line() {
     let folder = tempfile::tempdir().unwrap();
     configure(folder.path());

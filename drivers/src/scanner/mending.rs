@@ -1,6 +1,6 @@
 //! What can be done with makers' codes for one scanner: nobody knows whose it is, so each maker is told. Pure.
 
-use super::programming::{Comes, Form, Maker, Makers, Purpose};
+use super::programming::{Comes, Form, Maker, Makers, ProgrammingCode, Purpose};
 
 /// What a maker's codes can do for a scanner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,19 @@ pub fn mending(makers: &Makers, purposes: &[Purpose], comes: Comes) -> Vec<Maker
     ways(makers, &needed, comes)
 }
 
+/// The command that a page may send to a scanner that comes over its line; `None` where the maker has none that changes what
+/// such a scanner sends, and for what would take it off that line: that is a technician's to send, who stands there and
+/// configures it anew.
+#[must_use]
+pub fn command_over_line(maker: &Maker, purpose: Purpose) -> Option<&str> {
+    let fits = |code: &&ProgrammingCode| code.only.is_none_or(|only| only == Comes::OverLine);
+    let mut codes = maker.codes_for(purpose).filter(|_| purpose != Purpose::UsbKeyboard).filter(fits);
+    codes.find_map(|code| match &code.form {
+        Form::Serial { data } => Some(data.as_str()),
+        Form::Printed { .. } | Form::LookUp { .. } => None,
+    })
+}
+
 fn ways(makers: &Makers, purposes: &[Purpose], comes: Comes) -> Vec<MakersWays> {
     let of_one = |maker: &Maker| {
         let ways: Vec<Way> = purposes.iter().filter_map(|purpose| way(maker, *purpose, comes)).collect();
@@ -64,17 +77,19 @@ fn ways(makers: &Makers, purposes: &[Purpose], comes: Comes) -> Vec<MakersWays> 
 
 fn way(maker: &Maker, purpose: Purpose, comes: Comes) -> Option<Way> {
     let mut way = Way { purpose, printed: false, over_line: false, look_up: Vec::new(), notes: Vec::new() };
+    way.over_line = comes == Comes::OverLine && command_over_line(maker, purpose).is_some();
     for code in maker.codes_for(purpose).filter(|code| code.only.is_none_or(|only| only == comes)) {
         match &code.form {
             Form::Printed { .. } => way.printed = true,
-            // What takes a scanner off the line that is configured is a technician's to send.
-            Form::Serial { .. } if comes == Comes::OverLine && purpose != Purpose::UsbKeyboard => {
-                way.over_line = true;
-            }
+            Form::Serial { .. } if way.over_line => {}
             Form::Serial { .. } => continue,
             Form::LookUp { name } => way.look_up.push(name.clone()),
         }
-        way.notes.extend(code.note.clone().filter(|note| !way.notes.contains(note)));
+        for note in code.notes() {
+            if !way.notes.iter().any(|known| known == note) {
+                way.notes.push(note.to_owned());
+            }
+        }
     }
     (way.printed || way.over_line || !way.look_up.is_empty()).then_some(way)
 }
@@ -143,6 +158,22 @@ mod tests {
         let keys = all(&makers, Comes::AsKeys);
         assert_eq!(told(&keys), ["a: suffix_cr[\"Suffix\"][\"looked up\"]", "b: usb_serial sheet[][]"]);
         assert!(!keys[0].printed() && keys[1].printed());
+    }
+
+    #[test]
+    fn what_may_be_sent_is_what_is_offered_over_the_line() {
+        let makers = Makers::parse(CODES).unwrap();
+        let offered = all(&makers, Comes::OverLine);
+        for maker in makers.iter() {
+            let ways = offered.iter().filter(|one| one.name == maker.name).flat_map(|one| &one.ways);
+            let offered: Vec<Purpose> = ways.filter(|way| way.over_line).map(|way| way.purpose).collect();
+            let sent = |purpose: &Purpose| command_over_line(maker, *purpose).is_some();
+            assert_eq!(Purpose::ALL.into_iter().filter(sent).collect::<Vec<_>>(), offered, "{}", maker.name);
+        }
+        assert_eq!(command_over_line(makers.get("a").unwrap(), Purpose::SuffixCr), Some("S"));
+        for withheld in [Purpose::UsbKeyboard, Purpose::TransmitGs] {
+            assert_eq!(command_over_line(makers.get("a").unwrap(), withheld), None);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod mending;
 pub mod over_line;
 pub mod page;
 pub mod programming;
+mod purpose;
 pub mod serial;
 pub mod start;
 

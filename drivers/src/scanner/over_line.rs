@@ -69,11 +69,11 @@ fn is_status(byte: u8) -> bool {
     matches!(byte, ACK | ENQ | NAK)
 }
 
-/// What was heard, judged. `None` while the command has not come back. Pure.
+/// What was heard, judged. `None` while the command has not come back, which one without text never does. Pure.
 fn whole_answer(command: &str, heard: &[u8]) -> Option<Answer> {
     // What frames a command differs on the way back; its text does not, but for capitals.
-    let text =
-        command.split(|c: char| !c.is_ascii_graphic()).max_by_key(|run| run.len())?.to_ascii_uppercase();
+    let text = command.split(|c: char| !c.is_ascii_graphic()).max_by_key(|run| run.len());
+    let text = text.filter(|text| !text.is_empty())?.to_ascii_uppercase();
     let back: Vec<u8> = heard.iter().filter(|byte| !is_status(**byte)).map(u8::to_ascii_uppercase).collect();
     back.windows(text.len()).any(|part| part == text.as_bytes()).then(|| judged(heard))
 }
@@ -199,6 +199,14 @@ mod tests {
         check(HONEYWELL, b"VSUF", None);
         check(NEWLAND, b"\x02\x010000@TSUENA1\x06;", None);
         check(HONEYWELL, b"4006381333931\r", None);
+    }
+
+    #[test]
+    fn a_command_without_text_is_never_said_to_have_come_back() {
+        for command in ["", "\u{16}", "\r\n"] {
+            check(command, b"", None);
+            check(command, b"\x06", None);
+        }
     }
 
     #[test]

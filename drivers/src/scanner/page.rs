@@ -99,7 +99,9 @@ pub fn read_batch(rules: &PageRules, now: Instant, keys: &[PageKey]) -> PageInpu
         return PageInput::Typing;
     }
     let learned = rules.learned.as_ref();
-    let framing = learned.map_or_else(FramingRules::default, Learned::framing);
+    let usual = FramingRules::default();
+    let silence = usual.idle_gap;
+    let framing = learned.map_or(usual, |learned| learned.framing(silence));
     let silence = framing.idle_gap + Duration::from_millis(1);
     let mut framer = Framer::new(framing);
     let layout = learned.and_then(|learned| match learned.raw().wire {

@@ -3,111 +3,20 @@
 //! Some are printed and scanned, some are sent over the scanner's own serial line, and of some only the name is known,
 //! under which the maker's manual prints them.
 
-use std::str::FromStr;
-
 use pestle_domain::document::{Block, Document, DocumentError, Fnc3, Style};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-/// What a code does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub use super::purpose::{Comes, Purpose};
+
+/// How well it is known what a code does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// Everything as it was delivered.
-    FactoryDefault,
-    /// A carriage return behind each scan.
-    SuffixCr,
-    /// USB serial (CDC-ACM).
-    UsbSerial,
-    /// USB keyboard.
-    UsbKeyboard,
-    /// Types for the United States.
-    KeyboardUs,
-    /// Types for the United Kingdom.
-    KeyboardUk,
-    /// Types for Germany.
-    KeyboardGerman,
-    /// Types for France.
-    KeyboardFrench,
-    /// Types for Spain.
-    KeyboardSpanish,
-    /// Names the symbology before each scan.
-    SymbologyIds,
-    /// Sends GS, as a byte or as Ctrl+].
-    TransmitGs,
-}
-
-impl Purpose {
-    /// Each, in the order in which they are listed.
-    pub const ALL: [Purpose; 11] = [
-        Purpose::FactoryDefault,
-        Purpose::SuffixCr,
-        Purpose::UsbSerial,
-        Purpose::UsbKeyboard,
-        Purpose::KeyboardUs,
-        Purpose::KeyboardUk,
-        Purpose::KeyboardGerman,
-        Purpose::KeyboardFrench,
-        Purpose::KeyboardSpanish,
-        Purpose::SymbologyIds,
-        Purpose::TransmitGs,
-    ];
-
-    /// As a file of codes and a command write it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Purpose::FactoryDefault => "factory_default",
-            Purpose::SuffixCr => "suffix_cr",
-            Purpose::UsbSerial => "usb_serial",
-            Purpose::UsbKeyboard => "usb_keyboard",
-            Purpose::KeyboardUs => "keyboard_us",
-            Purpose::KeyboardUk => "keyboard_uk",
-            Purpose::KeyboardGerman => "keyboard_german",
-            Purpose::KeyboardFrench => "keyboard_french",
-            Purpose::KeyboardSpanish => "keyboard_spanish",
-            Purpose::SymbologyIds => "symbology_ids",
-            Purpose::TransmitGs => "transmit_gs",
-        }
-    }
-
-    /// For a page and the sheet.
-    #[must_use]
-    pub fn title(self) -> &'static str {
-        match self {
-            Purpose::FactoryDefault => "Factory default",
-            Purpose::SuffixCr => "Suffix: carriage return",
-            Purpose::UsbSerial => "USB serial",
-            Purpose::UsbKeyboard => "USB keyboard",
-            Purpose::KeyboardUs => "Keyboard: United States",
-            Purpose::KeyboardUk => "Keyboard: United Kingdom",
-            Purpose::KeyboardGerman => "Keyboard: Germany",
-            Purpose::KeyboardFrench => "Keyboard: France",
-            Purpose::KeyboardSpanish => "Keyboard: Spain",
-            Purpose::SymbologyIds => "Symbology identifiers (AIM)",
-            Purpose::TransmitGs => "Send the separator GS",
-        }
-    }
-}
-
-impl FromStr for Purpose {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Purpose, String> {
-        Purpose::ALL.into_iter().find(|purpose| purpose.name() == text).ok_or_else(|| {
-            let known = Purpose::ALL.map(Purpose::name).join(", ");
-            format!("no code does \"{text}\"; there are {known}")
-        })
-    }
-}
-
-/// How what a scanner sends comes to the box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Comes {
-    /// As bytes over a serial line.
-    OverLine,
-    /// As keys, typed into the box or into a page.
-    AsKeys,
+pub enum Certainty {
+    /// Its source can be looked up and says so.
+    #[default]
+    Sourced,
+    /// A part of it was concluded from other codes, or whoever says so has no title under which it can be looked up: a person is told.
+    Inferred,
 }
 
 /// One code of a maker.
@@ -124,6 +33,30 @@ pub struct ProgrammingCode {
     pub note: Option<String>,
     /// Who says so: manual, edition, page.
     pub source: String,
+    /// How well.
+    pub certainty: Certainty,
+}
+
+impl ProgrammingCode {
+    /// What a person should know before using it, whether it is confirmed first of all.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.doubt().into_iter().chain(self.note.as_deref())
+    }
+
+    fn doubt(&self) -> Option<&'static str> {
+        match (self.certainty, &self.form) {
+            (Certainty::Sourced, _) => None,
+            (Certainty::Inferred, Form::Printed { .. }) => {
+                Some("Not confirmed: try the code on the sheet on one scanner first.")
+            }
+            (Certainty::Inferred, Form::Serial { .. }) => {
+                Some("Not confirmed: try what is sent over the line on one scanner first.")
+            }
+            (Certainty::Inferred, Form::LookUp { .. }) => {
+                Some("Not confirmed: the manual may call the code otherwise.")
+            }
+        }
+    }
 }
 
 /// As the file has it.
@@ -139,6 +72,8 @@ struct RawCode {
     only: Option<Comes>,
     note: Option<String>,
     source: String,
+    #[serde(default)]
+    certainty: Certainty,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -162,8 +97,8 @@ impl TryFrom<RawCode> for ProgrammingCode {
             }
             (RawForm::LookUp, ..) => return Err("a code to look up has a name, and no data"),
         };
-        let RawCode { purpose, only, note, source, .. } = raw;
-        Ok(ProgrammingCode { purpose, form, only, note, source })
+        let RawCode { purpose, only, note, source, certainty, .. } = raw;
+        Ok(ProgrammingCode { purpose, form, only, note, source, certainty })
     }
 }
 
@@ -225,8 +160,8 @@ pub enum ProgrammingError {
         #[source]
         source: DocumentError,
     },
-    /// A command with other bytes than ASCII, or none.
-    #[error("{maker}: the serial command {data:?} is not ASCII")]
+    /// A command with other bytes than ASCII, or without a visible one: a scanner's answer is known by the text that comes back.
+    #[error("{maker}: the serial command {data:?} is not ASCII, or has no visible character")]
     Serial {
         /// Whose.
         maker: String,
@@ -316,7 +251,7 @@ fn check(maker: &Maker) -> Result<(), ProgrammingError> {
                     .check()
                     .map_err(|source| ProgrammingError::Printed { maker: name(), source })?;
             }
-            Form::Serial { data } if data.is_empty() || !data.is_ascii() => {
+            Form::Serial { data } if !data.is_ascii() || !data.chars().any(|c| c.is_ascii_graphic()) => {
                 return Err(ProgrammingError::Serial { maker: name(), data: data.clone() });
             }
             Form::Serial { .. } | Form::LookUp { .. } => {}
@@ -377,7 +312,7 @@ impl Maker {
             };
             let style = Style { bold: true, ..Style::default() };
             blocks.extend([Block::Rule, Block::Text { text: code.purpose.title().to_owned(), style }]);
-            blocks.extend(code.note.clone().map(text));
+            blocks.extend(code.notes().map(|note| text(note.to_owned())));
             blocks.append(&mut part);
             blocks.push(Block::Feed { lines: 2 });
         }
@@ -389,19 +324,20 @@ impl Maker {
     fn without_sheet(&self) -> String {
         let instead = self.codes.iter().filter_map(|code| {
             let title = code.purpose.title();
+            let doubt = code.doubt().map(|doubt| format!(" {doubt}")).unwrap_or_default();
             match &code.form {
                 Form::Printed { .. } => None,
                 Form::Serial { .. } => Some(format!(
-                    "{title}: over its serial line, `pestle-agent devices program NAME --maker {} --purpose {}`",
+                    "{title}: over its serial line, `pestle-agent devices program NAME --maker {} --purpose {}`.{doubt}",
                     self.name,
                     code.purpose.name()
                 )),
                 Form::LookUp { name } => {
-                    Some(format!("{title}: scan \"{name}\" in the maker's manual ({})", code.source))
+                    Some(format!("{title}: scan \"{name}\" in the maker's manual ({}).{doubt}", code.source))
                 }
             }
         });
-        instead.collect::<Vec<_>>().join("; ")
+        instead.collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -418,8 +354,33 @@ mod tests {
             if let Ok(sheet) = maker.sheet() {
                 assert_eq!(sheet.check(), Ok(()), "{}", maker.name);
             }
-            assert!(maker.codes.iter().all(|code| code.source.len() > 20), "{}", maker.name);
         }
+    }
+
+    /// What a source is called that somebody else can find: a manual, a tool's address, a titled article.
+    const TITLES: [&str; 5] =
+        ["Guide", "Instructions", "github.com/", "EZConfig-Scanning 4, help", "bar code symbologies, \""];
+    /// Whoever has no title.
+    const NOBODY: [&str; 5] =
+        ["a published", "A published", "command list of", "that was run on", "Name: as above"];
+
+    #[test]
+    fn a_code_whose_source_cannot_be_looked_up_says_so_on_the_sheet_and_wherever_it_is_offered() {
+        let makers = Makers::built_in().unwrap();
+        for (maker, code) in makers.iter().flat_map(|maker| maker.codes.iter().map(move |code| (maker, code)))
+        {
+            let what = format!("{} {} {:?}: {}", maker.name, code.purpose.name(), code.form, code.source);
+            let is_titled = TITLES.iter().any(|title| code.source.contains(title))
+                && !NOBODY.iter().any(|nobody| code.source.contains(nobody));
+            let expected = if is_titled { Certainty::Sourced } else { Certainty::Inferred };
+            assert_eq!(code.certainty, expected, "{what}");
+            let doubted = code.notes().any(|note| note.starts_with("Not confirmed: "));
+            assert_eq!(doubted, code.certainty == Certainty::Inferred, "{what}");
+        }
+        let sheet = format!("{:?}", makers.get("honeywell").unwrap().sheet().unwrap());
+        assert_eq!(sheet.matches("Not confirmed: try the code on the sheet").count(), 1, "{sheet}");
+        let newland = makers.get("newland").unwrap().sheet().unwrap_err().to_string();
+        assert_eq!(newland.matches("Not confirmed: try what is sent").count(), 2, "{newland}");
     }
 
     #[test]
@@ -489,6 +450,12 @@ mod tests {
             "purpose = \"suffix_cr\"\nform = \"serial\"\ndata = \"é\"\nsource = \"s\"",
             "not ASCII",
         );
+        for data in ["", "\\u0016\\r"] {
+            check_refused(
+                &format!("purpose = \"suffix_cr\"\nform = \"serial\"\ndata = \"{data}\"\nsource = \"s\""),
+                "no visible character",
+            );
+        }
         check_refused(
             "purpose = \"suffix_cr\"\nform = \"look_up\"\nname = \"n\"\nsource = \" \"",
             "no source",

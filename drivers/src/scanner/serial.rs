@@ -84,7 +84,8 @@ impl Opens for SerialScannerSettings {
     }
 
     async fn read_until_gone(&self, line: Line, delivery: &Delivery) -> Result<(), NobodyListens> {
-        let framing = self.learned.as_ref().map_or_else(|| self.framing.clone(), Learned::framing);
+        let learned = self.learned.as_ref().map(|learned| learned.framing(self.framing.idle_gap));
+        let framing = learned.unwrap_or_else(|| self.framing.clone());
         read_until_gone(line, framing, delivery).await
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     NoData,
-    bus::{self, BusHandle},
+    bus::{self, Bus, BusHandle},
     probe::{ProbeReport, probe},
     profile::SensorProfiles,
     register::{Function, Question},
@@ -86,29 +86,54 @@ impl FromStr for ScanPlan {
 pub struct ScanReport {
     /// Each device, with how its line was opened.
     pub found: Vec<(String, ProbeReport)>,
-    /// What was not looked at, since the time was up: the line as it would have been opened, and addresses.
-    pub left_out: Vec<(String, RangeInclusive<u8>)>,
+    /// What was not looked at.
+    pub left_out: Vec<LeftOut>,
 }
 
-/// Looks for devices and probes each that answers.
+/// A part of the plan that was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The line as it would have been opened.
+    pub line: String,
+    /// Which addresses.
+    pub addresses: RangeInclusive<u8>,
+    /// Why.
+    pub why: WhyNot,
+}
+
+/// Why something was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhyNot {
+    /// The time was up.
+    TimeUp,
+    /// The line could not be opened in this way: a sentence that says what to do.
+    NotOpened(String),
+}
+
+/// Looks for devices and probes each that answers. A line that opens in one way and not in another, such as an adapter that does not
+/// know each speed or that was pulled meanwhile, is looked at where it opens, and the report says the rest.
 ///
 /// # Errors
-/// The line cannot be opened, most often since it is in use: a sentence that says what to do.
+/// The line opens in none of the ways, most often since it is in use: a sentence that says what to do.
 pub async fn scan(plan: &ScanPlan, profiles: &SensorProfiles) -> Result<ScanReport, String> {
     let end = Instant::now() + plan.longest;
     let mut report = ScanReport { found: Vec::new(), left_out: Vec::new() };
+    let mut opened = false;
+    let mut refused = None;
     for (called, address) in &plan.lines {
-        // The owner tells only "gone"; here a person waits for the reason.
-        drop(address.line.open().await?);
-        let mut settings =
-            BusSettings::at(address.clone(), Vec::new(), Vec::new()).map_err(|error| error.to_string())?;
-        if settings.framing == Framing::Rtu {
-            settings.answer_timeout = PATIENCE;
-        }
-        let bus = bus::start(settings);
+        let left_out = |addresses, why| LeftOut { line: called.clone(), addresses, why };
+        let bus = match open(address).await {
+            Ok(bus) => bus,
+            Err(why) => {
+                refused.get_or_insert_with(|| why.clone());
+                report.left_out.push(left_out(plan.addresses.clone(), WhyNot::NotOpened(why)));
+                continue;
+            }
+        };
+        opened = true;
         for slave in plan.addresses.clone() {
             if Instant::now() >= end {
-                report.left_out.push((called.clone(), slave..=*plan.addresses.end()));
+                report.left_out.push(left_out(slave..=*plan.addresses.end(), WhyNot::TimeUp));
                 break;
             }
             if is_there(&bus.handle, slave).await {
@@ -117,7 +142,22 @@ pub async fn scan(plan: &ScanPlan, profiles: &SensorProfiles) -> Result<ScanRepo
         }
         bus.handle.release().await;
     }
-    Ok(report)
+    match refused {
+        Some(why) if !opened => Err(why),
+        _ => Ok(report),
+    }
+}
+
+/// The line with nobody on it yet.
+async fn open(address: &BusAddress) -> Result<Bus, String> {
+    // The owner tells only "gone"; here a person waits for the reason.
+    drop(address.line.open().await?);
+    let mut settings =
+        BusSettings::at(address.clone(), Vec::new(), Vec::new()).map_err(|error| error.to_string())?;
+    if settings.framing == Framing::Rtu {
+        settings.answer_timeout = PATIENCE;
+    }
+    Ok(bus::start(settings))
 }
 
 async fn is_there(bus: &BusHandle, slave: u8) -> bool {
@@ -142,13 +182,14 @@ impl fmt::Display for ScanReport {
             let between = if index == 0 { "" } else { "\n" };
             write!(f, "{between}{called}, {report}")?;
         }
-        for (called, addresses) in &self.left_out {
-            write!(
-                f,
-                "\nnot looked at, since the time was up: {called}, addresses {} to {}",
-                addresses.start(),
-                addresses.end()
-            )?;
+        for LeftOut { line, addresses, why } in &self.left_out {
+            let (first, last) = (addresses.start(), addresses.end());
+            match why {
+                WhyNot::TimeUp => {
+                    write!(f, "\nnot looked at, since the time was up: {line}, addresses {first} to {last}")?
+                }
+                WhyNot::NotOpened(why) => write!(f, "\nnot looked at: {line}: {why}")?,
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -35,8 +36,13 @@ use pestle_drivers::{
         render::Artwork,
     },
     scanner::{
-        Scanner as _, ScannerEvent,
+        Scanner, ScannerEvent,
         framing::FramingRules,
+        keyboard::{
+            decode::DecodeRules,
+            evdev::{KeyboardScanner, KeyboardScannerSettings},
+            layout::Layout,
+        },
         serial::{SerialScanner, SerialScannerSettings},
     },
     sensor::{
@@ -47,8 +53,10 @@ use pestle_drivers::{
     sim::{
         attached::{SimSystem, SimUsbDevice},
         fridge::SimFridges,
+        keyboard::SimKeyboard,
         printer::SimPrinter,
         scanner::SimScanner,
+        typist::Typist,
     },
 };
 use tokio::{
@@ -58,6 +66,7 @@ use tokio::{
 };
 
 const SCANNERS: usize = 6;
+const KEYBOARDS: usize = 2;
 const BUSES: usize = 2;
 const PRINTERS: usize = 2;
 
@@ -70,7 +79,7 @@ const PATIENCE: Duration = Duration::from_secs(36_000);
 const IN_USE_AFTER: Duration = Duration::from_secs(3);
 
 /// Memory that a day may take beyond what the first round took.
-const GROWTH_KIB_MAX: u64 = 6 * 1_024;
+const GROWTH_KIB_MAX: u64 = 2 * 1_024;
 
 /// Numbers from a seed (xorshift64).
 struct Chance(u64);
@@ -111,30 +120,52 @@ struct World {
     keeper: Keeper,
 }
 
-struct ScannerRig {
-    index: usize,
-    driver: SerialScanner,
+/// What a scanner sends its scans over.
+enum Cable {
+    Line(SimScanner),
+    Keys(SimKeyboard),
+}
+
+impl Cable {
+    async fn scan(&self, code: &str) {
+        match self {
+            Cable::Line(scanner) => scanner.scan(code.as_bytes()).await,
+            Cable::Keys(keyboard) => keyboard.type_text(&format!("{code}\r")).await,
+        }
+        .unwrap();
+    }
+
+    async fn unplug(&self) {
+        match self {
+            Cable::Line(scanner) => scanner.unplug().await,
+            Cable::Keys(keyboard) => keyboard.unplug().await,
+        }
+    }
+}
+
+/// What a scanner tells, on whatever line.
+struct Heard {
+    driver: Box<dyn Scanner>,
     number: u64,
     attached: bool,
 }
 
-impl ScannerRig {
-    /// It has its own number and comes back at one of two ports.
-    async fn cycle(&mut self, world: &World, up: Duration, chance: &mut Chance) -> u64 {
-        let port = format!("1-{}.{}", self.index + 1, 1 + chance.below(2));
-        let device = SimUsbDevice::scanner(&format!("SN{}X", self.index));
-        let files = world.sim.plug_in(&port, &device).unwrap();
-        let cable = SimScanner::plug_in(&files[0]).unwrap();
-        let end = Instant::now() + up;
-        let attached = timeout(up, self.until(true)).await.is_ok();
-        let place = world.keeper.place(self.driver.name()).unwrap();
-        let resting = || place.file().is_err_and(|why| why.contains("came and went"));
-        assert!(attached || up < IN_USE_AFTER || resting(), "not in use after {up:?}: {:?}", place.file());
+impl Heard {
+    fn new(driver: impl Scanner + 'static) -> Heard {
+        Heard { driver: Box::new(driver), number: 0, attached: false }
+    }
+
+    fn name(&self) -> &DeviceName {
+        self.driver.name()
+    }
+
+    /// Scans until `end`, each when the one before was told; how many were.
+    async fn scans(&mut self, end: Instant, chance: &mut Chance, cable: &Cable) -> u64 {
         let mut told = 0;
         while self.attached && Instant::now() < end {
             self.number += 1;
             let code = format!("SCAN{:09}", self.number);
-            cable.scan(code.as_bytes()).await.unwrap();
+            cable.scan(&code).await;
             match self.driver.next().await.unwrap() {
                 ScannerEvent::Scan(scan) => assert_eq!(scan.bytes, code.as_bytes(), "once each and in order"),
                 other => panic!("a scan was lost while plugged in: {other:?}"),
@@ -142,8 +173,11 @@ impl ScannerRig {
             told += 1;
             sleep(Duration::from_millis(500 + chance.below(4_000))).await;
         }
-        cable.unplug().await;
-        world.sim.unplug(&port).unwrap();
+        told
+    }
+
+    /// Its cable was pulled.
+    async fn goes(&mut self) {
         if self.attached {
             self.until(false).await;
         }
@@ -153,7 +187,6 @@ impl ScannerRig {
             self.note(event.expect("the driver runs"));
         }
         assert!(!self.attached, "it is in use though it was pulled");
-        told
     }
 
     fn note(&mut self, event: ScannerEvent) {
@@ -169,6 +202,51 @@ impl ScannerRig {
             let event = self.driver.next().await.expect("the driver runs");
             self.note(event);
         }
+    }
+}
+
+struct ScannerRig {
+    index: usize,
+    heard: Heard,
+}
+
+impl ScannerRig {
+    /// It has its own number and comes back at one of two ports.
+    async fn cycle(&mut self, world: &World, up: Duration, chance: &mut Chance) -> u64 {
+        let port = format!("1-{}.{}", self.index + 1, 1 + chance.below(2));
+        let device = SimUsbDevice::scanner(&format!("SN{}X", self.index));
+        let files = world.sim.plug_in(&port, &device).unwrap();
+        let cable = Cable::Line(SimScanner::plug_in(&files[0]).unwrap());
+        let end = Instant::now() + up;
+        let attached = timeout(up, self.heard.until(true)).await.is_ok();
+        let place = world.keeper.place(self.heard.name()).unwrap();
+        let resting = || place.file().is_err_and(|why| why.contains("came and went"));
+        assert!(attached || up < IN_USE_AFTER || resting(), "not in use after {up:?}: {:?}", place.file());
+        let told = self.heard.scans(end, chance, &cable).await;
+        cable.unplug().await;
+        world.sim.unplug(&port).unwrap();
+        self.heard.goes().await;
+        told
+    }
+}
+
+/// The driver opens its keys by itself: a keeper's places are files, and its records come through a socket.
+struct KeyboardRig {
+    keys: SimKeyboard,
+    heard: Heard,
+}
+
+impl KeyboardRig {
+    async fn cycle(&mut self, up: Duration, chance: &mut Chance) -> u64 {
+        self.keys.replug().await.unwrap();
+        let end = Instant::now() + up;
+        let attached = timeout(up, self.heard.until(true)).await.is_ok();
+        assert!(attached || up < IN_USE_AFTER, "not in use after {up:?}");
+        let cable = Cable::Keys(self.keys.clone());
+        let told = self.heard.scans(end, chance, &cable).await;
+        cable.unplug().await;
+        self.heard.goes().await;
+        told
     }
 }
 
@@ -243,6 +321,7 @@ impl PrinterRig {
 
 enum Rig {
     Scanner(ScannerRig),
+    Keyboard(KeyboardRig),
     Bus(BusRig),
     Printer(PrinterRig),
 }
@@ -256,6 +335,7 @@ impl Rig {
                 tally.cycles += 1;
                 tally.told += match self {
                     Rig::Scanner(rig) => rig.cycle(world, up, chance).await,
+                    Rig::Keyboard(rig) => rig.cycle(up, chance).await,
                     Rig::Bus(rig) => rig.cycle(world, up).await,
                     Rig::Printer(rig) => rig.cycle(up, chance).await,
                 };
@@ -273,7 +353,8 @@ async fn all_away(world: &World, rigs: &[Rig]) {
         file.is_err_and(|why| !why.contains("came and went"))
     };
     let is_away = |rig: &Rig| match rig {
-        Rig::Scanner(rig) => !rig.attached && gone(rig.driver.name()),
+        Rig::Scanner(rig) => !rig.heard.attached && gone(rig.heard.name()),
+        Rig::Keyboard(rig) => !rig.heard.attached,
         Rig::Bus(rig) => gone(&name("bus", rig.index)),
         Rig::Printer(rig) => matches!(*rig.driver.status().borrow(), PrinterStatus::Away { .. }),
     };
@@ -286,7 +367,7 @@ fn name(kind: &str, index: usize) -> DeviceName {
     DeviceName::new(format!("{kind}-{index}"))
 }
 
-fn rigs(world: &World) -> Vec<Rig> {
+fn rigs(world: &World, folder: &Path) -> Vec<Rig> {
     let line = |name: &DeviceName| {
         let written = LineAddress::Serial(SerialSettings::new("somewhere", 115_200).unwrap());
         written.at(DevicePlace::Kept(world.keeper.place(name).unwrap()))
@@ -296,7 +377,19 @@ fn rigs(world: &World) -> Vec<Rig> {
         let (line, framing) = (line(&name), FramingRules::default());
         let driver =
             SerialScanner::start(SerialScannerSettings { name, line, learned: None, framing, proved: true });
-        Rig::Scanner(ScannerRig { index, driver, number: 0, attached: false })
+        Rig::Scanner(ScannerRig { index, heard: Heard::new(driver) })
+    });
+    let keyboards = (0..KEYBOARDS).map(|index| {
+        let keys =
+            SimKeyboard::plug_in(folder.join(format!("keyboard-{index}")), Typist::new(Layout::Us)).unwrap();
+        let driver = KeyboardScanner::start(KeyboardScannerSettings {
+            name: name("keyboard", index),
+            source: keys.source(),
+            decoding: DecodeRules { layout: Layout::Us, function_keys: false },
+            framing: FramingRules { needs_suffix: true, ..FramingRules::default() },
+            learned: None,
+        });
+        Rig::Keyboard(KeyboardRig { keys, heard: Heard::new(driver) })
     });
     let buses = (0..BUSES).map(|index| {
         let profile = SensorProfiles::built_in().unwrap().get("xy-md02").unwrap().clone();
@@ -324,7 +417,7 @@ fn rigs(world: &World) -> Vec<Rig> {
         device.power_off();
         Rig::Printer(PrinterRig { device, driver, number: 0, _events: events })
     });
-    scanners.chain(buses).chain(printers).collect()
+    scanners.chain(keyboards).chain(buses).chain(printers).collect()
 }
 
 /// Open files, and resident memory in KiB (proc(5)).
@@ -391,7 +484,7 @@ async fn devices_that_come_and_go_for_long_lose_nothing_and_take_no_files_and_no
     let world = Arc::new(World { sim, keeper });
     let seen = Arc::new(Mutex::new(Counts::new()));
     tokio::spawn(stand_by(changes, world.clone(), seen.clone()));
-    let mut rigs = rigs(&world);
+    let mut rigs = rigs(&world, folder.path());
     let (mut total, mut first, mut most) = (Tally::default(), None, (0, 0));
     for round in 0..rounds {
         let mut tasks = JoinSet::new();

@@ -185,6 +185,21 @@ async fn every_layout_types_a_datamatrix_that_arrives_with_its_group_separator()
 }
 
 #[tokio::test]
+async fn a_scanner_that_was_learned_is_waited_for_as_long_as_is_configured() {
+    let mut counter = Counter::with(Layout::Us, |settings| KeyboardScannerSettings {
+        learned: learned(Layout::Us, Separator::Gs),
+        framing: FramingRules { idle_gap: Duration::from_secs(2), ..settings.framing },
+        ..settings
+    })
+    .await;
+    counter.device.type_text("40063813").await.unwrap();
+    // Longer than the gap of a scanner about which nothing is configured.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    counter.device.type_text("33931\r").await.unwrap();
+    assert_eq!(counter.scan().await.bytes, b"4006381333931");
+}
+
+#[tokio::test]
 async fn f8_is_a_separator_only_of_a_scanner_that_was_learned_to_type_it() {
     let barcode = format!("010952123454321310A1{F8}217\r");
     let mut with = Counter::with(Layout::Us, |settings| KeyboardScannerSettings {

@@ -35,6 +35,9 @@ use proptest::prelude::*;
 
 use crate::soon;
 
+/// After how much silence a scan without its end is taken for cut off: what the drivers have where nothing is configured.
+const SILENCE: Duration = Duration::from_millis(50);
+
 /// A scanner and its way to us.
 #[derive(Debug, Clone)]
 struct Sim {
@@ -138,14 +141,14 @@ fn read(learned: &Learned, burst: &Burst) -> Vec<(Vec<u8>, bool)> {
     let late = now + Duration::from_secs(60);
     let frames: Vec<Frame> = match burst {
         Burst::Bytes(bytes) => {
-            let mut framer = Framer::new(learned.framing());
+            let mut framer = Framer::new(learned.framing(SILENCE));
             let mut frames = framer.push(now, bytes);
             frames.extend(framer.tick(late));
             frames
         }
         Burst::Keys(records) => {
             let decoding = learned.decoding().expect("a keyboard");
-            let mut reader = KeyReader::new(decoding, learned.framing(), &Default::default());
+            let mut reader = KeyReader::new(decoding, learned.framing(SILENCE), &Default::default());
             let mut frames = reader.push(now, records);
             frames.extend(reader.tick(late));
             frames
@@ -472,7 +475,7 @@ async fn learning_that_is_given_up_ends_with_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let device = SimScanner::plug_in(folder.path().join("scanner")).unwrap();
     let line = LineAddress::Serial(SerialSettings::new(device.path(), 9_600).unwrap());
-    let mut session = LearnSession::start(LearnFrom::Line(line));
+    let mut session = LearnSession::start(LearnFrom::Line(line), SILENCE);
     next_step(&mut session).await;
     session.give_up();
     let Step::Done(verdict) = next_step(&mut session).await else { panic!("it was given up") };

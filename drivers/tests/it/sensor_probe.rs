@@ -111,6 +111,30 @@ async fn a_scan_goes_through_speeds_and_says_what_it_had_no_time_for() {
 }
 
 #[tokio::test]
+async fn what_was_found_is_told_although_the_line_does_not_open_in_another_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1]).unwrap();
+    let here: ScanPlan = format!("{}?baud=9600", fridges.path().display()).parse().unwrap();
+    let gone: ScanPlan = format!("{}?baud=19200", folder.path().join("gone").display()).parse().unwrap();
+    let lines = |plans: &[&ScanPlan]| plans.iter().flat_map(|plan| plan.lines.clone()).collect::<Vec<_>>();
+    // What opens is looked at, before and behind what does not.
+    let plan = ScanPlan { lines: lines(&[&here, &gone, &here]), addresses: 1..=1, ..here.clone() };
+    let report = soon(scan(&plan, &profiles())).await.unwrap();
+    assert_eq!(report.found.len(), 2, "{report}");
+    let text = report.to_string();
+    let [called] = &lines(&[&gone])[..] else { panic!("{text}") };
+    let said = format!("not looked at: {}: ", called.0);
+    let line = text.lines().find(|line| line.starts_with(&said));
+    assert!(line.is_some_and(|line| line.contains("check that the device is plugged in")), "{text}");
+
+    let nobody = ScanPlan { lines: lines(&[&here, &gone]), addresses: 2..=2, ..here };
+    let report = soon(scan(&nobody, &profiles())).await.unwrap().to_string();
+    assert!(report.contains("nobody answers") && report.contains(&said), "{report}");
+    let nowhere = ScanPlan { lines: lines(&[&gone, &gone]), ..nobody };
+    assert!(soon(scan(&nowhere, &profiles())).await.unwrap_err().contains("does not exist"));
+}
+
+#[tokio::test]
 async fn a_bus_that_is_in_use_is_not_scanned() {
     let folder = tempfile::tempdir().unwrap();
     let fridges = SimFridges::plug_in(folder.path().join("bus"), &[1]).unwrap();

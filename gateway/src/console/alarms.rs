@@ -11,6 +11,7 @@ use axum::{
 use time::OffsetDateTime;
 
 use super::{
+    alerts,
     pages::{Decided, html},
     store::Branches,
     view,
@@ -35,7 +36,7 @@ pub struct Concerns {
     pub unfolded: i64,
     /// Boxes that need a person.
     pub boxes: Vec<BoxSays>,
-    /// Facts of the last day that people are told of.
+    /// Facts that people are told of, of the last day.
     pub alerts: Vec<AlertRow>,
 }
 
@@ -59,6 +60,7 @@ impl Concerns {
             let (tone, kind, message) = broken(row);
             let place = format!("{} · {}", branches.name(&row.branch_id), row.device_id);
             AlarmLine {
+                can_wait: false,
                 when: row.at,
                 at: view::ago(row.at, now),
                 tone,
@@ -70,6 +72,7 @@ impl Concerns {
             }
         });
         let series = self.series.iter().map(move |row| AlarmLine {
+            can_wait: false,
             when: row.at,
             at: view::ago(row.at, now),
             tone: view::BAD,
@@ -83,6 +86,7 @@ impl Concerns {
             kept: None,
         });
         let unfolded = (self.unfolded > 0).then(|| AlarmLine {
+            can_wait: false,
             when: now,
             at: view::ago(now, now),
             tone: view::WAIT,
@@ -97,6 +101,7 @@ impl Concerns {
             let (tone, kind, message) = of_box(row);
             let place = format!("{} · {}", branches.name(&row.branch_id), row.device_id);
             AlarmLine {
+                can_wait: false,
                 when: row.at,
                 at: view::ago(row.at, now),
                 tone,
@@ -107,25 +112,9 @@ impl Concerns {
                 kept: None,
             }
         });
-        let alerts = self.alerts.iter().map(move |row| AlarmLine {
-            when: row.at,
-            at: view::ago(row.at, now),
-            tone: if row.urgent { view::BAD } else { view::WAIT },
-            kind: told_as(row).into(),
-            place: format!("{} · {}", branches.name(&row.branch_id), row.device_id),
-            message: row.message.clone(),
-            times: 1,
-            kept: None,
-        });
+        let place = move |row: &AlertRow| format!("{} · {}", branches.name(&row.branch_id), row.device_id);
+        let alerts = self.alerts.iter().map(move |row| alerts::line(row, place(row), now));
         breaks.chain(series).chain(boxes).chain(unfolded).chain(alerts)
-    }
-}
-
-fn told_as(row: &AlertRow) -> &'static str {
-    match (row.urgent, row.early) {
-        (true, true) => "Urgent, early word",
-        (true, false) => "Urgent",
-        (false, _) => "From the branch",
     }
 }
 
@@ -208,20 +197,22 @@ fn lacks(data: &serde_json::Value) -> String {
     format!("facts {}", gaps.iter().map(gap).collect::<Vec<_>>().join(", "))
 }
 
-struct AlarmLine {
-    when: OffsetDateTime,
-    at: String,
-    tone: &'static str,
-    kind: String,
-    place: String,
-    message: String,
-    times: i64,
+pub(super) struct AlarmLine {
+    /// It stands behind those that do not.
+    pub(super) can_wait: bool,
+    pub(super) when: OffsetDateTime,
+    pub(super) at: String,
+    pub(super) tone: &'static str,
+    pub(super) kind: String,
+    pub(super) place: String,
+    pub(super) message: String,
+    pub(super) times: i64,
     /// Where a person may say what becomes of it.
-    kept: Option<KeptForm>,
+    pub(super) kept: Option<KeptForm>,
 }
 
 /// What a person may do with a row of the quarantine.
-struct KeptForm {
+pub(super) struct KeptForm {
     number: i64,
     may_be_booked: bool,
 }
@@ -258,6 +249,7 @@ fn of_refused(row: ingest::quarantine::QuarantineRow, may_book: bool, now: Offse
         None => row.message,
     };
     AlarmLine {
+        can_wait: false,
         when: row.last_at,
         at: view::ago(row.last_at, now),
         tone: view::BAD,
@@ -269,7 +261,7 @@ fn of_refused(row: ingest::quarantine::QuarantineRow, may_book: bool, now: Offse
     }
 }
 
-/// The part of the page that says what was refused, and what cannot be right; the latest first.
+/// The part of the page that says what was refused, and what cannot be right: the latest first, and behind them what can wait.
 pub(super) fn alarms(
     refused: Vec<ingest::quarantine::QuarantineRow>,
     doubts: Vec<inventory::store::DiscrepancyRow>,
@@ -280,6 +272,7 @@ pub(super) fn alarms(
 ) -> Alarms {
     let from_refused = refused.into_iter().map(|row| of_refused(row, may_book, now));
     let from_doubts = doubts.into_iter().map(|row| AlarmLine {
+        can_wait: false,
         when: row.at,
         at: view::ago(row.at, now),
         tone: view::WAIT,
@@ -300,7 +293,7 @@ pub(super) fn alarms(
     });
     let mut rows: Vec<AlarmLine> =
         from_refused.chain(from_doubts).chain(concerns.lines(branches, now)).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.when));
+    rows.sort_by_key(|row| (row.can_wait, std::cmp::Reverse(row.when)));
     Alarms { rows }
 }
 
@@ -409,7 +402,8 @@ mod tests {
         let at = OffsetDateTime::UNIX_EPOCH;
         let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
         let (message, urgent, early) = ("anna is locked".into(), true, false);
-        let alert = AlertRow { branch_id, device_id, message, urgent, early, at };
+        let alert =
+            AlertRow { branch_id, device_id, message, urgent, early, at, wall_ms: None, ended_ms: None };
         let (data, says) = (serde_json::json!({"facts": 90}), "shed".to_owned());
         let (branch_id, device_id) = ("north".to_owned(), "north-1".to_owned());
         let concerns = Concerns {
@@ -421,21 +415,6 @@ mod tests {
         };
         let lines = concerns.lines(&Branches::default(), at).count();
         assert_eq!((lines, concerns.count()), (3, 3));
-    }
-
-    #[test]
-    fn what_can_wait_is_not_shown_as_urgent() {
-        let row = |urgent, early| AlertRow {
-            branch_id: "north".into(),
-            device_id: "north-1".into(),
-            message: "vaccines: too warm".into(),
-            urgent,
-            early,
-            at: OffsetDateTime::UNIX_EPOCH,
-        };
-        assert_eq!(told_as(&row(true, true)), "Urgent, early word");
-        assert_eq!(told_as(&row(true, false)), "Urgent");
-        assert_eq!(told_as(&row(false, false)), "From the branch");
     }
 
     #[test]

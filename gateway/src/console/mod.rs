@@ -1,10 +1,11 @@
 //! The console: one page, rendered here, kept live by server-sent events. No build step, nothing from elsewhere.
 //!
 //! In reading order: [`pages`] serves sign-in, page and event stream; [`parts`] reads and renders each part of the page,
-//! [`alarms`] the one of what cannot be right, [`orders`] the one of what branches are to do, [`appeals`] the one of boxes that ask which of two they are;
+//! [`alarms`] the one of what cannot be right, with [`alerts`] among it, [`orders`] the one of what branches are to do, [`appeals`] the one of boxes that ask which of two they are;
 //! [`store`] is the SQL that no other module has; [`view`] turns rows into words, purely.
 
 pub mod alarms;
+mod alerts;
 pub mod appeals;
 pub mod orders;
 pub mod pages;

@@ -12,7 +12,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Entry, Incoming, Ingest, alert_words,
+    Entry, Incoming, Ingest,
+    alert_troubles::{self, Trouble},
+    alert_words,
+    fold::Effect,
     live::Changed,
     rules::{Verified, VerifiedFact},
 };
@@ -37,6 +40,10 @@ pub struct Alert<'a> {
     pub message: String,
     /// Whether it should not wait.
     pub urgent: bool,
+    /// When it happened, as its box's clock told it.
+    pub wall_ms: i64,
+    /// Which trouble of its box it began, if it is one that ends.
+    pub trouble: Option<String>,
 }
 
 impl<'a> Alert<'a> {
@@ -50,6 +57,35 @@ impl<'a> Alert<'a> {
             kind: body.kind(),
             message: alert_words::words(body, fact.day)?,
             urgent: body.is_urgent(),
+            wall_ms: fact.wall.0,
+            trouble: match alert_troubles::of(body) {
+                Some(Trouble::Begins(name)) => Some(name),
+                Some(Trouble::Ends(_)) | None => None,
+            },
+        })
+    }
+}
+
+/// The end of a trouble, in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End<'a> {
+    device: &'a str,
+    trouble: String,
+    stream: i64,
+    seq: i64,
+    wall_ms: i64,
+}
+
+impl<'a> End<'a> {
+    /// What a fact ends; `None` for one that ends nothing.
+    pub fn of(effect: &Effect<'a>) -> Option<Self> {
+        let Trouble::Ends(trouble) = alert_troubles::of(effect.fact.body()?)? else { return None };
+        Some(Self {
+            device: effect.origin.device.as_str(),
+            trouble,
+            stream: effect.stream,
+            seq: i64::try_from(effect.seq).unwrap_or(i64::MAX),
+            wall_ms: effect.fact.wall.0,
         })
     }
 }
@@ -69,9 +105,10 @@ pub async fn note(
     }
     let text = |of: fn(&Alert<'_>) -> String| alerts.iter().map(of).collect::<Vec<_>>();
     let noted = sqlx::query(
-        "INSERT INTO ingest.alert (tenant_id, fact_id, branch_id, device_id, kind, message, urgent, early)
-         SELECT $1, *, $8
-         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[])
+        "INSERT INTO ingest.alert
+             (tenant_id, fact_id, branch_id, device_id, kind, message, urgent, wall_ms, trouble, early)
+         SELECT $1, *, $10
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::bigint[], $9::text[])
          ON CONFLICT (tenant_id, fact_id) DO NOTHING",
     )
     .bind(tenant.as_str())
@@ -81,6 +118,8 @@ pub async fn note(
     .bind(text(|alert| alert.kind.to_owned()))
     .bind(text(|alert| alert.message.replace('\0', "\u{FFFD}")))
     .bind(alerts.iter().map(|alert| alert.urgent).collect::<Vec<_>>())
+    .bind(alerts.iter().map(|alert| alert.wall_ms).collect::<Vec<_>>())
+    .bind(alerts.iter().map(|alert| alert.trouble.as_ref().map(|name| name.replace('\0', "\u{FFFD}"))).collect::<Vec<_>>())
     .bind(early)
     .execute(&mut *connection)
     .await?;
@@ -91,6 +130,41 @@ pub async fn note(
             .await?;
     }
     Ok(noted.rows_affected())
+}
+
+/// Notes that troubles have ended. Each end is for what lies before it in the box's history: a copy whose own turn has not come may have
+/// begun behind it.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn end(connection: &mut PgConnection, tenant: &TenantId, ends: &[End<'_>]) -> Result<(), DbError> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    // Numbers of streams rise as a box's lives follow each other.
+    sqlx::query(
+        "WITH over AS (
+             SELECT DISTINCT ON (a.fact_id) a.fact_id, e.wall_ms
+             FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+                  AS e (device_id, trouble, stream_id, seq, wall_ms)
+             JOIN ingest.alert a ON a.tenant_id = $1 AND a.device_id = e.device_id AND a.trouble = e.trouble
+                                AND a.ended_ms IS NULL
+             JOIN ingest.fact f ON f.tenant_id = $1 AND f.fact_id = a.fact_id
+             WHERE (f.stream_id, f.seq) < (e.stream_id, e.seq)
+             ORDER BY a.fact_id, e.stream_id, e.seq
+         )
+         UPDATE ingest.alert a SET ended_ms = over.wall_ms FROM over
+         WHERE a.tenant_id = $1 AND a.fact_id = over.fact_id",
+    )
+    .bind(tenant.as_str())
+    .bind(ends.iter().map(|end| end.device).collect::<Vec<_>>())
+    .bind(ends.iter().map(|end| end.trouble.replace('\0', "\u{FFFD}")).collect::<Vec<_>>())
+    .bind(ends.iter().map(|end| end.stream).collect::<Vec<_>>())
+    .bind(ends.iter().map(|end| end.seq).collect::<Vec<_>>())
+    .bind(ends.iter().map(|end| end.wall_ms).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// An alert that people see.
@@ -108,16 +182,20 @@ pub struct AlertRow {
     pub early: bool,
     /// When the centre heard of it.
     pub at: time::OffsetDateTime,
+    /// When it happened, in milliseconds since 1970 UTC as its box's clock told it; `None` for what an earlier version noted.
+    pub wall_ms: Option<i64>,
+    /// When it ended, by the same clock; `None` while it goes on, and for what has no end.
+    pub ended_ms: Option<i64>,
 }
 
-/// Those of the last day: what is urgent before what can wait, each with the latest first.
+/// Those that the centre heard of within the last day: what is urgent and goes on before the rest, each with the latest first.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn latest(connection: &mut PgConnection, limit: i64) -> Result<Vec<AlertRow>, DbError> {
     Ok(sqlx::query_as(
-        "SELECT branch_id, device_id, message, urgent, early, at FROM ingest.alert
-         WHERE at > now() - interval '1 day' ORDER BY urgent DESC, at DESC LIMIT $1",
+        "SELECT branch_id, device_id, message, urgent, early, at, wall_ms, ended_ms FROM ingest.alert
+         WHERE at > now() - interval '1 day' ORDER BY urgent AND ended_ms IS NULL DESC, at DESC LIMIT $1",
     )
     .bind(limit)
     .fetch_all(connection)

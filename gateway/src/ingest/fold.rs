@@ -7,7 +7,7 @@ use pestle_domain::{fact::FactBody, ids::TenantId, journal::Stream};
 use uuid::Uuid;
 
 use super::{
-    alerts::{self, Alert},
+    alerts::{self, Alert, End},
     box_words::{self, BoxWords},
     live::Changed,
     quarantine::{self, Quarantined},
@@ -54,7 +54,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     let closed = sales::store::closed_sessions(tx, &moved).await?;
     let (mut booked, mut takings, mut patients) =
         (Booked::default(), Takings::new(closed), Patients::default());
-    let (mut outcomes, mut told) = (Outcomes::default(), Vec::new());
+    let (mut outcomes, mut told, mut ends) = (Outcomes::default(), Vec::new(), Vec::new());
     let mut words = BoxWords::default();
     for (effect, body) in bodies {
         let place = Place {
@@ -68,6 +68,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         }
         outcomes.add(effect.origin.branch.as_str(), body);
         told.extend(Alert::of(effect.origin, effect.fact));
+        ends.extend(End::of(effect));
         words.add(effect.origin, effect.seq, effect.fact, body);
         patients.add(place, effect.fact.wall.0, body);
         let circumstance = Circumstance {
@@ -90,6 +91,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
     sales::store::book(tx, tenant, &takings).await?;
     orders::store::book(tx, tenant, &outcomes).await?;
     alerts::note(tx, tenant, &told, false).await?;
+    alerts::end(tx, tenant, &ends).await?;
     box_words::book(tx, tenant, &words).await?;
     patients::store::book(tx, tenant, &patients).await?;
     let stock: BTreeSet<(String, String)> =
@@ -100,6 +102,7 @@ pub(super) async fn fold(tx: &mut Tx, tenant: &TenantId, facts: &[Effect<'_>]) -
         tills: !takings.sessions.is_empty(),
         alarms: !outcomes.is_empty()
             || !told.is_empty()
+            || !ends.is_empty()
             || !words.is_empty()
             || repeats.iter().next().is_some(),
         ..Changed::nothing(tenant.clone())

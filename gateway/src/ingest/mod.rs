@@ -12,6 +12,7 @@
 //! What a restart, a second delivery or a lost answer does: nothing. The head row, locked for each transaction,
 //! decides what is new, and the answer to what is not is the same acknowledgement again.
 
+mod alert_troubles;
 mod alert_words;
 pub mod alerts;
 pub mod api;

@@ -105,6 +105,12 @@ pub enum ClusterError {
         /// The other's process number, as far as known.
         pid: String,
     },
+    /// The database's folder lost some of what it held, or never was one.
+    #[error(
+        "{} holds files, but no whole database (PG_VERSION is missing): put the database's backup back there, or move the folder away to begin with an empty one",
+        .0.display()
+    )]
+    NotWhole(PathBuf),
     /// An old server does not end.
     #[error("an earlier database server (process {0}) does not end: stop it and start the gateway again")]
     OldServer(i32),
@@ -333,6 +339,15 @@ fn prepare_secret(path: &Path, account: Option<Account>) -> Result<(), ClusterEr
     account::give(path, account).map_err(folder_error(path))
 }
 
+/// Whether that folder is there and something lies in it.
+fn is_filled(folder: &Path) -> Result<bool, ClusterError> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(ClusterError::Folder { path: folder.to_owned(), source }),
+    }
+}
+
 /// `initdb` into a folder beside, which is renamed when whole: a start that was cut off begins again.
 async fn create(
     programs: &Path,
@@ -340,6 +355,9 @@ async fn create(
     account: Option<Account>,
     stop: &CancellationToken,
 ) -> Result<(), ClusterError> {
+    if is_filled(&layout.data)? {
+        return Err(ClusterError::NotWhole(layout.data.clone()));
+    }
     if layout.data_unfinished.exists() {
         fs::remove_dir_all(&layout.data_unfinished).map_err(folder_error(&layout.data_unfinished))?;
     }

@@ -135,6 +135,7 @@ impl Till {
         if counter.look().await?.phase == "closed" {
             counter.open_till(ActId(Uuid::now_v7()), "100.00").await?;
         }
+        counter.hears_the_scanner().await?;
         let good = |article: &Article| {
             article.sold_at_counter() && article.lot(LotState::Good).is_some_and(|lot| lot.quantity[0] > 0)
         };

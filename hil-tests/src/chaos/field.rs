@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use super::blows::{Blow, Victim};
 use crate::world::{
     Branch, Brokered, Gateway, Place, World,
-    gateway::{Broker, Database, Setup},
+    gateway::{Broker, Database, Setup, on_loopback},
 };
 
 /// A program whose port was taken while it was down is started again for so long.
@@ -53,6 +53,7 @@ impl Field {
         let setup = Setup {
             name: "gateway-2".to_owned(),
             https: 0,
+            names: on_loopback(),
             broker,
             database: Database::Shared {
                 serve: access.dsn_serve(cluster::DATABASE),

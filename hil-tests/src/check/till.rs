@@ -104,10 +104,7 @@ impl Cashier {
 
     /// Holds packs under the scanner, each when the one before is on the page.
     pub(super) async fn scan(&self, packs: &[Pack<'_>]) -> anyhow::Result<Till> {
-        // A box sells before its devices are open.
-        let scanner =
-            |till: &Till| till.devices.iter().any(|one| one.name == "counter" && one.detail.is_none());
-        let mut shown = self.counter.shows("the scanner", scanner).await?;
+        let mut shown = self.counter.hears_the_scanner().await?;
         for pack in packs {
             let before = packs_in(&shown);
             self.beep(*pack).await?;

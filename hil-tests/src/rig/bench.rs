@@ -38,8 +38,13 @@ pub fn unable(wiring: &Wiring, ability: Ability) -> Option<&'static str> {
         Ability::Plugs => None,
         Ability::PaperEnding => Some("nobody can end a roll of paper after four lines"),
         Ability::NetworkCable => Some("the page is asked over loopback, which has no cable"),
+        Ability::Disk => Some("the disk is the one of the machine that asks"),
         Ability::Stick => {
             Some("the appliance's own system takes the stick, and here the agent runs without it")
+        }
+        Ability::Keyboard => Some("the keyboard here is the one of who asks"),
+        Ability::Factory => {
+            Some("it is the appliance's image that leaves the factory, and here the agent runs without it")
         }
         Ability::System => Some("it is the appliance's own system, and here the agent runs without it"),
         Ability::Power => Some("the box is a process of the machine that asks, whose power must stay"),
@@ -168,11 +173,16 @@ impl Devices for Hands {
 /// Draws a barcode to hold under a scanner, and says where.
 fn draw_sheet(folder: &Path, barcode: &[u8]) -> Result<PathBuf> {
     let text = std::str::from_utf8(barcode).context("a barcode is text")?;
-    // AIM's identifier of a GS1 DataMatrix (ISO/IEC 15424); the scanner puts it there again.
-    let (name, symbol) = match text.strip_prefix("]d2") {
-        Some(data) => ("datamatrix".to_owned(), Block::DataMatrix { data: data.to_owned() }),
-        None if text.len() == 13 => (text.to_owned(), Block::Ean13 { data: text.to_owned() }),
-        None => bail!("no sheet can be drawn of {text:?}"),
+    // AIM's identifiers (ISO/IEC 15424) of a GS1 DataMatrix, a Code 128 and an EAN-13; the scanner puts them there again.
+    let (id, data) = match text.split_at_checked(3) {
+        Some((id, data)) if id.starts_with(']') => (id, data.to_owned()),
+        _ => ("", text.to_owned()),
+    };
+    let (name, symbol) = match id {
+        "]d2" => ("datamatrix".to_owned(), Block::DataMatrix { data }),
+        "]C0" => ("code128".to_owned(), Block::Code128 { data }),
+        "]E0" | "" if data.len() == 13 => (data.clone(), Block::Ean13 { data }),
+        _ => bail!("no sheet can be drawn of {text:?}"),
     };
     let (width, dpi, columns) = SHEET;
     let document = Document { title: name.clone(), copy_of: None, blocks: vec![symbol] };

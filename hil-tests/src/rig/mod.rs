@@ -38,8 +38,14 @@ pub enum Ability {
     NetworkCable,
     /// The power of the whole box.
     Power,
+    /// A disk of which every write is known.
+    Disk,
     /// A technician's stick that sets the box up.
     Stick,
+    /// A keyboard for a person, beside the scanners.
+    Keyboard,
+    /// A box as it leaves the factory: the whole image as it is shipped, on an empty disk.
+    Factory,
     /// What the appliance's system has around the agent: its fences, a firewall, a watchdog, a clock that does not fall back, the log's end.
     System,
 }
@@ -179,6 +185,16 @@ pub trait Rig: Send + Sync {
     /// Pulls or puts in a scanner's plug.
     async fn plug_scanner(&mut self, scanner: ScannerKind, into: bool) -> Result<()>;
 
+    /// Pulls or puts in the plug of a person's keyboard. While it is in, all keys are its.
+    async fn plug_keyboard(&mut self, _into: bool) -> Result<()> {
+        bail!("this rig has no keyboard beside its scanners")
+    }
+
+    /// A person presses keys of that keyboard, by QEMU's names, all at once, and lets them go.
+    async fn press(&mut self, _keys: &[&str]) -> Result<()> {
+        bail!("this rig has no keyboard beside its scanners")
+    }
+
     /// Pulls or puts in the plug of a printer's cable; the printer keeps its power.
     async fn plug_printer(&mut self, printer: PrinterKind, into: bool) -> Result<()>;
 
@@ -197,6 +213,24 @@ pub trait Rig: Send + Sync {
         bail!("this rig's clock has no battery of its own")
     }
 
+    /// Another box like this one sells at two tills, and its power goes `cuts` times in the middle of that: each sale that was told is
+    /// there once, and is on paper.
+    ///
+    /// # Errors
+    /// It is not, or the rig cannot.
+    async fn cut_power_while_selling(&mut self, _cuts: usize) -> Result<()> {
+        bail!("this rig's power cannot be cut")
+    }
+
+    /// What another box like this one writes to its disk while it sells is cut off at `points` points: what is left comes back, with each sale
+    /// that had been told.
+    ///
+    /// # Errors
+    /// It does not, or the rig cannot.
+    async fn cut_off_writes(&mut self, _points: usize) -> Result<()> {
+        bail!("nobody sees what this rig's box writes to its disk")
+    }
+
     /// The box's configuration as it was when the rig was made.
     ///
     /// # Errors
@@ -208,6 +242,19 @@ pub trait Rig: Send + Sync {
     /// Plugs in a stick with these files, pulls it when the box has no more use for it, and says what the box wrote on it.
     async fn stick(&mut self, _files: &[(&str, String)]) -> Result<TakenHome> {
         bail!("this rig's box takes no stick")
+    }
+
+    /// Another box stands in this one's place, as it left the factory: nobody's, and switched on. The next reset puts the own one back.
+    async fn box_from_factory(&mut self) -> Result<()> {
+        bail!("this rig has no other box")
+    }
+
+    /// From now on its pages bear what this authority has signed (PEM): it was enrolled at another centre.
+    ///
+    /// # Errors
+    /// The rig's box is always the same centre's.
+    fn trust(&mut self, _authority: Vec<u8>) -> Result<()> {
+        bail!("this rig's box is always the same centre's")
     }
 
     /// The box's firewall works, or it fails as it would at a start.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::{Ability, bench, sim, wiring::Wiring};
+use super::{Ability, bench, qemu, sim, wiring::Wiring};
 use crate::processes::project;
 
 /// Names the file; without it the simulated rig is meant.
@@ -23,7 +23,7 @@ pub enum Settings {
     /// The appliance's image in QEMU; the kernel's real drivers.
     Qemu(Machine),
     /// The agent as a process of this machine, real devices, and a person at this terminal.
-    Bench(Wiring),
+    Bench(Box<Wiring>),
 }
 
 /// A virtual machine.
@@ -57,7 +57,7 @@ impl Settings {
     pub fn unable(&self, ability: Ability) -> Option<&'static str> {
         match self {
             Self::Sim => sim::unable(ability),
-            Self::Qemu(_) => None,
+            Self::Qemu(_) => qemu::unable(ability),
             Self::Bench(wiring) => bench::unable(wiring, ability),
         }
     }

@@ -26,8 +26,13 @@ pub fn unable(ability: Ability) -> Option<&'static str> {
         | Ability::Plugs
         | Ability::NetworkCable
         | Ability::Power => None,
+        Ability::Disk => Some("the disk is the one of this machine"),
         Ability::Stick => {
             Some("the appliance's own system takes the stick, and here the agent runs without it")
+        }
+        Ability::Keyboard => Some("its agent has the scanners' keys alone, no kernel's keyboards"),
+        Ability::Factory => {
+            Some("it is the appliance's image that leaves the factory, and here the agent runs without it")
         }
         Ability::System => Some("it is the appliance's own system, and here the agent runs without it"),
     }
@@ -85,21 +90,11 @@ impl Rig for SimRig {
     }
 
     async fn scan(&mut self, scanner: ScannerKind, barcode: &[u8]) -> Result<()> {
-        if scanner == ScannerKind::Keyboard {
-            let text = std::str::from_utf8(barcode).context("a scanner types text")?;
-            return Ok(self.site.keyboard.type_text(&format!("{text}\r")).await?);
-        }
-        Ok(self.site.serial_scanner(scanner)?.scan(barcode).await?)
+        self.site.scan(scanner, barcode).await
     }
 
     async fn plug_scanner(&mut self, scanner: ScannerKind, into: bool) -> Result<()> {
-        match (scanner, into) {
-            (ScannerKind::Keyboard, true) => self.site.keyboard.replug().await?,
-            (ScannerKind::Keyboard, false) => self.site.keyboard.unplug().await,
-            (_, true) => self.site.serial_scanner(scanner)?.replug().await?,
-            (_, false) => self.site.serial_scanner(scanner)?.unplug().await,
-        }
-        Ok(())
+        self.site.plug_scanner(scanner, into).await
     }
 
     async fn plug_printer(&mut self, printer: PrinterKind, _into: bool) -> Result<()> {

@@ -24,6 +24,9 @@ pub struct Wiring {
     pub usb_printer: Option<WiredPrinter>,
     /// The fridge's sensor.
     pub fridge: Option<WiredSensor>,
+    /// After how long a silence a scan has ended, in milliseconds, where it is not the agent's own choice: a machine in software types as
+    /// slowly as a person, and a busy one passes on in pieces what a played scanner sends at once.
+    pub idle_gap_ms: Option<u64>,
 }
 
 /// A printer.
@@ -93,12 +96,10 @@ impl Wiring {
         }
         for kind in ScannerKind::ALL {
             let Some(address) = self.scanner(kind) else { continue };
-            let more = match kind {
-                // A machine in software types as slowly as a person.
-                ScannerKind::Keyboard => "idle_gap_ms = 1000",
-                ScannerKind::Serial | ScannerKind::CdcAcm => "proved = true",
-            };
-            let lines = device(kind.name(), address, [format!("till = {:?}", kind.till()), more.to_owned()]);
+            let proved = matches!(kind, ScannerKind::Serial | ScannerKind::CdcAcm);
+            let gap = self.idle_gap_ms.map(|gap| format!("idle_gap_ms = {gap}")).unwrap_or_default();
+            let more = format!("proved = {proved}\n{gap}");
+            let lines = device(kind.name(), address, [format!("till = {:?}", kind.till()), more]);
             push(&mut text, "scanner", &lines);
         }
         for kind in PrinterKind::ALL {

@@ -21,6 +21,12 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The Modbus number of the fridge's sensor.
 pub const FRIDGE_SLAVE: u8 = 1;
 
+/// What the branch's scanner is called.
+pub const SCANNER: &str = "counter";
+
+/// A busy machine passes on in pieces what a scanner sends at once, and tests keep it busy.
+const IDLE_GAP_MS: u64 = 250;
+
 /// The printable width of 80 mm paper: 48 columns.
 const PRINTER_DOTS: u16 = 576;
 
@@ -92,7 +98,8 @@ impl Branch {
              [web]\nlisten = \"127.0.0.1:{counter_port}\"\n\n\
              [gateway]\nhttps = \"https://{}\"\nmqtt = \"{}\"\n\n\
              [[till]]\nid = \"till-1\"\nname = \"Till 1\"\n\n\
-             [[scanner]]\nname = \"counter\"\npath = {:?}\nbaud = 9600\ntill = \"till-1\"\nproved = true\n\n\
+             [[scanner]]\nname = \"{SCANNER}\"\npath = {:?}\nbaud = 9600\ntill = \"till-1\"\nproved = true\n\
+             idle_gap_ms = {IDLE_GAP_MS}\n\n\
              [[printer]]\nname = \"receipts\"\ntill = \"till-1\"\naddress = \"tcp://{}\"\nmodel = \"epson-tm-t20\"\n\n\
              [[sensor]]\nname = \"fridge\"\npath = {:?}\nslave = {FRIDGE_SLAVE}\nprofile = \"xy-md02\"\ninterval_s = 2\n",
             https.address(),

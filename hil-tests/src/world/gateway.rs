@@ -30,6 +30,8 @@ pub struct Setup {
     pub name: String,
     /// Its HTTPS port.
     pub https: u16,
+    /// By which names it is reached: its certificate bears all of them, and boxes are told the first.
+    pub names: Vec<String>,
     /// The broker.
     pub broker: Broker,
     /// The database.
@@ -64,6 +66,11 @@ pub enum Database {
     },
 }
 
+/// The names of a gateway that nobody reaches from another machine.
+pub fn on_loopback() -> Vec<String> {
+    ["127.0.0.1", "localhost"].map(str::to_owned).into()
+}
+
 impl Setup {
     fn toml(&self, data: &Path, cluster: &Path) -> String {
         let broker = match &self.broker {
@@ -78,8 +85,8 @@ impl Setup {
         };
         format!(
             "# Written by the demo at each start.\ndata_dir = {data:?}\n\n[https]\nlisten = \"127.0.0.1:{}\"\n\
-             public_names = [\"127.0.0.1\", \"localhost\"]\n\n[mqtt]\n{broker}\n\n[database]\n{database}\n",
-            self.https
+             public_names = {:?}\n\n[mqtt]\n{broker}\n\n[database]\n{database}\n",
+            self.https, self.names
         )
     }
 }
@@ -108,6 +115,7 @@ impl Gateway {
         let setup = Setup {
             name: "gateway".to_owned(),
             https: ports.https,
+            names: on_loopback(),
             broker: Broker::BuiltIn(ports.mqtt),
             database: Database::Private,
         };

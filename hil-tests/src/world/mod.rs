@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-pub use branch::{Branch, Power};
+pub use branch::{Branch, Power, SCANNER};
 pub use gateway::Gateway;
 pub use mosquitto::Mosquitto;
 pub use people::{ADMIN, PEOPLE, Person};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pestle_drivers::sim::ports;
 use tokio::net::TcpStream;
 
-use super::gateway::{Broker, Database, Setup};
+use super::gateway::{Broker, Database, Setup, on_loopback};
 use super::{Gateway, Place, Remembered, WorldError};
 use crate::processes::{Keeper, Process, Program, was_killed};
 use crate::waiting::until;
@@ -109,6 +109,7 @@ impl Mosquitto {
         Setup {
             name: "gateway".to_owned(),
             https: ports.https,
+            names: on_loopback(),
             broker: self.broker(),
             database: Database::Private,
         }

@@ -47,7 +47,7 @@ pub(crate) async fn claim(gateway: &Gateway, branch: &str) -> Result<String, Wor
 }
 
 /// A branch's opening stock.
-pub(super) fn stock(branch: &str) -> String {
+pub(crate) fn stock(branch: &str) -> String {
     file(&format!("opening-stock-{branch}.csv"))
 }
 

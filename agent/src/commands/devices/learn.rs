@@ -59,7 +59,7 @@ pub async fn learn(
         ScannerAddress::Line(line) => (LearnFrom::Line(line), Comes::OverLine),
         ScannerAddress::Keyboard(source) => (LearnFrom::Keyboard(source), Comes::AsKeys),
     };
-    let mut session = LearnSession::start(from);
+    let mut session = LearnSession::start(from, scanner.settings.framing.idle_gap);
     let verdict = loop {
         let Ok(event) = time::timeout(wait, session.next()).await else {
             return Err(broken(format!("nothing was scanned in {} s: begin again", wait.as_secs())));

@@ -110,7 +110,10 @@ impl From<DeskRefusal> for Refused {
     fn from(refusal: DeskRefusal) -> Self {
         let why = match refusal {
             DeskRefusal::NoSuchDevice(_) => Why::NotFound,
-            DeskRefusal::Busy(_) | DeskRefusal::NotAsked | DeskRefusal::NotTaken(_) => Why::Conflict,
+            DeskRefusal::Busy(_)
+            | DeskRefusal::NotAsked
+            | DeskRefusal::NotTaken(_)
+            | DeskRefusal::NotOffered { .. } => Why::Conflict,
             DeskRefusal::NoPicture(_) => Why::Validation,
         };
         Self::new(why, refusal.to_string())

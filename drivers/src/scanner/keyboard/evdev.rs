@@ -98,7 +98,8 @@ impl Opens for KeyboardScannerSettings {
 
     async fn read_until_gone(&self, line: KeyLine, delivery: &Delivery) -> Result<(), NobodyListens> {
         let learned = self.learned.as_ref();
-        let framing = learned.map_or_else(|| self.framing.clone(), Learned::framing);
+        let framing = learned.map(|learned| learned.framing(self.framing.idle_gap));
+        let framing = framing.unwrap_or_else(|| self.framing.clone());
         let decoding = learned.and_then(Learned::decoding).unwrap_or(self.decoding);
         let reader = KeyReader::new(decoding, framing.clone(), &KeyState::default());
         read_until_gone(line, reader, &framing, delivery).await

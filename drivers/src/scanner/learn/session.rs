@@ -58,10 +58,11 @@ const EVENTS_WAITING_MAX: usize = 16;
 const BURST_BYTES_MAX: usize = 256 * 1_024;
 
 impl LearnSession {
-    /// Opens the scanner and begins. Must be called within a tokio runtime.
+    /// Opens the scanner and begins. Must be called within a tokio runtime. `idle_gap` is the silence after which its scans have ended, as
+    /// configured: one that sends so slowly is waited for as long.
     #[must_use]
-    pub fn start(from: LearnFrom) -> LearnSession {
-        LearnSession::start_with_silence(from, BURST_SILENCE)
+    pub fn start(from: LearnFrom, idle_gap: Duration) -> LearnSession {
+        LearnSession::start_with_silence(from, idle_gap.max(BURST_SILENCE))
     }
 
     /// The same, for a line on which bursts end after another silence.

@@ -1,5 +1,7 @@
 //! What was learned about a scanner, as it is stored; and how its scans are read by it. Pure.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use pestle_domain::gs1::{
@@ -135,9 +137,9 @@ impl Learned {
         self.raw.separator != Separator::Unknown && !self.raw.suffix.is_empty()
     }
 
-    /// How its scans are framed.
+    /// How its scans are framed; `silence` is after how much of it one without its end is taken for cut off, which no test code tells.
     #[must_use]
-    pub fn framing(&self) -> FramingRules {
+    pub fn framing(&self, silence: Duration) -> FramingRules {
         let suffix = &self.raw.suffix;
         let suffixes = if suffix.is_empty() { Vec::new() } else { vec![suffix.clone().into_bytes()] };
         FramingRules {
@@ -145,6 +147,7 @@ impl Learned {
             needs_suffix: !suffix.is_empty(),
             prefix: self.raw.prefix.clone().into_bytes(),
             needs_prefix: !self.raw.prefix.is_empty(),
+            idle_gap: silence,
             ..FramingRules::default()
         }
     }

@@ -10,7 +10,7 @@ use super::{
     sheet::TestCode,
 };
 use crate::scanner::{
-    framing::{Frame, Framer},
+    framing::{Frame, Framer, FramingRules},
     programming::Purpose,
 };
 
@@ -283,7 +283,7 @@ fn read_back(
 }
 
 fn is_read_back(code: TestCode, text: &str, learned: &Learned, now: Instant) -> bool {
-    let framing = learned.framing();
+    let framing = learned.framing(FramingRules::default().idle_gap);
     let silence = framing.idle_gap;
     let mut framer = Framer::new(framing);
     let mut frames = framer.push(now, text.as_bytes());

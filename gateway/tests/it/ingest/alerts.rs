@@ -103,8 +103,11 @@ async fn a_fridge_is_told_by_its_name_with_trouble_and_temperature_and_what_can_
     committed(&centre.one(readings.batch(1, 1)).await);
 
     let told = seen(&centre).await;
-    let (urgent, rest) = told.split_at(2);
-    assert!(urgent.iter().all(|row| row.urgent) && rest.iter().all(|row| !row.urgent), "{told:?}");
+    // That the fridge was too warm is over: it can wait.
+    let (goes_on, rest) = told.split_at(1);
+    assert!(goes_on[0].urgent && goes_on[0].message.starts_with("the mains are away"), "{told:?}");
+    assert!(rest.iter().all(|row| row.urgent == row.ended_ms.is_some()), "{told:?}");
+    assert_eq!(rest.iter().filter(|row| row.urgent).count(), 1);
     let mut words: Vec<&str> = told.iter().map(|row| row.message.as_str()).collect();
     words.sort_unstable();
     assert_eq!(
@@ -121,6 +124,45 @@ async fn a_fridge_is_told_by_its_name_with_trouble_and_temperature_and_what_can_
     let last = north.write(vec![fridge("ended", "")]);
     let (device, copy) = north.batch(last, last);
     assert_eq!(centre.ingest.early(vec![(device, copy.into())]).await, 0);
+}
+
+#[tokio::test]
+async fn an_end_is_for_what_began_before_it_and_not_for_a_copy_of_what_began_behind_it() {
+    let centre = Centre::new().await;
+    let mut north = Branch::new("north", "north-1");
+    centre.enrol(&north).await;
+    north.open(10);
+    let power = |state: &str| -> FactBody {
+        let (input, kind) = ("mains".into(), "power".into());
+        InputChanged { input, kind, state: state.into(), reason: None }.into()
+    };
+    // Two days without the centre, in which the mains went, came back, and went again; and a second contact, which did not.
+    let first = north.write(vec![power("away")]);
+    let other =
+        InputChanged { input: "cellar".into(), kind: "power".into(), state: "away".into(), reason: None };
+    north.write(vec![other.into()]);
+    let end = north.write(vec![power("here")]);
+    let again = north.write(vec![power("away")]);
+    let goes_on = async || -> Vec<String> {
+        let rows = seen(&centre).await;
+        assert!(rows.is_sorted_by_key(|row| row.ended_ms.is_some()), "what has ended comes last: {rows:?}");
+        rows.into_iter().filter(|row| row.ended_ms.is_none()).map(|row| row.message).collect()
+    };
+    // The copies come first, each alone.
+    for seq in [first, again] {
+        let (device, copy) = north.batch(seq, seq);
+        assert_eq!(centre.ingest.early(vec![(device, copy.into())]).await, 1);
+    }
+    assert!(seen(&centre).await.iter().all(|row| row.wall_ms.is_some() && row.ended_ms.is_none()));
+    committed(&centre.one(north.batch(1, end)).await);
+    let open = goes_on().await;
+    assert_eq!(open.len(), 2, "the first has ended, the cellar and the second have not: {open:?}");
+    committed(&centre.one(north.batch(again, again)).await);
+    assert_eq!(goes_on().await, open, "its turn changes nothing");
+    let last = north.write(vec![power("here")]);
+    committed(&centre.one(north.batch(last, last)).await);
+    let open = goes_on().await;
+    assert!(open.len() == 1 && open[0].contains("cellar"), "{open:?}");
 }
 
 #[tokio::test]

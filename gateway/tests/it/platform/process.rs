@@ -240,6 +240,20 @@ fn a_second_gateway_with_the_same_cluster_leaves_the_first_one_s_database_alone(
 }
 
 #[test]
+fn half_a_database_is_left_as_it_is_and_the_person_is_told_what_to_do() {
+    let place = Place::new("");
+    let table = place.folder.path().join("pg/data/base/16384");
+    fs::create_dir_all(table.parent().unwrap()).unwrap();
+    fs::write(&table, "sales").unwrap();
+    let output = place.run_to_end(&["run"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("pg/data holds files") && said.contains("backup"), "{said}");
+    assert_eq!(fs::read_to_string(&table).unwrap(), "sales");
+    assert!(!place.folder.path().join("pg/data.new").exists(), "another was made beside it");
+}
+
+#[test]
 fn administration_without_a_gateway_says_to_start_one() {
     let place = Place::new("");
     let output = place.run_to_end(&["admin", "tenant-add", "demo"]);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::rig::Rig;
 
 /// Its control group, where the kernel counts and holds it (cgroups(7)).
-const GROUP: &str = "/sys/fs/cgroup/system.slice/pestle-agent.service";
+const GROUP: &str = "/sys/fs/cgroup/pestle.slice/pestle-agent.service";
 /// Only CAP_NET_BIND_SERVICE, the tenth (capabilities(7)): its pages are at 443.
 const BIND_ONLY: &str = "0000000000000400";
 /// What the kernel says of its process (proc_pid_status(5)). Its system calls are filtered, and no program that it starts gets more.
@@ -142,6 +142,11 @@ const ON_DISK_AFTER_S: u64 = 10;
 /// Where the floor is: the file's own time (systemd-timesyncd.service(8)).
 const ASK_FLOOR: &str = "stat --format=%Y /var/lib/systemd/timesync/clock";
 const ASK_CLOCK: &str = "date +%s";
+/// What `images/root/usr/lib/pestle/data-folders` says.
+const CLOCK_SET: &str = "it goes on from the last time that was kept";
+/// The first thing that the agent said, by the clock of then (journalctl(1), `short-unix`).
+const ASK_AGENT_BEGAN: &str =
+    "journalctl --no-pager --output=short-unix --unit=pestle-agent | head -n 1 | cut -d . -f 1";
 /// How old a floor may be that was kept since the start: one of the image's making is months old.
 const FLOOR_AGE_S_MAX: u64 = 600;
 
@@ -160,9 +165,11 @@ pub(super) async fn clock_and_log(rig: &mut dyn Rig) -> Result<()> {
     ensure!(hardware < floor, "the machine's own clock says {hardware}, as if it had a battery");
     let clock = number(rig, ASK_CLOCK).await?;
     ensure!(clock >= floor, "the system's clock says {clock}, and {floor} was kept");
-    // From what was kept, and not by a time server that the bench may reach.
-    let said = rig.inside("journalctl --no-pager --output=cat --unit=systemd-timesyncd").await?;
-    ensure!(said.contains("advanced to recorded timestamp"), "the clock was set by something else: {said}");
+    // From what was kept, and not by a time server that the bench may reach; before the agent, which dates what people do.
+    let said = rig.inside("journalctl --no-pager --output=cat --unit=pestle-data").await?;
+    ensure!(said.contains(CLOCK_SET), "the clock was set by something else: {said}");
+    let agent_began = number(rig, ASK_AGENT_BEGAN).await?;
+    ensure!(agent_began >= floor, "the agent began at {agent_began}, and {floor} was kept");
     let count = format!("journalctl --no-pager | grep --count {mark}");
     let kept_in = format!("grep --files-with-matches {mark} /data/log/log.*");
     let files = rig.inside(&format!("{count}; {kept_in}")).await?;

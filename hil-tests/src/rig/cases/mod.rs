@@ -1,11 +1,13 @@
 //! What is tried on each rig, one at a time, each from the same beginning.
 
+mod factory;
 mod faults;
 mod fences;
 mod network;
 mod selling;
 mod setting_up;
 mod system;
+mod typing;
 
 use std::{collections::BTreeSet, pin::Pin, time::Duration};
 
@@ -22,6 +24,10 @@ use crate::{
 
 /// Longest that a page may take to show what happened; the machine may be busy, and a virtual one is slow.
 const SHOWN_WITHIN: Duration = Duration::from_secs(60);
+
+/// The campaigns of power cuts and of recorded writes in short; `pestle-rig` makes as many as one wants.
+const CUTS: usize = 2;
+const POINTS: usize = 200;
 
 type Trying<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
@@ -51,6 +57,11 @@ impl Case {
         (self.run)(rig).await?;
         for till in self.tills() {
             put_away(&*rig, till).await.with_context(|| format!("what the case has left at {till}"))?;
+        }
+        for ability in self.needs {
+            if let Ability::Printer(printer) = ability {
+                rig.devices().nothing_more(*printer).await.context("a paper that no sale has asked for")?;
+            }
         }
         rig.reset().await.context("the rig cannot be reset after the case")
     }
@@ -91,7 +102,12 @@ pub const CASES: &[Case] = &[
     Case {
         name: "lot_and_serial_of_a_pack_are_read_through_the_group_separator",
         needs: &[Ability::Scanner(ScannerKind::Serial), Ability::Printer(PrinterKind::Serial)],
-        run: |rig| Box::pin(selling::with_lot_and_serial(rig)),
+        run: |rig| Box::pin(selling::with_lot_and_serial(rig, ScannerKind::Serial)),
+    },
+    Case {
+        name: "a_scanner_that_types_is_proved_by_the_sheet_and_then_its_lots_and_serials_are_read",
+        needs: &[Ability::Scanner(ScannerKind::Keyboard), Ability::Printer(PrinterKind::Serial)],
+        run: |rig| Box::pin(selling::proved_by_the_sheet(rig)),
     },
     Case {
         name: "a_receipt_waits_for_paper_says_why_and_comes_out_once",
@@ -124,6 +140,16 @@ pub const CASES: &[Case] = &[
         run: |rig| Box::pin(faults::scanner_unplugged(rig, ScannerKind::Serial)),
     },
     Case {
+        name: "a_scanner_that_types_and_was_unplugged_scans_again_when_it_is_back",
+        needs: &[Ability::Scanner(ScannerKind::Keyboard), Ability::Plugs],
+        run: |rig| Box::pin(faults::scanner_unplugged(rig, ScannerKind::Keyboard)),
+    },
+    Case {
+        name: "what_a_person_types_on_a_keyboard_beside_the_scanner_is_no_scan_and_no_key_stops_the_box",
+        needs: &[Ability::Keyboard, Ability::System, Ability::Scanner(ScannerKind::Keyboard)],
+        run: |rig| Box::pin(typing::beside_the_scanner(rig)),
+    },
+    Case {
         name: "a_usb_serial_scanner_that_was_unplugged_scans_again_when_it_is_back",
         needs: &[Ability::Scanner(ScannerKind::CdcAcm), Ability::Plugs],
         run: |rig| Box::pin(faults::scanner_unplugged(rig, ScannerKind::CdcAcm)),
@@ -149,6 +175,22 @@ pub const CASES: &[Case] = &[
         run: |rig| Box::pin(setting_up::by_stick(rig)),
     },
     Case {
+        name: "what_a_stick_has_brought_is_in_its_place_after_a_cut_if_it_counted_and_not_if_it_did_not",
+        needs: &[Ability::Stick, Ability::System, Ability::Power],
+        run: |rig| Box::pin(setting_up::cut_off(rig)),
+    },
+    Case {
+        name: "a_box_from_the_factory_is_enrolled_by_a_stick_sells_and_the_centre_has_it",
+        needs: &[
+            Ability::Factory,
+            Ability::Stick,
+            Ability::Power,
+            Ability::Scanner(ScannerKind::Serial),
+            Ability::Printer(PrinterKind::Serial),
+        ],
+        run: |rig| Box::pin(factory::enrolled(rig)),
+    },
+    Case {
         name: "a_firewall_that_does_not_start_is_said_by_the_box_while_it_sells_on",
         needs: &[Ability::System, Ability::Printer(PrinterKind::Serial)],
         run: |rig| Box::pin(system::firewall(rig)),
@@ -172,6 +214,16 @@ pub const CASES: &[Case] = &[
         name: "sales_that_were_told_are_there_once_after_the_power_went",
         needs: &[Ability::Power],
         run: |rig| Box::pin(faults::power(rig)),
+    },
+    Case {
+        name: "sales_and_their_papers_are_there_once_after_cuts_at_random_moments",
+        needs: &[Ability::Power, Ability::Disk],
+        run: |rig| Box::pin(rig.cut_power_while_selling(CUTS)),
+    },
+    Case {
+        name: "what_was_told_is_found_wherever_the_writes_to_the_disk_are_cut_off",
+        needs: &[Ability::Disk],
+        run: |rig| Box::pin(rig.cut_off_writes(POINTS)),
     },
 ];
 

@@ -36,6 +36,11 @@ pub(super) async fn by_stick(rig: &mut dyn Rig) -> Result<()> {
     let said = &home.result;
     ensure!(said.contains("was not taken") && said.contains("modle"), "the stick says {said:?}");
     names_what_is_plugged_in(&home)?;
+    // Good for a box beside others, and nobody would reach this one any more.
+    let unreached = before.replace("0.0.0.0:443", "127.0.0.1:8080");
+    ensure!(unreached != before, "the rig's box does not listen on 443");
+    let said = rig.stick(&[("agent.toml", unreached)]).await?.result;
+    ensure!(said.contains("was not taken") && said.contains("0.0.0.0:443"), "the stick says {said:?}");
     shown(&counter, "the basket after a stick that was refused", |till| till.basket.is_some()).await?;
 
     // The sensor's tenths are read as twentieths: by that the profile is known to be the stick's.
@@ -44,6 +49,8 @@ pub(super) async fn by_stick(rig: &mut dyn Rig) -> Result<()> {
     for file in ["agent.toml", "sensors.toml"] {
         ensure!(said.contains(&format!("{file} was taken")), "the stick says {said:?}");
     }
+    // What works, and not as well as it could, is said with it.
+    ensure!(said.contains("fridge is bound by the device file"), "the stick says {said:?}");
     let added = rig.counter(ADDED)?;
     shown(&added, "the till that the stick has brought", |till| till.phase == "sign_in").await?;
     basket_after_the_start(&counter).await?;
@@ -65,6 +72,34 @@ pub(super) async fn by_stick(rig: &mut dyn Rig) -> Result<()> {
     names_what_is_plugged_in(&home)?;
     ensure!(counter.look().await?.basket.is_some(), "the agent was started again for nothing");
     Ok(())
+}
+
+/// Tills that only the sets below have.
+const COUNTS: &str = "till-8";
+const COUNTS_NOT: &str = "till-7";
+
+/// The power goes while a stick is taken: a set that has the name by which it counts, and was not moved yet, is moved by the next start, and one
+/// that was still being copied is not used. (The names are those of `images/root/usr/lib/pestle/setup`.)
+pub(super) async fn cut_off(rig: &mut dyn Rig) -> Result<()> {
+    let before = rig.configuration()?;
+    for (folder, till) in [("/data/etc.ready", COUNTS), ("/data/etc.new", COUNTS_NOT)] {
+        let more = format!("[[till]]\nid = \"{till}\"");
+        let copy = format!("mkdir {folder} && cp /data/etc/agent.toml {folder}/");
+        rig.inside(&format!("{copy} && printf '\\n%s\\n' '{more}' >>{folder}/agent.toml && sync")).await?;
+    }
+    rig.cut_power().await?;
+    let added = rig.counter(COUNTS)?;
+    shown(&added, "the till of the set that counts", |till| till.phase == "sign_in").await?;
+    let other = rig.counter(COUNTS_NOT)?.look().await;
+    ensure!(other.is_err(), "a set that did not count is used: {other:?}");
+    rig.inside("test ! -e /data/etc.ready").await?;
+
+    let said = rig.stick(&[("agent.toml", before)]).await?.result;
+    ensure!(said.contains("agent.toml was taken"), "the stick says {said:?}");
+    let counter = rig.counter(PrinterKind::Serial.till())?;
+    shown(&counter, "the sign-in of the agent that was started again", |till| till.phase == "sign_in")
+        .await?;
+    rig.inside("test ! -e /data/etc.new").await.map(drop)
 }
 
 /// The fridge's sensor as the built-in profile has it, but for how many thousandths of a degree a count stands for.

@@ -16,6 +16,22 @@ pub fn image() -> PathBuf {
     built.parent().unwrap_or(&built).join("image")
 }
 
+/// As large as the smallest disk that a box is sold with; the shipped image is smaller.
+const SHIPPED_ON: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Makes `disk` a new one of 8 GiB onto which the shipped image was copied.
+///
+/// # Errors
+/// The image is not built, or there is no room.
+pub async fn shipped(image: &Path, disk: &Path) -> Result<()> {
+    let whole = image.join("pestle.img");
+    fs::metadata(&whole)
+        .with_context(|| format!("{} is not there: run `make image` first", whole.display()))?;
+    let names = [whole, disk.to_owned()].map(|path| path.display().to_string());
+    tool(Path::new("/bin/cp"), &["--sparse=always", &names[0], &names[1]], "").await?;
+    Ok(fs::OpenOptions::new().write(true).open(disk)?.set_len(SHIPPED_ON)?)
+}
+
 /// Makes `disk` of what `make image` left in `image`, with the folder `data` as its data partition.
 ///
 /// # Errors

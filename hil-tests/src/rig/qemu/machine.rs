@@ -21,6 +21,8 @@ use crate::{
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// The serial number of the USB keyboard.
 pub const KEYBOARD_SERIAL: &str = "KEYB0001";
+/// The serial number of the keyboard that a person may plug in.
+pub const BESIDE_SERIAL: &str = "KEYB0002";
 /// The serial number of the scanner's USB adapter.
 pub const SCANNER_SERIAL: &str = "SCAN0001";
 /// The serial number of the printer's USB adapter.
@@ -29,8 +31,9 @@ pub const PRINTER_SERIAL: &str = "PRNT0001";
 pub const STRANGER: u16 = 4_444;
 /// Events that QEMU's keyboard keeps until the guest asks for them; it drops what comes beyond (`QUEUE_LENGTH` in its `hw/input/hid.c`).
 pub const WAITING_MAX: usize = 16;
-/// Between two characters of a scanner that types: below the idle gap by which a scan ends, and time for the guest to ask.
-const KEY_EVERY: Duration = Duration::from_millis(10);
+/// For one key that goes down or up: the guest asks every 8 ms and is told one of them, and a machine in software is late. A key whose release was
+/// dropped would repeat for ever.
+const EVENT_EVERY: Duration = Duration::from_millis(12);
 
 /// What one start has that others have not.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +42,18 @@ pub struct Start<'a> {
     pub log: Option<&'a Path>,
     /// When the machine's clock believes to be; without it, this machine's time.
     pub clock: Option<&'a str>,
+    /// What its disk and its network card are.
+    pub hardware: Hardware,
+}
+
+/// What a machine's disk and network card are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hardware {
+    /// Made for virtual machines: the fastest there is.
+    #[default]
+    Virtual,
+    /// As in a machine that a shop buys: NVMe, and a card of Intel's.
+    Common,
 }
 
 /// A virtual machine that runs.
@@ -94,10 +109,19 @@ impl Running {
             let stroke = stroke(*byte).with_context(|| format!("no key types {byte:#04x}"))?;
             let held = [stroke.shift.then_some("shift"), stroke.control.then_some("ctrl")];
             let down: Vec<&str> = held.into_iter().flatten().chain([stroke.key]).collect();
-            self.keys(&down, true).await?;
-            self.keys(&down, false).await?;
-            tokio::time::sleep(KEY_EVERY).await;
+            self.press(&down).await?;
         }
+        Ok(())
+    }
+
+    /// Keys go down together and up again, no faster than the guest asks for them.
+    ///
+    /// # Errors
+    /// As [`Running::keys`].
+    pub async fn press(&mut self, keys: &[&str]) -> Result<()> {
+        self.keys(keys, true).await?;
+        self.keys(keys, false).await?;
+        tokio::time::sleep(EVENT_EVERY * 2 * u32::try_from(keys.len())?).await;
         Ok(())
     }
 
@@ -148,6 +172,10 @@ fn arguments(
     let at = |name: &str| place.join(name).display().to_string();
     let printer = site.serial_printer.device.address().context("the printer's cable ends at a port")?;
     let Machine { memory_mib, processors, firmware, .. } = machine;
+    let card = match start.hardware {
+        Hardware::Virtual => "virtio-net-pci",
+        Hardware::Common => "e1000e",
+    };
     let lines = [
         "-nodefaults -display none -no-user-config".to_owned(),
         format!("-machine q35,accel=tcg -cpu {PROCESSOR} -smp {processors} -m {memory_mib}"),
@@ -156,7 +184,7 @@ fn arguments(
         format!(
             "-netdev user,id=lan,hostfwd=tcp:127.0.0.1:{https}-:443,hostfwd=tcp:127.0.0.1:{stranger}-:{STRANGER}"
         ),
-        "-device virtio-net-pci,netdev=lan,id=card".to_owned(),
+        format!("-device {card},netdev=lan,id=card"),
         "-vga std".to_owned(),
         // The first serial port is the console, the second the sensors' bus.
         format!("-serial file:{}", at("console.log")),
@@ -174,7 +202,7 @@ fn arguments(
         format!("-qmp unix:{},server=on,wait=off", at("qmp.sock")),
     ];
     let clock = start.clock.map(|clock| format!("-rtc base={clock}"));
-    let lines = lines.into_iter().chain(clock).chain(disk(place, start.log));
+    let lines = lines.into_iter().chain(clock).chain(disk(place, start));
     let arguments: Vec<_> =
         lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
     Ok([arguments, guest::arguments(place), gadgets::arguments(place, site)?].concat())
@@ -183,12 +211,16 @@ fn arguments(
 /// The disk. cache=writeback: QEMU hands each write to this machine's kernel and each of the guest's flushes becomes an fdatasync. So a
 /// SIGKILL of QEMU loses what QEMU itself still holds (requests that have not been carried out) and nothing that it wrote: this machine's page cache
 /// outlives it, flushed or not. A real disk loses its cache as well; that is tried with the recorded writes ([`super::disk_cuts`]).
-fn disk(place: &Path, log: Option<&Path>) -> Vec<String> {
+fn disk(place: &Path, start: Start<'_>) -> Vec<String> {
     let image = place.join("disk.img").display().to_string();
-    match log {
+    let device = match start.hardware {
+        Hardware::Virtual => "virtio-blk-pci,drive=disk,bootindex=0",
+        Hardware::Common => "nvme,drive=disk,serial=DISK0001,bootindex=0",
+    };
+    match start.log {
         None => vec![
             format!("-drive if=none,id=disk,format=raw,cache=writeback,discard=unmap,file={image}"),
-            "-device virtio-blk-pci,drive=disk,bootindex=0".to_owned(),
+            format!("-device {device}"),
         ],
         // QEMU before 9.0 spoils the log when zeros are written without their bytes; so the guest is not offered that.
         Some(log) => vec![

@@ -7,7 +7,7 @@
 //!
 //! [`power_cuts`] and [`disk_cuts`] take its power away: [`write_log`] reads what was written to its disk, [`recording`] keeps that with
 //! what was told, [`replay`] makes what a cut leaves of it, and [`left`] looks whether it comes back. [`idle`] measures the agent at rest, [`boot`]
-//! its start. [`stick`] is a technician's.
+//! its start. [`stick`] is a technician's, and `other_box` a machine that it makes somebody.
 
 pub mod boot;
 pub mod disk;
@@ -18,6 +18,7 @@ pub mod idle;
 pub mod keys;
 pub mod left;
 pub mod machine;
+mod other_box;
 pub mod power_cuts;
 pub mod qmp;
 pub mod recording;
@@ -39,7 +40,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    Devices, PrinterKind, Rig, ScannerKind, TakenHome,
+    Ability, Devices, PrinterKind, Rig, ScannerKind, TakenHome,
     here::last_screen,
     settings::Machine,
     site::{self, Site},
@@ -50,9 +51,13 @@ use crate::{
     processes::{Keeper, build_folder},
     waiting::until,
 };
+use disk_cuts::Plan;
 use gadgets::Gadget;
 use guest::Guest;
-use machine::{HOST, KEYBOARD_SERIAL, PRINTER_SERIAL, Running, SCANNER_SERIAL, Start};
+use machine::{
+    BESIDE_SERIAL, HOST, Hardware, KEYBOARD_SERIAL, PRINTER_SERIAL, Running, SCANNER_SERIAL, Start,
+};
+use other_box::OtherBox;
 use stick::Stick;
 
 /// A box that runs answers at once; one whose network has just come back, or whose agent was started again, in moments.
@@ -71,11 +76,27 @@ const MEND_FIREWALL: &str =
 /// Where a clock without a battery begins: years before the image was made.
 const CLOCK_WITHOUT_BATTERY: &str = "2020-01-01T00:00:00";
 
+/// Where chance begins in the short campaigns; the long ones are given theirs (`pestle-rig`).
+const SEED: u64 = 1;
+/// Sales of each till whose writes are recorded.
+const SALES_RECORDED: usize = 10;
+
+/// What a machine keeps beyond its power: the disk, and the variables of its firmware.
+const DISK: &str = "disk.img";
+const VARIABLES: &str = "variables.fd";
+
 /// How often systemd says that it has ended an agent that hung, since this start.
 const COUNT_HANGS: &str =
     "journalctl --boot --unit=pestle-agent --output=cat --no-pager | grep -c 'Watchdog timeout' || true";
 /// Twice what the unit gives the agent.
 const WATCHDOG_WITHIN: Duration = Duration::from_secs(60);
+
+/// Why a machine cannot do that.
+pub fn unable(ability: Ability) -> Option<&'static str> {
+    let mounts = rustix::process::geteuid().is_root();
+    (ability == Ability::Disk && !mounts)
+        .then_some("what is left on the disk is mounted here, which root alone may: sudo make hil")
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -89,9 +110,12 @@ pub struct QemuRig {
     /// Plugs that a case pulled and has not put in again.
     pulled_scanners: Vec<ScannerKind>,
     pulled_printer: bool,
+    /// A person's keyboard is plugged in, too.
+    keyboard_beside: bool,
     firewall_fails: bool,
     /// The machine's clock begins anew at each start.
     battery_is_empty: bool,
+    other_box: Option<OtherBox>,
     running: Option<Running>,
     place: TempDir,
     /// From the power button to the first answer, of the last start.
@@ -135,11 +159,8 @@ impl QemuRig {
         let configuration =
             wiring(&site, gadgets, interval_s)?.configuration("0.0.0.0:443", "/var/lib/pestle");
         fs::write(data.join("etc/agent.toml"), configuration)?;
-        let image = settings.image.clone().unwrap_or_else(disk::image);
-        disk::make(&image, &data, &place.path().join("disk.img")).await?;
-        fs::copy(&settings.firmware.variables, place.path().join("variables.fd")).with_context(|| {
-            format!("{} is not there: install ovmf", settings.firmware.variables.display())
-        })?;
+        disk::make(&image(&settings), &data, &place.path().join(DISK)).await?;
+        firmware(&settings, place.path())?;
         let keeper = Keeper::start(&build_folder().join("pestle-demo"))?;
         Ok(Self {
             settings,
@@ -149,8 +170,10 @@ impl QemuRig {
             gadgets,
             pulled_scanners: Vec::new(),
             pulled_printer: false,
+            keyboard_beside: false,
             firewall_fails: false,
             battery_is_empty: false,
+            other_box: None,
             running: None,
             place,
             booted_in: Duration::ZERO,
@@ -164,15 +187,25 @@ impl QemuRig {
     /// It does not in time; the end of the console says how far it came.
     pub async fn power_on(&mut self) -> Result<()> {
         let pressed = Instant::now();
+        self.press_power_button().await?;
+        self.page_answers(Duration::from_secs(self.settings.boot_within_s)).await?;
+        self.booted_in = pressed.elapsed();
+        self.plug_gadgets().await
+    }
+
+    async fn press_power_button(&mut self) -> Result<()> {
         let start = Start {
             log: self.write_log.as_deref(),
             clock: self.battery_is_empty.then_some(CLOCK_WITHOUT_BATTERY),
+            hardware: if self.other_box.is_some() { Hardware::Common } else { Hardware::Virtual },
         };
         let running =
             Running::start(&self.settings, self.place.path(), &self.site, &self.keeper, start).await?;
         self.running = Some(running);
-        self.page_answers(Duration::from_secs(self.settings.boot_within_s)).await?;
-        self.booted_in = pressed.elapsed();
+        Ok(())
+    }
+
+    async fn plug_gadgets(&self) -> Result<()> {
         if self.gadgets {
             let mut guest = self.guest().await?;
             Gadget::Printer.plug(&mut guest, true).await?;
@@ -223,7 +256,7 @@ impl QemuRig {
 
     /// Its disk.
     pub fn disk(&self) -> PathBuf {
-        self.place.path().join("disk.img")
+        self.place.path().join(DISK)
     }
 
     /// Keeps its disk and what its console said in `folder`, for whoever looks why it did not come back.
@@ -249,6 +282,19 @@ impl QemuRig {
     }
 }
 
+/// What `make image` built.
+fn image(settings: &Machine) -> PathBuf {
+    settings.image.clone().unwrap_or_else(disk::image)
+}
+
+/// The firmware of a machine that was never switched on, in `place`.
+fn firmware(settings: &Machine, place: &Path) -> Result<()> {
+    let variables = &settings.firmware.variables;
+    fs::copy(variables, place.join(VARIABLES))
+        .with_context(|| format!("{} is not there: install ovmf", variables.display()))?;
+    Ok(())
+}
+
 /// By the names that stay, as a technician reads them from `pestle-agent devices list`.
 fn wiring(site: &Site, gadgets: bool, interval_s: u64) -> Result<Wiring> {
     let network = site.network_printer.device.address().context("a network printer has an address")?;
@@ -267,6 +313,7 @@ fn wiring(site: &Site, gadgets: bool, interval_s: u64) -> Result<Wiring> {
             profile: site::FRIDGE_PROFILE.to_owned(),
             interval_s,
         }),
+        idle_gap_ms: Some(site::PLAYED_GAP_MS),
     })
 }
 
@@ -287,6 +334,7 @@ fn end_of(console: &Path) -> String {
 #[async_trait]
 impl Rig for QemuRig {
     async fn reset(&mut self) -> Result<()> {
+        self.own_box_is_back()?;
         if self.running.as_mut().is_none_or(|running| running.ended().is_some()) {
             self.power_on().await?;
         }
@@ -294,6 +342,9 @@ impl Rig for QemuRig {
         self.page_answers(BACK_WITHIN).await?;
         for scanner in std::mem::take(&mut self.pulled_scanners) {
             self.plug_scanner(scanner, true).await?;
+        }
+        if std::mem::take(&mut self.keyboard_beside) {
+            self.plug_keyboard(false).await?;
         }
         if std::mem::take(&mut self.pulled_printer) {
             self.plug_printer(PrinterKind::Usb, true).await?;
@@ -311,7 +362,11 @@ impl Rig for QemuRig {
 
     fn counter(&self, till: &str) -> Result<Counter> {
         let port = self.running.as_ref().context("the machine is off")?.https;
-        Ok(Counter::at(address(port), &self.authority)?.at_till(till))
+        let authority = match &self.other_box {
+            None => &self.authority,
+            Some(other) => other.authority()?,
+        };
+        Ok(Counter::at(address(port), authority)?.at_till(till))
     }
 
     fn devices(&mut self) -> &mut dyn Devices {
@@ -321,7 +376,7 @@ impl Rig for QemuRig {
     async fn scan(&mut self, scanner: ScannerKind, barcode: &[u8]) -> Result<()> {
         match scanner {
             ScannerKind::Keyboard => self.running()?.type_text(&[barcode, b"\r"].concat()).await,
-            _ => Ok(self.site.serial_scanner(scanner)?.scan(barcode).await?),
+            _ => self.site.scan(scanner, barcode).await,
         }
     }
 
@@ -357,6 +412,22 @@ impl Rig for QemuRig {
         }
     }
 
+    async fn plug_keyboard(&mut self, into: bool) -> Result<()> {
+        self.keyboard_beside = into;
+        if !into {
+            self.running()?.ask("device_del", json!({ "id": "keyboard-beside" })).await?;
+            return Ok(());
+        }
+        let keyboard = json!({ "driver": "usb-kbd", "id": "keyboard-beside", "bus": "usb.0", "port": "4",
+            "serial": BESIDE_SERIAL });
+        // QEMU gives its keys to the keyboard that came last.
+        self.running()?.ask("device_add", keyboard).await.map(drop)
+    }
+
+    async fn press(&mut self, keys: &[&str]) -> Result<()> {
+        self.running()?.press(keys).await
+    }
+
     async fn plug_printer(&mut self, printer: PrinterKind, into: bool) -> Result<()> {
         match printer {
             PrinterKind::Usb => {
@@ -382,6 +453,7 @@ impl Rig for QemuRig {
         // The next start has all devices.
         self.pulled_scanners.clear();
         self.pulled_printer = false;
+        self.keyboard_beside = false;
         self.firewall_fails = false;
         self.power_on().await
     }
@@ -389,6 +461,22 @@ impl Rig for QemuRig {
     async fn cut_power_and_clock(&mut self) -> Result<()> {
         self.battery_is_empty = true;
         self.cut_power().await
+    }
+
+    async fn cut_power_while_selling(&mut self, cuts: usize) -> Result<()> {
+        self.power_off();
+        let report = Box::pin(power_cuts::run(self.settings.clone(), cuts, SEED)).await?;
+        ensure!(report.cuts == cuts && report.sales > 0, "too little was sold: {report:?}");
+        self.power_on().await
+    }
+
+    async fn cut_off_writes(&mut self, points: usize) -> Result<()> {
+        self.power_off();
+        let plan = Plan { sales: SALES_RECORDED, points, seed: SEED };
+        let report = Box::pin(disk_cuts::run(self.settings.clone(), plan)).await?;
+        let many = report.points == points && report.unsafe_points > 0 && report.sales_found > 0;
+        ensure!(many, "too little was looked at: {report:?}");
+        self.power_on().await
     }
 
     /// Of the first serial port.
@@ -399,6 +487,14 @@ impl Rig for QemuRig {
     async fn stick(&mut self, files: &[(&str, String)]) -> Result<TakenHome> {
         let stick = Stick::with(self.place.path(), files).await?;
         stick.plug_into(self.running()?).await
+    }
+
+    async fn box_from_factory(&mut self) -> Result<()> {
+        self.other_box_stands_here().await
+    }
+
+    fn trust(&mut self, authority: Vec<u8>) -> Result<()> {
+        self.other_box_is_enrolled_by(authority)
     }
 
     async fn set_firewall(&mut self, works: bool) -> Result<()> {

@@ -123,6 +123,7 @@ async fn sell_one_pack(place: &Path, addresses: &Addresses) -> State {
     let counter = counter(place, addresses).await;
     counter.open_till(ActId(uuid::Uuid::now_v7()), "100.00").await.unwrap();
     counter.shows("the open till", |till| till.phase == "ready").await.unwrap();
+    counter.hears_the_scanner().await.unwrap();
     let pack = &articles()[0];
     let scan = json!({ "pack": pack.id, "symbol": "data_matrix", "lot": "good" });
     let told = reqwest::Client::builder().no_proxy().build().unwrap();
