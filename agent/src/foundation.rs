@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use pestle_domain::{
+    causes::with_causes,
     fact::{Act, Actor, BoxStarted},
     ids::{ActId, FactId},
     journal::{Lane, Stream},
@@ -34,7 +35,7 @@ use crate::{
     lock::DataLock,
     personal::{Persons, PersonsParts, task::PersonsTask},
     relay::{Relay, RelayParts, connection::ConnectionSettings},
-    snapshot::{self, SnapshotParts, SnapshotTask, Snapshots},
+    snapshot::{SnapshotParts, SnapshotTask, Snapshots},
     space::task::make_room_to_start,
 };
 
@@ -119,7 +120,7 @@ impl Foundation {
                     ((ledger, first), (telemetry, second)) = both(open)?;
                 }
                 Err(error) => {
-                    let why = snapshot::explain(&error);
+                    let why = with_causes(&error);
                     tracing::error!("a contradiction could not be resolved: {why}");
                     carried.trouble = Some(why);
                 }

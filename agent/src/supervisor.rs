@@ -27,9 +27,9 @@ use crate::{
     counter::{
         handle::{Counter, CounterParts},
         keep::Keep,
-        machine::CounterSettings,
+        settings::CounterSettings,
     },
-    devices::{self, desk::DevicesToCome, kept::DeviceFiles, page_scanners::PageScanners},
+    devices::{self, changes::DevicesToCome, kept::DeviceFiles, page_scanners::PageScanners},
     durable_file,
     fetched::task::{FetchParts, FetchTask},
     foundation::Foundation,
@@ -75,7 +75,7 @@ pub async fn run(config: &Config, foundation: &Foundation) -> anyhow::Result<End
     let begin_again = CancellationToken::new();
     let appeal = foundation.appeal_parts(config, (&rest.relay, &counter), address, begin_again.clone())?;
     let mut parts = Parts::default();
-    let (devices, to_come) = devices::desk::to_come();
+    let (devices, to_come) = devices::changes::to_come();
     start_pages(config, foundation, (pages, &rest), (&counter, to_come), &stops, &mut parts);
     announce(&config.data_dir, address)?;
     let status = format!(

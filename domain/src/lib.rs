@@ -4,13 +4,14 @@
 //! arguments. Agent and gateway run the same rules, so a stock figure in the branch and at the centre cannot
 //! be computed in two ways.
 //!
-//! In reading order: what things are called ([`ids`], [`units`], [`money`]); what a pack says ([`gs1`]); what is
+//! In reading order: what things are called ([`ids`], [`units`], [`money`]) and why one went wrong ([`causes`]); what a pack says ([`gs1`]); what is
 //! sold and by whom ([`catalogue`], [`staff`], [`snapshot`]), and how it is kept ([`cold_chain`]); what happens ([`fact`], [`stock`], [`sale`], [`receipt`],
 //! [`till`]) and what the centre has done ([`order`]); how it is kept and proved ([`journal`], [`signature`]) and what can
 //! be forgotten all the same ([`personal`]); how it travels ([`wire`], [`enrolment`]), and what a
 //! person decides where it cannot ([`appeal`]);
 //! what is printed ([`document`]).
 
+pub mod causes;
 pub mod ids;
 pub mod money;
 pub mod units;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pestle_domain::{
+    causes::with_causes,
     fact::{BoxBooksIncomplete, Stamp},
     journal::Lane,
 };
@@ -15,7 +16,6 @@ use crate::{
     },
     durable_file::FileError,
     journal::{Journal, JournalError, Place, carry},
-    snapshot,
 };
 
 /// What must stay free beside what is built, in bytes: the box goes on selling in it.
@@ -109,7 +109,7 @@ pub fn decide(
     };
     Plan::take_back(data_dir)?;
     if let Err(error) = give_up(data_dir, [journals.0, journals.1]) {
-        let why = snapshot::explain(&error);
+        let why = with_causes(&error);
         tracing::error!(
             "what was built for a plan that cannot be carried out could not be thrown away: {why}"
         );

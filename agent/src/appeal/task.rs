@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use pestle_domain::{
     appeal::{APPEAL_PATH, BoxPlace, Ruling, Torn},
+    causes::with_causes,
     ids::AppealId,
 };
 use tokio::{sync::watch, time::sleep};
@@ -24,7 +25,6 @@ use crate::{
     },
     journal::Journal,
     relay::{LinkState, lane::StreamKey},
-    snapshot::explain,
 };
 
 /// How often it asks: a person who has decided sees it done within this.
@@ -164,18 +164,18 @@ impl Task {
         });
         let (stated, told) = stated.await.map_err(|error| error.to_string())?;
         self.told = told;
-        let stated = stated.map_err(|error| explain(&error))?;
+        let stated = stated.map_err(|error| with_causes(&error))?;
         let asked = self.parts.centre.post(ABOUT, APPEAL_PATH, &stated, ANSWER_BYTES_MAX);
-        asked.await.map_err(|error| explain(&error))
+        asked.await.map_err(|error| with_causes(&error))
     }
 
     /// Writes the plan down and has the agent begin again: from here on every start goes on with it.
     async fn begin(&self, epoch: u32) -> Result<(), String> {
         let journals: Vec<&Journal> = self.parts.journals.iter().collect();
-        check_number(epoch, highest_epoch(&journals)).map_err(|error| explain(&error))?;
+        check_number(epoch, highest_epoch(&journals)).map_err(|error| with_causes(&error))?;
         let (plan, data_dir) = (Plan { epoch, stage: Stage::Build }, self.parts.data_dir.clone());
         let written = tokio::task::spawn_blocking(move || plan.write(&data_dir));
-        written.await.map_err(|error| error.to_string())?.map_err(|error| explain(&error))?;
+        written.await.map_err(|error| error.to_string())?.map_err(|error| with_causes(&error))?;
         self.parts.begin_again.cancel();
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use pestle_domain::ids::TillId;
+use pestle_domain::{causes::with_causes, ids::TillId};
 use pestle_drivers::{
     device::DeviceName,
     line::{LineAddress, serial::SerialSettings},
@@ -80,12 +80,13 @@ impl Known {
         }
         let mut printers = PrinterModels::built_in_of(receipt_printers).map_err(|error| error.to_string())?;
         if let Some((name, text)) = own("printer_models", files.printer_models)? {
-            let more = PrinterModels::parse(&text).map_err(|error| format!("{name}: {}", chain(&error)))?;
+            let more =
+                PrinterModels::parse(&text).map_err(|error| format!("{name}: {}", with_causes(&error)))?;
             printers = printers.with(more);
         }
         let mut label_printers = ZplModels::built_in_of(label_printers).map_err(|error| error.to_string())?;
         if let Some((name, text)) = own("label_printer_models", files.label_printer_models)? {
-            let more = ZplModels::parse(&text).map_err(|error| format!("{name}: {}", chain(&error)))?;
+            let more = ZplModels::parse(&text).map_err(|error| format!("{name}: {}", with_causes(&error)))?;
             label_printers = label_printers.with(more);
         }
         Ok(Self { printers, label_printers, profiles })
@@ -151,12 +152,6 @@ pub(super) fn all_sensor_profiles(file: Option<&Path>) -> Result<SensorProfiles,
         Some(more) => built_in.with(more),
         None => built_in,
     })
-}
-
-/// An error and its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ").replace('\n', " ")
 }
 
 /// What a receipt printer is taken for that the configuration does not name: it says "processed" in the way that nearly

@@ -23,7 +23,7 @@ impl Branch {
             return;
         }
         out.push(Effect::Count(Count::DrawerNotOpened));
-        let with_it = |till: &&super::machine::TillSettings| till.printer.as_deref() == Some(printer);
+        let with_it = |till: &&super::settings::TillSettings| till.printer.as_deref() == Some(printer);
         let tills: Vec<TillId> =
             self.settings.tills.iter().filter(with_it).map(|one| one.id.clone()).collect();
         for till in tills {

@@ -11,144 +11,36 @@ use std::{
 
 use pestle_domain::{
     document::Document,
-    fact::{Act, Actor, BoxBooksIncomplete, BoxFactsFetched, Fact, FactBody},
-    ids::{ActId, FactId, StaffId, TillId},
+    fact::{Actor, FactBody},
+    ids::{ActId, StaffId, TillId},
     journal::Lane,
     sale::Basket,
     staff::PinThrottle,
 };
-use pestle_drivers::printer::start::PrinterKind;
 
 use super::{
     books::Books,
-    command::{Command, Refused, Request, Said, StationId, Ticket, Why},
+    command::{Command, Refused, Request, Said, Ticket, Why},
     counters::Count,
     device_log::DeviceLog,
-    earlier::EarlierAct,
     live::{Asked, LiveTill, Scanned, Tone},
     orders::OrderDesk,
-    records::{PrintIntent, Printable},
+    records::Printable,
     room::Room,
+    settings::{CounterSettings, TillSettings},
     shop::Shop,
     sign_in::Check,
     today::SaidDate,
+    under_way::UnderWay,
     view::{DeviceView, LinkView, ReadingView},
 };
 use crate::{
-    cold::{desk::ColdDesk, settings::ColdSettings},
+    cold::desk::ColdDesk,
     journal::Place,
-    space::Level,
     spool::machine::{Job, Spool},
 };
 
 pub use super::event::{CommitId, Effect, Event, Now};
-
-/// One till as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TillSettings {
-    /// In facts and on receipts.
-    pub id: TillId,
-    /// On the page.
-    pub name: String,
-    /// Which receipt printer, and so which drawer; without one receipts are not printed, and the page says so.
-    pub printer: Option<String>,
-    /// What types quickly into its page is a scanner.
-    pub typed_scans: bool,
-    /// Which label printer; without one labels come from the receipt printer.
-    pub label_printer: Option<String>,
-    /// Which office printer; without one reports come from the receipt printer.
-    pub page_printer: Option<String>,
-    /// The picture at the head of its receipts.
-    pub logo: Option<String>,
-}
-
-/// The counter as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CounterSettings {
-    /// At least one.
-    pub tills: Vec<TillSettings>,
-    /// Without a scan or a key for this long, the person is signed out.
-    pub idle_sign_out_ms: u64,
-    /// Which life of the store this is; receipts carry it.
-    pub epoch: u32,
-    /// This program's version: orders that an earlier one refused are tried again.
-    pub agent: Box<str>,
-    /// Cold places and probes.
-    pub cold: ColdSettings,
-    /// Printers that sound alarms.
-    pub buzzers: Vec<String>,
-}
-
-/// For how long nobody may have done anything: a customer's question, not a coffee.
-const IDLE_SIGN_OUT_MS: u64 = 10 * 60 * 1_000;
-
-impl CounterSettings {
-    /// The counter of a configuration. A till has at most one printer of each kind.
-    pub fn from_config(config: &crate::config::Config, epoch: u32) -> Self {
-        let printer = |till: &TillId, kind: PrinterKind| {
-            let is_it = |one: &&crate::config::Printer| one.till == *till && one.settings.kind() == kind;
-            config.printers.iter().find(is_it).map(|one| one.settings.name().to_string())
-        };
-        let tills = config.tills.iter().map(|till| TillSettings {
-            id: till.id.clone(),
-            name: till.name.clone(),
-            printer: printer(&till.id, PrinterKind::EscPos),
-            label_printer: printer(&till.id, PrinterKind::Zpl),
-            page_printer: printer(&till.id, PrinterKind::Ipp),
-            typed_scans: till.typed_scans,
-            logo: till.logo.clone(),
-        });
-        let agent = env!("CARGO_PKG_VERSION").into();
-        let buzzers = config.printers.iter().filter(|one| one.buzzer);
-        Self {
-            tills: tills.collect(),
-            idle_sign_out_ms: IDLE_SIGN_OUT_MS,
-            epoch,
-            agent,
-            cold: config.cold(),
-            buzzers: buzzers.map(|one| one.settings.name().to_string()).collect(),
-        }
-    }
-
-    /// The printers that tills print on.
-    pub fn printers(&self) -> impl Iterator<Item = &str> {
-        self.tills.iter().flat_map(TillSettings::printers)
-    }
-}
-
-/// Why something was appended: what follows once it is on the disk.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Purpose {
-    /// Nothing follows.
-    Plain,
-    /// A person signs in.
-    SignIn { ticket: Ticket, till: TillId, staff: StaffId, station: StationId },
-    /// A till's own act: a sale, an opening, a closing, the drawer.
-    Till(TillId),
-    /// The fact of how much room the disk has.
-    Level(Level),
-    /// The report of readings that were shed.
-    Shed,
-    /// An order of the centre.
-    Order,
-    /// A document that was asked for.
-    Paper { ticket: Option<Ticket>, till: TillId },
-    /// What is missing in the books is named.
-    Missing(BoxBooksIncomplete),
-    /// What was missing is taken into the books.
-    Fetched(BoxFactsFetched, Vec<EarlierAct>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct UnderWay {
-    pub(super) facts: Vec<Fact>,
-    pub(super) attachment: Vec<u8>,
-    pub(super) purpose: Purpose,
-    /// When it was appended (monotonic).
-    pub(super) since_ms: u64,
-    /// Whoever waits was told that the disk is slow.
-    pub(super) said_slow: bool,
-}
 
 /// The whole counter of a branch.
 #[derive(Debug)]
@@ -178,7 +70,7 @@ pub struct Branch {
     pub(super) link: LinkView,
     pub(super) room: Room,
     pub(super) said_date: Option<SaidDate>,
-    next_commit: u64,
+    pub(super) next_commit: u64,
 }
 
 impl Branch {
@@ -441,155 +333,6 @@ impl Branch {
                 "This box has no catalogue yet. It comes by itself when the centre is reached; call support if it stays away.",
             )
         })
-    }
-
-    /// Appends facts that nobody waits for.
-    pub(super) fn append_plain(
-        &mut self,
-        now: &mut Now<'_>,
-        lane: Lane,
-        actor: &Actor,
-        bodies: Vec<FactBody>,
-        out: &mut Vec<Effect>,
-    ) {
-        let act = ActId((now.draw)());
-        self.append(now, act, lane, actor, bodies, PrintIntent { print: false }, Purpose::Plain, out);
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is one part of the record, and this is the one place that makes it"
-    )]
-    pub(super) fn append(
-        &mut self,
-        now: &mut Now<'_>,
-        act: ActId,
-        lane: Lane,
-        actor: &Actor,
-        bodies: Vec<FactBody>,
-        intent: PrintIntent,
-        purpose: Purpose,
-        out: &mut Vec<Effect>,
-    ) {
-        self.append_with(now, act, lane, actor, bodies, intent.to_bytes(), purpose, out);
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is one part of the record, and this is the one place that makes it"
-    )]
-    pub(super) fn append_with(
-        &mut self,
-        now: &mut Now<'_>,
-        act: ActId,
-        lane: Lane,
-        actor: &Actor,
-        bodies: Vec<FactBody>,
-        attachment: Vec<u8>,
-        purpose: Purpose,
-        out: &mut Vec<Effect>,
-    ) {
-        let stamp = self.stamp(now);
-        let act = Act::new(act, actor, &stamp, bodies, || FactId((now.draw)()));
-        let commit = CommitId(self.next_commit);
-        self.next_commit += 1;
-        let (facts, since_ms) = (act.facts.clone(), now.mono_ms);
-        let under_way =
-            UnderWay { facts, attachment: attachment.clone(), purpose, since_ms, said_slow: false };
-        self.under_way.insert(commit, under_way);
-        out.push(Effect::Append { commit, lane, act, attachment });
-    }
-
-    fn appended(
-        &mut self,
-        now: &mut Now<'_>,
-        commit: CommitId,
-        result: Result<(), String>,
-        out: &mut Vec<Effect>,
-    ) {
-        // Each append is reported once; a second report finds nothing and books nothing.
-        let Some(UnderWay { facts, attachment, purpose, .. }) = self.under_way.remove(&commit) else {
-            return;
-        };
-        if result.is_ok() {
-            let doubts = self.books.apply(&facts, &attachment);
-            out.extend(doubts.into_iter().map(Effect::Doubt));
-        }
-        match purpose {
-            Purpose::Plain => {}
-            Purpose::Level(level) => self.level_appended(level, result.is_ok()),
-            Purpose::Shed => self.shed_appended(now, &facts, &result),
-            Purpose::SignIn { ticket, till, staff, station } => {
-                self.signed_in(now, ticket, &till, &staff, station, result, out);
-            }
-            Purpose::Paper { ticket, till } => {
-                self.paper_recorded(now, (ticket, &till), &facts, result, out);
-            }
-            Purpose::Order => self.order_recorded(now, &facts, result, out),
-            Purpose::Missing(_) => self.show_missing(out),
-            Purpose::Fetched(fetched, acts) if result.is_ok() => self.take_in(&fetched, &acts, out),
-            Purpose::Fetched(..) => {}
-            Purpose::Till(till) => self.till_act_ended(now, &till, &facts, result, out),
-        }
-    }
-
-    /// What a till's own act leads to, once it is on the disk or is known not to be.
-    pub(super) fn till_act_ended(
-        &mut self,
-        now: &mut Now<'_>,
-        till: &TillId,
-        facts: &[Fact],
-        result: Result<(), String>,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(live) = self.tills.get_mut(till) else { return };
-        let Some(busy) = live.busy.take() else { return };
-        let held = std::mem::take(&mut live.held);
-        let answer = match result {
-            Ok(()) => self.booked(now, till, busy.act, facts, out),
-            Err(why) => {
-                let mut message = format!("{why}.");
-                // What nobody knows is not told as if it were known.
-                if why.starts_with(crate::journal::NOT_RECORDED) {
-                    message.push_str(" Nothing was booked, and the basket is as it was.");
-                }
-                if let Some(first) = message.get_mut(..1) {
-                    first.make_ascii_uppercase();
-                }
-                self.tell(till, Tone::Refused, message.clone(), out);
-                Err(Refused::new(Why::Unavailable, message))
-            }
-        };
-        out.push(Effect::Keep(till.clone()));
-        out.push(Effect::Show(till.clone()));
-        out.extend(busy.tickets.into_iter().map(|ticket| Effect::Answer(ticket, answer.clone())));
-        for scanned in held {
-            self.scanned(now, till, scanned, out);
-        }
-    }
-
-    /// Starts a till's own act, or joins whoever waits for the same.
-    pub(super) fn begin(
-        &mut self,
-        till: &TillId,
-        act: ActId,
-        asked: Asked,
-        ticket: Ticket,
-    ) -> Result<Option<Said>, Refused> {
-        let live = self.tills.get_mut(till).ok_or_else(|| Refused::new(Why::NotFound, "No such till."))?;
-        match &mut live.busy {
-            Some(busy) if busy.act == act && busy.asked == asked => {
-                busy.tickets.push(ticket);
-                Ok(None)
-            }
-            Some(_) => {
-                Err(Refused::new(Why::Conflict, "Something else is being recorded at this till. Try again."))
-            }
-            None => {
-                live.busy = Some(super::live::Busy { act, asked, tickets: vec![ticket] });
-                Ok(None)
-            }
-        }
     }
 
     /// The jobs that belong to a till.

@@ -9,9 +9,10 @@ use pestle_domain::{
 use super::{
     earlier::{EarlierAct, without},
     live::Tone,
-    machine::{Branch, Effect, Now, Purpose},
+    machine::{Branch, Effect, Now},
     records::PrintIntent,
     sell::said_of,
+    under_way::Purpose,
     view::{DeviceState, DeviceView},
 };
 use crate::fetched::Lacks;

@@ -14,9 +14,10 @@ use pestle_domain::{
 use super::{
     counters::Count,
     live::Tone,
-    machine::{Branch, Effect, Now, Purpose},
+    machine::{Branch, Effect, Now},
     records::PrintIntent,
     shop::Shop,
+    under_way::Purpose,
 };
 use crate::{
     journal::NOT_RECORDED,

@@ -23,8 +23,10 @@ use super::{
     books::Books,
     command::{Refused, Said, Ticket, Why},
     live::Tone,
-    machine::{Branch, Effect, Now, Purpose, TillSettings},
+    machine::{Branch, Effect, Now},
     records::Printable,
+    settings::TillSettings,
+    under_way::Purpose,
     view::shown,
 };
 use crate::spool::machine::Spool;

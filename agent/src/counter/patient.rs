@@ -12,9 +12,10 @@ use pestle_domain::{
 use super::{
     command::{Refused, Said, Ticket},
     live::Asked,
-    machine::{Branch, Effect, Now, Purpose},
+    machine::{Branch, Effect, Now},
     records::PrintIntent,
     sell::repeated,
+    under_way::Purpose,
 };
 use crate::personal::Whose;
 

@@ -14,9 +14,10 @@ use super::{
     command::{Refused, Said, Why},
     counters::{Count, PrintEnd},
     live::Tone,
-    machine::{Branch, Effect, Now, TillSettings},
+    machine::{Branch, Effect, Now},
     papers::{DocumentKind, PaperWords},
     records::{CANNOT_TELL, GIVEN_UP, LET_GO, Printable},
+    settings::TillSettings,
     shop::Shop,
 };
 use crate::spool::machine::{self as spool, Ended, JOBS_MAX, Job, JobId, Spool, State, Word};

@@ -14,8 +14,9 @@ use super::{
     command::{CashWay, Refused, Why},
     counters::Count,
     live::{Asked, Tone},
-    machine::{Branch, Effect, Now, Purpose},
+    machine::{Branch, Effect, Now},
     records::PrintIntent,
+    under_way::Purpose,
 };
 use crate::{
     journal::NOT_RECORDED,

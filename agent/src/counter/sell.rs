@@ -13,10 +13,11 @@ use pestle_domain::{
 use super::{
     command::{Answer, CashWay, Refused, Said, Ticket, Why},
     live::{Asked, HELD_SCANS_MAX, LotQuestion, Scanned, Tone},
-    machine::{Branch, Effect, Now, Purpose},
+    machine::{Branch, Effect, Now},
     papers::DocumentKind,
     records::{Done, PrintIntent},
     shop::Shop,
+    under_way::Purpose,
     view::shown,
 };
 

@@ -12,10 +12,11 @@ use pestle_domain::{
 use super::{
     command::{CashWay, Command, DateWord, Refused, Said, StationId, Ticket, Why},
     live::{Asked, SignedIn},
-    machine::{Branch, Effect, Now, Purpose},
+    machine::{Branch, Effect, Now},
     papers::DocumentKind,
     records::PrintIntent,
     sell::repeated,
+    under_way::Purpose,
 };
 use crate::spool::machine::Word;
 

@@ -3,9 +3,10 @@
 use pestle_domain::{ids::TillId, money::Money, staff::Permission};
 
 use super::{
-    machine::{Branch, Now, TillSettings},
+    machine::{Branch, Now},
     papers::DocumentKind,
     records::{Paper, Printable},
+    settings::TillSettings,
     view::{
         BasketView, ClosingView, LineView, PRINTS_APART, PRINTS_SHOWN, Person, Phase, PrintGroup, PrintView,
         QuestionView, SaleView, SessionView, TillView, suggestions,

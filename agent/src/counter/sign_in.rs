@@ -14,8 +14,9 @@ use super::{
     command::{Pin, Refused, Said, StationId, Ticket, Why},
     counters::Count,
     live::SignedIn,
-    machine::{Branch, Effect, Now, Purpose},
+    machine::{Branch, Effect, Now},
     records::{Denials, PrintIntent},
+    under_way::Purpose,
 };
 
 /// People whose sign-ins may be compared at once. Each takes argon2's 19 MiB and some 20 ms of a core.

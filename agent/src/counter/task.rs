@@ -14,6 +14,7 @@ use std::{
 use argon2::{Argon2, PasswordVerifier as _};
 use futures::stream::{FuturesOrdered, StreamExt as _};
 use pestle_domain::{
+    causes::with_causes,
     ids::{StoreId, TillId},
     journal::Lane,
     personal::PatientDetails,
@@ -291,10 +292,7 @@ impl Task {
         let persons = self.parts.persons.clone();
         tokio::spawn(async move {
             let sealed = persons.seal(sealing.whose, details).await.map_err(|error| {
-                tracing::warn!(
-                    error = crate::snapshot::explain(&error),
-                    "a patient's details were not sealed"
-                );
+                tracing::warn!(error = with_causes(&error), "a patient's details were not sealed");
                 error.to_string()
             });
             let _ended = messages.send(Message::Event(Event::Sealed(sealing, sealed))).await;

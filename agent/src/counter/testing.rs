@@ -24,10 +24,11 @@ use super::{
     command::{Answer, Command, DateWord, Pin, Refused, Request, StationId, Ticket},
     counters::Count,
     live::Scanned,
-    machine::{Branch, CommitId, CounterSettings, Effect, Event, Now, TillSettings},
+    machine::{Branch, CommitId, Effect, Event, Now},
     patient::Sealing,
     preview::{Paper, Preview},
     records::Done,
+    settings::{CounterSettings, TillSettings},
     shop::Shop,
     view::TillView,
 };

@@ -5,9 +5,10 @@ use pestle_domain::fact::{DeviceAttached, DeviceLost, Fact, FactBody};
 use super::{
     command::{Command, StationId},
     counters::{Count, PrintEnd},
-    machine::{CounterSettings, Event},
+    machine::Event,
     preview::Preview,
     records::CANNOT_TELL,
+    settings::CounterSettings,
     testing::{Rig, pack, till},
     view::{DeviceState, DeviceView, PRINTS_SHOWN},
 };

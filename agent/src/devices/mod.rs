@@ -3,15 +3,17 @@
 //!
 //! [`names`] keeps who stands behind a name, [`kept`] what is remembered of it, [`swapped`] sees what the finder cannot keep,
 //! [`other_kind`] a scanner that is set up as another kind;
-//! [`scanner`] sells, is tried and learns, [`contacts`] are doors and mains. For the page: [`desk`] is the handle, [`board`]
-//! what it shows, [`questions`] what is asked, [`work`] what is done by hand, [`trial`] how a device is tried, and [`picture`]
-//! papers as pictures; [`doubtful`] lets a device show itself about which a person is asked.
+//! [`scanner`] sells, is tried and learns, [`contacts`] are doors and mains. For the page: [`desk`] is the handle, [`changes`] what a page waits for, [`board`] what it shows
+//! of those that are [`listed`], [`questions`] what is asked, [`work`] what is done by hand, [`trial`] how a device is tried, and
+//! [`picture`] papers as pictures; [`doubtful`] lets a device show itself about which a person is asked.
 
 pub mod board;
+pub mod changes;
 mod contacts;
 pub mod desk;
 mod doubtful;
 pub mod kept;
+pub mod listed;
 mod names;
 pub mod other_kind;
 pub mod page_scanners;
@@ -46,10 +48,10 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
-use board::{Kind, Listed};
 use desk::{Desk, Devices, LineEnd, PrinterEnd};
 use doubtful::Doubtful;
 use kept::DeviceFiles;
+use listed::{Kind, Listed};
 use names::Remembering;
 use scanner::ScannerParts;
 use work::WorkBoard;

@@ -12,7 +12,7 @@ use pestle_drivers::{
     scanner::programming::{Comes, Purpose},
 };
 
-use super::board::{Kind, Listed};
+use super::listed::{Kind, Listed};
 
 /// What stands there instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,13 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pestle_domain::fact::{BoxBooksIncomplete, BoxFactsFetched};
+use pestle_domain::{
+    causes::with_causes,
+    fact::{BoxBooksIncomplete, BoxFactsFetched},
+};
 
 use super::page;
 use crate::{
     counter::{earlier::EarlierAct, fold::EarlierFacts},
     durable_file::{self, FileError},
-    snapshot::explain,
 };
 
 /// How the names end.
@@ -98,7 +100,7 @@ impl EarlierFacts for FetchedPages {
                 return None;
             }
         };
-        page::read(&message, fetched).inspect_err(|error| told(&path, &explain(error))).ok()
+        page::read(&message, fetched).inspect_err(|error| told(&path, &with_causes(error))).ok()
     }
 }
 

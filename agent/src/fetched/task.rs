@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use pestle_domain::{
+    causes::with_causes,
     fact::BoxFactsFetched,
     journal::{Lane, Stream},
     signature::Hash,
@@ -29,7 +30,6 @@ use crate::{
     durable_file::FileError,
     identity::DeviceIdentity,
     journal::{Journal, Place, aside::SetAside},
-    snapshot::explain,
 };
 
 /// First pause after the centre was asked in vain.
@@ -155,7 +155,7 @@ impl FetchTask {
                     self.clean().await
                 }
                 Err(error) => {
-                    let why = explain(&error);
+                    let why = with_causes(&error);
                     if said.as_ref() != Some(&why) {
                         tracing::warn!("{why}");
                         said = Some(why);
@@ -192,7 +192,7 @@ impl FetchTask {
                 // Another history stands there. That is for a person, who hears of it where it is refused.
                 Err(RoundError::NotTaken(error @ NotTaken::Contradicts { .. })) => {
                     if self.parted.insert((lane, asked.epoch)) {
-                        tracing::warn!("{}", explain(&error));
+                        tracing::warn!("{}", with_causes(&error));
                     }
                     continue;
                 }

@@ -1,6 +1,7 @@
 //! What an order means in this branch: the facts of its act. Pure.
 
 use pestle_domain::{
+    causes::with_causes,
     fact::{AdjustReason, FactBody, OrderApplied, OrderRefused, StockAdjusted},
     ids::{ActId, OrderId},
     order::{OrderBody, OrderEnvelope, OrderHead, OrderHow, StockAdjust},
@@ -46,7 +47,7 @@ pub fn decide(book: &OrderBook, at: OrderHead, line: &str, agent: &str) -> Vec<F
     };
     let envelope = match OrderEnvelope::parse(line.as_bytes()) {
         Ok(envelope) => envelope,
-        Err(error) => return refuse(None, "", NOT_UNDERSTOOD, explain(&error)),
+        Err(error) => return refuse(None, "", NOT_UNDERSTOOD, with_causes(&error)),
     };
     let (order, kind) = (envelope.id, &*envelope.kind);
     let applied = |how| OrderApplied { at, order, kind: kind.into(), how, line: line.into() };
@@ -106,7 +107,7 @@ fn effects(envelope: &OrderEnvelope<'_>) -> Result<Vec<FactBody>, (&'static str,
             NOT_UNDERSTOOD,
             format!("this agent does not know orders of the kind {}, version {}", envelope.kind, envelope.v),
         )),
-        Err(error) => Err((BAD_DATA, explain(&error))),
+        Err(error) => Err((BAD_DATA, with_causes(&error))),
     }
 }
 
@@ -124,8 +125,4 @@ fn adjusted(adjust: StockAdjust) -> Result<FactBody, (&'static str, String)> {
         note: reason,
     };
     Ok(adjusted.into())
-}
-
-fn explain(error: &dyn std::error::Error) -> String {
-    crate::snapshot::explain(error)
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use pestle_domain::wire::orders::{Orders, OrdersError, VerifiedOrders};
+use pestle_domain::{
+    causes::with_causes,
+    wire::orders::{Orders, OrdersError, VerifiedOrders},
+};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -88,7 +91,7 @@ pub async fn run(parts: OrdersParts, mut inbox: mpsc::Receiver<Vec<u8>>, stop: C
                     parts.counter.tell(Event::Orders(orders)).await;
                 }
                 Err(error) => {
-                    let error = crate::snapshot::explain(&error);
+                    let error = with_causes(&error);
                     tracing::error!("orders were left aside: {error}");
                     refused = Some(format!("Orders that came are not the centre's, and are not carried out: {error}. Call support."));
                 }

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use pestle_domain::{
+    causes::with_causes,
     ids::PersonId,
     personal::custody::{Custody, PERSONS_MAX},
 };
@@ -17,7 +18,7 @@ use super::{
     custody::{Due, Next, settle},
     kept::{Kept, State},
 };
-use crate::{clock::Clock, durable_file::FileError, snapshot::explain};
+use crate::{clock::Clock, durable_file::FileError};
 
 /// How often the centre is asked what became of leases: an erasure reaches a branch that is connected within this.
 const ASK_EVERY: Duration = Duration::from_secs(60);
@@ -73,7 +74,7 @@ impl PersonsTask {
                     ASK_EVERY
                 }
                 Err(error) => {
-                    let why = explain(&error);
+                    let why = with_causes(&error);
                     if self.persons.state().borrow().trouble.as_ref() != Some(&why) {
                         tracing::warn!("{why}");
                     }

@@ -8,6 +8,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use pestle_domain::{
+    causes::with_causes,
     ids::{ConnectionId, DeviceId},
     wire::{
         MESSAGE_BYTES_MAX, WIRE_VERSION,
@@ -225,7 +226,7 @@ async fn poll(mut events: EventLoop, client: AsyncClient, heard: Heard) {
                 Word::TakenOver
             }
             Err(error) => {
-                let (sentence, cause) = (unreached::sentence(&error, &centre), unreached::explain(&error));
+                let (sentence, cause) = (unreached::sentence(&error, &centre), with_causes(&error));
                 Word::Down(Down { sentence, cause: Some(cause) })
             }
         };

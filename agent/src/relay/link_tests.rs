@@ -1,7 +1,7 @@
 use super::*;
 use crate::relay::{
     BATCH_BYTES_MAX,
-    lane::LEDGER_WINDOW,
+    lane::{Act, LEDGER_WINDOW, Run},
     rival::{RIVAL_MS, THROWN_OFF_MAX},
 };
 use proptest::prelude::*;

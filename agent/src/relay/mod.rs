@@ -1,8 +1,8 @@
 //! The relay: brings every fact to the centre, and lets go of none before the centre's own signed word.
 //!
-//! [`link`] decides (pure): what is sent when, what an answer means, when to try again. [`lane`] is its part for one
-//! stream, [`rival`] tells whether another box has this one's name. [`driver`] does: it owns the connection ([`connection`]; [`unreached`] has the words for one that fails), reads the journals and
-//! runs the link's effects; [`hand`] keeps the acts on their way and makes batches of them; what is heard is read and verified
+//! [`link`] decides (pure): what is sent when, what an answer means, when to try again; [`event`] is what it is told and what it
+//! wants done. [`lane`] is its part for one stream, [`rival`] tells whether another box has this one's name. [`driver`] does: it
+//! owns the connection ([`connection`]; [`unreached`] has the words for one that fails), reads the journals and runs the link's effects; [`hand`] keeps the acts on their way and makes batches of them; what is heard is read and verified
 //! in [`answers`]. Urgent acts that would have to wait long go early, as copies: [`alerts`] says which, `early` sends them.
 //! [`state`] is what others see.
 
@@ -11,6 +11,7 @@ pub mod answers;
 pub mod connection;
 pub mod driver;
 mod early;
+pub mod event;
 pub mod hand;
 pub mod lane;
 pub mod link;

@@ -2,8 +2,9 @@
 //!
 //! What the system, TLS or the broker said in their own words stands in the log beside it.
 
-use std::{error::Error, fmt, io};
+use std::{fmt, io};
 
+use pestle_domain::causes::with_causes;
 use rumqttc::{
     TlsError,
     v5::{
@@ -87,7 +88,7 @@ impl Unreached {
             ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
                 Self::of_end(*reason_code)
             }
-            other => Unreached::Other(explain(other)),
+            other => Unreached::Other(with_causes(other)),
         }
     }
 
@@ -107,7 +108,7 @@ impl Unreached {
             }
             // std has no kind for a name that is not found: this is how it begins (library/std/src/sys/net).
             _ if error.to_string().starts_with("failed to lookup address") => Unreached::NoSuchName,
-            _ => Unreached::Other(explain(error)),
+            _ => Unreached::Other(with_causes(error)),
         }
     }
 
@@ -143,7 +144,7 @@ impl Unreached {
                 | AlertDescription::UnknownCA
                 | AlertDescription::UnsupportedCertificate,
             ) => Unreached::NotLetIn("its certificate is not one of this centre's"),
-            other => Unreached::Other(explain(other)),
+            other => Unreached::Other(with_causes(other)),
         }
     }
 
@@ -232,21 +233,6 @@ fn wrong_time(dates: Option<Dates>) -> String {
 fn day(at: UnixTime) -> String {
     let at = i64::try_from(at.as_secs()).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
     at.map_or_else(|| "a day far away".to_owned(), |at| at.date().to_string())
-}
-
-/// The whole chain of causes in one line: rumqttc's own text often names the least of them.
-pub fn explain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ pub mod verify;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use pestle_domain::{ids::ProductId, signature::Hash, snapshot::Snapshot, units::UnixMillis};
+use pestle_domain::{
+    causes::with_causes, ids::ProductId, signature::Hash, snapshot::Snapshot, units::UnixMillis,
+};
 use serde::Serialize;
 use tokio::{
     sync::{Notify, watch},
@@ -193,7 +195,7 @@ impl SnapshotTask {
                 looked = self.look() => looked,
             };
             if let Err(error) = looked {
-                self.trouble(explain(&error));
+                self.trouble(with_causes(&error));
             }
             let wait = if self.proof.is_some() { POLL_EVERY } else { POLL_FIRST };
             every.reset_after(wait);
@@ -254,7 +256,10 @@ impl SnapshotTask {
             }
             Ok(None) => None,
             Err(error) => {
-                tracing::debug!(error = explain(&error), "what has changed cannot be asked: the whole is");
+                tracing::debug!(
+                    error = with_causes(&error),
+                    "what has changed cannot be asked: the whole is"
+                );
                 None
             }
         }
@@ -336,20 +341,8 @@ fn unpack_over(
 ) -> Result<Vec<u8>, String> {
     let kept = kept::load(folder).map_err(|error| error.to_string())?;
     let (_, before) = kept.filter(|(proof, _)| proof == known).ok_or("the one in use is not the kept one")?;
-    let body = fetch::unpack_delta(packed, &before).map_err(|error| explain(&error))?;
+    let body = fetch::unpack_delta(packed, &before).map_err(|error| with_causes(&error))?;
     if Hash::of(&body) == told.hash { Ok(body) } else { Err("it does not lead to what it names".to_owned()) }
-}
-
-/// An error with all its causes in one line.
-pub fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

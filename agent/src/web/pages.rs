@@ -18,7 +18,7 @@ use crate::counter::{
     command::StationId,
     handle::Counter,
     live::{Notice, Tone},
-    machine::TillSettings,
+    settings::TillSettings,
     view::{DeviceState, Phase, TillView, shown},
 };
 

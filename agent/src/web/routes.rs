@@ -10,7 +10,7 @@ use axum::{
 use super::{actions, assets, devices, guard, pages, stream, typed};
 use crate::{
     counter::handle::Counter,
-    devices::{desk::DevicesToCome, page_scanners::PageScanners},
+    devices::{changes::DevicesToCome, page_scanners::PageScanners},
 };
 
 /// Largest body that a page sends: a scan of the longest symbol (7,089 bytes), with room for JSON's escapes.

@@ -12,7 +12,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use pestle_domain::{document::Document, ids::TillId};
+use pestle_domain::{causes::with_causes, document::Document, ids::TillId};
 use pestle_drivers::{
     printer::render::{Artwork, Canvas, draw},
     scanner::{
@@ -34,7 +34,7 @@ use crate::{
         command::{Command, Refused, Request, StationId, Why},
         handle::Counter,
         live::Scanned,
-        machine::TillSettings,
+        settings::TillSettings,
         typed::{BatchId, TypedScan},
     },
     devices::{
@@ -42,7 +42,6 @@ use crate::{
         page_scanners::{PageScanners, learn},
         scanner::rejection_words,
     },
-    snapshot::explain,
 };
 
 /// A key as JSON, with every modifier told.
@@ -249,7 +248,7 @@ async fn keep(
     let kept = tokio::task::spawn_blocking(move || scanners.keep(page, learned)).await;
     let why = match kept {
         Ok(Ok(())) => return Ok(()),
-        Ok(Err(error)) => explain(&error),
+        Ok(Err(error)) => with_causes(&error),
         Err(panicked) => panicked.to_string(),
     };
     tracing::error!(error = why, "what was learned of a page's scanner is not kept");

@@ -23,10 +23,10 @@ use pestle_agent::{
     counter::{
         handle::{Counter, CounterParts},
         keep::Keep,
-        machine::CounterSettings,
+        settings::CounterSettings,
         shop::Shop,
     },
-    devices::{desk::to_come, kept::DeviceFiles, page_scanners::PageScanners},
+    devices::{changes::to_come, kept::DeviceFiles, page_scanners::PageScanners},
     journal::{Journal, Limits, Settings},
     personal::{Persons, PersonsParts},
     web::{guard::Gate, routes::router},

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use pestle_domain::causes::with_causes;
 use tokio::{
     sync::{
         mpsc::{self, error::TrySendError},
@@ -25,7 +26,7 @@ use super::{
     sysfs::{self, System},
     uevent::Uevents,
 };
-use crate::{device::DeviceName, line::serial::chain};
+use crate::device::DeviceName;
 
 /// Changes that may wait for the agent. A flapping device makes ten and is then told no more.
 const CHANGES_WAITING_MAX: usize = 256;
@@ -191,7 +192,7 @@ impl KeptPlace {
             Standing::Here(spot) => spot,
             Standing::Not(why) => return Err(why),
         };
-        let attached = sysfs::scan(&self.system).map_err(|error| chain(&error))?;
+        let attached = sysfs::scan(&self.system).map_err(|error| with_causes(&error))?;
         match spot.holds(&attached) {
             true => Ok(spot.file),
             false => Err(format!("{} is being unplugged, or was this moment", self.name)),
@@ -280,7 +281,7 @@ impl Owner {
         let scanned = tokio::task::spawn_blocking(move || sysfs::scan(&system)).await;
         let attached = match scanned {
             Ok(Ok(attached)) => attached,
-            Ok(Err(error)) => return self.told_blind(&chain(&error)),
+            Ok(Err(error)) => return self.told_blind(&with_causes(&error)),
             Err(error) => return self.told_blind(&error.to_string()),
         };
         self.blind = false;

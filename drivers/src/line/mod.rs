@@ -21,12 +21,13 @@ mod written;
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use pestle_domain::causes::with_causes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::find::device::DeviceClass;
 use place::DevicePlace;
 use rfc2217::FarPort;
-use serial::{FlowControl, SerialSettings, chain};
+use serial::{FlowControl, SerialSettings};
 use usb_printer::UsbPrinterLine;
 
 /// Where a device is.
@@ -58,11 +59,11 @@ impl LineAddress {
     pub async fn open(&self) -> Result<Line, String> {
         match self {
             LineAddress::Serial(settings) => {
-                settings.open().await.map(|line| Box::new(line) as Line).map_err(|error| chain(&error))
+                settings.open().await.map(|line| Box::new(line) as Line).map_err(|error| with_causes(&error))
             }
             LineAddress::UsbPrinter(place) => {
                 let path = place.look_up(DeviceClass::Printer).await?;
-                let line = UsbPrinterLine::open(&path).map_err(|error| chain(&error))?;
+                let line = UsbPrinterLine::open(&path).map_err(|error| with_causes(&error))?;
                 place.confirm(DeviceClass::Printer, &path).await?;
                 Ok(Box::new(line))
             }

@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::serial::chain;
+use pestle_domain::causes::with_causes;
+
 use crate::find::{
     device::DeviceClass,
     keeper::KeptPlace,
@@ -45,7 +46,7 @@ impl DevicePlace {
         match self {
             DevicePlace::File(path) => Ok(path.clone()),
             DevicePlace::Selected(selector, system) => {
-                let attached = sysfs::scan(system).map_err(|error| chain(&error))?;
+                let attached = sysfs::scan(system).map_err(|error| with_causes(&error))?;
                 selector
                     .find(class, &attached)
                     .map(|device| device.file.clone())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pestle_domain::document::Document;
+use pestle_domain::{causes::with_causes, document::Document};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -15,10 +15,7 @@ use super::{
     session::{Broken, Session},
     status::ProcessId,
 };
-use crate::{
-    device::DeviceName,
-    line::{LineAddress, serial::chain},
-};
+use crate::{device::DeviceName, line::LineAddress};
 
 /// All that a printer's driver needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,7 +184,7 @@ impl Receipts {
         let (document, model, artwork) =
             (document.clone(), self.settings.model.clone(), self.artwork.clone());
         let drawn = tokio::task::spawn_blocking(move || {
-            compose(&document, &model, &artwork).map_err(|error| chain(&error))
+            compose(&document, &model, &artwork).map_err(|error| with_causes(&error))
         });
         drawn.await.unwrap_or_else(|_panicked| {
             Err("drawing it failed: print it without its special characters".to_owned())

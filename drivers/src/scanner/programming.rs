@@ -349,7 +349,10 @@ mod tests {
     fn the_built_in_codes_are_read_and_each_names_its_source() {
         let makers = Makers::built_in().unwrap();
         let names: Vec<_> = makers.iter().map(|maker| maker.name.as_str()).collect();
-        assert_eq!(names, ["datalogic", "honeywell", "newland", "zebra"]);
+        assert_eq!(
+            names,
+            ["datalogic", "datalogic-powerscan", "honeywell", "metrologic", "newland", "opticon", "zebra"]
+        );
         for maker in makers.iter() {
             if let Ok(sheet) = maker.sheet() {
                 assert_eq!(sheet.check(), Ok(()), "{}", maker.name);
@@ -361,8 +364,14 @@ mod tests {
     const TITLES: [&str; 5] =
         ["Guide", "Instructions", "github.com/", "EZConfig-Scanning 4, help", "bar code symbologies, \""];
     /// Whoever has no title.
-    const NOBODY: [&str; 5] =
-        ["a published", "A published", "command list of", "that was run on", "Name: as above"];
+    const NOBODY: [&str; 6] = [
+        "a published",
+        "A published",
+        "command list of",
+        "that was run on",
+        "Name: as above",
+        "was concluded",
+    ];
 
     #[test]
     fn a_code_whose_source_cannot_be_looked_up_says_so_on_the_sheet_and_wherever_it_is_offered() {
@@ -415,6 +424,12 @@ mod tests {
         let serial = |name: &str| makers.get(name).unwrap().command_for(Purpose::SuffixCr);
         assert_eq!(serial("honeywell").unwrap(), "\u{16}M\rVSUFCR.");
         assert_eq!(serial("newland").unwrap(), "~\u{1}0000@TSUENA1;TSUSET0D0A;\u{3}");
+        // Twenty bytes in hexadecimal, the first of them the carriage return.
+        assert_eq!(serial("datalogic").unwrap(), format!("$S,CLFSU0D{},Ar\r", "00".repeat(19)));
+        assert_eq!(serial("datalogic-powerscan").unwrap(), "$+EA110D$-\r");
+        assert_eq!(serial("opticon").unwrap(), "\u{1b}RZ1MZ2\r");
+        let defaults = makers.get("metrologic").unwrap().command_for(Purpose::FactoryDefault).unwrap();
+        assert_eq!(defaults, ["999999", "999998", "999999"].map(|code| format!("\u{2}{code}\u{3}")).concat());
         assert!(serial("zebra").unwrap_err().to_string().starts_with("no command of Zebra"));
     }
 
@@ -465,6 +480,6 @@ mod tests {
             "unknown variant",
         );
         let error = Makers::built_in().unwrap().get("acme").unwrap_err().to_string();
-        assert!(error.ends_with("there are those of datalogic, honeywell, newland, zebra"), "{error}");
+        assert!(error.contains("there are those of datalogic, datalogic-powerscan, honeywell"), "{error}");
     }
 }

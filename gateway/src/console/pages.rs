@@ -13,7 +13,7 @@ use axum::{
     },
 };
 use futures::stream::{self, Stream};
-use pestle_domain::signature::Hash;
+use pestle_domain::{causes::with_causes, signature::Hash};
 use serde::Deserialize;
 use tokio::{
     sync::broadcast::error::RecvError,
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     app::App,
     http::{
-        error::{ApiError, ErrorCode, chain},
+        error::{ApiError, ErrorCode},
         extract::Params,
         peer::Peer,
     },
@@ -260,7 +260,7 @@ impl Watcher {
             match parts::read(&self.app, &self.principal, &self.asked).await {
                 Ok(parts) => self.compare(parts),
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), "the console's stream could not look: it looks again");
+                    tracing::warn!(error = %with_causes(&error), "the console's stream could not look: it looks again");
                     self.ready.push(Event::default().comment("the database is away"));
                 }
             }

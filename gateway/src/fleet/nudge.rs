@@ -10,6 +10,7 @@ use std::{
 };
 
 use pestle_domain::{
+    causes::with_causes,
     ids::{BranchId, DeviceId, TenantId},
     wire::{
         message::Nudge,
@@ -28,7 +29,6 @@ use super::store;
 use crate::{
     app::App,
     db::{Db, DbError},
-    http::error::chain,
     orders, tenancy,
 };
 
@@ -55,7 +55,7 @@ pub async fn run(app: Arc<App>) {
         let due = match round.due(&app.db).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::debug!(error = %chain(&error), "whether there is anything to tell boxes cannot be read: they ask by themselves");
+                tracing::debug!(error = %with_causes(&error), "whether there is anything to tell boxes cannot be read: they ask by themselves");
                 continue;
             }
         };
@@ -66,7 +66,7 @@ pub async fn run(app: Arc<App>) {
         match timeout(TELL_MAX, tell(app.broker.client_options("nudge"), due)).await {
             Ok(Ok(())) => tracing::info!(boxes, "boxes were told of something new"),
             Ok(Err(error)) => {
-                tracing::warn!(error = %chain(&error), "boxes could not be told of something new: they ask by themselves")
+                tracing::warn!(error = %with_causes(&error), "boxes could not be told of something new: they ask by themselves")
             }
             Err(_) => {
                 tracing::warn!("telling boxes of something new took too long: they ask by themselves")

@@ -2,14 +2,13 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use pestle_domain::ids::DeviceId;
+use pestle_domain::{causes::with_causes, ids::DeviceId};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::store;
 use crate::{
     app::App,
     db::{Db, DbError},
-    http::error::chain,
 };
 
 /// A revocation elsewhere takes effect at this broker after at most this.
@@ -26,7 +25,7 @@ pub async fn run(app: Arc<App>) {
         }
         if let Err(error) = refresh(&app).await {
             // The last known list stays in force.
-            tracing::warn!(error = %chain(&error), "the list of revoked boxes cannot be read");
+            tracing::warn!(error = %with_causes(&error), "the list of revoked boxes cannot be read");
         }
     }
 }

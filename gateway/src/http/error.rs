@@ -6,6 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use pestle_domain::causes::with_causes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -109,7 +110,7 @@ impl ApiError {
     }
     /// 500, for a fault of ours that was logged with `what`.
     pub fn internal(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(what, error = %chain(error), "a request failed");
+        tracing::error!(what, error = %with_causes(error), "a request failed");
         Self::new(
             ErrorCode::Internal,
             "something went wrong at the centre: try again, and if it stays report the request number",
@@ -123,22 +124,10 @@ impl ApiError {
     }
 }
 
-/// An error and all that it was caused by, in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
-}
-
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         if error.is_away() {
-            tracing::warn!(error = %chain(&error), "the database is away");
+            tracing::warn!(error = %with_causes(&error), "the database is away");
             let message = "the centre's database cannot be reached just now: nothing was changed, try again in a few seconds";
             let mut away = Self::new(ErrorCode::Unavailable, message);
             away.retry_after = Some(Duration::from_secs(2));

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
+use pestle_domain::causes::with_causes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::chain;
 use crate::{app::App, authority::keyring::UnwrapError};
 
 /// What `GET /health` says.
@@ -41,7 +41,7 @@ pub struct Cause {
 pub async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
     let mut causes = Vec::new();
     if let Err(error) = app.db.check().await {
-        causes.push(Cause { part: "database", message: chain(&error) });
+        causes.push(Cause { part: "database", message: with_causes(&error) });
     }
     if !app.broker.metrics().link.stands() {
         let message = "not linked to the broker: what branches send waits in them; read the gateway's log";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use pestle_domain::{
+    causes::with_causes,
     ids::{DeviceId, TenantId},
     journal::{Lane, Stream},
 };
@@ -19,7 +20,7 @@ use super::{
     live::Changed,
     rules::{Verified, VerifiedFact},
 };
-use crate::{db::DbError, http::error::chain};
+use crate::db::DbError;
 
 /// How long alerts are kept; they are shown for a day. As long as a box keeps its facts (35 days): a copy and the fact's
 /// own turn, which may come that much later, are one.
@@ -231,7 +232,7 @@ impl Ingest {
                 Ok(noted) => news += noted,
                 Err(error) => {
                     self.metrics.alerts_lost.inc_by(batches.len() as u64);
-                    tracing::warn!(%tenant, copies = batches.len(), error = %chain(&error), "early copies could not be noted: their facts come in their turn");
+                    tracing::warn!(%tenant, copies = batches.len(), error = %with_causes(&error), "early copies could not be noted: their facts come in their turn");
                 }
             }
         }

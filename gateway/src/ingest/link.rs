@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use pestle_domain::wire::topic::gateway_subscribes;
+use pestle_domain::{causes::with_causes, wire::topic::gateway_subscribes};
 use rumqttc::v5::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions,
     mqttbytes::{
@@ -97,7 +97,7 @@ pub async fn run(options: MqttOptions, inbox: mpsc::Sender<Delivery>, state: Lin
         match ended {
             Ok((_, Ended::InboxClosed)) => return,
             Ok((lived, reason)) => {
-                tracing::warn!(error = %crate::http::error::chain(&reason), retry_in = ?wait, "the link to the broker ended");
+                tracing::warn!(error = %with_causes(&reason), retry_in = ?wait, "the link to the broker ended");
                 wait = if lived { RECONNECT_FIRST } else { (wait * 2).min(RECONNECT_LAST) };
             }
             Err(error) => tracing::error!(%error, "the link to the broker broke down"),

@@ -44,6 +44,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use pestle_domain::{
+    causes::with_causes,
     ids::{BatchId, DeviceId},
     journal::{Head, Lane, Stream},
     wire::{
@@ -56,7 +57,6 @@ use pestle_domain::{
 use crate::{
     app::App,
     db::{Db, DbError},
-    http::error::chain,
     inventory::cache::StockCache,
     orders::answer::{self, Behind},
 };
@@ -304,7 +304,7 @@ fn read_one(one: Incoming, sender: Result<Option<Arc<Sender>>, DbError>) -> Entr
     match sender {
         Err(error) => {
             if !error.is_away() {
-                tracing::error!(device = %one.device, error = %chain(&error), "whose device this is cannot be read: it waits in its branch");
+                tracing::error!(device = %one.device, error = %with_causes(&error), "whose device this is cannot be read: it waits in its branch");
             }
             Entry::Away(one)
         }

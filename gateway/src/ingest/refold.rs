@@ -5,18 +5,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pestle_domain::{ids::TenantId, journal::Stream};
+use pestle_domain::{causes::with_causes, ids::TenantId, journal::Stream};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     fold::{self, Effect},
     rules::{self, VerifiedFact},
-    store::{self, Unfolded},
+    store::unfolded::{self, Unfolded},
 };
 use crate::{
     app::App,
     db::{Db, DbError},
-    http::error::chain,
     tenancy,
 };
 
@@ -39,7 +38,7 @@ pub async fn run(app: Arc<App>) {
                 Ok(0) => {}
                 Ok(folded) => tracing::info!(folded, "facts that waited for this version were folded"),
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), "facts that wait for this version cannot be folded now");
+                    tracing::warn!(error = %with_causes(&error), "facts that wait for this version cannot be folded now");
                 }
             }
         };
@@ -61,7 +60,7 @@ pub async fn all(db: &Db) -> Result<usize, DbError> {
     let mut folded = 0;
     for tenant in tenants {
         let mut tx = db.tenant(&tenant).begin().await?;
-        let streams = store::unfolded_streams(&mut tx).await?;
+        let streams = unfolded::streams(&mut tx).await?;
         tx.commit().await?;
         for (id, origin) in streams {
             folded += one_stream(db, &tenant, id, &origin).await?;
@@ -82,7 +81,7 @@ async fn one_stream(db: &Db, tenant: &TenantId, id: i64, origin: &Stream) -> Res
             }
             Err(error) if error.is_away() => return Err(error),
             Err(error) => {
-                tracing::warn!(%tenant, stream = rules::describe(origin), after, error = %chain(&error), "facts cannot be folded together: each is tried alone");
+                tracing::warn!(%tenant, stream = rules::describe(origin), after, error = %with_causes(&error), "facts cannot be folded together: each is tried alone");
                 let Some(done) = each_alone(db, tenant, (id, origin), run).await? else { return Ok(folded) };
                 folded += done.folded;
                 after = done.last;
@@ -112,14 +111,14 @@ async fn one_run(
     run: Run,
 ) -> Result<Option<Done>, DbError> {
     let mut tx = db.tenant(tenant).begin().await?;
-    store::lock_stream(&mut tx, id).await?;
-    let waiting = store::unfolded_facts(&mut tx, id, run.after, run.most).await?;
+    unfolded::lock_stream(&mut tx, id).await?;
+    let waiting = unfolded::facts(&mut tx, id, run.after, run.most).await?;
     let Some(last) = waiting.last().map(|fact| fact.seq) else { return Ok(None) };
     let known: Vec<(u64, VerifiedFact)> = waiting.iter().filter_map(understood).collect();
     let effects: Vec<Effect<'_>> =
         known.iter().map(|(seq, fact)| Effect { origin, stream: id, seq: *seq, fact }).collect();
     fold::fold(&mut tx, tenant, &effects).await?;
-    store::mark_folded(&mut tx, id, &effects).await?;
+    unfolded::mark_folded(&mut tx, id, &effects).await?;
     tx.commit().await?;
     Ok(Some(Done { folded: known.len(), last }))
 }
@@ -140,9 +139,9 @@ async fn each_alone(
             Err(error) if error.is_away() => return Err(error),
             Err(error) => {
                 let mut tx = db.tenant(tenant).begin().await?;
-                let next = store::unfolded_facts(&mut tx, stream.0, after, 1).await?;
+                let next = unfolded::facts(&mut tx, stream.0, after, 1).await?;
                 let Some(culprit) = next.first() else { break };
-                tracing::error!(%tenant, stream = rules::describe(stream.1), seq = culprit.seq, error = %chain(&error), "the effects of a fact cannot be written: it stays stored without them");
+                tracing::error!(%tenant, stream = rules::describe(stream.1), seq = culprit.seq, error = %with_causes(&error), "the effects of a fact cannot be written: it stays stored without them");
                 done = Some(Done { folded, last: culprit.seq });
             }
         }

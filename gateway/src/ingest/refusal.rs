@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pestle_domain::{
+    causes::with_causes,
     ids::DeviceId,
     journal::{Head, Lane},
     signature::Hash,
@@ -17,7 +18,7 @@ use super::{
     settle::{RACES_MAX, is_overtaken},
     store::{self, Lock},
 };
-use crate::{db::DbError, http::error::chain};
+use crate::db::DbError;
 
 impl Entry {
     /// Whether the broker that brought it may be the only one to have it: its box has said that this life of its store ended
@@ -84,7 +85,7 @@ impl Ingest {
                     return Settled::Away(Entry::Refused(incoming, sender, refusal));
                 }
                 Err(error) => {
-                    tracing::error!(device = %incoming.device, error = %chain(&error), "a refused batch cannot be kept: it waits in its branch, and somebody has to look");
+                    tracing::error!(device = %incoming.device, error = %with_causes(&error), "a refused batch cannot be kept: it waits in its branch, and somebody has to look");
                     return Settled::Stuck(Entry::Refused(incoming, sender, refusal));
                 }
             },

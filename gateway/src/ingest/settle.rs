@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use futures::{FutureExt as _, future::join_all};
-use pestle_domain::{ids::TenantId, wire::message::Answer};
+use pestle_domain::{causes::with_causes, ids::TenantId, wire::message::Answer};
 
 use super::{
     Entry, Incoming, Ingest, Settled,
@@ -13,7 +13,7 @@ use super::{
     seal::Seals,
     transaction::{self, Done, Failed},
 };
-use crate::{db::DbError, http::error::chain};
+use crate::db::DbError;
 
 /// How often a transaction is tried that another gateway overtook.
 pub(super) const RACES_MAX: usize = 3;
@@ -97,7 +97,7 @@ impl Ingest {
             }
             Err(error) if error.is_away() => batches.iter().map(|_| Attempt::Away).collect(),
             Err(error) => {
-                tracing::warn!(%tenant, error = %chain(&error), batches = batches.len(), "a transaction failed: each batch is tried alone");
+                tracing::warn!(%tenant, error = %with_causes(&error), batches = batches.len(), "a transaction failed: each batch is tried alone");
                 self.metrics.retried_alone.inc();
                 let mut attempts = Vec::with_capacity(batches.len());
                 for batch in batches {
@@ -124,11 +124,11 @@ impl Ingest {
                 Err(error) if error.is_away() => return Attempt::Away,
                 Err(error) => match mode.more_careful(error.is_duplicate()) {
                     Some(next) => {
-                        tracing::error!(%tenant, stream, first, error = %chain(&error), ?next, "a batch is not taken as it is");
+                        tracing::error!(%tenant, stream, first, error = %with_causes(&error), ?next, "a batch is not taken as it is");
                         mode = next;
                     }
                     None => {
-                        tracing::error!(%tenant, stream, first, error = %chain(&error), "a batch cannot be stored: it waits in its branch, and somebody has to look");
+                        tracing::error!(%tenant, stream, first, error = %with_causes(&error), "a batch cannot be stored: it waits in its branch, and somebody has to look");
                         return Attempt::Stuck;
                     }
                 },

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use pestle_domain::{
+    causes::with_causes,
     ids::DeviceId,
     wire::{
         message::{Answer, Heads, Status},
@@ -26,7 +27,7 @@ use super::{
     presence,
     rules::Sender,
 };
-use crate::{db::DbError, http::error::chain};
+use crate::db::DbError;
 
 /// How long a batch behind a gap waits for what another gateway may be committing: in a backlog that one keeps its group open for a
 /// commit and [`super::gather`]'s lingering, and then commits it.
@@ -258,7 +259,7 @@ async fn settle_one(
     for (delivery, device, note) in group.notes {
         if let Err(error) = take_note(ingest, &delivery, &device, &note).await {
             // A box states its heads again, and with them that it is there.
-            tracing::warn!(%device, error = %chain(&error), "what a box says of itself could not be noted");
+            tracing::warn!(%device, error = %with_causes(&error), "what a box says of itself could not be noted");
         }
         delivery.acknowledge().await;
     }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use pestle_domain::{
+    causes::with_causes,
     ids::{PersonId, TenantId},
     signature::Hash,
 };
@@ -30,7 +31,6 @@ use crate::{
     authority::keyring::KeyRing,
     db::{Db, DbError, Tx},
     files::{self, FileError},
-    http::error::chain,
     ingest, tenancy,
 };
 
@@ -218,7 +218,7 @@ pub async fn run(app: Arc<App>) {
             match look(&app, seen).await {
                 Ok(now) => Some(now),
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), "it cannot be seen now whether all erasures still hold");
+                    tracing::warn!(error = %with_causes(&error), "it cannot be seen now whether all erasures still hold");
                     seen
                 }
             }

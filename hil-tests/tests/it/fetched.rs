@@ -107,6 +107,8 @@ impl<'a> Scene<'a> {
         counter.sign_in(&PEOPLE[1]).await.unwrap();
         let again = pay_again(&counter, &first).await;
         assert!(matches!(again, Err(CounterError::Refused { .. })), "nobody knows it: {again:?}");
+        // It stays on the page until somebody puts it aside, and is not what the next scan is told.
+        counter.dismiss().await.unwrap();
 
         self.branch.set_line(Weather::FAIR);
         let whole = until("whole books", SOON, || async {
@@ -222,7 +224,8 @@ impl<'a> Scene<'a> {
     }
 
     async fn scan(&self, counter: &Counter) -> Till {
-        counter.hears_the_scanner().await.unwrap();
+        let before = counter.hears_the_scanner().await.unwrap();
+        assert!(before.refusals.is_empty(), "told before the scan: {:?}", before.refusals);
         let lot = self.article.lot(LotState::Good).unwrap();
         let code = self.article.data_matrix(lot, &self.serials.next());
         self.branch.scanner.scan(code.as_bytes()).await.unwrap();

@@ -28,7 +28,10 @@ use crate::{
         handle::Counter,
         preview::{Paper, Preview},
     },
-    devices::desk::{DeskRefusal, Devices, DevicesToCome},
+    devices::{
+        changes::DevicesToCome,
+        desk::{DeskRefusal, Devices},
+    },
 };
 
 /// What the handlers need. A request that comes before the devices are open waits for them.

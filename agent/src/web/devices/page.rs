@@ -18,8 +18,9 @@ use crate::{
         view::{Person, TillView},
     },
     devices::{
-        board::{Board, Kind, Shown},
+        board::{Board, Shown},
         desk::Devices,
+        listed::Kind,
         other_kind::OtherKind,
         trial::Tried,
         work::Learning,

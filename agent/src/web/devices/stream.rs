@@ -19,7 +19,7 @@ use crate::{
         command::{Refused, StationId, Why},
         view::TillView,
     },
-    devices::desk::{Changes, Devices},
+    devices::{changes::Changes, desk::Devices},
     web::{
         actions::refusal,
         assets,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use pestle_domain::causes::with_causes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -16,7 +17,6 @@ use super::{
     address::IppAddress,
     tls::{self, Fingerprint},
 };
-use crate::line::serial::chain;
 
 /// How long a printer on the LAN may take to accept a connection and agree on TLS; a sleeping one wakes for it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let not_sent = |error: &dyn std::error::Error| HttpError::NotSent(chain(error));
+    let not_sent = |error: &dyn std::error::Error| HttpError::NotSent(with_causes(error));
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| not_sent(&error))?;
     let request = Request::post(&address.path)
@@ -97,7 +97,7 @@ where
     // Ends with the exchange: the connection is closed after the answer.
     let connection = tokio::spawn(connection);
     let answered = timeout(answer_within, async {
-        let response = sender.send_request(request).await.map_err(|error| chain(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| with_causes(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))

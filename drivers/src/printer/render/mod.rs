@@ -8,7 +8,10 @@ pub(crate) mod line;
 pub mod pictures;
 pub mod plain;
 
-use pestle_domain::document::{Document, DocumentError, LaidLine, Symbol, layout};
+use pestle_domain::{
+    causes::with_causes,
+    document::{Document, DocumentError, LaidLine, Symbol, layout},
+};
 
 use super::{
     bitmap::Bitmap,
@@ -220,7 +223,7 @@ impl Strip<'_> {
 
 impl MissingPicture {
     pub(super) fn told(name: &str, error: &pictures::PictureError) -> MissingPicture {
-        let reason = crate::line::serial::chain(error);
+        let reason = with_causes(error);
         tracing::warn!(picture = name, reason, "a picture was not printed");
         MissingPicture { name: name.to_owned(), reason }
     }

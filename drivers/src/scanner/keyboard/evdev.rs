@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use pestle_domain::causes::with_causes;
 use tokio::{sync::mpsc, task::AbortHandle, time};
 
 use super::{
@@ -14,7 +15,6 @@ use super::{
 };
 use crate::{
     device::{DeviceEvent, DeviceName},
-    line::serial::chain,
     scanner::{
         Scanner, ScannerEvent,
         delivery::{Delivery, EVENTS_WAITING_MAX, NobodyListens, Opens, Reading, Trust, keep_open},
@@ -85,7 +85,7 @@ impl Opens for KeyboardScannerSettings {
     type Line = KeyLine;
 
     async fn open(&self) -> Result<KeyLine, String> {
-        self.source.open().await.map_err(|error| chain(&error))
+        self.source.open().await.map_err(|error| with_causes(&error))
     }
 
     fn may_be_a_twin(&self) -> bool {

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use pestle_domain::causes::with_causes;
 use tokio::{io::AsyncReadExt, sync::mpsc, task::AbortHandle, time};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     device::DeviceEvent,
-    line::{Line, LineAddress, serial::chain},
+    line::{Line, LineAddress},
     scanner::keyboard::{
         record::{RECORD_BYTES, RecordCutter},
         source::{KeyLine, KeySource},
@@ -130,7 +131,9 @@ impl Task {
     async fn open(&self) -> Result<Box<dyn Bursts>, String> {
         match &self.from {
             LearnFrom::Line(address) => Ok(Box::new(address.open().await?)),
-            LearnFrom::Keyboard(source) => Ok(Box::new(source.open().await.map_err(|error| chain(&error))?)),
+            LearnFrom::Keyboard(source) => {
+                Ok(Box::new(source.open().await.map_err(|error| with_causes(&error))?))
+            }
         }
     }
 
