@@ -29,7 +29,7 @@ test: setup-test ## set up what is missing, then every check and every test
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	$(BUILD)
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	  $(CARGO) nextest run $(LOCKED) --workspace; \
+	  $(CARGO) nextest run $(LOCKED) --workspace --test-threads $$((2 * $$(nproc))); \
 	else \
 	  $(CARGO) test $(LOCKED) --workspace --lib --bins --tests; \
 	fi

@@ -31,6 +31,9 @@ const APPLIANCE_DATA: &str = "/var/lib/pestle";
 /// The one port for the pages that the appliance's firewall lets in, and that its screen leaves out of the address.
 const APPLIANCE_PORT: u16 = 443;
 
+/// The serial port of the appliance's console (`images/build.sh`).
+const APPLIANCE_CONSOLE: &str = "ttyS0";
+
 /// What in a good configuration would make an appliance useless: what is wrong, and what to write. Nobody can sign in there to mend
 /// it.
 pub fn unfit_for_the_appliance(config: &Config) -> Vec<String> {
@@ -47,7 +50,12 @@ pub fn unfit_for_the_appliance(config: &Config) -> Vec<String> {
             config.data_dir.display()
         )
     });
-    pages.into_iter().chain(data).collect()
+    let console = devices::at_port(config, APPLIANCE_CONSOLE).into_iter().map(|name| {
+        format!(
+            "{name} is at {APPLIANCE_CONSOLE}, the first serial port, which is this box's own console: use its next one, or a USB adapter"
+        )
+    });
+    pages.into_iter().chain(data).chain(console).collect()
 }
 
 /// What works, and not as well as it could. Reads the logos.

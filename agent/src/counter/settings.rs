@@ -1,4 +1,4 @@
-//! The counter as its configuration has it.
+//! The counter as its configuration has it. Pure.
 
 use pestle_domain::ids::TillId;
 use pestle_drivers::printer::start::PrinterKind;

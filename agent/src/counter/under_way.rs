@@ -1,4 +1,4 @@
-//! What is on its way to the journal: appended here, and booked, shown and answered once the journal has said how that ended.
+//! What is on its way to the journal: appended here, and booked, shown and answered once the journal has said how that ended. Pure.
 
 use pestle_domain::{
     fact::{Act, Actor, BoxBooksIncomplete, BoxFactsFetched, Fact, FactBody},

@@ -264,6 +264,11 @@ pub fn bound_by_files(config: &Config) -> Vec<(DeviceName, PathBuf)> {
     names::bound_by_files(config)
 }
 
+/// What the configuration has at a serial port that is built into the box (`ttyS0`), by its path or by its name.
+pub fn at_port(config: &Config, tty: &str) -> Vec<DeviceName> {
+    names::at_port(config, tty)
+}
+
 /// What papers are drawn with; nothing is loaded before the first letter that needs it.
 pub fn artwork(config: &crate::config::Artwork) -> Artwork {
     Artwork {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -20,6 +20,7 @@ use pestle_drivers::{
         device::DeviceClass,
         keeper::{self, Keeper, KeeperSettings},
         memory::{Kept, Memory},
+        selector::Selector,
         sysfs::System,
     },
     line::{LineAddress, place::DevicePlace},
@@ -92,6 +93,16 @@ pub(super) fn bound_by_files(config: &Config) -> Vec<(DeviceName, PathBuf)> {
         DevicePlace::Selected(..) | DevicePlace::Kept(_) => None,
     };
     named(config).into_iter().filter_map(by_file).collect()
+}
+
+/// What the configuration has at a serial port that is built into the box (`ttyS0`), by its path or by its name.
+pub(super) fn at_port(config: &Config, tty: &str) -> Vec<DeviceName> {
+    let is_there = |place: &DevicePlace| match place {
+        DevicePlace::File(path) => *path == Path::new("/dev").join(tty),
+        DevicePlace::Selected(selector, _) => matches!(selector, Selector::Tty(name) if name == tty),
+        DevicePlace::Kept(_) => false,
+    };
+    named(config).into_iter().filter(|(_, _, place)| is_there(place)).map(|(name, ..)| name).collect()
 }
 
 /// Under which name a bus is kept.

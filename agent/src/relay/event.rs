@@ -1,4 +1,4 @@
-//! What the link is told, and what it wants done.
+//! What the link is told, and what it wants done. Pure.
 
 use pestle_domain::{appeal::Torn, ids::BatchId, wire::batch::RefusalReason};
 

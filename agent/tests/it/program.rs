@@ -201,6 +201,15 @@ fn a_configuration_that_would_hide_an_appliance_s_pages_or_lose_its_data_is_refu
         assert!(told.lines().all(|line| line.contains("agent.toml: ")), "{head}: {told}");
         assert_eq!(check(head, &[]).0, Some(0), "{head}: elsewhere it is good");
     }
+    // The first serial port is the console's, however it is called.
+    for address in ["tty:ttyS0", "/dev/ttyS0"] {
+        let good = "[web]\nlisten = \"0.0.0.0:443\"";
+        let scanner = format!("[[scanner]]\nname = \"scanner-1\"\ntill = \"till-1\"\npath = \"{address}\"");
+        let (code, told) = check(&format!("{good}\n{scanner}"), &on_an_appliance);
+        assert_eq!(code, Some(64), "{told}");
+        assert!(told.contains("scanner-1 is at ttyS0") && told.contains("its next one"), "{told}");
+        assert_eq!(check(&format!("{good}\n{scanner}"), &[]).0, Some(0), "elsewhere it is good");
+    }
     for head in [
         "[web]\nlisten = \"0.0.0.0:443\"",
         "[web]\nlisten = \"[::]:443\"",

@@ -54,8 +54,8 @@ pub fn mending(makers: &Makers, purposes: &[Purpose], comes: Comes) -> Vec<Maker
 }
 
 /// The command that a page may send to a scanner that comes over its line; `None` where the maker has none that changes what
-/// such a scanner sends, and for what would take it off that line: that is a technician's to send, who stands there and
-/// configures it anew.
+/// such a scanner sends, and for what makes it a keyboard: that is a technician's to send, who stands there and configures it anew.
+/// (A factory default may do so too, as its note says.)
 #[must_use]
 pub fn command_over_line(maker: &Maker, purpose: Purpose) -> Option<&str> {
     let fits = |code: &&ProgrammingCode| code.only.is_none_or(|only| only == Comes::OverLine);

@@ -2,7 +2,9 @@
 //! driver must have been dropped before, since a line is opened once; so nothing that comes back is taken for a scan.
 //!
 //! Honeywell's and Newland's answer alike: the command comes back, with ACK, ENQ or NAK before each of its punctuation marks
-//! (Honeywell N431X User's Guide, p. 9-2, and 1450g User's Guide, p. 10-2; Newland NLS-HR42 User Guide, p. 16).
+//! (Honeywell N431X User's Guide, p. 9-2, and 1450g User's Guide, p. 10-2; Newland NLS-HR42 User Guide, p. 16). Datalogic's that take
+//! `$` commands send `$` and a `>` for each part that they have taken (a published automatic test of them). Of the others none is known to
+//! answer.
 
 use std::{fmt, time::Duration};
 
@@ -45,7 +47,7 @@ impl fmt::Display for Answer {
                 "the scanner does not know it (ENQ): this code is not for its model, or not for its maker",
             ),
             Answer::Silent => {
-                f.write_str("the scanner said nothing: it is another maker's, or does not listen on its line")
+                f.write_str("the scanner said nothing, as those of some makers do: learning again tells whether it took it")
             }
             Answer::Other(heard) => {
                 write!(
@@ -71,11 +73,21 @@ fn is_status(byte: u8) -> bool {
 
 /// What was heard, judged. `None` while the command has not come back, which one without text never does. Pure.
 fn whole_answer(command: &str, heard: &[u8]) -> Option<Answer> {
+    if each_part_is_taken(command, heard) {
+        return Some(Answer::Taken);
+    }
     // What frames a command differs on the way back; its text does not, but for capitals.
     let text = command.split(|c: char| !c.is_ascii_graphic()).max_by_key(|run| run.len());
     let text = text.filter(|text| !text.is_empty())?.to_ascii_uppercase();
     let back: Vec<u8> = heard.iter().filter(|byte| !is_status(**byte)).map(u8::to_ascii_uppercase).collect();
     back.windows(text.len()).any(|part| part == text.as_bytes()).then(|| judged(heard))
+}
+
+/// As Datalogic's scanners say it: "$>,>,>" to "$S,CAIEN01,Ar".
+fn each_part_is_taken(command: &str, heard: &[u8]) -> bool {
+    let Some(command) = command.strip_prefix("$S,") else { return false };
+    let taken = format!("$>{}", ",>".repeat(command.split(',').count()));
+    heard.windows(taken.len()).any(|part| part == taken.as_bytes())
 }
 
 /// The worst that it says.
@@ -94,6 +106,14 @@ fn last_judged(heard: &[u8]) -> Answer {
     match heard.iter().all(|byte| is_status(*byte) || matches!(byte, b'\r' | b'\n')) {
         true => judged(heard),
         false => Answer::Other(heard.to_vec()),
+    }
+}
+
+/// The line went away: what was said before counts, where it is an answer.
+fn gone(heard: &[u8], why: String) -> Answer {
+    match last_judged(heard) {
+        Answer::Silent | Answer::Other(_) | Answer::Gone(_) => Answer::Gone(why),
+        answer @ (Answer::Taken | Answer::Refused | Answer::Unknown) => answer,
     }
 }
 
@@ -155,8 +175,8 @@ impl SetUpLine {
             match time::timeout_at(end, line.read(&mut buffer)).await {
                 Err(_late) => break,
                 Ok(Ok(count @ 1..)) => heard.extend_from_slice(&buffer[..count]),
-                Ok(Ok(0)) => return Answer::Gone("the line was closed".to_owned()),
-                Ok(Err(error)) => return Answer::Gone(format!("the line failed ({error})")),
+                Ok(Ok(0)) => return gone(&heard, "the line was closed".to_owned()),
+                Ok(Err(error)) => return gone(&heard, format!("the line failed ({error})")),
             }
             if let Some(answer) = whole_answer(command, &heard) {
                 // What stands behind its last mark is no beginning of a scan.
@@ -199,6 +219,26 @@ mod tests {
         check(HONEYWELL, b"VSUF", None);
         check(NEWLAND, b"\x02\x010000@TSUENA1\x06;", None);
         check(HONEYWELL, b"4006381333931\r", None);
+    }
+
+    #[test]
+    fn datalogic_s_scanners_say_of_each_part_that_it_is_taken() {
+        let command = "$S,CAIEN01,Ar\r";
+        check(command, b"$>,>,>", Some(Answer::Taken));
+        check(command, b"\r\n$>,>,>\r\n", Some(Answer::Taken));
+        check(command, b"$>,>", None);
+        assert_eq!(last_judged(b"$>,%,>"), Answer::Other(b"$>,%,>".to_vec()));
+        // Only to such a command.
+        check("$+EB2$-\r", b"$>,>,>", None);
+    }
+
+    #[test]
+    fn what_was_said_before_the_line_went_counts() {
+        let why = || "the line was closed".to_owned();
+        assert_eq!(gone(b"\x06", why()), Answer::Taken);
+        assert_eq!(gone(b"\x15\r", why()), Answer::Refused);
+        assert_eq!(gone(b"", why()), Answer::Gone(why()));
+        assert_eq!(gone(b"4006381333931\r", why()), Answer::Gone(why()));
     }
 
     #[test]

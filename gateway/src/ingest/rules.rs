@@ -6,6 +6,7 @@ use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 use pestle_domain::{
+    causes::with_causes,
     fact::{Envelope, FactBody, Part},
     ids::{ActId, BatchId, BranchId, DeviceId, FactId, TenantId},
     journal::{Carried, Head, Join, Lane, Stream, join},
@@ -193,12 +194,7 @@ impl Refusal {
     }
 
     fn of(header: Option<&Header>, sender: &Sender, error: &BatchError) -> Self {
-        let mut message = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
+        let message = with_causes(error);
         Self {
             batch: header.map(|header| header.batch),
             stream: header

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use pestle_domain::causes::with_causes;
 use pestle_drivers::printer::status::Paper;
 use pestle_drivers::sim::fridge::FridgeFault;
 use serde::Deserialize;
@@ -32,13 +33,7 @@ impl Refused {
     }
 
     pub(super) fn device(error: &dyn std::error::Error) -> Self {
-        let mut words = error.to_string();
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            words = format!("{words}: {source}");
-            cause = source.source();
-        }
-        Self(StatusCode::CONFLICT, words)
+        Self(StatusCode::CONFLICT, with_causes(error))
     }
 }
 

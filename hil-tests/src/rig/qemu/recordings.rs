@@ -140,6 +140,24 @@ pub fn takes() -> Result<Vec<Take>> {
             &["4006381", "aqAQ"],
             "shift+4 shift+0 shift+0 shift+6 shift+3 shift+8 shift+1 ret q a shift+q shift+a ret",
         ),
+        // Its Caps Lock holds Shift for the digits too.
+        keys("french-caps-lock", "french", &["400A"], "caps_lock 4 0 0 q caps_lock ret"),
+        // United Kingdom: Shift and 2 is ", Shift and 3 is £, Shift and ' is @, # has a key of its own, and so has \, left of Z.
+        keys(
+            "uk",
+            "uk",
+            &["\"£@#~", "\\|", "10A1\u{1d}217"],
+            "shift+2 shift+3 shift+apostrophe backslash shift+backslash ret less shift+less ret \
+             1 0 shift+a 1 ctrl+bracket_right 2 1 7 ret",
+        ),
+        // Spanish: ñ is beside L, Shift and 7 is /, AltGr makes | @ # of 1 2 3 and [ ] of the keys beside P, ' is beside 0.
+        keys(
+            "spanish",
+            "spanish",
+            &["ñÑ\"/", "|@#[]'", "10A1\u{1d}217"],
+            "semicolon shift+semicolon shift+2 shift+7 ret alt_r+1 alt_r+2 alt_r+3 alt_r+bracket_left alt_r+bracket_right minus ret \
+             1 0 shift+a 1 ctrl+bracket_right 2 1 7 ret",
+        ),
     ])
 }
 
@@ -150,6 +168,8 @@ pub fn takes() -> Result<Vec<Take>> {
 pub async fn record(rig: &mut QemuRig, folder: &Path) -> Result<Vec<&'static str>> {
     fs::create_dir_all(folder)?;
     let mut guest = rig.guest().await?;
+    // It has the keyboard for itself, as the scanner that it is configured as.
+    guest.run("systemctl stop pestle-agent").await?;
     let kernel = guest.run("uname -r").await?.trim().to_owned();
     let version = rig.running()?.ask("query-version", json!({})).await?;
     let part = |name: &str| version["qemu"][name].as_u64().unwrap_or(0);
