@@ -230,7 +230,7 @@ impl Branch {
         let body = PrintRequested { till: till.clone(), document, title: title.as_str().into() }.into();
         let purpose = Purpose::Paper { ticket, till: till.clone() };
         let attachment = paper.attachment();
-        self.append_with(now, *act, Lane::Ledger, actor, vec![body], attachment, purpose, out);
+        self.append(now, *act, Lane::Ledger, actor, vec![body], attachment, purpose, out);
         Ok(None)
     }
 

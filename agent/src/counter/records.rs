@@ -47,6 +47,13 @@ impl PrintIntent {
     }
 }
 
+/// As it is attached to an act.
+impl From<PrintIntent> for Vec<u8> {
+    fn from(intent: PrintIntent) -> Vec<u8> {
+        intent.to_bytes()
+    }
+}
+
 /// A sale, as far as a receipt and a repeat need it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SaleRecord {

@@ -74,29 +74,11 @@ impl Branch {
         lane: Lane,
         actor: &Actor,
         bodies: Vec<FactBody>,
-        intent: PrintIntent,
+        attachment: impl Into<Vec<u8>>,
         purpose: Purpose,
         out: &mut Vec<Effect>,
     ) {
-        self.append_with(now, act, lane, actor, bodies, intent.to_bytes(), purpose, out);
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is one part of the record, and this is the one place that makes it"
-    )]
-    pub(super) fn append_with(
-        &mut self,
-        now: &mut Now<'_>,
-        act: ActId,
-        lane: Lane,
-        actor: &Actor,
-        bodies: Vec<FactBody>,
-        attachment: Vec<u8>,
-        purpose: Purpose,
-        out: &mut Vec<Effect>,
-    ) {
-        let stamp = self.stamp(now);
+        let (attachment, stamp) = (attachment.into(), self.stamp(now));
         let act = Act::new(act, actor, &stamp, bodies, || FactId((now.draw)()));
         let commit = CommitId(self.next_commit);
         self.next_commit += 1;
